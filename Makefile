@@ -1,0 +1,74 @@
+# `make` lists what there is. Needs Python 3.11 or newer with venv, git and make; everything else goes into .venv.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help venv demo test lint bench clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PACKAGE := XRayRegistration/pyproject.toml
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+
+# One process on each core, one thread in each: torch and numba would otherwise fight over the cores.
+PYTEST_WORKERS ?= 2
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+venv: $(VENV)/installed-test ## create .venv with everything that `demo` and `test` need
+
+demo: $(VENV)/installed-run ## simulate an X-ray of a phantom, register it, write pictures to demo_output
+	PYTHONPATH=XRayRegistration $(PY) -m xrayreg demo --out demo_output
+
+test: lint ## check the code and run all tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(PYTEST_WORKERS)
+
+lint: $(VENV)/installed-test ## style, formatting and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/installed-bench ## measure speed and accuracy beside other systems
+	PYTHONPATH=XRayRegistration $(PY) Testing/Benchmarks/run.py
+
+clean: ## remove .venv and everything that was made
+	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build demo_output bench_output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Names and lower bounds stand in the package's metadata, exact versions in constraints.txt.
+define LIST_PACKAGES
+import sys, tomllib
+with open("$(PACKAGE)", "rb") as file:
+    project = tomllib.load(file)["project"]
+names = {"run": project["dependencies"], **project["optional-dependencies"]}
+print(*names[sys.argv[1]], sep="\n")
+endef
+export LIST_PACKAGES
+
+$(VENV)/installed-test $(VENV)/installed-bench: $(VENV)/installed-run
+
+$(VENV)/installed-%: Makefile constraints.txt $(PACKAGE) | $(VENV)/bin/pip
+	$(PY) -c "$$LIST_PACKAGES" $* > $(VENV)/requirements-$*.txt
+	$(PIP) install --constraint constraints.txt --requirement $(VENV)/requirements-$*.txt
+	touch $@
+
+# A python counts when it is new enough and can make a virtual environment; `make PYTHON=...` overrides the search.
+CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3 python3.12 python3.13)
+$(VENV)/bin/pip:
+	@newest=; recent=; \
+	for python in $(CANDIDATES); do \
+	  version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	  newest=$$version; \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || continue; \
+	  recent=$$version; \
+	  "$$python" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	  echo "creating $(VENV) with $$python ($$version)"; \
+	  exec "$$python" -m venv $(VENV); \
+	done; \
+	if [ -n "$$recent" ]; then \
+	  echo "Python $$recent is here but cannot make virtual environments: install the package python$$recent-venv (Debian, Ubuntu: apt install python$$recent-venv), then run make again." >&2; \
+	else \
+	  echo "Python 3.11 or newer is needed, found $${newest:-none}: install python3.11 and python3.11-venv, or name yours with 'make PYTHON=/path/to/python3'." >&2; \
+	fi; \
+	exit 1

@@ -1,0 +1,79 @@
+"""Fixtures shared by the backend's tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Compiled kernels are kept between runs; numba reads this once, when it is first imported.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))
+
+
+def shared_data(*parts: str) -> Path:
+    """The path of a file of the external test data; skips the test, saying so, where the data are absent."""
+    folder = Path(os.environ.get("XRAYREG_DATA", ROOT.parent / "shared" / "data"))
+    path = folder.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"external test data are not here: {path} (set XRAYREG_DATA to their folder)")
+    return path
+
+
+@pytest.fixture(name="shared_data")
+def shared_data_fixture():
+    """`shared_data` for tests that prefer a fixture to an import."""
+    return shared_data
+
+
+def pytest_configure() -> None:
+    """Parallel workers compute on one thread each: more would wait for one another."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        import torch
+
+        torch.set_num_threads(1)
+
+
+class Poisoned(ModuleType):
+    """numpy or torch whose fresh floating-point arrays hold NaN, so that an element never written is seen."""
+
+    def __init__(self, real: ModuleType) -> None:
+        super().__init__(real.__name__)
+        self._real = real
+        self.empty = self._filled(real.empty)
+        self.empty_like = self._filled(real.empty_like)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    @staticmethod
+    def _filled(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            fresh = make(*args, **kwargs)
+            floating = fresh.is_floating_point() if hasattr(fresh, "is_floating_point") else fresh.dtype.kind == "f"
+            if floating:
+                fresh[...] = float("nan")
+            return fresh
+
+        return made
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside xrayreg, memory that nobody has written yet is NaN.
+
+    Files of numba kernels are left alone: their `np.empty` is compiled, and only the real one can be.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] != "xrayreg" or hasattr(module, "njit"):
+            continue
+        for alias, value in list(vars(module).items()):
+            if isinstance(value, ModuleType) and value.__name__ in ("numpy", "torch"):
+                monkeypatch.setattr(module, alias, Poisoned(value))

@@ -1,0 +1,38 @@
+"""Files: volumes, label maps, X-rays, DICOM geometry, cases, calibrations, poses and results."""
+
+from .case_file import CaseFile, CaseView, parse_case, write_case
+from .cases import read_case
+from .dicom import DicomGeometry, camera_from_volume_of, camera_of, geometry_of
+from .dicom_tags import is_dicom, read_dataset
+from .labels import read_label_names, read_labels
+from .mayacam import read_mayacam
+from .radiographs import read_radiograph
+from .results import prepare_output, write_image, write_json
+from .series import list_series
+from .transforms import read_pose, write_pose
+from .volumes import read_volume
+
+__all__ = [
+    "CaseFile",
+    "CaseView",
+    "DicomGeometry",
+    "camera_from_volume_of",
+    "camera_of",
+    "geometry_of",
+    "is_dicom",
+    "list_series",
+    "parse_case",
+    "prepare_output",
+    "read_case",
+    "read_dataset",
+    "read_label_names",
+    "read_labels",
+    "read_mayacam",
+    "read_pose",
+    "read_radiograph",
+    "read_volume",
+    "write_case",
+    "write_image",
+    "write_json",
+    "write_pose",
+]

@@ -1,0 +1,109 @@
+"""A case from its file: volume, labels and views opened and put into one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError, require_file
+from ..scene import Radiograph, Scene, Volume
+from .case_file import CaseFile, CaseView, parse_case
+from .dicom import camera_from_volume_of, geometry_of
+from .dicom_tags import is_dicom, read_dataset
+from .images import stem_of
+from .labels import read_label_names, read_labels
+from .radiographs import read_radiograph
+from .volumes import read_volume
+
+
+def read_case(path: str | Path) -> Scene:
+    """The scene of the case file at `path` (file contract: design.md 5).
+
+    Views are named by their image's stem, numbered where stems repeat. Several DICOM views without cameras share the
+    first one's camera frame as world, by their C-arm angles about a common isocentre. Raises InputError for anything
+    missing or wrong, before slow files are opened where that is possible.
+    """
+    case = parse_case(path)
+    if not case.views:
+        raise InputError("views", expected="at least one X-ray", found="none", remedy="add one to the case")
+    if case.structures and case.labels is None:
+        raise InputError(
+            "structures",
+            expected="a label map to take them from",
+            found="none",
+            remedy='name one under "labels" or leave out "structures"',
+        )
+    for file, what in _files(case):
+        require_file(file, what)
+    # Views first: they are quick to open, and errors in them should not wait for a large CT.
+    return Scene(
+        views=_views(case.views),
+        volume=_labelled(read_volume(case.volume), case.labels),
+        structures=case.structures,
+        initial=case.initial,
+        reference=case.reference,
+        targets=case.targets,
+    )
+
+
+def unique_names(files: Sequence[Path]) -> tuple[str, ...]:
+    """One name per file: its stem, with a number behind it where an earlier file has the same (in any case)."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for file in files:
+        stem = name = stem_of(file)
+        number = 2
+        while name.casefold() in taken:
+            name, number = f"{stem}_{number}", number + 1
+        taken.add(name.casefold())
+        names.append(name)
+    return tuple(names)
+
+
+def _files(case: CaseFile) -> list[tuple[Path, str]]:
+    files = [(case.volume, "volume"), *((view.image, "X-ray") for view in case.views)]
+    return files if case.labels is None else [*files, (case.labels, "label map")]
+
+
+def _labelled(volume: Volume, labels: Path | None) -> Volume:
+    if labels is None:
+        return volume
+    return replace(volume, labels=read_labels(labels, volume), label_names=read_label_names(labels))
+
+
+def _views(views: Sequence[CaseView]) -> tuple[Radiograph, ...]:
+    names = unique_names([view.image for view in views])
+    return tuple(
+        read_radiograph(
+            view.image,
+            camera=view.camera,
+            intensity=view.intensity,
+            frame=view.frame,
+            name=name,
+            mirrored=view.mirrored,
+            camera_from_world=pose,
+        )
+        for view, name, pose in zip(views, names, _poses(views), strict=True)
+    )
+
+
+def _poses(views: Sequence[CaseView]) -> list[NDArray[np.float64] | None]:
+    """camera_from_world (4, 4) of the views whose camera comes from DICOM, None where it is given or world = camera."""
+    bare = [view.camera is None and is_dicom(view.image) for view in views]
+    if len(views) == 1 or not any(bare):
+        return [None] * len(views)
+    if not all(bare):
+        raise InputError(
+            "views",
+            expected="a camera in each view, or in none",
+            found="some with and some without",
+            remedy='add "camera" to the DICOM views too: their place among the others is not known',
+        )
+    isocentre = np.zeros(3)
+    poses = [camera_from_volume_of(geometry_of(read_dataset(view.image), view.frame), isocentre) for view in views]
+    world_from_isocentre = poses[0]
+    return [pose @ np.linalg.inv(world_from_isocentre) for pose in poses]

@@ -1,0 +1,180 @@
+"""How stored DICOM pixels lie with respect to the pinhole camera: quarter turns, one reflection, the central ray.
+
+DICOM's native detector image is seen looking towards the source (PS3.3 C.8.19.6.13.1.2), the pinhole camera looks the
+other way: an image from a C-arm is therefore mirrored unless it was flipped again on its way into the file. Where
+PatientOrientation and the beam's direction are known, they decide; otherwise the field-of-view attributes and the
+modality's custom do, and a sentence says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry.carm import beam_axes
+from .dicom_tags import TagReader
+
+_RAS = {
+    "R": (1.0, 0.0, 0.0),
+    "L": (-1.0, 0.0, 0.0),
+    "A": (0.0, 1.0, 0.0),
+    "P": (0.0, -1.0, 0.0),
+    "H": (0.0, 0.0, 1.0),
+    "F": (0.0, 0.0, -1.0),
+}
+# The C-arm angle at which the detector stands where the view position has it (LL: the left side faces the detector).
+_VIEW_ANGLES = {"PA": 0.0, "AP": 180.0, "LL": 90.0, "RL": -90.0}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """What turns stored pixels into the pinhole image: counter-clockwise quarter turns, then perhaps a reflection.
+
+    mirrored: whether the stored image shows the scene in a mirror, so that its columns have to be reversed.
+    reasons: one sentence on each decision.
+    """
+
+    quarter_turns: int
+    mirrored: bool
+    reasons: tuple[str, ...] = ()
+
+
+def orientation_of(tags: TagReader, angles: tuple[float, float] | None, modality: str) -> Orientation:
+    """The orientation of the stored pixels; `angles` are the C-arm's (primary, secondary) in degrees, where known."""
+    by_readout, flags_told = _from_readout(tags, modality)
+    patient = tags.texts("PatientOrientation")
+    axes = _beam(tags, angles)
+    if patient is None or len(patient.value) != 2 or axes is None:
+        return by_readout
+    by_patient = _from_patient(patient.value, axes)
+    label = "\\".join(patient.value)
+    if by_patient is None:
+        reason = f"PatientOrientation {label} does not fit the beam's direction and was not used."
+        return Orientation(by_readout.quarter_turns, by_readout.mirrored, (*by_readout.reasons, reason))
+    turned, mirrored = by_patient
+    reasons = [
+        f"The stored image is {'mirrored' if mirrored else 'not mirrored'} with respect to the pinhole camera "
+        f"(PatientOrientation {label} and the beam's direction)."
+    ]
+    if flags_told and by_patient != (by_readout.quarter_turns, by_readout.mirrored):
+        reasons.append("Field-of-view rotation and flip say otherwise; PatientOrientation was followed.")
+    return Orientation(turned, mirrored, tuple(reasons))
+
+
+def _from_readout(tags: TagReader, modality: str) -> tuple[Orientation, bool]:
+    """The orientation by detector readout and custom, and whether the file says how it was turned or flipped."""
+    turns, flipped, told = readout(tags)
+    if modality in ("CR", "DX"):
+        view = tags.text("ViewPosition")
+        mirrored = view is not None and view.value == "PA"
+        reason = (
+            f"ViewPosition {view.value}: radiographs are stored with the patient's left on the right, so this one is "
+            f"{'mirrored' if mirrored else 'not mirrored'}."
+            if view is not None and view.value in ("AP", "PA")
+            else "Nothing tells whether the image is mirrored; it was taken as it is. "
+            'Check a side marker; "mirrored" in case.json overrides it.'
+        )
+        return Orientation(0, mirrored, (reason,)), False
+    reason = (
+        f"The image was flipped when it was stored, so it is {'not ' if flipped else ''}mirrored."
+        if flipped
+        else "The stored image is taken as seen looking towards the source, as DICOM has it, so it is mirrored; "
+        'check a side marker, "mirrored" in case.json overrides it.'
+    )
+    # Undoing a flip and then looking from the other side are two reflections, which leave a turn the other way.
+    return Orientation(-turns % 4 if flipped else turns, not flipped, (reason,)), told
+
+
+def readout(tags: TagReader) -> tuple[int, bool, bool]:
+    """Clockwise quarter turns and the flip applied to the detector's image, and whether the file mentions them."""
+    rotation, flip = tags.number("FieldOfViewRotation"), tags.text("FieldOfViewHorizontalFlip")
+    degrees = 0.0 if rotation is None else rotation.value
+    if degrees % 90:
+        raise InputError(
+            "DICOM FieldOfViewRotation (0018,7032)",
+            expected="a multiple of 90 degrees",
+            found=f"{degrees:g}",
+            remedy='turn the image upright and give the view a "camera" in case.json',
+        )
+    return int(degrees // 90) % 4, flip is not None and flip.value == "YES", rotation is not None or flip is not None
+
+
+def _beam(tags: TagReader, angles: tuple[float, float] | None) -> NDArray[np.float64] | None:
+    """Camera axes (rows, RAS) by the C-arm's angles or else by the view position."""
+    if angles is not None:
+        return beam_axes(*angles)
+    view = tags.text("ViewPosition")
+    if view is None or view.value not in _VIEW_ANGLES:
+        return None
+    return beam_axes(_VIEW_ANGLES[view.value], 0.0)
+
+
+def _from_patient(words: tuple[str, ...], axes: NDArray[np.float64]) -> tuple[int, bool] | None:
+    """Turns and reflection that lay the stored directions on the camera's x and y; None when none of eight fits."""
+    along_row, along_column = _direction(words[0]), _direction(words[1])
+    if along_row is None or along_column is None:
+        return None
+    fits = []
+    for turns in range(4):
+        for sign in (1.0, -1.0):
+            fit = float(sign * along_row @ axes[0] + along_column @ axes[1])
+            fits.append((fit, turns, sign < 0))
+        along_row, along_column = along_column, -along_row
+    best, turns, mirrored = max(fits)
+    # Two directions that fit give 2 and a right angle off leaves 1; in between lie oblique beams named by one letter.
+    return (turns, mirrored) if best > 1.2 else None
+
+
+def _direction(word: str) -> NDArray[np.float64] | None:
+    """The unit vector (RAS) of letters such as "LF": the first names the main direction."""
+    if not word or any(letter not in _RAS for letter in word):
+        return None
+    vector = sum((np.array(_RAS[letter]) * 0.5**n for n, letter in enumerate(word)), np.zeros(3))
+    return vector / np.linalg.norm(vector)
+
+
+def central_ray(
+    tags: TagReader, pitch_mm: tuple[float, float], rows: int, columns: int
+) -> tuple[tuple[float, float], str]:
+    """Where the central ray meets the stored image (column, row) [pixels], and where that comes from.
+
+    The detector's middle, or the projected isocentre, is followed through crop, rotation and flip into the stored
+    pixels; the image's middle where the detector is not described.
+    """
+    turns, flipped, _ = readout(tags)
+    middle = ((columns - 1) / 2, (rows - 1) / 2)
+    element, origin = tags.numbers("DetectorElementSpacing", 2), tags.numbers("FieldOfViewOrigin", 2)
+    centre, source = _detector_centre(tags)
+    if element is None or origin is None or centre is None:
+        return middle, "the image's middle"
+    # Native size and pitch: before the quarter turns that swap rows and columns.
+    height, width = (columns, rows) if turns % 2 else (rows, columns)
+    native_pitch = pitch_mm[::-1] if turns % 2 else pitch_mm
+    offset = (centre + 0.5 - origin.value) * element.value / np.asarray(native_pitch) - 0.5
+    row, column = float(offset[0]), float(offset[1])
+    for _ in range(turns):
+        row, column = column, height - 1 - row
+        height, width = width, height
+    return (width - 1 - column if flipped else column, row), source
+
+
+def _detector_centre(tags: TagReader) -> tuple[NDArray[np.float64] | None, str]:
+    """Detector elements (row, column), counted between centres, that the central ray meets."""
+    projected = tags.numbers("PositionOfIsocenterProjection", 2)
+    if projected is not None:
+        return projected.value, projected.origin
+    element = tags.numbers("DetectorElementSpacing", 2)
+    if element is None:
+        return None, ""
+    physical = tags.numbers("PhysicalDetectorSize", 2)
+    if physical is not None:
+        return physical.value / element.value / 2 - 0.5, f"the detector's middle, {physical.origin}"
+    active = tags.numbers("DetectorActiveDimensions", 2)
+    if active is None:
+        return None, ""
+    start = tags.numbers("DetectorActiveOrigin", 2)
+    first = np.zeros(2) if start is None else start.value
+    return first + active.value / element.value / 2 - 0.5, f"the active detector's middle, {active.origin}"

@@ -1,0 +1,96 @@
+"""Writing results: whole files or none, and a folder that is known to take them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ..checks import InputError
+
+
+def prepare_output(path: str | Path) -> Path:
+    """Make the folder `path` (and its parents) and return it, known to be writable; nothing else is created.
+
+    Raises InputError when it cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            "output folder",
+            expected="a folder that can be written to",
+            found=f"{path} ({error.strerror or error})",
+            remedy="choose another with --out",
+        ) from error
+    return path
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as JSON, replacing the file in one step; NaN and infinity become null, arrays lists."""
+    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    _replace(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_image(path: str | Path, image: NDArray) -> None:
+    """Write an image, replacing the file in one step.
+
+    .png takes uint8 or uint16 (height, width) or uint8 RGB (height, width, 3); .tif and .tiff these and float32.
+    Raises ValueError for anything else.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".tif", ".tiff"):
+        raise ValueError(f"{path}: expected a name that ends in .png or .tif")
+    kinds = ["uint8", "uint16"] if suffix == ".png" else ["uint8", "uint16", "float32"]
+    colour = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+    if str(image.dtype) not in kinds or not (image.ndim == 2 or colour):
+        raise ValueError(f"{path}: expected {' or '.join(kinds)}, grey or uint8 RGB, found {image.dtype} {image.shape}")
+    picture = sitk.GetImageFromArray(np.ascontiguousarray(image), isVector=colour)
+    _replace(path, lambda temporary: sitk.WriteImage(picture, str(temporary)))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write to a neighbour and rename it, so that a reader never meets half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        write(Path(temporary))
+        # mkstemp makes files that only the owner may read; results get what any new file gets.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's own types."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"no JSON for a {type(value).__name__}")

@@ -1,0 +1,89 @@
+"""Rigid poses in files: ITK transforms, which Slicer opens, and JSON.
+
+A pose `parent_from_child` takes points of the child (the volume, say) to its parent (the world), both in RAS. ITK
+files hold the opposite direction in LPS: the resampling transform child_from_parent, which tells for each place in the
+parent where in the child to look. Slicer reads such a file into a linear transform node's "from parent" side, so that
+the node's matrix "to parent" is again `parent_from_child`; and `SimpleITK.Resample(child, parent_grid, transform)`
+takes it as it is. (Slicer developer guide, Transforms, "Transform files".)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import ArrayLike, NDArray
+
+from ..checks import InputError, require_file, require_rigid
+from .images import quiet_itk
+from .results import write_json
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+_ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5")
+_KEY = "world_from_volume"
+
+
+def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
+    """Write the rigid pose parent_from_child (4, 4) [mm, RAS] as ITK transform (.tfm, .txt, .h5) or .json.
+
+    The JSON has the key "world_from_volume" and the matrix as it is, in RAS. Raises InputError for a matrix that is
+    not rigid or another suffix.
+    """
+    path = Path(path)
+    parent_from_child = require_rigid(matrix_ras, "pose")
+    if path.suffix.lower() == ".json":
+        write_json(path, {_KEY: parent_from_child})
+        return
+    if path.suffix.lower() not in _ITK_SUFFIXES:
+        raise _bad(path, f"a name that ends in .json, {', '.join(_ITK_SUFFIXES)}", path.suffix or "no suffix")
+    child_from_parent = _FLIP @ np.linalg.inv(parent_from_child) @ _FLIP
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(child_from_parent[:3, :3].ravel().tolist())
+    transform.SetTranslation(child_from_parent[:3, 3].tolist())
+    sitk.WriteTransform(transform, str(path))
+
+
+def read_pose(path: str | Path) -> NDArray[np.float64]:
+    """The rigid pose parent_from_child (4, 4) [mm, RAS] of a file as `write_pose` or Slicer writes it.
+
+    Any linear ITK transform is taken, also a composite; of a JSON file (`result.json` too) the "world_from_volume".
+    Raises InputError for a file that is missing, damaged, deformable or not rigid.
+    """
+    path = Path(path)
+    require_file(path, "pose")
+    return require_rigid(_from_json(path) if path.suffix.lower() == ".json" else _from_itk(path), f"pose {path}")
+
+
+def _from_json(path: Path) -> ArrayLike:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _bad(path, f'JSON with "{_KEY}"', str(error)) from error
+    if not isinstance(content, dict) or _KEY not in content:
+        raise _bad(path, f'JSON with "{_KEY}"', "no such key")
+    return content[_KEY]
+
+
+def _from_itk(path: Path) -> NDArray[np.float64]:
+    try:
+        with quiet_itk():
+            transform = sitk.ReadTransform(str(path))
+    except RuntimeError as error:
+        raise _bad(path, "an ITK transform", str(error).strip().splitlines()[-1]) from error
+    if transform.GetDimension() != 3 or not transform.IsLinear():
+        raise _bad(path, "a rigid transform of space", f"a {transform.GetName()}")
+    # The images of the origin and of the unit points give the matrix whatever the class and its centre.
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    child_from_parent = np.eye(4)
+    for axis, unit in enumerate(np.eye(3)):
+        child_from_parent[:3, axis] = np.array(transform.TransformPoint(unit.tolist())) - origin
+    child_from_parent[:3, 3] = origin
+    if abs(np.linalg.det(child_from_parent)) < 1e-6:
+        raise _bad(path, "a rigid transform", "a singular one")
+    return _FLIP @ np.linalg.inv(child_from_parent) @ _FLIP
+
+
+def _bad(path: Path, expected: str, found: str) -> InputError:
+    return InputError(f"pose {path}", expected=expected, found=found, remedy="check the file")

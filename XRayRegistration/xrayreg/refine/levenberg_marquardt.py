@@ -1,0 +1,126 @@
+"""Levenberg-Marquardt on poses, several starts at once, asked and told: it never sees an image.
+
+    state = start(poses, problem.agreement(poses))
+    while state.active.any():
+        candidates = ask(state, pivot, settings)
+        state = tell(state, candidates, problem.agreement(candidates), settings)
+
+Every pose has its own damping and accepts or refuses its own step, so one that has converged does not wait for others.
+Damping follows Nielsen (1999): it falls smoothly with the gain ratio and rises faster with each refusal. A refused step
+leaves the pose alone, so the state always holds the best pose seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..geometry import retract
+from ..settings import StepSettings
+from ..similarity import Agreement
+
+# Damping beyond which steps are too small to matter.
+_MOST_DAMPING = 1e6
+_FIRST_DAMPING = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """B starts on their way.
+
+    poses: (B, 4, 4) the best pose of each start; agreement: there.
+    damping, growth: (B,) Nielsen's mu and nu.
+    active: (B,) still moving; reasons: why each one stopped, a sentence, empty while it moves.
+    step: (B, 6) the twist last asked for.
+    steps: how often `tell` was called.
+    """
+
+    poses: Tensor
+    agreement: Agreement
+    damping: Tensor
+    growth: Tensor
+    active: Tensor
+    step: Tensor
+    reasons: tuple[str, ...]
+    steps: int = 0
+
+
+def start(poses: Tensor, agreement: Agreement) -> State:
+    """The state before the first step from poses (B, 4, 4)."""
+    batch = poses.shape[0]
+    return State(
+        poses=poses,
+        agreement=agreement,
+        damping=poses.new_full((batch,), _FIRST_DAMPING),
+        growth=poses.new_full((batch,), 2.0),
+        active=torch.ones(batch, dtype=torch.bool),
+        step=poses.new_zeros(batch, 6),
+        reasons=("",) * batch,
+    )
+
+
+def ask(state: State, pivot: Tensor, settings: StepSettings) -> tuple[State, Tensor]:
+    """The state with its next step, and the candidate poses (B, 4, 4) to evaluate; resting poses stay in place."""
+    normal = state.agreement.normal.to(torch.float64)
+    gradient = state.agreement.gradient.to(torch.float64)
+    scale = normal.diagonal(dim1=-2, dim2=-1)
+    # A parameter that the images do not see would make the system singular; it simply does not move.
+    scale = scale.clamp(min=1e-12) + 1e-9 * scale.amax(-1, keepdim=True)
+    damped = normal + torch.diag_embed(state.damping[:, None] * scale)
+    step = -torch.linalg.solve(damped, gradient[..., None])[..., 0]
+    largest = torch.maximum(
+        step[:, :3].norm(dim=-1) / torch.deg2rad(step.new_tensor(settings.most_rotation_deg)),
+        step[:, 3:].norm(dim=-1) / settings.most_translation_mm,
+    )
+    step = step / largest.clamp(min=1)[:, None]
+    usable = state.active & torch.isfinite(step).all(-1)
+    step = torch.where(usable[:, None], step, torch.zeros_like(step))
+    return replace(state, step=step), retract(state.poses, step, pivot)
+
+
+def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepSettings) -> State:
+    """The state after the candidates' agreement is known: each start moves or damps, and may come to rest."""
+    old = state.agreement
+    gained = (agreement.score - old.score).to(torch.float64)
+    normal, gradient = old.normal.to(torch.float64), old.gradient.to(torch.float64)
+    curved = torch.einsum("bi,bij,bj->b", state.step, normal, state.step)
+    predicted = -(state.step * gradient).sum(-1) - 0.5 * curved
+    ratio = gained / predicted.clamp(min=1e-15)
+    better = state.active & (gained > 0) & torch.isfinite(gained)
+    easier = (1 - (2 * ratio.clamp(0, 1) - 1) ** 3).clamp(min=1 / 10)
+    damping = torch.where(better, state.damping * easier, state.damping * state.growth)
+    growth = torch.where(better, torch.full_like(state.growth, 2.0), state.growth * 2)
+    small = (state.step[:, :3].norm(dim=-1).rad2deg() < settings.stop_rotation_deg) & (
+        state.step[:, 3:].norm(dim=-1) < settings.stop_translation_mm
+    )
+    stuck = damping > _MOST_DAMPING
+    vanished = ~torch.isfinite(agreement.score)
+    reasons = tuple(
+        reason or _why(bool(small[n]), bool(stuck[n]), bool(vanished[n])) for n, reason in enumerate(state.reasons)
+    )
+    return State(
+        poses=torch.where(better[:, None, None], candidates, state.poses),
+        agreement=Agreement(
+            torch.where(better, agreement.score, old.score),
+            torch.where(better[:, None], agreement.gradient, old.gradient),
+            torch.where(better[:, None, None], agreement.normal, old.normal),
+        ),
+        damping=damping.clamp(min=1e-9),
+        growth=growth,
+        active=state.active & ~small & ~stuck & ~vanished,
+        step=state.step,
+        reasons=reasons,
+        steps=state.steps + 1,
+    )
+
+
+def _why(small: bool, stuck: bool, vanished: bool) -> str:
+    if vanished:
+        return "The similarity could not be computed there: the structure left the image."
+    if small:
+        return "The last step was too small to matter."
+    if stuck:
+        return "No step in any direction improves the similarity."
+    return ""

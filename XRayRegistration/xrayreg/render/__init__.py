@@ -1,0 +1,17 @@
+"""DRRs: line integrals through an attenuation map, with their derivatives, by several engines under one contract."""
+
+from .dispatch import available_engines, prepare
+from .projector import Projector, render, render_with_jacobian
+from .rays import Rays, RayTangents, cast_rays, ray_tangents
+
+__all__ = [
+    "Projector",
+    "RayTangents",
+    "Rays",
+    "available_engines",
+    "cast_rays",
+    "prepare",
+    "ray_tangents",
+    "render",
+    "render_with_jacobian",
+]

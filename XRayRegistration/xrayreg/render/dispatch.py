@@ -1,0 +1,78 @@
+"""Which engine renders, and in a sentence why not another."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+
+import torch
+
+from ..checks import InputError
+from ..scene import Attenuation
+from ..settings import DEVICES, ENGINES, DeviceName, EngineName
+from .projector import Projector
+
+
+def available_engines() -> Mapping[str, str]:
+    """Each engine with an empty string when it can run here, otherwise the sentence that says why not."""
+    numba_missing = "" if importlib.util.find_spec("numba") else "the package numba is not installed"
+    return {"reference": "", "torch": "", "numba": numba_missing}
+
+
+def choose_device(device: DeviceName = "auto") -> str:
+    """The torch device for `device`: auto takes CUDA, then the CPU. Raises InputError for one that is not here."""
+    if device not in DEVICES:
+        raise InputError("device", expected=f"one of {', '.join(DEVICES)}", found=device, remedy="choose one of them")
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return "cuda" if here["cuda"] else "cpu"
+    if not here[device]:
+        raise InputError(
+            "device", expected="a device of this machine", found=f"{device}, which torch cannot see", remedy="use cpu"
+        )
+    return device
+
+
+def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> tuple[str, str, str]:
+    """Engine, torch device and the reason for the choice, for the names a user gives.
+
+    Raises InputError for an unknown engine or one whose package is missing.
+    """
+    if engine not in ENGINES:
+        raise InputError("engine", expected=f"one of {', '.join(ENGINES)}", found=engine, remedy="choose one of them")
+    missing = available_engines()
+    if engine == "auto":
+        place = choose_device(device)
+        if place != "cpu":
+            return "torch", place, f"torch on {place}"
+        if missing["numba"]:
+            return "torch", place, f"torch on the CPU, about five times slower than numba: {missing['numba']}"
+        return "numba", place, "numba on the CPU"
+    if missing[engine]:
+        raise InputError(
+            f"engine {engine}", expected="its package", found=missing[engine], remedy=f"pip install {engine}, or use torch"
+        )
+    if engine == "numba":
+        if device not in ("auto", "cpu"):
+            raise InputError(
+                "device", expected="cpu for the numba engine", found=device, remedy=f"use --engine torch on {device}"
+            )
+        return "numba", "cpu", "numba as asked"
+    place = choose_device(device)
+    return engine, place, f"{engine} on {place} as asked"
+
+
+def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Projector:
+    """The attenuation map made ready for an engine; see `choose_engine` for the errors."""
+    name, place, _ = choose_engine(engine, device)
+    if name == "numba":
+        from .numba_engine import NumbaProjector
+
+        return NumbaProjector(attenuation)
+    if name == "reference":
+        from .reference import ReferenceProjector
+
+        return ReferenceProjector(attenuation, place)
+    from .torch_engine import TorchProjector
+
+    return TorchProjector(attenuation, place)

@@ -1,0 +1,20 @@
+"""What is registered: the patient's volume, the X-ray images, and how numbers in files become attenuation."""
+
+from .attenuation import Attenuation, attenuation_of, coarsened
+from .field import find_field
+from .intensity import IntensityKind, line_integrals
+from .radiograph import Radiograph
+from .scene import Scene
+from .volume import Volume
+
+__all__ = [
+    "Attenuation",
+    "IntensityKind",
+    "Radiograph",
+    "Scene",
+    "Volume",
+    "attenuation_of",
+    "coarsened",
+    "find_field",
+    "line_integrals",
+]

@@ -1,0 +1,284 @@
+"""Curves that bound a collimated field: circles and straight blades, and how well an image's edges bear them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+# Points per curve at which the image is asked; two degrees apart on a circle.
+_SAMPLES = 180
+# Offsets [pixels] from a curve at which its own edge may lie.
+_NEAR = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A circular boundary: centre (column, row) and radius in pixels."""
+
+    column: float
+    row: float
+    radius: float
+
+    def inside(self, columns: NDArray, rows: NDArray) -> NDArray[np.float64]:
+        """Distance [pixels] from the boundary, positive inside the field."""
+        return self.radius - np.sqrt((columns - self.column) ** 2 + (rows - self.row) ** 2)
+
+    def trace(self, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (N, 2) on the boundary as (column, row), and their outward unit normals."""
+        angles = np.arange(_SAMPLES) * (2 * np.pi / _SAMPLES)
+        normals = np.stack([np.cos(angles), np.sin(angles)], -1)
+        return np.array([self.column, self.row]) + self.radius * normals, normals
+
+    def fitted(self, points: NDArray[np.float64]) -> Circle:
+        """The circle nearest to `points` (N, 2) in the algebraic least-squares sense (Kasa 1976)."""
+        origin = points.mean(0)
+        x, y = (points - origin).T
+        system = np.stack([2 * x, 2 * y, np.ones_like(x)], -1)
+        (a, b, c), *_ = np.linalg.lstsq(system, x * x + y * y, rcond=None)
+        centre = origin + [a, b]
+        return Circle(float(centre[0]), float(centre[1]), float(np.sqrt(max(c + a * a + b * b, 0.0))))
+
+    def scaled(self, factor: int) -> Circle:
+        """The same curve in the image of which this one's pixels are blocks of `factor` x `factor`."""
+        shift = (factor - 1) / 2
+        return Circle(self.column * factor + shift, self.row * factor + shift, self.radius * factor)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight blade: outward unit normal at `angle` [rad] from the columns' axis, `offset` pixels from pixel (0, 0)."""
+
+    angle: float
+    offset: float
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Outward unit normal as (column, row)."""
+        return np.array([np.cos(self.angle), np.sin(self.angle)])
+
+    def inside(self, columns: NDArray, rows: NDArray) -> NDArray[np.float64]:
+        """Distance [pixels] from the boundary, positive inside the field."""
+        return self.offset - (columns * np.cos(self.angle) + rows * np.sin(self.angle))
+
+    def trace(self, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points (N, 2) on the line across an image of `size` (width, height), and their outward unit normals."""
+        normal = self.normal
+        middle = (np.asarray(size) - 1) / 2
+        foot = middle + (self.offset - middle @ normal) * normal
+        along = np.linspace(-0.75, 0.75, _SAMPLES) * max(size)
+        points = foot + along[:, None] * np.array([-normal[1], normal[0]])
+        return points, np.broadcast_to(normal, points.shape)
+
+    def fitted(self, points: NDArray[np.float64]) -> Line:
+        """The line nearest to `points` (N, 2) (total least squares), its normal kept on the same side."""
+        centre = points.mean(0)
+        normal = np.linalg.svd(points - centre, full_matrices=False)[2][1]
+        normal = normal if normal @ self.normal > 0 else -normal
+        return Line(float(np.arctan2(normal[1], normal[0])), float(normal @ centre))
+
+    def scaled(self, factor: int) -> Line:
+        """The same line in the image of which this one's pixels are blocks of `factor` x `factor`."""
+        shift = (factor - 1) / 2 * float(self.normal.sum())
+        return Line(self.angle, self.offset * factor + shift)
+
+
+Curve = Circle | Line
+
+
+def _nearest(
+    points: NDArray[np.float64], normals: NDArray[np.float64], offsets: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.intp]:
+    """Column and row (2, N, len(offsets)) of the pixels nearest to `points` moved by `offsets` along `normals`."""
+    pixels = np.rint(points[:, None] + offsets[:, None] * normals[:, None]).astype(np.intp).transpose(2, 0, 1)
+    return np.minimum(np.maximum(pixels, 0), np.array(size)[:, None, None] - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """A tone image (height, width) and its smoothed gradient."""
+
+    tone: NDArray[np.float32]
+    along_columns: NDArray[np.float32]
+    along_rows: NDArray[np.float32]
+    strength: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, tone: NDArray[np.float32], blur_px: float = 1.0) -> Edges:
+        """Edges of `tone` seen through a Gaussian of `blur_px`."""
+        columns = ndimage.gaussian_filter(tone, blur_px, order=(0, 1))
+        rows = ndimage.gaussian_filter(tone, blur_px, order=(1, 0))
+        return cls(tone, columns, rows, np.hypot(columns, rows))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.tone.shape[1], self.tone.shape[0]
+
+    def jumps(
+        self, points: NDArray[np.float64], normals: NDArray[np.float64], offsets: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """|d tone / d normal| (N, len(offsets)) at `offsets` [pixels] along the outward normals of `points`.
+
+        Smoothed over some five neighbouring points, which noise does not survive.
+        """
+        column, row = _nearest(points, normals, offsets, self.size)
+        n_column, n_row = normals[:, None, 0], normals[:, None, 1]
+        slope = self.along_columns[row, column] * n_column + self.along_rows[row, column] * n_row
+        return np.abs(ndimage.uniform_filter1d(slope, 5, axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class FineEdges:
+    """Edges of a large image, looked up only where they are asked for.
+
+    image: (height, width) as recorded.
+    values, tones: the increasing table that turns recorded values into tones.
+    blur_px: standard deviation [pixels] of the Gaussian along the normal through which an edge is seen.
+    """
+
+    image: NDArray[np.float32]
+    values: NDArray[np.float64]
+    tones: NDArray[np.float64]
+    blur_px: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+    def jumps(
+        self, points: NDArray[np.float64], normals: NDArray[np.float64], offsets: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """|d tone / d offset| (N, len(offsets)), smoothed along the normals and over neighbouring points."""
+        column, row = _nearest(points, normals, offsets, self.size)
+        tone = np.interp(self.image[row, column], self.values, self.tones)
+        smooth = ndimage.gaussian_filter1d(tone, self.blur_px / (offsets[1] - offsets[0]), axis=1, order=1)
+        return np.abs(ndimage.gaussian_filter1d(smooth, 1.0, axis=0))
+
+
+def attracted(curve: Curve, edges: Edges | FineEdges, reach_px: float) -> Curve:
+    """`curve` fitted to the strongest edge within `reach_px` of each of its points, outliers left out twice."""
+    points, normals = curve.trace(edges.size)
+    seen = _shown(points, edges.size)
+    if seen.sum() < 12:
+        return curve
+    points, normals = points[seen], normals[seen]
+    offsets = np.arange(-reach_px, reach_px + 0.25, 0.5)
+    jumps = edges.jumps(points, normals, offsets)
+    best = jumps.argmax(1)
+    found = points + offsets[best][:, None] * normals
+    keep = jumps.max(1) >= np.median(jumps.max(1)) * 0.5
+    for _ in range(2):
+        candidate = curve.fitted(found[keep])
+        distance = np.abs(candidate.inside(*found.T))
+        keep = distance <= max(1.0, 2.0 * float(np.median(distance)))
+        if keep.sum() < 12:
+            return curve
+    return curve.fitted(found[keep])
+
+
+def _shown(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of `points` (N, 2) lie in an image of `size` (width, height), a pixel or more from its border."""
+    return ((points >= 1) & (points <= np.asarray(size) - 2)).all(-1)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How well the edges bear out a field.
+
+    coverage: share of the visible boundary at which the tone jumps more than elsewhere beyond it.
+    each: the same per curve, 0 for a curve of which too little is visible.
+    unrest: share of the pixels beyond that stand out from the rest of them.
+    rivals: edges beyond that are as strong as the boundary, as a share of the boundary's own edge pixels.
+    ghosts: edges along the curves where another of them has already ended the field, as a share of the boundary's hits.
+    beyond: share of the image outside the field.
+    sharpness: median over the boundary of (jump within two pixels) / (change from outside to ten pixels inside).
+    turning: 1 - |mean outward normal| where the boundary is borne out: 0 for one blade, 1 for a closed shape.
+    """
+
+    coverage: float
+    each: tuple[float, ...]
+    unrest: float
+    rivals: float
+    ghosts: float
+    beyond: float
+    sharpness: float
+    turning: float
+
+    @property
+    def score(self) -> float:
+        """One number to compare fields of one image by."""
+        return self.coverage - 4 * self.unrest - self.rivals - self.ghosts
+
+
+def weigh(curves: tuple[Curve, ...], edges: Edges) -> Evidence | None:
+    """The evidence for the field bounded by `curves`; None when too little of the image lies beyond it."""
+    # Every second pixel each way will do for shares and quantiles.
+    strength = edges.strength[::2, ::2]
+    rows, columns = np.ogrid[: edges.size[1] : 2, : edges.size[0] : 2]
+    beyond = np.zeros(strength.shape, dtype=bool)
+    for curve in curves:
+        beyond |= curve.inside(columns, rows) < -5  # where the boundary's own blurred edge has died away
+    share = float(beyond.mean())
+    if not 0.004 < share < 0.9:
+        return None
+    quiet = strength[beyond]
+    usual = float(np.quantile(quiet, 0.9))
+    # Five points average the noise down to less than half.
+    level, restless = max(usual, 0.004), max(2.5 * usual, 0.004)
+    hits, heights, steps, outward, each = [], [], [], [], []
+    ghosts = 0.0
+    for curve in curves:
+        points, normals = curve.trace(edges.size)
+        on = _shown(points, edges.size)
+        depth = np.min(
+            [other.inside(*points.T) for other in curves if other is not curve] or [np.full(len(points), 9.0)], 0
+        )
+        off = on & (depth < -5)
+        on &= depth > 1
+        # Samples of a line are 1.5 max(size) / N apart, those of a circle 2 pi r / N: weigh by length.
+        length = 2 * np.pi * curve.radius if isinstance(curve, Circle) else 1.5 * max(edges.size)
+        if off.sum() > 5:
+            ghosts += length * float((edges.jumps(points[off], normals[off], _NEAR).max(1) > level).sum())
+        points, normals = points[on], normals[on]
+        if len(points) < 12:
+            each.append(0.0)
+            continue
+        height = edges.jumps(points, normals, _NEAR).max(1)
+        hit = height > level
+        heights.append(height[hit])
+        each.append(float(hit.mean()))
+        hits.append((hit, np.full(len(hit), length)))
+        outward.append(normals[hit] * length)
+        steps.append(_sharpness(edges, points[hit], normals[hit]))
+    if not hits:
+        return None
+    hit, length = (np.concatenate(parts) for parts in zip(*hits, strict=True))
+    directions = np.concatenate(outward)
+    total = np.linalg.norm(directions, axis=1).sum()
+    turning = 1 - float(np.linalg.norm(directions.sum(0)) / total) if total > 0 else 0.0
+    sharp, height = np.concatenate(steps), np.concatenate(heights)
+    # A blurred step is about three pixels wide, and only every fourth pixel of the image is counted.
+    own = 3 / 4 * float(length.sum()) / _SAMPLES
+    as_strong = quiet > max(restless, 0.6 * float(np.median(height))) if len(height) else quiet > restless
+    return Evidence(
+        float((hit * length).sum() / length.sum()),
+        tuple(each),
+        float((quiet > restless).mean()),
+        float(as_strong.sum()) / own,
+        ghosts / max(float((hit * length).sum()), 1e-9),
+        share,
+        float(np.median(sharp)) if len(sharp) else 0.0,
+        turning,
+    )
+
+
+def _sharpness(edges: Edges, points: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
+    offsets = np.array([2.0, 3.0, -2.0, -3.0, -9.0, -10.0, -11.0])
+    column, row = _nearest(points, normals, offsets, edges.size)
+    tone = edges.tone[row, column].astype(np.float64)
+    outside, near, far = tone[:, :2].mean(1), tone[:, 2:4].mean(1), tone[:, 4:].mean(1)
+    return np.abs(near - outside) / np.maximum(np.maximum(np.abs(far - outside), np.abs(near - outside)), 1e-6)

@@ -1,0 +1,99 @@
+"""An X-ray image and its camera, inseparable: whatever happens to the one happens to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry import Camera
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One X-ray view, as the pinhole camera sees it (never mirrored).
+
+    recorded: float32 (height, width), the image as recorded, for showing.
+    attenuation: float32 (height, width), line integrals up to an affine map: bright = dense.
+    valid: bool (height, width), pixels that hold image: not collimator, border or saturation.
+    camera: the pinhole camera, its size equal to the images'.
+    name: the view's name, used for output files.
+    origins: where each number of the geometry came from, for people ("SID": "DICOM (0018,1110)").
+    notes: what was found or decided on the way in, one sentence each.
+    reflected: whether the stored image was mirrored at the door to become a pinhole image.
+    """
+
+    recorded: NDArray[np.float32]
+    attenuation: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    camera: Camera
+    name: str = "view"
+    origins: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    reflected: bool = False
+
+    def __post_init__(self) -> None:
+        size = (self.camera.height, self.camera.width)
+        for what, image in (("X-ray", self.recorded), ("line integrals", self.attenuation), ("mask", self.valid)):
+            if image.shape != size:
+                raise InputError(
+                    f"{what} of {self.name}",
+                    expected=f"the camera's size {size[1]} x {size[0]}",
+                    found=f"{' x '.join(map(str, image.shape[::-1]))} pixels",
+                    remedy='correct "size" in the camera or use the image it was calibrated for',
+                )
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> Radiograph:
+        """The rectangle of the view that starts at column `left` and row `top`; ValueError where it leaves the image."""
+        # Negative indices would count from the far side, and the camera would not follow.
+        if left < 0 or top < 0 or left + width > self.camera.width or top + height > self.camera.height:
+            raise ValueError(
+                f"the window of {width} x {height} pixels at ({left}, {top}) leaves the image of "
+                f"{self.camera.width} x {self.camera.height}"
+            )
+        window = np.s_[top : top + height, left : left + width]
+        return replace(
+            self,
+            recorded=self.recorded[window],
+            attenuation=self.attenuation[window],
+            valid=self.valid[window],
+            camera=self.camera.cropped(left, top, width, height),
+        )
+
+    def reduced(self, factor: int) -> Radiograph:
+        """The view averaged over blocks of `factor` x `factor` pixels, invalid pixels left out of the means."""
+        if factor == 1:
+            return self
+        if not 1 <= factor <= min(self.camera.width, self.camera.height):
+            raise ValueError(f"factor {factor} leaves nothing of {self.camera.width} x {self.camera.height} pixels")
+        weight = _block_sum(self.valid.astype(np.float32), factor)
+        attenuation = _block_sum(np.where(self.valid, self.attenuation, 0), factor) / np.maximum(weight, 1)
+        return replace(
+            self,
+            recorded=_block_sum(self.recorded, factor) / factor**2,
+            attenuation=attenuation,
+            # A block that is less than half image would speak for its neighbours.
+            valid=weight >= factor**2 / 2,
+            camera=self.camera.resized(factor),
+        )
+
+    def mirrored(self) -> Radiograph:
+        """The view with its columns reversed; the camera follows and the reflection is recorded."""
+        return replace(
+            self,
+            # Copies, because torch takes no arrays that run backwards.
+            recorded=np.ascontiguousarray(self.recorded[:, ::-1]),
+            attenuation=np.ascontiguousarray(self.attenuation[:, ::-1]),
+            valid=np.ascontiguousarray(self.valid[:, ::-1]),
+            camera=self.camera.mirrored_columns(),
+            reflected=not self.reflected,
+        )
+
+
+def _block_sum(image: NDArray, factor: int) -> NDArray[np.float32]:
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return blocks.sum(axis=(1, 3), dtype=np.float32)

@@ -1,0 +1,53 @@
+"""A registration problem before any method: one volume, its views, and what is known of the pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError, require_array, require_rigid
+from .radiograph import Radiograph
+from .volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One patient and the X-ray views that share a world.
+
+    structures: labels to register; empty for the whole volume.
+    initial, reference: world_from_volume (4, 4) [mm], where known.
+    targets: points (N, 3) in the volume frame [mm] at which errors are measured; default the corners of the box
+        around what is rendered.
+    """
+
+    volume: Volume
+    views: tuple[Radiograph, ...]
+    structures: tuple[int, ...] = ()
+    initial: NDArray[np.float64] | None = None
+    reference: NDArray[np.float64] | None = None
+    targets: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.views:
+            raise InputError("views", expected="at least one X-ray", found="none", remedy="add one to the case")
+        for name in ("initial", "reference"):
+            pose = getattr(self, name)
+            if pose is not None:
+                object.__setattr__(self, name, require_rigid(pose, f"{name}.world_from_volume"))
+        if self.targets is not None:
+            count = len(self.targets) if np.ndim(self.targets) == 2 else 1
+            object.__setattr__(self, "targets", require_array(self.targets, "reference.targets", (count, 3)))
+
+    def target_points(self) -> NDArray[np.float64]:
+        """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""
+        if self.targets is not None:
+            return self.targets
+        if not self.structures:
+            return self.volume.grid.corners()
+        inside = self.volume.structure_mask(self.structures)
+        spans = [np.flatnonzero(inside.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
+        return self.volume.grid.box_corners(
+            np.array([span[0] for span in spans]), np.array([span[-1] for span in spans])
+        )

@@ -1,0 +1,94 @@
+"""The patient's CT: Hounsfield units on a voxel grid, with an optional label map on the same grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry import VoxelGrid
+
+# Hounsfield units: everything below is air, also the padding values (-1024, -2000, -3024) that scanners write.
+AIR_HU = -900.0
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT volume.
+
+    values: array [k, j, i] of Hounsfield units (any real dtype).
+    grid: where the voxels lie (RAS mm).
+    labels: optional integer array [k, j, i] on the same grid, 0 = background.
+    label_names: names of the labels, where known.
+
+    Raises InputError for a volume that is not three-dimensional, has one slice, is not finite or holds only air.
+    """
+
+    values: NDArray
+    grid: VoxelGrid
+    labels: NDArray | None = None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expected = self.grid.shape[::-1]
+        if self.values.shape != expected:
+            raise InputError(
+                "volume",
+                expected=f"an array [k, j, i] of shape {expected}",
+                found=str(self.values.shape),
+                remedy="give a single 3D volume",
+            )
+        if min(expected) < 2:
+            raise InputError(
+                "volume",
+                expected="at least two slices along each axis",
+                found=" x ".join(map(str, self.grid.shape)),
+                remedy="load the whole CT series, not one image of it",
+            )
+        low, high = float(self.values.min()), float(self.values.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise InputError(
+                "volume", expected="finite values", found="NaN or infinity", remedy="replace them with -1000 (air)"
+            )
+        if high <= AIR_HU or low == high:
+            raise InputError(
+                "volume",
+                expected="tissue in Hounsfield units",
+                found=f"values from {low:g} to {high:g} (only air or a constant)",
+                remedy="check the rescale slope and intercept of the file",
+            )
+        if self.labels is not None and self.labels.shape != expected:
+            raise InputError(
+                "label map",
+                expected=f"the volume's shape {expected}",
+                found=str(self.labels.shape),
+                remedy="resample it to the volume's grid",
+            )
+
+    @property
+    def is_hounsfield(self) -> bool:
+        """False for a volume without negative values: cut-out or raw scanner data whose air is stored as 0."""
+        return float(self.values.min()) < 0
+
+    def structure_mask(self, structures: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Where the label map holds one of `structures`; raises InputError when there is no such voxel."""
+        if self.labels is None:
+            raise InputError(
+                "structures",
+                expected="a label map to take them from",
+                found="none",
+                remedy='name one under "labels" or leave out "structures"',
+            )
+        present = np.unique(self.labels)
+        missing = sorted(set(structures) - set(present.tolist()))
+        if missing:
+            raise InputError(
+                "structures",
+                expected=f"labels of the map ({', '.join(str(v) for v in present if v)})",
+                found=f"{', '.join(map(str, missing))}, which no voxel has",
+                remedy="correct the list",
+            )
+        return np.isin(self.labels, structures)

@@ -1,0 +1,16 @@
+"""How alike an X-ray and a DRR are: correlations as scores, as gradients and as least squares."""
+
+from .gram import Agreement, agreement_from_gram
+from .masks import eroded, support_mask
+from .terms import Filter, Similarity, Target, Term
+
+__all__ = [
+    "Agreement",
+    "Filter",
+    "Similarity",
+    "Target",
+    "Term",
+    "agreement_from_gram",
+    "eroded",
+    "support_mask",
+]

@@ -1,0 +1,27 @@
+"""Which pixels may speak: masks follow the filters, and the support of what is rendered."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def eroded(mask: Tensor, radius: int) -> Tensor:
+    """Mask (..., H, W) without the pixels closer than `radius` [pixels, square] to an unusable one or the border."""
+    if radius <= 0:
+        return mask
+    flat = mask.reshape(-1, 1, *mask.shape[-2:]).to(torch.float32)
+    outside = torch.nn.functional.pad(1 - flat, (radius,) * 4, value=1.0)
+    grown = torch.nn.functional.max_pool2d(outside, 2 * radius + 1, stride=1)
+    return (1 - grown).reshape(mask.shape).to(mask.dtype)
+
+
+def support_mask(image: Tensor, margin_px: int, threshold: float = 0.02) -> Tensor:
+    """Where DRRs (B, H, W) show the structure, grown by `margin_px` pixels: float (B, H, W) of zeros and ones.
+
+    A pixel belongs to the structure when it is above `threshold` times the DRR's largest value.
+    """
+    peak = image.amax(dim=(-2, -1), keepdim=True)
+    inside = (image > threshold * peak).to(image.dtype)
+    size = 2 * margin_px + 1
+    return torch.nn.functional.max_pool2d(inside[:, None], size, stride=1, padding=margin_px)[:, 0]

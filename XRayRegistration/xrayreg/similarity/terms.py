@@ -1,0 +1,184 @@
+"""Similarities as weighted sums of terms; a term is a linear filter followed by correlation in windows.
+
+    filter none,     window none:   global ZNCC
+    filter none,     window p:      local (patch) ZNCC
+    filter gradient, window none:   gradient correlation, the mean of the ZNCC of the two derivatives
+    filter gradient, window p:      patch gradient correlation (xReg)
+Derivatives are linear, so the Jacobian images go through the same filter and every term is least squares.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
+from .masks import eroded
+
+Filter = Literal["none", "gradient", "sobel"]
+
+# Share of a window that must be usable for the window to count.
+_LEAST_USABLE = 0.5
+
+
+@dataclass(frozen=True)
+class Term:
+    """One correlation.
+
+    filter: none, gradient (derivative of a Gaussian of `sigma` pixels) or sobel (3 x 3).
+    window: edge of the square patches [pixels], None for one window over the whole image.
+    stride: distance between patches [pixels].
+    weight: the term's share of the sum.
+    floor: share of the image's mean variance that is added to the variance of every patch of X-ray and DRR, so that
+        noise in flat patches does not count as structure.
+    """
+
+    filter: Filter = "none"
+    sigma: float = 1.0
+    window: int | None = None
+    stride: int = 1
+    weight: float = 1.0
+    floor: float = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The X-ray side of a comparison: attenuation (H, W) and usable pixels (H, W) of zeros and ones."""
+
+    image: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A weighted sum of terms; 1 for images equal up to an increasing affine map of their values."""
+
+    terms: tuple[Term, ...]
+
+    def score(self, target: Target, moving: Tensor, support: Tensor | None = None) -> Tensor:
+        """Similarity (B,) of DRRs (B, H, W) to the X-ray, differentiable with respect to the DRRs.
+
+        support: optional (B, H, W) or (1, H, W) of zeros and ones, pixels to compare besides the X-ray's own mask.
+        """
+        total = moving.new_zeros(moving.shape[0])
+        for term in self.terms:
+            for images, weight in _filtered(term, target, [moving], support):
+                gram, share, floors = _windows(term, images, weight)
+                total = total + term.weight / _channels(term) * zncc_from_gram(gram, share, *floors)
+        return total / self._total_weight
+
+    def agreement(
+        self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None
+    ) -> Agreement:
+        """Score, gradient and normal matrix for DRRs (B, H, W) with Jacobians (B, P, H, W)."""
+        total = empty_agreement(moving.shape[0], jacobian.shape[1], moving)
+        for term in self.terms:
+            for images, weight in _filtered(term, target, [moving, jacobian], support):
+                gram, share, floors = _windows(term, images, weight)
+                part = agreement_from_gram(gram, share, *floors)
+                total = total + part.scaled(term.weight / _channels(term))
+        return total.scaled(1 / self._total_weight)
+
+    @property
+    def _total_weight(self) -> float:
+        return sum(term.weight for term in self.terms)
+
+
+def _channels(term: Term) -> int:
+    return 1 if term.filter == "none" else 2
+
+
+def _filtered(
+    term: Term, target: Target, images: list[Tensor], support: Tensor | None
+) -> list[tuple[Tensor, Tensor]]:
+    """For each channel of the term's filter: stacked images (B, 2 or 2 + P, H, W) and pixel weights (B, H, W)."""
+    mask = target.mask[None].to(images[0].dtype)
+    # Unusable pixels may hold anything; zero keeps them finite, the eroded mask keeps them out.
+    everything = stacked([(target.image * target.mask)[None].to(images[0].dtype), *images])
+    if term.filter == "none":
+        weights = mask if support is None else mask * support
+        return [(everything, weights.expand(everything.shape[0], -1, -1))]
+    across, along, radius = _derivative_kernels(term, everything)
+    mask = eroded(mask, radius)
+    weights = mask if support is None else mask * support
+    weights = weights.expand(everything.shape[0], -1, -1)
+    return [
+        (_separable(everything, along, across), weights),
+        (_separable(everything, across, along), weights),
+    ]
+
+
+def _derivative_kernels(term: Term, like: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Smoothing kernel, derivative kernel and radius [pixels] of the term's filter."""
+    if term.filter == "sobel":
+        return like.new_tensor([1.0, 2.0, 1.0]), like.new_tensor([-1.0, 0.0, 1.0]), 1
+    radius = max(1, math.ceil(2.5 * term.sigma))
+    at = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
+    smooth = torch.exp(-0.5 * (at / term.sigma) ** 2)
+    smooth = smooth / smooth.sum()
+    return smooth, at * smooth / term.sigma**2, radius
+
+
+def _separable(images: Tensor, along_columns: Tensor, along_rows: Tensor) -> Tensor:
+    """Correlate images (B, C, H, W) with one kernel along the columns (x) and another along the rows (y)."""
+    flat = images.reshape(-1, 1, *images.shape[-2:])
+    radius = len(along_columns) // 2
+    flat = functional.conv2d(flat, along_columns.reshape(1, 1, 1, -1), padding=(0, radius))
+    flat = functional.conv2d(flat, along_rows.reshape(1, 1, -1, 1), padding=(radius, 0))
+    return flat.reshape(images.shape)
+
+
+def _windows(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Centred Gram matrices (B, N, C, C) of the windows, their shares (B, N) and the floors of both variances."""
+    if term.window is None:
+        gram = _global_gram(images, weight)
+        share = torch.ones_like(gram[..., 0, 0])
+        nothing = torch.full_like(share, _TINY)
+        return gram, share, (nothing, nothing)
+    return _local_gram(term, images, weight)
+
+
+_TINY = 1e-12
+
+
+def _global_gram(images: Tensor, weight: Tensor) -> Tensor:
+    """One Gram matrix (B, 1, C, C) for the whole image."""
+    flat, w = images.flatten(2), weight.flatten(1)[:, None]
+    share = w / w.sum(-1, keepdim=True).clamp(min=_TINY)
+    centred = flat - (flat * share).sum(-1, keepdim=True)
+    return ((centred * share) @ centred.mT)[:, None]
+
+
+def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Gram matrices (B, N, C, C) of all patches, with shares and floors; patches with too few pixels get no share."""
+    batch, channels = images.shape[:2]
+    size = min(term.window or 1, *images.shape[-2:])
+    # Taking the global mean off first keeps the differences of sums below accurate in float32.
+    usable = weight.flatten(1).sum(-1).clamp(min=_TINY)[:, None, None, None]
+    images = images - (images * weight[:, None]).sum((-2, -1), keepdim=True) / usable
+
+    def patch_means(stack: Tensor) -> Tensor:
+        rows = functional.avg_pool2d(stack, (size, 1), (term.stride, 1))
+        return functional.avg_pool2d(rows, (1, size), (1, term.stride)).flatten(2)
+
+    covered = patch_means(weight[:, None])
+    share_of_pixels = covered.clamp(min=_TINY)
+    means = patch_means(images * weight[:, None]) / share_of_pixels
+    gram = images.new_zeros(batch, covered.shape[-1], channels, channels)
+    for row in range(channels):
+        products = patch_means(images[:, row:] * images[:, row : row + 1] * weight[:, None]) / share_of_pixels
+        products = (products - means[:, row:] * means[:, row : row + 1]).mT
+        gram[..., row, row:] = products
+        gram[..., row:, row] = products
+    usable_patch = (covered[:, 0] >= _LEAST_USABLE).to(images.dtype)
+    share = usable_patch / usable_patch.sum(-1, keepdim=True).clamp(min=1)
+    floors = [
+        (term.floor * (gram[..., n, n].clamp(min=0) * share).sum(-1, keepdim=True)).detach().expand_as(share) + _TINY
+        for n in range(2)
+    ]
+    return gram, share, (floors[0], floors[1])

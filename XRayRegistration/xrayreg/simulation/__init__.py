@@ -1,0 +1,21 @@
+"""A generated patient and a simulated X-ray machine: test images that owe nothing to the registration engines."""
+
+from .detector import Collimator
+from .metal import MetalBall, MetalRod
+from .phantom import LABEL_NAMES, pelvis_phantom
+from .spectrum import Spectrum, single_energy, tube_spectrum
+from .xray import SimulatedXray, XraySettings, simulate_xray
+
+__all__ = [
+    "LABEL_NAMES",
+    "Collimator",
+    "MetalBall",
+    "MetalRod",
+    "SimulatedXray",
+    "Spectrum",
+    "XraySettings",
+    "pelvis_phantom",
+    "simulate_xray",
+    "single_energy",
+    "tube_spectrum",
+]
