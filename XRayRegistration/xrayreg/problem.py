@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .geometry import Camera, twist_tangents
+from .geometry import Camera, left_jacobian_inverse, pose_difference, twist_tangents
 from .render import Projector, prepare, render, render_with_jacobian
 from .scene import Attenuation, Radiograph, coarsened
 from .settings import DeviceName, EngineName
@@ -34,8 +34,34 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
+class Prior:
+    """Where the pose is expected: a quadratic penalty that holds what the images leave open, such as depth.
+
+    expected: (4, 4) pose; deviation: (6,) standard deviations of the twist from it [rad, mm].
+    weight: cost of one standard deviation in one parameter, times two.
+    """
+
+    expected: Tensor
+    deviation: Tensor
+    weight: float
+
+    def agreement(self, poses: Tensor, pivot: Tensor) -> Agreement:
+        """Minus half the weighted squared deviation of poses (B, 4, 4), with its exact gradient."""
+        twist = pose_difference(poses, self.expected, pivot)
+        jacobian = torch.eye(6, dtype=poses.dtype, device=poses.device).repeat(poses.shape[0], 1, 1)
+        jacobian[:, :3, :3] = left_jacobian_inverse(twist[:, :3])
+        jacobian = jacobian / self.deviation[:, None]
+        residual = twist / self.deviation
+        return Agreement(
+            score=-0.5 * self.weight * (residual**2).sum(-1),
+            gradient=self.weight * (residual[:, None] @ jacobian)[:, 0],
+            normal=self.weight * (jacobian.mT @ jacobian),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """Views, an attenuation map made ready for an engine, and a similarity.
+    """Views, an attenuation map made ready for an engine, a similarity, and what is known of the pose.
 
     pivot: (3,) isocentre in the volume frame [mm].
     """
@@ -44,18 +70,20 @@ class Problem:
     views: tuple[View, ...]
     similarity: Similarity
     pivot: Tensor
+    prior: Prior | None = None
 
     def images(self, poses: Tensor) -> list[Tensor]:
         """DRRs (B, H, W) of poses (B, 4, 4) for each view."""
         return [render(self.projector, view.camera, view.view_from_first @ poses) for view in self.views]
 
     def scores(self, poses: Tensor) -> Tensor:
-        """Similarity (B,) of poses (B, 4, 4), the mean over the views; differentiable."""
+        """Similarity (B,) of poses (B, 4, 4), the mean over the views less the prior's penalty."""
         parts = [
             self.similarity.score(view.target, image, view.support)
             for view, image in zip(self.views, self.images(poses), strict=True)
         ]
-        return torch.stack(parts).mean(0)
+        score = torch.stack(parts).mean(0)
+        return score if self.prior is None else score + self.prior.agreement(poses, self.pivot).score
 
     def agreement(self, poses: Tensor) -> Agreement:
         """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views."""
@@ -69,20 +97,16 @@ class Problem:
             part = self.similarity.agreement(view.target, image, jacobian, view.support)
             total = part if total is None else total + part
         assert total is not None
-        return total.scaled(1 / len(self.views))
+        mean = total.scaled(1 / len(self.views))
+        return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
 
-    def focused(self, poses: Tensor, margin_mm: float) -> Problem:
-        """The problem restricted to the surroundings of the rendered structure at poses (B, 4, 4).
-
-        margin_mm: how far around the structure to look, measured at the isocentre.
-        """
-        views = []
-        for view, image in zip(self.views, self.images(poses), strict=True):
-            depth = float((view.view_from_first @ poses)[:, 2, :3].matmul(self.pivot).mean())
-            depth += float((view.view_from_first @ poses)[:, 2, 3].mean())
-            margin_px = max(1, round(margin_mm * view.camera.focal_px / max(depth, 1.0)))
-            views.append(replace(view, support=support_mask(image, margin_px)))
-        return replace(self, views=tuple(views))
+    def focused(self, poses: Tensor, margin_px: int) -> Problem:
+        """The problem restricted to the rendered structure at poses (B, 4, 4) and `margin_px` pixels around it."""
+        views = tuple(
+            replace(view, support=support_mask(image, margin_px))
+            for view, image in zip(self.views, self.images(poses), strict=True)
+        )
+        return replace(self, views=views)
 
     def picked(self, which: Tensor) -> Problem:
         """The problem for the poses `which` (indices) of a batch: their supports, everything else unchanged."""

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 Effort = Literal["fast", "standard", "thorough"]
 EngineName = Literal["auto", "reference", "torch", "numba"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+Filter = Literal["none", "gradient", "sobel"]
 IntensityName = Literal["auto", "transmission", "attenuation"]
 
 EFFORTS: tuple[str, ...] = get_args(Effort)
 ENGINES: tuple[str, ...] = get_args(EngineName)
 DEVICES: tuple[str, ...] = get_args(DeviceName)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One correlation of a similarity (see `similarity.terms`).
+
+    filter: none, gradient (derivative of a Gaussian of `sigma` pixels) or sobel (3 x 3).
+    window: edge of the square patches [pixels], None for one window over the whole image.
+    stride: distance between patches [pixels].
+    weight: the term's share of the sum.
+    floor: share of the image's mean variance that is added to the variance of every patch of X-ray and DRR, so that
+        noise in flat patches does not count as structure.
+    """
+
+    filter: Filter = "none"
+    sigma: float = 1.0
+    window: int | None = None
+    stride: int = 1
+    weight: float = 1.0
+    floor: float = 1e-4
+
+
+def patch_gradient(window: int, weight: float = 1.0) -> Term:
+    """Correlation of derivatives in patches: deaf to tone curves, scatter and exposure, which change slowly."""
+    return Term("gradient", sigma=1.0, window=window, stride=max(1, window // 4), weight=weight, floor=0.05)
 
 
 @dataclass(frozen=True)
@@ -27,22 +53,12 @@ class PosePrior:
 
 
 @dataclass(frozen=True)
-class SearchSettings:
-    """Global search: many hypotheses ranked on small images, the best refined in small steps (design.md 6.3)."""
-
-    prior: PosePrior = field(default_factory=PosePrior)
-    hypotheses: int = 400
-    image_px: int = 32
-    keep: int = 24
-    finalists: int = 3
-
-
-@dataclass(frozen=True)
 class LevelSettings:
-    """One level of the pyramid: longest image side [pixels] and the steps allowed on it."""
+    """One level of the pyramid: longest image side [pixels], steps allowed on it, and what is compared."""
 
     image_px: int
     max_steps: int
+    terms: tuple[Term, ...] = (patch_gradient(13),)
 
 
 @dataclass(frozen=True)
@@ -56,11 +72,50 @@ class StepSettings:
 
 
 @dataclass(frozen=True)
-class RefineSettings:
-    """Multi-resolution Levenberg-Marquardt; levels from coarse to fine."""
+class SearchSettings:
+    """Search: many hypotheses ranked on small images, the best refined in small steps (design.md 6.3).
 
-    levels: tuple[LevelSettings, ...] = (LevelSettings(64, 20), LevelSettings(128, 15), LevelSettings(256, 10))
+    spread: hypotheses are drawn this much wider than the prior, because its tails are where searches fail.
+    survivors: how many hypotheses each level refines; finalists: how many distinct ones come out.
+    """
+
+    prior: PosePrior = field(default_factory=PosePrior)
+    spread: float = 1.2
+    hypotheses: int = 1000
+    levels: tuple[LevelSettings, ...] = (
+        LevelSettings(32, 12, (Term(weight=0.5), patch_gradient(9, weight=0.5))),
+        LevelSettings(64, 12, (Term(weight=0.5), patch_gradient(13, weight=0.5))),
+    )
+    survivors: tuple[int, ...] = (24, 8)
+    finalists: int = 3
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """Multi-resolution Levenberg-Marquardt; levels from coarse to fine.
+
+    prior_weight: cost of a pose one standard deviation from where it is expected (times two); small, so that it only
+        decides what the images leave open.
+    """
+
+    levels: tuple[LevelSettings, ...] = (
+        LevelSettings(64, 20, (Term(weight=0.5), patch_gradient(13, weight=0.5))),
+        LevelSettings(128, 15),
+        LevelSettings(256, 12),
+    )
     step: StepSettings = field(default_factory=StepSettings)
+    prior_weight: float = 0.002
+
+
+# Search near a pose that somebody set: a case's initial pose, sliders, landmarks.
+NEARBY = SearchSettings(
+    prior=PosePrior((12.0, 12.0, 12.0), (10.0, 10.0, 30.0)),
+    spread=1.0,
+    hypotheses=300,
+    levels=(LevelSettings(128, 12), LevelSettings(256, 6)),
+    survivors=(12, 4),
+    finalists=2,
+)
 
 
 @dataclass(frozen=True)
@@ -75,3 +130,25 @@ class RegistrationSettings:
     engine: EngineName = field(default="auto", metadata={"help": "render engine", "choices": ENGINES})
     device: DeviceName = field(default="auto", metadata={"help": "where to compute", "choices": DEVICES})
     seed: int = field(default=0, metadata={"help": "seed of everything random"})
+    search: SearchSettings = field(default_factory=SearchSettings)
+    nearby: SearchSettings = NEARBY
+    refine: RefineSettings = field(default_factory=RefineSettings)
+
+
+def registration_settings(effort: Effort = "standard", **changes: Any) -> RegistrationSettings:
+    """The settings of an effort, with single ones changed by name.
+
+    fast: half the hypotheses; thorough: four times as many, and more of them refined.
+    """
+    settings = RegistrationSettings(effort=effort, **changes)
+    factor = {"fast": 0.5, "standard": 1.0, "thorough": 4.0}[effort]
+    survivors = {"fast": 0.5, "standard": 1.0, "thorough": 2.0}[effort]
+
+    def scaled(search: SearchSettings) -> SearchSettings:
+        return replace(
+            search,
+            hypotheses=round(search.hypotheses * factor),
+            survivors=tuple(round(count * survivors) for count in search.survivors),
+        )
+
+    return replace(settings, search=scaled(settings.search), nearby=scaled(settings.nearby))

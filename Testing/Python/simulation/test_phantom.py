@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import label
 
 from xrayreg.checks import InputError
-from xrayreg.simulation import LABEL_NAMES, pelvis_phantom
+from xrayreg.geometry import Camera
+from xrayreg.simulation import LABEL_NAMES, XraySettings, pelvis_phantom, simulate_xray
 
 SPACING = 3.0
 
@@ -87,6 +88,15 @@ def test_hounsfield_units_are_those_of_tissue(phantom):
     assert (body < -800).any() and ((body > -130) & (body < -70)).mean() > 0.05
 
 
+def test_a_femoral_shaft_is_a_tube_of_hard_bone_around_fatty_marrow(phantom):
+    for name in ("femur_left", "femur_right"):
+        section = bone_of(phantom, name)[5]
+        values = np.where(section, phantom.values[5], -1000)
+        rows, columns = np.argwhere(section).T
+        middle = values[int(rows.mean().round()), int(columns.mean().round())]
+        assert middle < 150 and np.quantile(values[section], 0.6) > 1000
+
+
 def test_the_body_is_cut_at_the_top_and_below_and_stands_free_at_its_sides(phantom):
     air = phantom.values < -900
     assert air[:, :, [0, -1]].all() and air[:, [0, -1], :].all()
@@ -131,3 +141,18 @@ def test_the_seed_changes_the_texture_but_not_the_bones(phantom):
 def test_a_spacing_out_of_range_is_refused(spacing):
     with pytest.raises(InputError, match="phantom spacing"):
         pelvis_phantom(spacing)
+
+
+def test_a_radiograph_from_the_front_shows_the_patients_left_on_the_viewers_right(phantom):
+    pose = np.eye(4)
+    # Columns run to the patient's left, rows down, the beam from front to back.
+    pose[:3, :3] = [[-1, 0, 0], [0, 0, -1], [0, -1, 0]]
+    pose[:3, 3] = pose[:3, :3] @ (0, 0, -150) + (0, 0, 700)
+    camera = Camera.from_sid(1000, 4.0, 100, 60)
+    clear = XraySettings(photons=None, scatter_to_primary=0.0)
+    image = simulate_xray(phantom, camera, pose, clear).transmission.astype(float)
+    # The gas of the descending colon, on the left, lets more light through than the right flank.
+    colon = camera.project(pose[:3, :3] @ (-110, 25, 185) + pose[:3, 3])
+    column, row = np.rint(colon).astype(int)
+    assert column > 60
+    assert image[row, column] > 1.15 * image[row, 99 - column]

@@ -75,8 +75,9 @@ def test_a_turned_and_shifted_patient_under_the_same_turned_camera_gives_the_sam
     first = simulate_xray(volume, CAMERA, facing(), CLEAN)
     second = simulate_xray(Volume(volume.values, grid), CAMERA, facing() @ np.linalg.inv(moved), CLEAN)
     assert first.primary.min() < 0.5 < first.primary.max()
-    # A ray that grazes an edge may fall to either side of it by rounding.
-    assert np.quantile(np.abs(first.primary - second.primary), 0.99) < 1e-5
+    # Rounding may give a ray one sample more, which shows where the field varies: near the corner of air.
+    assert np.quantile(np.abs(first.primary - second.primary), 0.9) < 1e-6
+    assert np.abs(first.primary - second.primary).max() < 1e-3
 
 
 def test_a_metal_ball_lands_where_the_camera_projects_its_centre():

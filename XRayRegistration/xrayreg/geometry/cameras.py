@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from ..checks import InputError, require_array, require_rigid
 
 
+# Source-to-image distance [mm] assumed where neither it nor the pixel pitch is known: typical of C-arms.
+NOMINAL_SID_MM = 1000.0
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """A pinhole camera in OpenCV convention: origin at the source, x along columns, y along rows, z to the detector.

@@ -61,3 +61,18 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
         small, 2 + squared / 3 + 3 * squared**2 / 20, 2 * torch.atan2(sine, cosine) / sine
     )
     return factor[..., None] * sine_axis
+
+
+def left_jacobian_inverse(vector: Tensor) -> Tensor:
+    """Derivatives (..., 3, 3) of log(exp(w) exp(vector)) with respect to w at zero (Barfoot 2017, eq. 7.77).
+
+    Finite for rotations below a full turn; at zero it is the identity.
+    """
+    squared = (vector * vector).sum(-1)[..., None, None]
+    small = squared < 1e-2
+    safe = torch.where(small, torch.ones_like(squared), squared)
+    angle = safe.sqrt()
+    series = 1 / 12 + squared / 720 + squared**2 / 30240 + squared**3 / 1209600
+    factor = torch.where(small, series, 1 / safe - 1 / (2 * angle * (angle / 2).tan()))
+    cross = skew(vector)
+    return torch.eye(3, dtype=vector.dtype, device=vector.device) - cross / 2 + factor * (cross @ cross)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
 
@@ -54,6 +56,12 @@ def load(reader: sitk.ImageFileReader, what: str) -> sitk.Image:
             return reader.Execute()
     except RuntimeError as error:
         raise unreadable(Path(reader.GetFileName()), what, error) from error
+
+
+def array_of(image: sitk.Image) -> NDArray:
+    """The image's values [.., k, j, i] in memory of their own; float64, which no scanner needs, as float32."""
+    view = sitk.GetArrayViewFromImage(image)
+    return view.astype(np.float32) if view.dtype == np.float64 else view.copy()
 
 
 def unreadable(path: Path, what: str, error: Exception) -> InputError:

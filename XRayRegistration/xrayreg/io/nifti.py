@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -39,7 +40,7 @@ def read_nifti(path: Path, what: str) -> tuple[NDArray, NDArray[np.float64]]:
         header = _header(path)
         if header is not None:
             _require_positive_spacing(header)
-        image = nibabel.load(path, mmap=False)
+        image: Any = nibabel.load(path, mmap=False)
         values = np.asarray(image.dataobj.get_unscaled())
     except InputError:
         raise
@@ -51,7 +52,7 @@ def read_nifti(path: Path, what: str) -> tuple[NDArray, NDArray[np.float64]]:
         )
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
-    return _scaled(values.T, image.dataobj.slope, image.dataobj.inter), _affine(image)
+    return _scaled(values.T, image.dataobj.slope, image.dataobj.inter), _affine(image.header)
 
 
 def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:
@@ -64,8 +65,7 @@ def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:
     return scaled
 
 
-def _affine(image: nibabel.spatialimages.SpatialImage) -> NDArray[np.float64]:
-    header = image.header
+def _affine(header: Any) -> NDArray[np.float64]:
     to_mm = {"meter": 1e3, "micron": 1e-3}.get(header.get_xyzt_units()[0], 1.0)
     spacing = np.ones(3)
     zooms = header.get_zooms()[:3]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
 from ..geometry import VoxelGrid
 from ..scene import Volume
 from .headers import require_positive_spacing
-from .images import load, open_image
+from .images import array_of, load, open_image
 from .nifti import is_nifti, read_nifti
 from .series import affine_of, read_series
 
@@ -36,9 +35,7 @@ def read_volume(path: str | Path) -> Volume:
         return Volume(_compact(values), grid)
     image, lps_from_index = read_series(path)
     _require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), "volume")
-    return Volume(
-        _compact(sitk.GetArrayFromImage(image)), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ lps_from_index)
-    )
+    return Volume(_compact(array_of(image)), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ lps_from_index))
 
 
 def open_grid(path: Path, what: str) -> tuple[NDArray, VoxelGrid]:
@@ -55,7 +52,7 @@ def open_grid(path: Path, what: str) -> tuple[NDArray, VoxelGrid]:
     require_positive_spacing(path)
     _require_scalar_3d(reader.GetSize(), reader.GetNumberOfComponents(), what)
     image = load(reader, what)
-    return sitk.GetArrayFromImage(image), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ affine_of(image))
+    return array_of(image), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ affine_of(image))
 
 
 def _require_scalar_3d(size: tuple[int, ...], components: int, what: str) -> None:

@@ -63,7 +63,7 @@ def start(poses: Tensor, agreement: Agreement) -> State:
 
 def ask(state: State, pivot: Tensor, settings: StepSettings) -> tuple[State, Tensor]:
     """The state with its next step, and the candidate poses (B, 4, 4) to evaluate; resting poses stay in place."""
-    normal = state.agreement.normal.to(torch.float64)
+    normal = state.agreement.curvature.to(torch.float64)
     gradient = state.agreement.gradient.to(torch.float64)
     scale = normal.diagonal(dim1=-2, dim2=-1)
     # A parameter that the images do not see would make the system singular; it simply does not move.
@@ -84,7 +84,7 @@ def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepS
     """The state after the candidates' agreement is known: each start moves or damps, and may come to rest."""
     old = state.agreement
     gained = (agreement.score - old.score).to(torch.float64)
-    normal, gradient = old.normal.to(torch.float64), old.gradient.to(torch.float64)
+    normal, gradient = old.curvature.to(torch.float64), old.gradient.to(torch.float64)
     curved = torch.einsum("bi,bij,bj->b", state.step, normal, state.step)
     predicted = -(state.step * gradient).sum(-1) - 0.5 * curved
     ratio = gained / predicted.clamp(min=1e-15)

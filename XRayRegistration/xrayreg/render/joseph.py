@@ -14,6 +14,9 @@ from torch import Tensor
 
 # For each dominant axis m the two others (u, w), in the order in which the sums name them.
 OTHER_AXES = ((1, 2), (0, 2), (0, 1))
+# A plane counts when it lies at least this far [voxels] in front of the source: one on the source itself does not, and
+# rounding does not decide.
+LEAST_AHEAD = 1e-6
 
 
 def dominant_axis(directions: Tensor) -> Tensor:

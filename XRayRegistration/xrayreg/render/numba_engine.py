@@ -18,7 +18,7 @@ from .rays import Rays, RayTangents
 class NumbaProjector:
     """Parallel compiled CPU projector; see `projector.Projector` for the contract.
 
-    Keeps one float32 copy of the map with a rim of one zero voxel. The copy is refreshed when `mu` takes part in
+    Keeps one float32 copy of the map with a rim of zeros. The copy is refreshed when `mu` takes part in
     autograd, so that a map that is being learned is always the one rendered.
     """
 
@@ -27,12 +27,12 @@ class NumbaProjector:
     def __init__(self, attenuation: Attenuation) -> None:
         self.grid: VoxelGrid = attenuation.grid
         self.mu = attenuation.mu
+        self.renders = 0
         self._rimmed = _Rimmed(attenuation.mu.detach())
 
     def project(self, rays: Rays) -> Tensor:
         """Line integrals (B, H, W) in float32."""
-        rimmed = _Rimmed(self.mu.detach()) if self.mu.requires_grad else self._rimmed
-        return _Project.apply(rays.source, rays.matrix, rays.length_mm, self.mu, rimmed)
+        return _Project.apply(rays.source, rays.matrix, rays.length_mm, self.mu, self._current())
 
     def project_with_jacobian(self, rays: Rays, tangents: RayTangents) -> tuple[Tensor, Tensor]:
         """Line integrals (B, H, W) and their derivatives (B, P, H, W) in float32."""
@@ -40,17 +40,21 @@ class NumbaProjector:
         image = np.empty((poses, height, width), dtype=np.float32)
         jacobian = np.empty((poses, tangents.source.shape[1], height, width), dtype=np.float32)
         kernels.project_with_jacobian(
-            *self._rimmed.arguments, *_ray_arrays(rays.source, rays.matrix, rays.length_mm),
+            *self._current().arguments, *_ray_arrays(rays.source, rays.matrix, rays.length_mm),
             _float64(tangents.source), _float64(tangents.matrix), image, jacobian,
         )  # fmt: skip
         return torch.from_numpy(image), torch.from_numpy(jacobian)
+
+    def _current(self) -> _Rimmed:
+        return _Rimmed(self.mu.detach()) if self.mu.requires_grad else self._rimmed
 
 
 class _Rimmed:
     """A map with a rim of zeros and the record of its empty blocks, in the form that the kernels take."""
 
     def __init__(self, mu: Tensor) -> None:
-        padded = torch.nn.functional.pad(mu.to(torch.float32), (1, 1, 1, 1, 1, 1)).contiguous().numpy()
+        rim = (kernels.RIM_BEFORE, kernels.RIM_AFTER) * 3
+        padded = torch.nn.functional.pad(mu.to(torch.float32), rim).contiguous().numpy()
         occupied = _occupied_blocks(padded)
         self.arguments = (
             padded.reshape(-1), np.array(padded.shape[::-1]), _strides(padded),
@@ -81,8 +85,8 @@ def _float64(tensor: Tensor) -> NDArray[np.float64]:
 
 
 def _ray_arrays(source: Tensor, matrix: Tensor, length_mm: Tensor) -> tuple[NDArray, NDArray, NDArray]:
-    """Source in the rimmed map's coordinates (one voxel further), directions, and lengths."""
-    return _float64(source) + 1.0, _float64(matrix), _float64(length_mm)
+    """Source in the rimmed map's coordinates, directions, and lengths."""
+    return _float64(source) + kernels.RIM_BEFORE, _float64(matrix), _float64(length_mm)
 
 
 class _Project(torch.autograd.Function):
@@ -92,30 +96,51 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, source: Tensor, matrix: Tensor, length_mm: Tensor, mu: Tensor, rimmed: _Rimmed) -> Tensor:
         image = np.empty((source.shape[0], *length_mm.shape), dtype=np.float32)
         kernels.project(*rimmed.arguments, *_ray_arrays(source, matrix, length_mm), image)
-        ctx.save_for_backward(source, matrix, length_mm)
-        ctx.rimmed, ctx.mu_dtype = rimmed, mu.dtype
+        ctx.save_for_backward(source, matrix, length_mm, mu)
+        ctx.rimmed = rimmed
         return torch.from_numpy(image)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        source, matrix, length_mm = ctx.saved_tensors
+        gradients = _PullBack.apply(upstream, *ctx.saved_tensors, ctx.rimmed, ctx.needs_input_grad)
+        return (*gradients, None)
+
+
+class _PullBack(torch.autograd.Function):
+    """The gradients of `_Project`; a function of its own, so that a second derivative is refused and never wrong."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        upstream: Tensor,
+        source: Tensor,
+        matrix: Tensor,
+        length_mm: Tensor,
+        mu: Tensor,
+        rimmed: _Rimmed,
+        needed: tuple[bool, ...],
+    ) -> tuple[Tensor | None, ...]:
         rays = _ray_arrays(source, matrix, length_mm)
-        above = np.ascontiguousarray(upstream.detach().to(torch.float32).numpy())
+        above = np.ascontiguousarray(upstream.to(torch.float32).numpy())
         by_source = by_matrix = by_length = by_map = None
-        if any(ctx.needs_input_grad[:3]):
+        if any(needed[:3]):
             by_row = np.empty((*above.shape[:2], 4, 3))
             by_pixel = np.empty(above.shape)
-            kernels.pull_back_rays(*ctx.rimmed.arguments, *rays, above, by_row, by_pixel)
+            kernels.pull_back_rays(*rimmed.arguments, *rays, above, by_row, by_pixel)
             sums = torch.from_numpy(by_row).sum(1)
             by_source = sums[:, 0].to(source)
             by_matrix = sums[:, 1:].mT.to(matrix)
             by_length = torch.from_numpy(by_pixel).sum(0).to(length_mm)
-        if ctx.needs_input_grad[3]:
-            gradient = np.zeros(ctx.rimmed.padded_shape, dtype=np.float64)
-            _, *layout = ctx.rimmed.arguments
+        if needed[3]:
+            gradient = np.zeros(rimmed.padded_shape, dtype=np.float64)
+            _, *layout = rimmed.arguments
             # Empty blocks have a gradient too, so nothing may be skipped here.
             layout[2] = np.ones_like(layout[2])
             kernels.pull_back_map(gradient.reshape(-1), *layout, *rays, above)
-            by_map = torch.from_numpy(gradient[1:-1, 1:-1, 1:-1]).to(ctx.mu_dtype)
-        return by_source, by_matrix, by_length, by_map, None
+            tissue = slice(kernels.RIM_BEFORE, -kernels.RIM_AFTER)
+            by_map = torch.from_numpy(gradient[tissue, tissue, tissue]).to(mu)
+        return by_source, by_matrix, by_length, by_map
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        raise RuntimeError("the numba engine has no second derivatives: render with the torch engine")

@@ -1,6 +1,8 @@
 """Joseph's method for CPUs: one ray at a time, all cores, the inner loop left to the compiler's vector units.
 
-The map comes with a rim of one zero voxel, so a bilinear read never leaves the array and the inner loop has no branch.
+The map comes with a rim of zeros, so a bilinear read never leaves the array and the inner loop has no branch: one voxel
+before the first, over which the outermost voxels fade, and two after the last, so that a place on the outer edge of the
+first still has an upper neighbour.
 Rays skip the slabs of planes at either end in which their blocks hold no tissue.
 """
 
@@ -11,10 +13,13 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from .joseph import LEAST_AHEAD
+
 # Edge of the blocks [voxels] in which emptiness is recorded; a power of two near what a vector loop digests at once.
 BLOCK = 16
-# Rays stop this short [voxels] of the array's far faces, so that rounding never reads beyond; the rim is zero there.
-RIM = 1e-3
+RIM_BEFORE, RIM_AFTER = 1, 2
+# A source further away [voxels] is too far for double precision to say which voxels a ray meets.
+FARTHEST = 1e9
 _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
 
 
@@ -52,13 +57,15 @@ def _slab_is_empty(occupied, strides, axis, first, second, k_low, k_high, a, b, 
 @njit(inline="always", **_OPTIONS)
 def _plane_range(shape, occupied, block_strides, axis, first, second, a, b, c, e, source, along):
     """First plane and number of planes that the ray a + b k, c + e k has to read; none when it misses."""
-    low, high = _clip(a, b, shape[first] - 1.0 - RIM, 0.0, shape[axis] - 1.0)
-    low, high = _clip(c, e, shape[second] - 1.0 - RIM, low, high)
+    if not (abs(a) < FARTHEST and abs(c) < FARTHEST):
+        return 0, 0
+    low, high = _clip(a, b, shape[first] - 2.0, 1.0, shape[axis] - 3.0)
+    low, high = _clip(c, e, shape[second] - 2.0, low, high)
     # Only what lies in front of the source counts.
     if along > 0:
-        low = max(low, source)
+        low = max(low, source + LEAST_AHEAD)
     else:
-        high = min(high, source)
+        high = min(high, source - LEAST_AHEAD)
     if low > high:
         return 0, 0
     k_low, k_high = int(math.ceil(low)), int(math.floor(high))

@@ -13,12 +13,14 @@ from .rays import Rays, RayTangents, cast_rays, ray_tangents
 class Projector(Protocol):
     """One attenuation map made ready for one engine.
 
-    Line integrals run from the source to infinity; outside the map there is air. `mu` is the map as given, [k, j, i].
+    Line integrals run from the source to infinity; outside the map there is air. `mu` is the map as given, [k, j, i];
+    `renders` counts the images made, by `render` and `render_with_jacobian`.
     """
 
     name: str
     grid: VoxelGrid
     mu: Tensor
+    renders: int
 
     def project(self, rays: Rays) -> Tensor:
         """Line integrals (B, H, W) of the rays, differentiable with respect to the rays and `mu`."""
@@ -34,6 +36,7 @@ def render(
 
     Differentiable with respect to the poses, `camera_matrix` (3, 3; replaces the camera's own) and `projector.mu`.
     """
+    projector.renders += camera_from_volume.shape[0]
     return projector.project(cast_rays(projector.grid, camera, camera_from_volume, camera_matrix))
 
 
@@ -45,6 +48,7 @@ def render_with_jacobian(
     With `geometry.twist_tangents` the columns are the derivatives with respect to the six numbers of a twist; six
     columns cost hardly more than the image (design.md 6.1).
     """
+    projector.renders += camera_from_volume.shape[0]
     rays = cast_rays(projector.grid, camera, camera_from_volume)
     return projector.project_with_jacobian(
         rays, ray_tangents(projector.grid, camera, camera_from_volume, pose_tangents)

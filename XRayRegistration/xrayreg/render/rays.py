@@ -60,10 +60,11 @@ def cast_rays(grid: VoxelGrid, camera: Camera, camera_from_volume: Tensor, camer
     """Rays of poses (B, 4, 4) through the pixels of `camera`, in the voxel coordinates of `grid`.
 
     Differentiable with respect to the poses and to `camera_matrix` (3, 3), which replaces the camera's own.
-    Raises ValueError for poses that are not finite: compiled kernels would follow them out of the volume's memory.
+    Raises ValueError for numbers that are not finite: compiled kernels would follow them out of the volume's memory.
     """
-    if not bool(torch.isfinite(camera_from_volume).all()):
-        raise ValueError("camera_from_volume: expected finite poses, found NaN or infinity")
+    for name, given in (("camera_from_volume", camera_from_volume), ("camera_matrix", camera_matrix)):
+        if given is not None and not bool(torch.isfinite(given).all()):
+            raise ValueError(f"{name}: expected finite numbers, found NaN or infinity")
     dtype, device = camera_from_volume.dtype, camera_from_volume.device
     index_from_volume = torch.as_tensor(grid.index_from_volume, dtype=dtype, device=device)
     if camera_matrix is None:

@@ -24,6 +24,7 @@ class ReferenceProjector:
     def __init__(self, attenuation: Attenuation, device: str = "cpu", dtype: torch.dtype = torch.float64) -> None:
         self.grid: VoxelGrid = attenuation.grid
         self.mu = attenuation.mu.to(device=device, dtype=dtype)
+        self.renders = 0
 
     def project(self, rays: Rays) -> Tensor:
         """Line integrals (B, H, W): midpoint rule over the stretch of each ray inside the map and one voxel around."""
@@ -31,7 +32,8 @@ class ReferenceProjector:
         integrals = [
             torch.stack([self._integrate(rays.source[pose], row) for row in rays.directions(pose)]) for pose in poses
         ]
-        return torch.stack(integrals) * rays.length_mm.to(self.mu)
+        images = torch.stack(integrals) if integrals else self.mu.new_zeros(rays.image_shape)
+        return images * rays.length_mm.to(self.mu)
 
     def project_with_jacobian(self, rays: Rays, tangents: RayTangents) -> tuple[Tensor, Tensor]:
         """Line integrals (B, H, W) and their derivatives (B, P, H, W), one automatic derivative per parameter."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..geometry import VoxelGrid
 from ..scene import Attenuation
-from .joseph import OTHER_AXES, dominant_axis, ray_gradients
+from .joseph import LEAST_AHEAD, OTHER_AXES, dominant_axis, ray_gradients
 from .rays import Rays, RayTangents, pixel_coordinates
 
 # Samples (planes x rays) held at once where no autograd graph keeps them anyway: 64 MiB per float32 quantity.
@@ -28,6 +28,7 @@ class TorchProjector:
     def __init__(self, attenuation: Attenuation, device: str = "cpu") -> None:
         self.grid: VoxelGrid = attenuation.grid
         self.mu = attenuation.mu.to(device)
+        self.renders = 0
         # Sample positions need more digits than float32 has at a source a metre away; MPS has no float64.
         self._positions = torch.float32 if self.mu.device.type == "mps" else torch.float64
 
@@ -42,8 +43,9 @@ class TorchProjector:
                 total = (self._read_planes(axis, sampling) * in_front).sum(0)
                 flat = flat.index_add(0, picked, total / directions[:, axis].abs().to(total))
             integrals.append(flat.reshape(height, width) * rays.length_mm.to(self.mu))
-        return torch.stack(integrals)
+        return torch.stack(integrals) if integrals else self.mu.new_zeros(rays.image_shape)
 
+    @torch.no_grad()
     def project_with_jacobian(self, rays: Rays, tangents: RayTangents) -> tuple[Tensor, Tensor]:
         """Line integrals (B, H, W) and their derivatives (B, P, H, W)."""
         poses, height, width = rays.image_shape
@@ -81,12 +83,13 @@ class TorchProjector:
     def _sampling(self, axis: int, source: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Where N rays cross the K planes of `axis`: `grid_sample` grid (K, 1, N, 2), plane numbers, in-front mask."""
         numbers = torch.arange(self.grid.shape[axis], dtype=source.dtype, device=source.device)[:, None]
+        ahead = (numbers - source[axis]) * directions[None, :, axis].sign() > LEAST_AHEAD
         steps = (numbers - source[axis]) / directions[None, :, axis]
         positions = [
             (2 * (source[other] + steps * directions[None, :, other]) + 1) / self.grid.shape[other] - 1
             for other in OTHER_AXES[axis]
         ]
-        return torch.stack(positions, dim=-1)[:, None].to(self.mu), numbers, (steps > 0).to(self.mu)
+        return torch.stack(positions, dim=-1)[:, None].to(self.mu), numbers, ahead.to(self.mu)
 
     def _read_planes(self, axis: int, sampling: Tensor) -> Tensor:
         """Bilinear values (K, N) of the planes of `axis`, zero outside."""

@@ -12,6 +12,12 @@ from scipy import ndimage
 _SAMPLES = 180
 # Offsets [pixels] from a curve at which its own edge may lie.
 _NEAR = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+# Distance [pixels] at which a blurred edge has died away.
+_CLEAR = 5.0
+# Fewer visible samples than this say nothing about a curve.
+_FEWEST = 12
+# No edge is weaker than this, on tones from 0 to 1: constant regions have no noise to compare with.
+_LEAST_JUMP = 0.004
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Circle:
 
 @dataclass(frozen=True)
 class Line:
-    """A straight blade: outward unit normal at `angle` [rad] from the columns' axis, `offset` pixels from pixel (0, 0)."""
+    """A straight blade: outward normal at `angle` [rad] from the column axis, `offset` pixels from (0, 0)."""
 
     angle: float
     offset: float
@@ -163,10 +169,11 @@ def attracted(curve: Curve, edges: Edges | FineEdges, reach_px: float) -> Curve:
     """`curve` fitted to the strongest edge within `reach_px` of each of its points, outliers left out twice."""
     points, normals = curve.trace(edges.size)
     seen = _shown(points, edges.size)
-    if seen.sum() < 12:
+    if seen.sum() < _FEWEST:
         return curve
     points, normals = points[seen], normals[seen]
-    offsets = np.arange(-reach_px, reach_px + 0.25, 0.5)
+    step = 1.0 if reach_px > 3.5 else 0.5
+    offsets = np.arange(-reach_px, reach_px + step / 2, step)
     jumps = edges.jumps(points, normals, offsets)
     best = jumps.argmax(1)
     found = points + offsets[best][:, None] * normals
@@ -175,14 +182,15 @@ def attracted(curve: Curve, edges: Edges | FineEdges, reach_px: float) -> Curve:
         candidate = curve.fitted(found[keep])
         distance = np.abs(candidate.inside(*found.T))
         keep = distance <= max(1.0, 2.0 * float(np.median(distance)))
-        if keep.sum() < 12:
+        if keep.sum() < _FEWEST:
             return curve
     return curve.fitted(found[keep])
 
 
 def _shown(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Which of `points` (N, 2) lie in an image of `size` (width, height), a pixel or more from its border."""
-    return ((points >= 1) & (points <= np.asarray(size) - 2)).all(-1)
+    low, high = points.min(axis=-1), (points - np.asarray(size)).max(axis=-1)
+    return (low >= 1) & (high <= -2)
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,7 @@ class Evidence:
     rivals: edges beyond that are as strong as the boundary, as a share of the boundary's own edge pixels.
     ghosts: edges along the curves where another of them has already ended the field, as a share of the boundary's hits.
     beyond: share of the image outside the field.
+    extent: length of the boundary that is borne out, as a share of twice the image's longer side.
     sharpness: median over the boundary of (jump within two pixels) / (change from outside to ten pixels inside).
     turning: 1 - |mean outward normal| where the boundary is borne out: 0 for one blade, 1 for a closed shape.
     """
@@ -205,75 +214,88 @@ class Evidence:
     rivals: float
     ghosts: float
     beyond: float
+    extent: float
     sharpness: float
     turning: float
 
     @property
     def score(self) -> float:
         """One number to compare fields of one image by."""
-        return self.coverage - 4 * self.unrest - self.rivals - self.ghosts
+        return 2 * self.coverage + 0.5 * min(self.extent, 1.0) - 3 * self.unrest - self.rivals - self.ghosts
 
 
 def weigh(curves: tuple[Curve, ...], edges: Edges) -> Evidence | None:
-    """The evidence for the field bounded by `curves`; None when too little of the image lies beyond it."""
+    """The evidence for the field bounded by `curves`; None when too little of the image, or of them, can be seen."""
     # Every second pixel each way will do for shares and quantiles.
     strength = edges.strength[::2, ::2]
     rows, columns = np.ogrid[: edges.size[1] : 2, : edges.size[0] : 2]
     beyond = np.zeros(strength.shape, dtype=bool)
     for curve in curves:
-        beyond |= curve.inside(columns, rows) < -5  # where the boundary's own blurred edge has died away
-    share = float(beyond.mean())
-    if not 0.004 < share < 0.9:
+        beyond |= curve.inside(columns, rows) < -_CLEAR
+    if not 0.004 < beyond.mean() < 0.9:
         return None
     quiet = strength[beyond]
     usual = float(np.quantile(quiet, 0.9))
-    # Five points average the noise down to less than half.
-    level, restless = max(usual, 0.004), max(2.5 * usual, 0.004)
-    hits, heights, steps, outward, each = [], [], [], [], []
-    ghosts = 0.0
-    for curve in curves:
-        points, normals = curve.trace(edges.size)
-        on = _shown(points, edges.size)
-        depth = np.min(
-            [other.inside(*points.T) for other in curves if other is not curve] or [np.full(len(points), 9.0)], 0
-        )
-        off = on & (depth < -5)
-        on &= depth > 1
-        # Samples of a line are 1.5 max(size) / N apart, those of a circle 2 pi r / N: weigh by length.
-        length = 2 * np.pi * curve.radius if isinstance(curve, Circle) else 1.5 * max(edges.size)
-        if off.sum() > 5:
-            ghosts += length * float((edges.jumps(points[off], normals[off], _NEAR).max(1) > level).sum())
-        points, normals = points[on], normals[on]
-        if len(points) < 12:
-            each.append(0.0)
-            continue
-        height = edges.jumps(points, normals, _NEAR).max(1)
-        hit = height > level
-        heights.append(height[hit])
-        each.append(float(hit.mean()))
-        hits.append((hit, np.full(len(hit), length)))
-        outward.append(normals[hit] * length)
-        steps.append(_sharpness(edges, points[hit], normals[hit]))
-    if not hits:
+    # Along a curve five points are averaged, which takes noise to less than half.
+    sides = [_side(curve, curves, edges, max(usual, _LEAST_JUMP)) for curve in curves]
+    seen = [side for side in sides if len(side.hit)]
+    if not seen:
         return None
-    hit, length = (np.concatenate(parts) for parts in zip(*hits, strict=True))
-    directions = np.concatenate(outward)
-    total = np.linalg.norm(directions, axis=1).sum()
-    turning = 1 - float(np.linalg.norm(directions.sum(0)) / total) if total > 0 else 0.0
-    sharp, height = np.concatenate(steps), np.concatenate(heights)
-    # A blurred step is about three pixels wide, and only every fourth pixel of the image is counted.
-    own = 3 / 4 * float(length.sum()) / _SAMPLES
-    as_strong = quiet > max(restless, 0.6 * float(np.median(height))) if len(height) else quiet > restless
+    boundary = sum(side.length * len(side.hit) for side in seen)
+    borne_out = sum(side.length * int(side.hit.sum()) for side in seen)
+    outward = sum((side.length * side.normals.sum(0) for side in seen), np.zeros(2))
+    jumps = np.concatenate([side.jumps for side in seen])
+    restless = max(2.5 * usual, _LEAST_JUMP)
+    strong = max(restless, 0.6 * float(np.median(jumps))) if len(jumps) else restless
     return Evidence(
-        float((hit * length).sum() / length.sum()),
-        tuple(each),
-        float((quiet > restless).mean()),
-        float(as_strong.sum()) / own,
-        ghosts / max(float((hit * length).sum()), 1e-9),
-        share,
-        float(np.median(sharp)) if len(sharp) else 0.0,
-        turning,
+        coverage=borne_out / boundary,
+        each=tuple(float(side.hit.mean()) if len(side.hit) else 0.0 for side in sides),
+        unrest=float((quiet > restless).mean()),
+        # A blurred step is about three pixels wide, and only every fourth pixel of the image is counted.
+        rivals=float((quiet > strong).sum()) / (3 / 4 * boundary),
+        ghosts=sum(side.length * side.ghosts for side in sides) / max(borne_out, 1e-9),
+        beyond=float(beyond.mean()),
+        extent=borne_out / (2 * max(edges.size)),
+        sharpness=float(np.median(np.concatenate([side.sharpness for side in seen]))) if len(jumps) else 0.0,
+        turning=max(0.0, 1 - float(np.linalg.norm(outward)) / borne_out) if borne_out else 0.0,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One curve's part in the boundary of a field.
+
+    length: pixels that each sample stands for.
+    hit: which samples on the visible boundary jump; none when too few are visible.
+    normals, jumps, sharpness: at the samples that do.
+    ghosts: how many samples jump where other curves have already ended the field.
+    """
+
+    length: float
+    hit: NDArray[np.bool_]
+    normals: NDArray[np.float64]
+    jumps: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+    ghosts: int
+
+
+def _side(curve: Curve, curves: tuple[Curve, ...], edges: Edges, level: float) -> _Side:
+    points, normals = curve.trace(edges.size)
+    shown = _shown(points, edges.size)
+    depth = np.full(len(points), np.inf)
+    for other in curves:
+        if other is not curve:
+            depth = np.minimum(depth, other.inside(*points.T))
+    on, off = shown & (depth > 1), shown & (depth < -_CLEAR)
+    ghosts = int((edges.jumps(points[off], normals[off], _NEAR).max(1) > level).sum()) if off.sum() > 5 else 0
+    span = 2 * np.pi * curve.radius if isinstance(curve, Circle) else 1.5 * max(edges.size)
+    if on.sum() < _FEWEST:
+        none = np.zeros(0)
+        return _Side(span / _SAMPLES, none.astype(bool), np.zeros((0, 2)), none, none, ghosts)
+    jumps = edges.jumps(points[on], normals[on], _NEAR).max(1)
+    hit = jumps > level
+    sharpness = _sharpness(edges, points[on][hit], normals[on][hit])
+    return _Side(span / _SAMPLES, hit, normals[on][hit], jumps[hit], sharpness, ghosts)
 
 
 def _sharpness(edges: Edges, points: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -70,17 +70,22 @@ def find_field(recorded: NDArray[np.float32]) -> tuple[NDArray[np.bool_], tuple[
 def _strips(image: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """First and one-past-last row, then column, between border strips of one constant value."""
     top, bottom = _between_constant_rows(image)
-    left, right = _between_constant_rows(image[top:bottom].T) if bottom > top else (0, 0)
+    left, right = _between_constant_rows(image[top:bottom].T)
     return top, bottom, left, right
 
 
 def _between_constant_rows(image: NDArray[np.float32]) -> tuple[int, int]:
-    first, last = 0, len(image)
-    while first < last and (image[first] == image[0, 0]).all():
-        first += 1
-    while last > first and (image[last - 1] == image[-1, 0]).all():
-        last -= 1
-    return first, last
+    first, last = _constant_rows(image), len(image) - _constant_rows(image[::-1])
+    return (first, last) if first < last else (0, len(image))
+
+
+def _constant_rows(image: NDArray[np.float32]) -> int:
+    value, count = image[0, 0], 0
+    while count < len(image) and (image[count] == value).all():
+        count += 1
+    # A strip ends along the whole row; burnt-out air or a round field leaves it here and there.
+    ends = count < len(image) and float((image[count] != value).mean()) > 0.5
+    return count if ends else 0
 
 
 def _boundary(image: NDArray[np.float32]) -> tuple[tuple[Curve, ...], Evidence | None]:
@@ -94,7 +99,7 @@ def _boundary(image: NDArray[np.float32]) -> tuple[tuple[Curve, ...], Evidence |
             evidence = weigh(curves, edges)
             if evidence is None or not _convincing(curves, evidence):
                 continue
-            if best is None or evidence.score > best[0].score + 0.02 * (len(curves) - len(best[1])):
+            if best is None or evidence.score > best[0].score + 0.005 * (len(curves) - len(best[1])):
                 best = evidence, curves, ranked
     if best is None:
         return (), None
@@ -124,15 +129,24 @@ def _tone_table(image: NDArray[np.float32], ranked: bool) -> tuple[NDArray[np.fl
 
 
 def _convincing(curves: tuple[Curve, ...], evidence: Evidence) -> bool:
-    if evidence.rivals > 0.2 or evidence.ghosts > 0.2:
+    if evidence.rivals > 0.12 or evidence.ghosts > 0.2:
         return False
-    if isinstance(curves[0], Circle) and evidence.turning > 0.8:
+    # Taking most of the image away needs more than a round shadow in it.
+    if evidence.beyond > 0.7 and (evidence.rivals > 0.03 or evidence.unrest > 0.01 or evidence.sharpness < 0.75):
+        return False
+    circular = isinstance(curves[0], Circle)
+    if evidence.turning > 0.8 and (circular or len(curves) > 2):
         return evidence.coverage > 0.7 and evidence.unrest < 0.08 and evidence.sharpness > 0.5
     # An open boundary may as well be the patient's skin against air, across which the tone changes gradually.
     if evidence.sharpness < 0.75:
         return False
-    if evidence.turning > 0.4 and (isinstance(curves[0], Circle) or len(curves) > 2):
-        return evidence.coverage > 0.7 and evidence.unrest < 0.08
+    if evidence.turning > 0.4 and (circular or len(curves) > 2):
+        return evidence.coverage > 0.85 and evidence.unrest < 0.08
+    # Skin is often a gentle arc; an intensifier that shows less than a quarter of its circle is not.
+    if circular and evidence.turning < 0.1:
+        return False
+    if not circular and evidence.sharpness < 0.9:
+        return False
     return evidence.coverage > 0.95 and max(evidence.unrest, evidence.rivals) < 0.05
 
 
@@ -201,7 +215,7 @@ def _repeats(circle: Circle, others: list[Circle]) -> bool:
 
 
 def _lines(points: NDArray[np.float64], edges: Edges) -> list[Line]:
-    """The straight edges through `points` (N, 2) that face outwards, the most conspicuous first (Hough transform, Duda and Hart 1972)."""
+    """The straight edges through most of `points` (N, 2), facing outwards (Hough transform, Duda and Hart 1972)."""
     middle = (np.asarray(edges.size) - 1) / 2
     reach = int(np.hypot(*middle) / 2) + 1
     column, row = points.astype(np.intp).T

@@ -48,7 +48,9 @@ def line_integrals(
         notes += (f"{starved} pixels that counted almost no photons took the median of their neighbours.",)
     saturated = float((recorded[valid] >= recorded[valid].max()).mean())
     if saturated > 0.02:
-        notes += (f"{saturated:.0%} of the field is saturated at the bright end: thin tissue there is lost.",)
+        notes += (
+            f"{saturated:.0%} of the field has the brightest value of all; if saturated, thin tissue there is lost.",
+        )
     return np.maximum(np.log(bright / np.maximum(counts, floor)), 0).astype(np.float32), notes
 
 

@@ -47,7 +47,7 @@ class Radiograph:
                 )
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Radiograph:
-        """The rectangle of the view that starts at column `left` and row `top`; ValueError where it leaves the image."""
+        """The rectangle of the view that starts at column `left`, row `top`; ValueError if it leaves the image."""
         # Negative indices would count from the far side, and the camera would not follow.
         if left < 0 or top < 0 or left + width > self.camera.width or top + height > self.camera.height:
             raise ValueError(
@@ -73,8 +73,8 @@ class Radiograph:
         attenuation = _block_sum(np.where(self.valid, self.attenuation, 0), factor) / np.maximum(weight, 1)
         return replace(
             self,
-            recorded=_block_sum(self.recorded, factor) / factor**2,
-            attenuation=attenuation,
+            recorded=_block_sum(self.recorded, factor) / np.float32(factor**2),
+            attenuation=attenuation.astype(np.float32),
             # A block that is less than half image would speak for its neighbours.
             valid=weight >= factor**2 / 2,
             camera=self.camera.resized(factor),
@@ -93,7 +93,7 @@ class Radiograph:
         )
 
 
-def _block_sum(image: NDArray, factor: int) -> NDArray[np.float32]:
+def _block_sum(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     height, width = image.shape[0] // factor, image.shape[1] // factor
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor)
     return blocks.sum(axis=(1, 3), dtype=np.float32)

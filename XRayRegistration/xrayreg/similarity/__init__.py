@@ -1,8 +1,9 @@
 """How alike an X-ray and a DRR are: correlations as scores, as gradients and as least squares."""
 
+from ..settings import Filter, Term
 from .gram import Agreement, agreement_from_gram
 from .masks import eroded, support_mask
-from .terms import Filter, Similarity, Target, Term
+from .terms import Similarity, Target
 
 __all__ = [
     "Agreement",

@@ -15,6 +15,10 @@ import torch
 from torch import Tensor
 
 
+# Far from the optimum the score says nothing of the curvature; steps grow by at most ten.
+_LEAST_CURVED = 0.1
+
+
 @dataclass(frozen=True, eq=False)
 class Agreement:
     """How well B DRRs agree with the X-ray, and how that changes with P parameters.
@@ -27,6 +31,15 @@ class Agreement:
     score: Tensor
     gradient: Tensor
     normal: Tensor
+
+    @property
+    def curvature(self) -> Tensor:
+        """(B, P, P) the cost's expected Hessian: the normal matrix times the score.
+
+        The part of the X-ray that no pose explains (noise, other anatomy) pulls in no direction on average, so around
+        the optimum 1 - ZNCC curves as score * J^T J. Gauss-Newton alone would step too short by that factor.
+        """
+        return self.normal * self.score.clamp(min=_LEAST_CURVED, max=1.0)[:, None, None]
 
     def __add__(self, other: Agreement) -> Agreement:
         return Agreement(

@@ -11,39 +11,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..settings import Term
 from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
 from .masks import eroded
 
-Filter = Literal["none", "gradient", "sobel"]
-
 # Share of a window that must be usable for the window to count.
 _LEAST_USABLE = 0.5
-
-
-@dataclass(frozen=True)
-class Term:
-    """One correlation.
-
-    filter: none, gradient (derivative of a Gaussian of `sigma` pixels) or sobel (3 x 3).
-    window: edge of the square patches [pixels], None for one window over the whole image.
-    stride: distance between patches [pixels].
-    weight: the term's share of the sum.
-    floor: share of the image's mean variance that is added to the variance of every patch of X-ray and DRR, so that
-        noise in flat patches does not count as structure.
-    """
-
-    filter: Filter = "none"
-    sigma: float = 1.0
-    window: int | None = None
-    stride: int = 1
-    weight: float = 1.0
-    floor: float = 1e-4
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ edge in the range.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -33,14 +32,6 @@ DENSITY = MappingProxyType({"water": 1.0, "bone": 1.92, "aluminium": 2.70, "tita
 CT_KEV = 70.0
 
 
-@dataclass(frozen=True, eq=False)
-class Densities:
-    """Partial densities [g/cm3] of a volume, float32 arrays [k, j, i]."""
-
-    soft: NDArray[np.float32]
-    bone: NDArray[np.float32]
-
-
 def mass_attenuation(material: str, energies_kev: ArrayLike) -> NDArray[np.float64]:
     """mu/rho [cm2/g] of `material` at energies of 10 to 150 keV, in the shape of `energies_kev`."""
     if material not in MASS_ATTENUATION:
@@ -61,16 +52,24 @@ def mass_attenuation(material: str, energies_kev: ArrayLike) -> NDArray[np.float
     return np.exp(np.interp(np.log(energies), np.log(ENERGIES_KEV), np.log(MASS_ATTENUATION[material])))
 
 
-def densities_of(hounsfield: NDArray, air_hu: float, bone_hu: tuple[float, float]) -> Densities:
-    """Split Hounsfield units into water-like and bone-like matter, so that mu at CT_KEV is that of the CT.
-
-    Below `air_hu` there is nothing. Between the two numbers of `bone_hu` the share of bone grows smoothly from 0 to 1;
-    a voxel of relative attenuation a = 1 + HU / 1000 holds (1 - share) a of water and share a mu_water / mu_bone of
-    bone.
-    """
+def relative_attenuation(hounsfield: NDArray, air_hu: float) -> NDArray[np.float32]:
+    """Attenuation over water's, 1 + HU / 1000, in the shape of `hounsfield`; zero up to `air_hu` and never negative."""
     values = hounsfield.astype(np.float32)
-    relative = np.where(values > air_hu, np.maximum(1 + values / 1000, 0), 0).astype(np.float32)
-    step = np.clip((values - bone_hu[0]) / (bone_hu[1] - bone_hu[0]), 0, 1)
-    share = step * step * (3 - 2 * step)
-    ratio = np.float32(mass_attenuation("water", CT_KEV) / mass_attenuation("bone", CT_KEV))
-    return Densities(soft=(1 - share) * relative, bone=share * relative * ratio)
+    return np.where(values > air_hu, np.maximum(1 + values / 1000, 0), np.float32(0))
+
+
+def partial_densities(
+    relative: NDArray[np.float32], bone_hu: tuple[float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Densities [g/cm3] of water-like and of bone-like matter that together attenuate at CT_KEV as the CT says.
+
+    relative: attenuation over water's, any shape. Between the two numbers of `bone_hu` the share of bone grows smoothly
+    from 0 to 1; matter of relative attenuation a holds (1 - share) a of water and share a mu_water / mu_bone of bone.
+    """
+    low, high = (np.float32(1 + hu / 1000) for hu in bone_hu)
+    step = np.clip((relative - low) / (high - low), 0, 1)
+    hard = step * step * (3 - 2 * step) * relative
+    return relative - hard, hard * _BONE_PER_WATER
+
+
+_BONE_PER_WATER = np.float32(mass_attenuation("water", CT_KEV) / mass_attenuation("bone", CT_KEV))

@@ -193,8 +193,8 @@ def sacrum() -> Bone:
         (*foramina, *(shape.moved(mirror, zero) for shape in foramina), canal),
         blend_mm=6.0,
         cortex_mm=((0, 1.4),),
-        cortex_hu=((-40, 480), (40, 600), (100, 680)),
-        marrow_hu=((0, 60), (60, 110), (110, 190)),
+        cortex_hu=((-40, 520), (40, 700), (100, 800)),
+        marrow_hu=((0, 100), (60, 150), (110, 220)),
     )
 
 

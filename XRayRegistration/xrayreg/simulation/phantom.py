@@ -90,7 +90,10 @@ def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> NDArray[np.
         bone = skeleton[name]
         window = lattice.window(*bone.box(), REACH_MM)
         part = lattice.part(window)
-        distance = np.maximum(bone_distance(bone, part), _JOINT_MM - nearest[window])
+        distance = bone_distance(bone, part)
+        # Away from a neighbour its distance is only a bound and must not thicken this bone's cortex.
+        close = nearest[window] < REACH_MM / 2
+        distance = np.where(close, np.maximum(distance, _JOINT_MM - nearest[window]), distance)
         inside = occupancy(distance, lattice.spacing_mm)
         values[window] += inside * (bone_hu(bone, distance, part, texture[window]) - values[window])
         nearest[window] = np.minimum(nearest[window], distance)

@@ -7,7 +7,7 @@ discretisation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from scipy.ndimage import map_coordinates
 from ..checks import require_rigid
 from ..geometry import Camera, VoxelGrid
 
-# Sample points held at a time: 12 megabytes of coordinates in double precision.
-_CHUNK_SAMPLES = 500_000
+Split = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
+
+# Sample points held at a time: their coordinates and values stay in a core's cache.
+_CHUNK_SAMPLES = 30_000
 
 
 def pixel_rays(camera: Camera, side: int) -> Iterator[NDArray[np.float64]]:
@@ -31,46 +33,47 @@ def pixel_rays(camera: Camera, side: int) -> Iterator[NDArray[np.float64]]:
 
 
 def line_integrals(
-    fields: Sequence[NDArray],
+    field: NDArray[np.float32],
     grid: VoxelGrid,
     camera_from_volume: NDArray,
     directions: NDArray[np.float64],
     step_voxels: float = 0.5,
+    split: Split = lambda values: (values,),
 ) -> NDArray[np.float64]:
-    """Integrals (len(fields), N) [field unit times mm] from the source along `directions` (N, 3) in the camera frame.
+    """Integrals (C, N) [channel unit times mm] from the source along `directions` (N, 3) in the camera frame.
 
-    fields: arrays [k, j, i] on `grid`; outside the grid's box (half a voxel beyond the centres) there is nothing.
+    field: array [k, j, i] on `grid`; outside the grid's box (half a voxel beyond the centres) there is nothing.
     camera_from_volume: rigid (4, 4) from RAS mm to the camera frame; the source is the camera's origin.
     step_voxels: largest distance between samples in voxels, measured along the index axes.
+    split: turns sampled values into C channels of the same shape; it must send zero to zeros.
     """
     index_from_camera = grid.index_from_volume @ np.linalg.inv(require_rigid(camera_from_volume, "camera_from_volume"))
     source = index_from_camera[:3, 3]
     slopes = directions @ index_from_camera[:3, :3].T
     lengths = np.linalg.norm(directions, axis=1)
-    result = np.zeros((len(fields), len(directions)))
-    for number, array in enumerate(fields):
-        low, high = _occupied_box(array)
-        if low is None or high is None:
-            continue
-        enter, leave = _chord(source, slopes, low, high)
-        samples = np.ceil((leave - enter) * np.abs(slopes).max(axis=1) / step_voxels)
-        for rays, count in _chunks(samples):
-            fraction = (np.arange(count) + 0.5) / count
-            span = (leave - enter)[rays]
-            depth = enter[rays, None] + span[:, None] * fraction
-            places = source[::-1, None, None] + slopes[rays][:, ::-1].T[:, :, None] * depth
-            values = map_coordinates(array, places.reshape(3, -1), output=np.float32, order=1, mode="nearest")
-            result[number, rays] = values.reshape(depth.shape).mean(axis=1, dtype=np.float64) * span * lengths[rays]
+    result = np.zeros((len(split(np.zeros(1, np.float32))), len(directions)))
+    box = _occupied_box(field)
+    if box is None:
+        return result
+    enter, leave = _chord(source, slopes, *box)
+    samples = np.ceil((leave - enter) * np.abs(slopes).max(axis=1) / step_voxels)
+    for rays, count in _chunks(samples):
+        span = (leave - enter)[rays]
+        depth = enter[rays, None] + span[:, None] * ((np.arange(count) + 0.5) / count)
+        places = source[::-1, None, None] + slopes[rays][:, ::-1].T[:, :, None] * depth
+        values = map_coordinates(field, places.reshape(3, -1), output=np.float32, order=1, mode="nearest")
+        for channel, part in enumerate(split(values.reshape(depth.shape))):
+            result[channel, rays] = part.mean(axis=1, dtype=np.float64) * span * lengths[rays]
     return result
 
 
-def _occupied_box(array: NDArray) -> tuple[NDArray | None, NDArray | None]:
+def _occupied_box(array: NDArray) -> tuple[NDArray, NDArray] | None:
     """Index box (i, j, k) around all that is not zero and one voxel more, within the grid; None for an empty field."""
     low, high = np.zeros(3), np.zeros(3)
     for axis in range(3):
         hit = np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis)))
         if not len(hit):
-            return None, None
+            return None
         low[2 - axis] = max(hit[0] - 1.0, -0.5)
         high[2 - axis] = min(hit[-1] + 1.0, array.shape[axis] - 0.5)
     return low, high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from ..checks import InputError, require_rigid
 from ..geometry import Camera
 from ..scene import Volume
 from .detector import Collimator, detect, recorded, scatter_field
-from .materials import DENSITY, Densities, densities_of, mass_attenuation
+from .materials import DENSITY, mass_attenuation, partial_densities, relative_attenuation
 from .metal import Metal
 from .projector import line_integrals, pixel_rays
 from .spectrum import Spectrum, single_energy, tube_spectrum
@@ -121,8 +122,7 @@ def simulate_xray(
     settings = settings or XraySettings()
     pose = require_rigid(camera_from_volume, "camera_from_volume")
     spectrum = settings.spectrum()
-    densities = densities_of(volume.values, settings.air_hu, settings.bone_hu)
-    passed = transmitted(volume, densities, camera, pose, spectrum, settings)
+    passed = transmitted(volume, camera, pose, spectrum, settings)
     weights = spectrum.energies_kev * spectrum.shares / spectrum.mean_kev
     primary = np.tensordot(weights, passed, axes=1)
 
@@ -151,7 +151,6 @@ def simulate_xray(
 
 def transmitted(
     volume: Volume,
-    densities: Densities,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     spectrum: Spectrum,
@@ -159,10 +158,12 @@ def transmitted(
 ) -> NDArray[np.float64]:
     """Share (E, H, W) of each energy's photons that cross the patient unscattered, averaged over each pixel's area."""
     water, bone = (mass_attenuation(name, spectrum.energies_kev) for name in ("water", "bone"))
+    relative = relative_attenuation(volume.values, settings.air_hu)
+    split = partial(partial_densities, bone_hu=settings.bone_hu)
     total = np.zeros((len(spectrum.energies_kev), camera.height * camera.width))
     for directions in pixel_rays(camera, settings.rays_per_side):
         soft_path, bone_path = line_integrals(
-            (densities.soft, densities.bone), volume.grid, camera_from_volume, directions, settings.step_voxels
+            relative, volume.grid, camera_from_volume, directions, settings.step_voxels, split
         )
         metal = _metal_depth(settings.metal, camera_from_volume, directions, spectrum.energies_kev)
         # Paths are g/cm3 times mm; mass attenuation wants g/cm2.

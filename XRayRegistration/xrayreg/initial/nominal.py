@@ -1,0 +1,31 @@
+"""Nominal views: where a C-arm stands for a textbook AP, PA or lateral image."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry import NOMINAL_SID_MM, Camera, camera_from_carm
+
+NominalView = Literal["pa", "ap", "left_lateral", "right_lateral"]
+NOMINAL_VIEWS: tuple[NominalView, ...] = get_args(NominalView)
+
+# C-arm primary angle [deg] of each view for a supine patient; PA is fluoroscopy with the tube under the table.
+_PRIMARY_DEG = {"pa": 0.0, "ap": 180.0, "left_lateral": 90.0, "right_lateral": -90.0}
+# A C-arm's isocentre lies about this share of the way from source to detector.
+SOD_SHARE = 0.7
+
+
+def nominal_pose(view: NominalView, isocentre: NDArray[np.float64], sod_mm: float) -> NDArray[np.float64]:
+    """camera_from_volume (4, 4) of a nominal view with the isocentre (RAS mm) `sod_mm` from the source."""
+    if view not in NOMINAL_VIEWS:
+        raise InputError("view", expected=f"one of {', '.join(NOMINAL_VIEWS)}", found=view, remedy="choose one of them")
+    return camera_from_carm(_PRIMARY_DEG[view], 0.0, sod_mm, isocentre)
+
+
+def nominal_sod_mm(camera: Camera) -> float:
+    """Source-to-isocentre distance [mm] to assume for a camera: a fixed share of its SID, where that is known."""
+    return SOD_SHARE * (camera.sid_mm or NOMINAL_SID_MM)

@@ -1,0 +1,36 @@
+"""Pictures of a registration: the anatomy drawn on the X-ray, and a sheet that compares the two."""
+
+from .anatomy import Anatomy, pose_edges, pose_silhouettes, prepare_anatomy, rendered
+from .drawing import Silhouette, Style, checkerboard, difference, draw_overlay, label_colour
+from .lines import Lines, drr_edges, outline, stroke
+from .sheet import Caption, Panel, compose_sheet
+from .tones import compared_region, dense_is_dark, matched_tones, shown_grey
+from .view import overlay_view, resampled, view_sheet
+
+__all__ = [
+    "Anatomy",
+    "Caption",
+    "Lines",
+    "Panel",
+    "Silhouette",
+    "Style",
+    "checkerboard",
+    "compared_region",
+    "compose_sheet",
+    "dense_is_dark",
+    "difference",
+    "draw_overlay",
+    "drr_edges",
+    "label_colour",
+    "matched_tones",
+    "outline",
+    "overlay_view",
+    "pose_edges",
+    "pose_silhouettes",
+    "prepare_anatomy",
+    "rendered",
+    "resampled",
+    "shown_grey",
+    "stroke",
+    "view_sheet",
+]

@@ -1,0 +1,59 @@
+"""One level of refinement: Levenberg-Marquardt run on a problem, a step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import Tensor
+
+from ..problem import Problem
+from ..settings import StepSettings
+from ..similarity import Agreement
+from .levenberg_marquardt import State, ask, start, tell
+
+
+def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSettings) -> Iterator[State]:
+    """Refine poses (B, 4, 4) together, yielding the state before the first and after every step.
+
+    Starts that have come to rest are not evaluated again.
+    """
+    state = start(poses, problem.agreement(poses))
+    yield state
+    for _ in range(max_steps):
+        moving = state.active.nonzero()[:, 0]
+        if not len(moving):
+            return
+        state, candidates = ask(state, problem.pivot, settings)
+        found = problem.picked(moving).agreement(candidates[moving])
+        state = tell(state, candidates, _with(state.agreement, moving, found), settings)
+        yield state
+    waiting = "The level's steps were used up while it was still improving."
+    yield replace(state, reasons=tuple(reason or waiting for reason in state.reasons))
+
+
+def best_first(state: State) -> State:
+    """The state with its starts in the order of falling score."""
+    order = state.agreement.score.argsort(descending=True)
+    agreement = Agreement(
+        state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order]
+    )
+    return replace(
+        state,
+        poses=state.poses[order],
+        agreement=agreement,
+        damping=state.damping[order],
+        growth=state.growth[order],
+        active=state.active[order],
+        step=state.step[order],
+        reasons=tuple(state.reasons[n] for n in order.tolist()),
+    )
+
+
+def _with(old: Agreement, where: Tensor, found: Agreement) -> Agreement:
+    """`old` with the entries `where` replaced by `found`."""
+    return Agreement(
+        old.score.index_copy(0, where, found.score.to(old.score)),
+        old.gradient.index_copy(0, where, found.gradient.to(old.gradient)),
+        old.normal.index_copy(0, where, found.normal.to(old.normal)),
+    )

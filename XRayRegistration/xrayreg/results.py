@@ -1,0 +1,82 @@
+"""What a registration says while it runs and when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__
+from .verdict import Evidence, Uncertainty, Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class ViewResult:
+    """One view's pose camera_from_volume (4, 4) [mm] and its similarity."""
+
+    name: str
+    camera_from_volume: NDArray[np.float64]
+    similarity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """The outcome: a pose, and everything needed to decide how far to trust it.
+
+    world_from_volume: (4, 4) [mm]; started_from: the same before any step, for before-and-after pictures.
+    start: which start won, in words. partial: the run was ended early and this is its best pose so far.
+    """
+
+    world_from_volume: NDArray[np.float64]
+    started_from: NDArray[np.float64]
+    views: tuple[ViewResult, ...]
+    verdict: Verdict
+    evidence: Evidence
+    uncertainty: Uncertainty
+    start: str
+    stopped: str
+    seconds: dict[str, float]
+    renders: int
+    engine: str
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result file's content (design.md 5), without the score, which needs a reference."""
+        return {
+            "world_from_volume": self.world_from_volume.tolist(),
+            "started_from": self.started_from.tolist(),
+            "views": [
+                {"name": v.name, "camera_from_volume": v.camera_from_volume.tolist(), "similarity": v.similarity}
+                for v in self.views
+            ],
+            "accepted": self.verdict.accepted,
+            "reason": self.verdict.reason,
+            "quality": self.evidence.as_dict(),
+            "uncertainty": self.uncertainty.as_dict(),
+            "start": self.start,
+            "stopped": self.stopped,
+            "seconds": self.seconds,
+            "renders": self.renders,
+            "engine": self.engine,
+            "notes": list(self.notes),
+            "version": __version__,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One moment of a registration.
+
+    stage: prepare, refine, search or judge. fraction: of the whole, between 0 and 1, never falling.
+    message: what is being done. camera_from_volume: (4, 4) best pose of the first view so far, once there is one.
+    similarity: at that pose, comparable within a stage only. result: on the last step.
+    """
+
+    stage: str
+    fraction: float
+    message: str
+    camera_from_volume: NDArray[np.float64] | None = None
+    similarity: float | None = None
+    result: Registration | None = None
