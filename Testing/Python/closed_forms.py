@@ -157,9 +157,30 @@ def ball_chords(view: Camera, camera_from_volume: Tensor, centre: np.ndarray, ra
 
 def box_chords(view: Camera, camera_from_volume: Tensor, grid: VoxelGrid, low: np.ndarray, high: np.ndarray) -> Tensor:
     """Lengths [mm] (H, W) of the rays inside the box of index coordinates `low` to `high`, for one pose (1, 4, 4)."""
+    _, _, enter, leave = _crossing(view, camera_from_volume, grid, low, high)
+    return (leave - enter).clamp(min=0)
+
+
+def clear_of_edges(
+    view: Camera, camera_from_volume: Tensor, grid: VoxelGrid, low: np.ndarray, high: np.ndarray
+) -> Tensor:
+    """Which rays (H, W) cross the box's surface more than two voxels away from its edges, both times."""
+    source, rays, enter, leave = _crossing(view, camera_from_volume, grid, low, high)
+    clear = leave > enter
+    for at in (enter, leave):
+        place = source + at[..., None] * rays
+        near_a_face = ((place - torch.as_tensor(low)).abs() < 2) | ((place - torch.as_tensor(high)).abs() < 2)
+        clear &= near_a_face.sum(-1) == 1
+    return clear
+
+
+def _crossing(
+    view: Camera, camera_from_volume: Tensor, grid: VoxelGrid, low: np.ndarray, high: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Source (3,), directions (H, W, 3) per millimetre in index coordinates; where rays enter and leave a box [mm]."""
     index_from_camera = torch.as_tensor(grid.index_from_volume) @ torch.linalg.inv(camera_from_volume[0])
     source = index_from_camera[:3, 3]
     rays = pixel_rays(view) @ index_from_camera[:3, :3].mT
     first, second = (torch.as_tensor(low) - source) / rays, (torch.as_tensor(high) - source) / rays
     enter = torch.minimum(first, second).amax(-1).clamp(min=0)
-    return (torch.maximum(first, second).amin(-1) - enter).clamp(min=0)
+    return source, rays, enter, torch.maximum(first, second).amin(-1)

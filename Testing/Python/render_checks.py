@@ -43,7 +43,8 @@ def noise_map(grid: VoxelGrid, seed: int = 0) -> Attenuation:
 
 def relative(found: Tensor, expected: Tensor) -> float:
     """Largest difference relative to the largest expected value."""
-    return float((found.double() - expected.double()).abs().max() / expected.abs().max())
+    found, expected = found.detach().double(), expected.detach().double()
+    return float((found - expected).abs().max() / expected.abs().max())
 
 
 def column_errors(found: Tensor, expected: Tensor) -> Tensor:

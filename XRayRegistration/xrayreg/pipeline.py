@@ -5,7 +5,7 @@
     result = step.result
 
 Whoever loops over the steps may draw them, or stop. When a case brings a pose, that is tried first; when the verdict on
-it is no, its neighbourhood is searched; when that fails too, the whole prior (`--init auto`).
+it is no, the prior around it is searched (`--init auto`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .checks import InputError
-from .initial import NOMINAL_VIEWS, deviations, draw_poses, nominal_pose, nominal_sod_mm, search
+from .initial import NOMINAL_VIEWS, deviations, distinct, draw_poses, nominal_pose, nominal_sod_mm, search
 from .problem import Prior, Problem
 from .refine import State, best_first, descend
 from .render.dispatch import choose_engine
 from .results import Registration, Step, ViewResult
 from .scene import Scene
-from .settings import LevelSettings, PosePrior, RegistrationSettings, SearchSettings, patch_gradient
-from .verdict import Evidence, Uncertainty, Verdict, contrast, in_view, judge, uncertainty_of
-from .workshop import Workshop, judging_level
+from .settings import LevelSettings, PosePrior, RegistrationSettings, SearchSettings
+from .verdict import Evidence, Uncertainty, Verdict, contrast, in_view, judge, mirrored_pose, uncertainty_of
+from .workshop import Workshop
 
 STARTS = ("auto", "case", "search")
 # Part of the X-ray compared around the anatomy while refining: how far a refinement may still move it [mm].
 _REFINE_MARGIN_MM = 20.0
+# Steps per level for the mirrored X-ray: enough to see whether it fits better, not to measure anything.
+_MIRROR_STEPS = 6
 # Neighbouring pixels of a derivative of width one pixel repeat each other: about one in nine is independent.
 _PIXELS_PER_VALUE = 9
 
@@ -104,22 +106,19 @@ def _attempts(scene: Scene, workshop: Workshop, settings: RegistrationSettings) 
         initial = torch.as_tensor(camera.camera_from_world @ scene.initial)[None]
         _require_in_view(scene, workshop, initial[0])
         if settings.init != "search":
-            near = settings.nearby
-            drawn = draw_poses(initial, workshop.pivot, near.prior, near.hypotheses, settings.seed)
             attempts.append(_Attempt("the case's initial pose", initial, initial[0], settings.search.prior, None))
-            attempts.append(_Attempt("a search near the case's pose", drawn, initial[0], near.prior, near))
         centres = initial
     else:
         sod = nominal_sod_mm(camera)
         poses = [nominal_pose(view, workshop.pivot.numpy(), sod) for view in NOMINAL_VIEWS]
         centres = torch.as_tensor(np.stack(poses))
     if settings.init != "case":
-        wide = settings.search
+        wide = settings.part_search if workshop.partial and scene.initial is not None else settings.search
         spread = PosePrior(
             _times(wide.prior.rotation_deg, wide.spread), _times(wide.prior.translation_mm, wide.spread)
         )
         drawn = draw_poses(centres, workshop.pivot, spread, wide.hypotheses, settings.seed)
-        attempts.append(_Attempt("a global search", drawn, centres[0], spread, wide))
+        attempts.append(_Attempt("a search", drawn, centres[0], spread, wide))
     return attempts
 
 
@@ -130,10 +129,8 @@ def _try(
     settings = workshop.settings
     low, width = shown[0], shown[1] - shown[0]
     poses, others = attempt.hypotheses, None
-    only_one_centre = attempt.search is not settings.search or workshop.scene.initial is not None
-    prior = (
-        Prior(attempt.expected, deviations(attempt.prior), settings.refine.prior_weight) if only_one_centre else None
-    )
+    one_centre = workshop.scene.initial is not None
+    prior = Prior(attempt.expected, deviations(attempt.prior), settings.refine.prior_weight) if one_centre else None
     levels = settings.refine.levels
     if attempt.search is not None:
         clock.switch("initialise")
@@ -173,8 +170,6 @@ def _try(
 
 def _rivals(state: State, pivot: Tensor) -> float | None:
     """How much lower the best other optimum of a level scores; None when all starts found the same one."""
-    from .initial import distinct
-
     _, scores = distinct(state.poses, state.agreement.score, pivot, 2)
     return float(scores[0] - scores[1]) if len(scores) > 1 else None
 
@@ -182,28 +177,42 @@ def _rivals(state: State, pivot: Tensor) -> float | None:
 def _weigh(workshop: Workshop, state: State, gap: float | None, started: Tensor, name: str) -> _Found:
     """Evidence, uncertainty and verdict for the best pose of a state at the finest level."""
     pose = state.poses[0]
-    finest = workshop.settings.refine.levels[-1]
-    problem = workshop.problem(finest, pose[None], _REFINE_MARGIN_MM)
-    judging = workshop.problem(judging_level((patch_gradient(13),)), pose[None], _REFINE_MARGIN_MM)
+    *_, coarse, fine = workshop.settings.refine.levels
+    problem = workshop.problem(fine, pose[None], _REFINE_MARGIN_MM)
     agreement = problem.agreement(pose[None])
+    finest = float(agreement.score[0])
+    coarser = float(workshop.problem(coarse, pose[None], _REFINE_MARGIN_MM).scores(pose[None])[0])
     pixels = sum(
         float((view.target.mask * (1 if view.support is None else view.support[0])).sum()) for view in problem.views
     )
     targets = torch.as_tensor(workshop.scene.target_points())
     uncertainty = uncertainty_of(agreement, pose, workshop.pivot, targets, int(pixels / _PIXELS_PER_VALUE))
-    similarity = float(judging.scores(pose[None])[0])
     evidence = Evidence(
-        similarity=similarity,
-        contrast=contrast(judging, pose, similarity),
+        similarity=max(finest, coarser),
+        contrast=contrast(problem, pose, finest),
         gap=gap,
         in_view=in_view(problem, pose),
         expected_error_mm=uncertainty.target_mm,
+        mirror_gap=coarser - _mirrored_similarity(workshop, pose),
     )
     per_view = tuple(
         float(problem.similarity.score(view.target, image, view.support)[0])
         for view, image in zip(problem.views, problem.images(pose[None]), strict=True)
     )
     return _Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
+
+
+def _mirrored_similarity(workshop: Workshop, pose: Tensor) -> float:
+    """The best similarity of the mirrored X-rays near the mirrored pose, at the level before the finest."""
+    mirror = workshop.mirrored()
+    poses = mirrored_pose(pose, workshop.pivot)[None]
+    state: State | None = None
+    for level in workshop.settings.refine.levels[:-1]:
+        problem = mirror.problem(level, poses, _REFINE_MARGIN_MM)
+        for state in descend(problem, poses, _MIRROR_STEPS, workshop.settings.refine.step):
+            poses = state.poses
+    assert state is not None
+    return float(state.agreement.score[0])
 
 
 def _is_better(this: _Found, other: _Found) -> bool:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from .geometry import Camera, left_jacobian_inverse, pose_difference, twist_tangents
-from .render import Projector, prepare, render, render_with_jacobian
-from .scene import Attenuation, Radiograph, coarsened
-from .settings import DeviceName, EngineName
+from .render import Projector, render, render_with_jacobian
+from .scene import Radiograph
 from .similarity import Agreement, Similarity, Target, support_mask
 
 
@@ -118,23 +117,10 @@ class Problem:
 
 
 def build_problem(
-    attenuation: Attenuation,
-    views: tuple[Radiograph, ...],
-    similarity: Similarity,
-    *,
-    image_px: int,
-    depth_mm: float,
-    pivot: np.ndarray,
-    engine: EngineName = "auto",
-    device: DeviceName = "auto",
+    projector: Projector, views: tuple[Radiograph, ...], similarity: Similarity, *, image_px: int, pivot: Tensor
 ) -> Problem:
-    """The problem at one resolution: images averaged down to about `image_px`, the map to a matching voxel size.
-
-    depth_mm: distance from the source to the anatomy, which fixes how large a pixel is there.
-    """
+    """The problem of a map made ready for an engine and of views averaged down to about `image_px` pixels."""
     reduced = [view.reduced(reduction(view.camera, image_px)) for view in views]
-    footprint_mm = min(depth_mm / view.camera.focal_px for view in reduced)
-    projector = prepare(coarsened(attenuation, footprint_mm), engine, device)
     place = projector.mu.device
     first_from_world = torch.as_tensor(views[0].camera.camera_from_world)
     problem_views = tuple(
@@ -148,7 +134,7 @@ def build_problem(
         )
         for view in reduced
     )
-    return Problem(projector, problem_views, similarity, torch.as_tensor(pivot))
+    return Problem(projector, problem_views, similarity, pivot)
 
 
 def reduction(camera: Camera, image_px: int) -> int:

@@ -63,10 +63,14 @@ class LevelSettings:
 
 @dataclass(frozen=True)
 class StepSettings:
-    """Limits on one optimiser step: a smaller one ends the level, a larger one is shortened."""
+    """Limits on one optimiser step: a smaller one ends the level, a larger one is shortened.
+
+    stop_gain: a step that gains less similarity than this, or promises to, ends the level too.
+    """
 
     stop_rotation_deg: float = 0.005
     stop_translation_mm: float = 0.02
+    stop_gain: float = 1e-5
     most_rotation_deg: float = 10.0
     most_translation_mm: float = 40.0
 
@@ -107,11 +111,12 @@ class RefineSettings:
     prior_weight: float = 0.002
 
 
-# Search near a pose that somebody set: a case's initial pose, sliders, landmarks.
-NEARBY = SearchSettings(
-    prior=PosePrior((12.0, 12.0, 12.0), (10.0, 10.0, 30.0)),
+# When only a part of what the X-ray shows is rendered (one bone of a hand), small images hold too little of it: the
+# search stays near a pose that somebody set and starts on larger ones.
+PART_SEARCH = SearchSettings(
+    prior=PosePrior((15.0, 15.0, 15.0), (10.0, 10.0, 30.0)),
     spread=1.0,
-    hypotheses=300,
+    hypotheses=400,
     levels=(LevelSettings(128, 12), LevelSettings(256, 6)),
     survivors=(12, 4),
     finalists=2,
@@ -131,7 +136,7 @@ class RegistrationSettings:
     device: DeviceName = field(default="auto", metadata={"help": "where to compute", "choices": DEVICES})
     seed: int = field(default=0, metadata={"help": "seed of everything random"})
     search: SearchSettings = field(default_factory=SearchSettings)
-    nearby: SearchSettings = NEARBY
+    part_search: SearchSettings = PART_SEARCH
     refine: RefineSettings = field(default_factory=RefineSettings)
 
 
@@ -151,4 +156,4 @@ def registration_settings(effort: Effort = "standard", **changes: Any) -> Regist
             survivors=tuple(round(count * survivors) for count in search.survivors),
         )
 
-    return replace(settings, search=scaled(settings.search), nearby=scaled(settings.nearby))
+    return replace(settings, search=scaled(settings.search), part_search=scaled(settings.part_search))

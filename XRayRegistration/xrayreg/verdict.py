@@ -19,10 +19,11 @@ from .similarity import Agreement
 
 # Displacements for the contrast: rotations [rad] and translations [mm] far enough to spoil a true match.
 _NEAR_RAD, _NEAR_MM, _NEAR_DEPTH_MM = math.radians(8.0), 12.0, 40.0
-_DISPLACED = 48
+_DISPLACED = 24
 
-# Calibrated on simulated X-rays of the pelvis CT and the phantom, right and wrong (docs in the README).
-LEAST_CONTRAST = 5.0
+# Calibrated on right and wrong registrations of simulated X-rays of the pelvis CT and the phantom and of the real wrist.
+LEAST_SIMILARITY = 0.25
+LEAST_CONTRAST = 6.5
 LEAST_GAP = 0.05
 LEAST_IN_VIEW = 0.10
 MOST_ERROR_MM = 5.0
@@ -32,10 +33,11 @@ MOST_ERROR_MM = 5.0
 class Evidence:
     """What speaks for a pose.
 
-    similarity: of the images at the finest level judged.
-    contrast: how many standard deviations it lies above the similarity of displaced poses.
+    similarity: patch gradient correlation, the better of the finest level and the one before: fine images show more
+        edges, coarse ones less noise.
+    contrast: how many standard deviations the finest similarity lies above that of displaced poses.
     gap: its distance to the best other optimum; None when no other was looked for.
-    mirror_gap: its distance to the best that the mirrored X-ray reaches; None when not asked.
+    mirror_gap: how much better it is than the best that the mirrored X-ray reaches.
     in_view: share of what is rendered that falls on usable pixels, the least over the views.
     expected_error_mm: mTRE that the curvature of the similarity leaves open.
     """
@@ -45,7 +47,7 @@ class Evidence:
     gap: float | None
     in_view: float
     expected_error_mm: float
-    mirror_gap: float | None = None
+    mirror_gap: float
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for result files."""
@@ -141,17 +143,40 @@ def in_view(problem: Problem, pose: Tensor) -> float:
     return min(shares)
 
 
+def mirrored_pose(pose: Tensor, pivot: Tensor) -> Tensor:
+    """The pose at which symmetric anatomy shows the mirror image: reflected in the camera and across the patient.
+
+    The patient's left and right (RAS x) are exchanged about `pivot` (3,), so the result is a rigid pose again.
+    """
+    in_camera = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0], dtype=pose.dtype))
+    in_patient = in_camera.clone()
+    in_patient[0, 3] = 2 * pivot[0]
+    return in_camera @ pose @ in_patient
+
+
 def judge(evidence: Evidence) -> Verdict:
     """Accept a pose only when everything speaks for it; the reason names what decided."""
     if not math.isfinite(evidence.similarity) or evidence.in_view < LEAST_IN_VIEW:
         return Verdict(
             False, f"Only {evidence.in_view:.0%} of the anatomy falls on usable image: too little to register."
         )
-    if evidence.contrast < LEAST_CONTRAST:
+    if evidence.mirror_gap < -LEAST_GAP:
         return Verdict(
             False,
-            f"The match does not stand out from displaced poses ({evidence.contrast:.1f} standard deviations, "
-            f"{LEAST_CONTRAST:g} needed): the X-ray may show another patient or region, or the start was too far off.",
+            f"The mirrored X-ray fits better (similarity {-evidence.mirror_gap:.2f} higher): the image is probably "
+            'flipped; set "mirrored" for this view if so.',
+        )
+    if evidence.similarity < LEAST_SIMILARITY or evidence.contrast < LEAST_CONTRAST:
+        return Verdict(
+            False,
+            f"The match is too weak (similarity {evidence.similarity:.2f}, {LEAST_SIMILARITY:g} needed; "
+            f"{evidence.contrast:.1f} standard deviations above displaced poses, {LEAST_CONTRAST:g} needed): the X-ray "
+            "may show another patient or region, or the start was too far off.",
+        )
+    if evidence.mirror_gap < LEAST_GAP:
+        return Verdict(
+            False,
+            "The X-ray fits its mirror image as well: the anatomy is too symmetric to tell left from right here.",
         )
     if evidence.gap is not None and evidence.gap < LEAST_GAP:
         return Verdict(

@@ -9,15 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .problem import Prior, Problem, build_problem
-from .scene import Attenuation, Radiograph, Scene, attenuation_of
-from .settings import LevelSettings, RegistrationSettings, Term
+from .problem import Prior, Problem, build_problem, reduction
+from .render import Projector, prepare
+from .scene import Attenuation, Radiograph, Scene, attenuation_of, coarsened
+from .settings import LevelSettings, RegistrationSettings
 from .similarity import Similarity
 
 # How far around a rendered structure the X-ray is compared [pixels]: its edges and the windows that hold them.
 SUPPORT_MARGIN_PX = 10
 # A crop that saves less than this share of the image is not worth it.
 _WORTH_CROPPING = 0.4
+
+# Exchanges left and right of a camera's image, and of anything in its frame.
+REFLECTION = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+Frame = tuple[int, int, int, int]
 
 
 @dataclass(eq=False)
@@ -33,7 +39,8 @@ class Workshop:
     attenuation: Attenuation
     pivot: Tensor
     partial: bool
-    _made: dict[tuple[object, ...], Problem] = field(default_factory=dict)
+    _projectors: dict[int, Projector] = field(default_factory=dict)
+    _problems: dict[tuple[object, ...], Problem] = field(default_factory=dict)
 
     @classmethod
     def for_scene(cls, scene: Scene, settings: RegistrationSettings) -> Workshop:
@@ -45,71 +52,72 @@ class Workshop:
     @property
     def renders(self) -> int:
         """How many images have been rendered so far."""
-        return sum({id(made.projector): made.projector.renders for made in self._made.values()}.values())
+        return sum(projector.renders for projector in self._projectors.values())
 
-    def problem(
-        self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None
-    ) -> Problem:
+    def mirrored(self) -> Workshop:
+        """The workshop of the X-rays with left and right exchanged, in the world reflected along with them."""
+        views = []
+        for view in self.scene.views:
+            flipped = view.mirrored()
+            pose = REFLECTION @ flipped.camera.camera_from_world @ REFLECTION
+            views.append(replace(flipped, camera=replace(flipped.camera, camera_from_world=pose)))
+        scene = replace(self.scene, views=tuple(views), initial=None, reference=None)
+        return replace(self, scene=scene, _problems={})
+
+    def problem(self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None) -> Problem:
         """The problem at a level for poses (B, 4, 4) `around` which it is used.
 
         margin_mm: how far the structure may move within the image, at the structure's distance.
         """
-        base = self._base(level, self._frames(around[0], margin_mm), self._depth_mm(around[0]))
-        base = replace(base, prior=prior)
+        frames = tuple(self._frame(view, around[0], margin_mm) for view in self.scene.views)
+        base = replace(self._base(level, frames, around[0]), prior=prior)
         return base.focused(around, SUPPORT_MARGIN_PX) if self.partial else base
 
-    def _base(self, level: LevelSettings, frames: tuple[_Frame | None, ...], depth_mm: float) -> Problem:
+    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...], pose: Tensor) -> Problem:
         key = (level.image_px, level.terms, frames)
-        if key not in self._made:
+        if key not in self._problems:
             pairs = zip(self.scene.views, frames, strict=True)
             views = tuple(view if frame is None else view.cropped(*frame) for view, frame in pairs)
-            self._made[key] = build_problem(
-                self.attenuation,
-                views,
-                Similarity(level.terms),
-                image_px=level.image_px,
-                depth_mm=depth_mm,
-                pivot=self.pivot.numpy(),
-                engine=self.settings.engine,
-                device=self.settings.device,
+            projector = self._projector(self._footprint_mm(views, level, pose))
+            self._problems[key] = build_problem(
+                projector, views, Similarity(level.terms), image_px=level.image_px, pivot=self.pivot
             )
-        return self._made[key]
+        return self._problems[key]
 
-    def _depth_mm(self, pose: Tensor) -> float:
-        return max(1.0, float(pose[2, :3] @ self.pivot + pose[2, 3]))
+    def _footprint_mm(self, views: tuple[Radiograph, ...], level: LevelSettings, pose: Tensor) -> float:
+        """Size of the finest view's pixel at the anatomy [mm]."""
+        depth = max(1.0, float(pose[2, :3] @ self.pivot + pose[2, 3]))
+        return min(depth * reduction(view.camera, level.image_px) / view.camera.focal_px for view in views)
 
-    def _frames(self, pose: Tensor, margin_mm: float) -> tuple[_Frame | None, ...]:
+    def _projector(self, voxel_mm: float) -> Projector:
+        """The map at the coarsest whole multiple of its voxels that does not exceed `voxel_mm`."""
+        factor = max(1, int(voxel_mm / self.attenuation.grid.spacing_mm.min() + 1e-6))
+        if factor not in self._projectors:
+            coarse = coarsened(self.attenuation, factor * float(self.attenuation.grid.spacing_mm.min()))
+            self._projectors[factor] = prepare(coarse, self.settings.engine, self.settings.device)
+        return self._projectors[factor]
+
+    def _frame(self, view: Radiograph, pose: Tensor, margin_mm: float) -> Frame | None:
+        """The part of a view that shows the anatomy at a pose of the first camera, or None for all of it."""
         first_from_world = self.scene.views[0].camera.camera_from_world
-        volume_corners = self.attenuation.grid.corners()
-        frames = []
-        for view in self.scene.views:
-            camera_from_volume = view.camera.camera_from_world @ np.linalg.inv(first_from_world) @ pose.numpy()
-            corners = volume_corners @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]
-            frames.append(_frame_around(view, corners, margin_mm))
-        return tuple(frames)
+        camera_from_volume = view.camera.camera_from_world @ np.linalg.inv(first_from_world) @ pose.numpy()
+        corners = self.attenuation.grid.corners() @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]
+        return _frame_around(view, corners, margin_mm)
 
 
-_Frame = tuple[int, int, int, int]
-
-
-def _frame_around(view: Radiograph, corners: NDArray[np.float64], margin_mm: float) -> _Frame | None:
+def _frame_around(view: Radiograph, corners: NDArray[np.float64], margin_mm: float) -> Frame | None:
     """The part (left, top, width, height) of a view that shows `corners` (8, 3) [camera frame, mm], or None for all."""
     camera = view.camera
-    depth = corners[:, 2].mean()
     if corners[:, 2].min() <= 1.0:
         return None
-    margin_px = margin_mm * camera.focal_px / depth
+    margin_px = margin_mm * camera.focal_px / corners[:, 2].mean()
     # Whole multiples of a coarse block, so that nearly equal poses share one problem.
     block = max(16, 2 ** round(np.log2(max(camera.width, camera.height) / 16)))
     pixels = camera.project(corners)
+    size = np.array([camera.width, camera.height])
     low = np.maximum(np.floor((pixels.min(axis=0) - margin_px) / block) * block, 0).astype(int)
-    high = np.minimum(np.ceil((pixels.max(axis=0) + margin_px) / block) * block, [camera.width, camera.height]).astype(int)
-    size = high - low
-    if (size < block).any() or size.prod() > (1 - _WORTH_CROPPING) * camera.width * camera.height:
+    high = np.minimum(np.ceil((pixels.max(axis=0) + margin_px) / block) * block, size).astype(int)
+    left_over = high - low
+    if (left_over < block).any() or left_over.prod() > (1 - _WORTH_CROPPING) * size.prod():
         return None
-    return int(low[0]), int(low[1]), int(size[0]), int(size[1])
-
-
-def judging_level(terms: tuple[Term, ...]) -> LevelSettings:
-    """The level at which poses are judged: fine enough to tell bones apart, coarse enough to be deaf to noise."""
-    return LevelSettings(128, 0, terms)
+    return int(low[0]), int(low[1]), int(left_over[0]), int(left_over[1])

@@ -95,10 +95,11 @@ def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepS
     small = (state.step[:, :3].norm(dim=-1).rad2deg() < settings.stop_rotation_deg) & (
         state.step[:, 3:].norm(dim=-1) < settings.stop_translation_mm
     )
+    flat = torch.where(better, gained, predicted) < settings.stop_gain
     stuck = damping > _MOST_DAMPING
     vanished = ~torch.isfinite(agreement.score)
     reasons = tuple(
-        reason or _why(bool(small[n]), bool(stuck[n]), bool(vanished[n])) for n, reason in enumerate(state.reasons)
+        reason or _why(bool(small[n]), bool(flat[n]), bool(stuck[n]), bool(vanished[n])) for n, reason in enumerate(state.reasons)
     )
     return State(
         poses=torch.where(better[:, None, None], candidates, state.poses),
@@ -109,18 +110,20 @@ def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepS
         ),
         damping=damping.clamp(min=1e-9),
         growth=growth,
-        active=state.active & ~small & ~stuck & ~vanished,
+        active=state.active & ~small & ~flat & ~stuck & ~vanished,
         step=state.step,
         reasons=reasons,
         steps=state.steps + 1,
     )
 
 
-def _why(small: bool, stuck: bool, vanished: bool) -> str:
+def _why(small: bool, flat: bool, stuck: bool, vanished: bool) -> str:
     if vanished:
         return "The similarity could not be computed there: the structure left the image."
     if small:
         return "The last step was too small to matter."
+    if flat:
+        return "The similarity no longer rises."
     if stuck:
         return "No step in any direction improves the similarity."
     return ""

@@ -1,6 +1,6 @@
 """DRRs: line integrals through an attenuation map, with their derivatives, by several engines under one contract."""
 
-from .dispatch import available_engines, prepare
+from .dispatch import available_engines, choose_engine, prepare, warm_up
 from .projector import Projector, render, render_with_jacobian
 from .rays import Rays, RayTangents, cast_rays, ray_tangents
 
@@ -10,8 +10,10 @@ __all__ = [
     "Rays",
     "available_engines",
     "cast_rays",
+    "choose_engine",
     "prepare",
     "ray_tangents",
     "render",
     "render_with_jacobian",
+    "warm_up",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Mapping
 
 import torch
@@ -76,3 +77,17 @@ def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: Devic
     from .torch_engine import TorchProjector
 
     return TorchProjector(attenuation, place)
+
+
+def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> float:
+    """Load the engine's compiled code, so that no registration has to wait for it; returns the seconds it took.
+
+    Raises as `choose_engine` does.
+    """
+    name, _, _ = choose_engine(engine, device)
+    started = time.perf_counter()
+    if name == "numba":
+        from . import numba_engine
+
+        numba_engine.warm_up()
+    return time.perf_counter() - started

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry import VoxelGrid
+from ..geometry import Camera, VoxelGrid, twist_tangents
 from ..scene import Attenuation
 from . import numba_kernels as kernels
+from .projector import render, render_with_jacobian
 from .rays import Rays, RayTangents
 
 
@@ -144,3 +145,13 @@ class _PullBack(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         raise RuntimeError("the numba engine has no second derivatives: render with the torch engine")
+
+
+def warm_up() -> None:
+    """Load the kernels that a registration uses; the first time on a machine they are compiled, which takes a while."""
+    projector = NumbaProjector(Attenuation(torch.ones(2, 2, 2), VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))))
+    pose = torch.eye(4, dtype=torch.float64)[None]
+    pose[:, 2, 3] = 10.0
+    camera = Camera.from_sid(20.0, 1.0, 2, 2)
+    render(projector, camera, pose)
+    render_with_jacobian(projector, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))

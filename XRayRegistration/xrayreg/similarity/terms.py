@@ -9,19 +9,18 @@ Derivatives are linear, so the Jacobian images go through the same filter and ev
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..settings import Term
+from .banded import derivative_matrices, filtered, window_matrix
 from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
 from .masks import eroded
 
-# Share of a window that must be usable for the window to count.
-_LEAST_USABLE = 0.5
+# Share of a window that must be usable for the window to count: half, less what rounding takes off.
+_LEAST_USABLE = 0.5 - 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,39 +75,19 @@ def _filtered(
 ) -> list[tuple[Tensor, Tensor]]:
     """For each channel of the term's filter: stacked images (B, 2 or 2 + P, H, W) and pixel weights (B, H, W)."""
     mask = target.mask[None].to(images[0].dtype)
-    # Unusable pixels may hold anything; zero keeps them finite, the eroded mask keeps them out.
-    everything = stacked([(target.image * target.mask)[None].to(images[0].dtype), *images])
+    # Unusable pixels may hold anything, even NaN; zero keeps them finite, the eroded mask keeps them out.
+    usable = torch.where(target.mask > 0, target.image, 0)
+    everything = stacked([usable[None].to(images[0].dtype), *images])
     if term.filter == "none":
         weights = mask if support is None else mask * support
         return [(everything, weights.expand(everything.shape[0], -1, -1))]
-    across, along, radius = _derivative_kernels(term, everything)
+    height, width = everything.shape[-2:]
+    smooth_y, slope_y, radius = derivative_matrices(term, height, everything.dtype, everything.device)
+    smooth_x, slope_x, _ = derivative_matrices(term, width, everything.dtype, everything.device)
     mask = eroded(mask, radius)
     weights = mask if support is None else mask * support
     weights = weights.expand(everything.shape[0], -1, -1)
-    return [
-        (_separable(everything, along, across), weights),
-        (_separable(everything, across, along), weights),
-    ]
-
-
-def _derivative_kernels(term: Term, like: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Smoothing kernel, derivative kernel and radius [pixels] of the term's filter."""
-    if term.filter == "sobel":
-        return like.new_tensor([1.0, 2.0, 1.0]), like.new_tensor([-1.0, 0.0, 1.0]), 1
-    radius = max(1, math.ceil(2.5 * term.sigma))
-    at = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
-    smooth = torch.exp(-0.5 * (at / term.sigma) ** 2)
-    smooth = smooth / smooth.sum()
-    return smooth, at * smooth / term.sigma**2, radius
-
-
-def _separable(images: Tensor, along_columns: Tensor, along_rows: Tensor) -> Tensor:
-    """Correlate images (B, C, H, W) with one kernel along the columns (x) and another along the rows (y)."""
-    flat = images.reshape(-1, 1, *images.shape[-2:])
-    radius = len(along_columns) // 2
-    flat = functional.conv2d(flat, along_columns.reshape(1, 1, 1, -1), padding=(0, radius))
-    flat = functional.conv2d(flat, along_rows.reshape(1, 1, -1, 1), padding=(radius, 0))
-    return flat.reshape(images.shape)
+    return [(filtered(everything, smooth_y, slope_x), weights), (filtered(everything, slope_y, smooth_x), weights)]
 
 
 def _windows(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
@@ -140,9 +119,12 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     usable = weight.flatten(1).sum(-1).clamp(min=_TINY)[:, None, None, None]
     images = images - (images * weight[:, None]).sum((-2, -1), keepdim=True) / usable
 
+    height, width = images.shape[-2:]
+    rows = window_matrix(size, term.stride, height, images.dtype, images.device)
+    columns = window_matrix(size, term.stride, width, images.dtype, images.device)
+
     def patch_means(stack: Tensor) -> Tensor:
-        rows = functional.avg_pool2d(stack, (size, 1), (term.stride, 1))
-        return functional.avg_pool2d(rows, (1, size), (1, term.stride)).flatten(2)
+        return filtered(stack, rows, columns).flatten(2)
 
     covered = patch_means(weight[:, None])
     share_of_pixels = covered.clamp(min=_TINY)

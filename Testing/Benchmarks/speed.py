@@ -1,0 +1,132 @@
+"""How long a DRR takes, alone and with all six pose derivatives, beside nanodrr on the same machine in the same run."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import numba
+import torch
+from torch import Tensor
+
+from patient import SIZE, oblique_view, pelvis_256
+from tables import Cell, Table
+from xrayreg.geometry import twist_tangents
+from xrayreg.render import available_engines, prepare, render, render_with_jacobian
+from xrayreg.scene import Attenuation
+
+TARGET_IMAGE, TARGET_JACOBIAN = 20, 50
+PIXELS = (32, 64, 128, 256, 512)
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def use_threads(count: int) -> None:
+    """Let torch and numba compute on `count` threads each."""
+    torch.set_num_threads(count)
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+
+
+def keep_freed_memory() -> str:
+    """Let the C library keep what was freed instead of faulting it in again at every step; returns what was done.
+
+    It favours whoever allocates most, which is not us.
+    """
+    library = ctypes.util.find_library("c")
+    mallopt = getattr(ctypes.CDLL(library), "mallopt", None) if library else None
+    if mallopt and mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1):
+        return "freed memory is kept by the process for all contestants (glibc mallopt)"
+    return "the platform's allocator with its own settings for all contestants"
+
+
+def medians(contestants: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each contestant; one untimed run each, then `repeats` rounds in which everybody runs."""
+    for run in contestants.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(repeats):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(times) for name, times in seconds.items()}
+
+
+def _engines() -> list[str]:
+    return [name for name in ("numba", "torch") if not available_engines()[name]]
+
+
+def _difference(found: Tensor, expected: Tensor) -> float:
+    """Root-mean-square difference relative to the root-mean-square image."""
+    return float((found.double() - expected.double()).norm() / expected.double().norm())
+
+
+def beside_nanodrr(repeats: int) -> Table:
+    """DRR 256^2 of 256^3: times, ratios with their targets, and how far the images agree."""
+    from peer import SAMPLES, Peer
+
+    allocator = keep_freed_memory()
+    attenuation = pelvis_256()
+    camera, pose = oblique_view(attenuation, SIZE)
+    tangents = twist_tangents(pose, torch.as_tensor(attenuation.grid.centre))
+    peer = Peer(attenuation, camera, pose)
+    projectors = {name: prepare(attenuation, name, "cpu") for name in _engines()}  # type: ignore[arg-type]
+    contestants: dict[str, Callable[[], object]] = {"nanodrr image": peer.image, "nanodrr gradient": peer.gradient}
+    for name, projector in projectors.items():
+        contestants[f"{name} image"] = lambda p=projector: render(p, camera, pose)
+        contestants[f"{name} jacobian"] = lambda p=projector: render_with_jacobian(p, camera, pose, tangents)
+    times = medians(contestants, repeats)
+    peer_image, peer_gradient = peer.gradient()
+    rows: list[list[Cell]] = [["nanodrr 0.1.7, torch backend", times["nanodrr image"], None, times["nanodrr gradient"], None, None, None]]
+    for name, projector in projectors.items():
+        image, jacobian = render_with_jacobian(projector, camera, pose, tangents)
+        rows.append(
+            [
+                f"xrayreg {name}",
+                times[f"{name} image"],
+                times["nanodrr image"] / times[f"{name} image"],
+                times[f"{name} jacobian"],
+                times["nanodrr gradient"] / times[f"{name} jacobian"],
+                _difference(image, peer_image),
+                _difference(jacobian.sum((-2, -1)), peer_gradient),
+            ]
+        )
+    return Table(
+        f"DRR {SIZE} x {SIZE} of {SIZE}^3 voxels on the CPU",
+        ("engine", "image [ms]", f"ratio (target {TARGET_IMAGE})", "with derivatives [ms]", f"ratio (target {TARGET_JACOBIAN})", "image differs by", "gradient differs by"),
+        rows,
+        (
+            f"Medians of {repeats} interleaved runs on {torch.get_num_threads()} threads; {allocator}.",
+            f"nanodrr: {SAMPLES} samples per ray, one gradient of the image's sum; xrayreg: all six derivative images.",
+            "Differences are root-mean-square, relative to nanodrr's image and gradient.",
+        ),
+    )
+
+
+def by_image_size(repeats: int) -> Table:
+    """Times of our engines from search size to full size."""
+    attenuation: Attenuation = pelvis_256()
+    tangents_of = torch.as_tensor(attenuation.grid.centre)
+    rows: list[list[Cell]] = []
+    for name in _engines():
+        start = time.perf_counter()
+        projector = prepare(attenuation, name, "cpu")  # type: ignore[arg-type]
+        preparation = 1000 * (time.perf_counter() - start)
+        for pixels in PIXELS:
+            camera, pose = oblique_view(attenuation, pixels)
+            tangents = twist_tangents(pose, tangents_of)
+            times = medians(
+                {
+                    "image": lambda p=projector, c=camera, q=pose: render(p, c, q),  # type: ignore[misc]
+                    "jacobian": lambda p=projector, c=camera, q=pose, t=tangents: render_with_jacobian(p, c, q, t),  # type: ignore[misc]
+                },
+                repeats,
+            )
+            rows.append([name, pixels, times["image"], times["jacobian"], preparation])
+    return Table(
+        f"One DRR of {SIZE}^3 voxels by image size",
+        ("engine", "pixels", "image [ms]", "with derivatives [ms]", "prepare the map [ms]"),
+        rows,
+    )

@@ -1,0 +1,68 @@
+"""A long computation that lets the application live: one step of it whenever Slicer has nothing else to do."""
+
+import qt
+
+
+class StepJob:
+    """Advances an iterator from a timer in the main thread.
+
+    onStep(step) follows every step, onDone() the last one, onFailed(error) an exception from the iterator or from onStep.
+    After cancel() none of them is called any more. Keep a reference: a job that nobody holds stops.
+    """
+
+    def __init__(self, steps, onStep, onDone, onFailed):
+        self._steps = steps
+        self._onStep = onStep
+        self._onDone = onDone
+        self._onFailed = onFailed
+        self._running = False
+        self._advancing = False
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._advance)
+
+    @property
+    def running(self):
+        return self._running
+
+    def start(self):
+        self._running = True
+        self._timer.start()
+
+    def cancel(self):
+        """Stop at once; the iterator is closed, so that it can put things in order."""
+        if self._running:
+            self._stop()
+
+    def _advance(self):
+        if not self._running:
+            return
+        self._advancing = True
+        try:
+            step = next(self._steps)
+            # A step may show a dialog, and meanwhile the user may have cancelled or closed the scene.
+            if self._running:
+                self._onStep(step)
+        except StopIteration:
+            self._end(self._onDone)
+        except Exception as error:
+            self._end(self._onFailed, error)
+        finally:
+            self._advancing = False
+        if self._running:
+            self._timer.start()
+        else:
+            self._steps.close()
+
+    def _end(self, callback, *arguments):
+        if self._running:
+            self._stop()
+            callback(*arguments)
+
+    def _stop(self):
+        self._running = False
+        self._timer.stop()
+        # A generator cannot be closed from inside itself; _advance does it on the way out.
+        if not self._advancing:
+            self._steps.close()

@@ -1,0 +1,84 @@
+"""The parser with its commands, and every error told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from .. import __version__
+from . import demo, info, register, render, simulate
+from .options import PROGRAM
+
+# Exit codes (design.md 5), besides 0 and the 3 of a result that is not trusted.
+BAD_INPUT = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+_EXAMPLES = f"""examples:
+  {PROGRAM} demo --out demo_output
+  {PROGRAM} register case.json --out result
+  {PROGRAM} info xray.dcm
+
+Each command explains itself: {PROGRAM} register --help
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell the error and leave."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run`, a function from the parsed arguments to the exit code."""
+    parser = Parser(
+        prog=PROGRAM,
+        description="Finds how the C-arm stood relative to a patient's CT when an X-ray was taken.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"xrayreg {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (register, render, simulate, info, demo):
+        command.add_to(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (design.md 5); `argv` without the program's name."""
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    return _guarded(arguments.run, arguments)
+
+
+def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    from ..checks import InputError
+
+    try:
+        return run(arguments)
+    except InputError as error:
+        _tell(str(error))
+    except KeyboardInterrupt:
+        _tell("interrupted before there was a result; nothing was written")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain when it closes the pipe at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except MemoryError:
+        _tell("memory: expected enough for this volume, found too little; crop or resample the CT, or name structures")
+    except OSError as error:
+        _tell(f"{error.filename or 'a file'}: expected to read or write it, found {error.strerror or error}; check it")
+    return BAD_INPUT
+
+
+def _tell(text: str) -> None:
+    print(f"xrayreg: {' '.join(text.split())}", file=sys.stderr)

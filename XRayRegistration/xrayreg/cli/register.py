@@ -1,0 +1,53 @@
+"""`register`: the pose of the C-arm for a case."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..settings import RegistrationSettings
+from .options import add_command, add_settings, registration_settings_from
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = add_command(
+        commands,
+        "register",
+        run,
+        "find the pose of the C-arm for a case and judge it",
+        (
+            "case.json --out result",
+            "case.json --out result --init search --effort thorough",
+            "case.json --out result --quiet --json > result.json",
+        ),
+    )
+    parser.add_argument("case", metavar="CASE", help="case.json with the CT, the X-rays and their cameras")
+    parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results, made when needed")
+    add_settings(parser, RegistrationSettings)
+    parser.add_argument("--no-pictures", action="store_true", help="write only result.json and pose.tfm")
+    parser.add_argument("--json", action="store_true", help="print the content of result.json instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    parser.epilog = (
+        f"{parser.epilog}\nexit codes: 0 accepted, 3 finished but not trusted (written and flagged), 2 bad input,\n"
+        "130 interrupted (the best pose so far is written and flagged)\n"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Register the case and write its results."""
+    from .progress import Display
+    from .session import register_case
+    from .table import show_result
+
+    with Display(shown=not arguments.quiet) as display:
+        settings = registration_settings_from(arguments)
+        outcome = register_case(
+            Path(arguments.case), Path(arguments.out), settings, display, pictures=not arguments.no_pictures
+        )
+    if arguments.json:
+        print((outcome.folder / "result.json").read_text(encoding="utf-8"), end="")
+    elif not arguments.quiet:
+        show_result(outcome.content, outcome.folder)
+    return outcome.code

@@ -1,0 +1,107 @@
+"""One registration from a case file to a folder of results."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..settings import RegistrationSettings
+from .progress import Display
+
+if TYPE_CHECKING:
+    from ..results import Step
+    from ..scene import Scene
+
+ACCEPTED, REJECTED, INTERRUPTED = 0, 3, 130
+# Loading compiled kernels takes less than this [s]; compiling them takes many times more.
+_LOADED_S = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The content of result.json, where it lies, and the exit code."""
+
+    content: dict[str, Any]
+    folder: Path
+    code: int
+
+
+def register_case(
+    case: Path, out: Path, settings: RegistrationSettings, display: Display, pictures: bool = True, title: str = ""
+) -> Outcome:
+    """Register a case and write its results to the folder `out`, all of them or none.
+
+    Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt goes on.
+    Raises InputError for anything that cannot be used, with nothing written.
+    """
+    from ..io import read_case
+    from ..render import choose_engine, warm_up
+    from .files import require_output, write_interrupted, write_results
+
+    require_output(out)
+    _, _, engine = choose_engine(settings.engine, settings.device)
+    display.stage("loading the render engine (compiled on its first run)")
+    compile_seconds = warm_up(settings.engine, settings.device)
+    display.stage("reading the case")
+    started = time.perf_counter()
+    scene = read_case(case)
+    load_seconds = time.perf_counter() - started
+    last = _followed(scene, settings, load_seconds, display)
+    try:
+        if last.result is not None:
+            display.stage("drawing the pictures" if pictures else "writing the result")
+            result = last.result
+            if compile_seconds > _LOADED_S:
+                result.seconds["compile"] = compile_seconds
+            content = write_results(out, scene, result, settings, pictures, title or case.stem)
+            return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
+    except KeyboardInterrupt:
+        display.stage("writing the result without pictures")
+    seconds = {"load": load_seconds, "total": time.perf_counter() - started}
+    return Outcome(write_interrupted(out, scene, last, engine, seconds), out, INTERRUPTED)
+
+
+def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display) -> Step:
+    """The last step of a registration that has a pose: the final one, unless Ctrl-C ended it."""
+    from ..pipeline import register
+
+    last: Step | None = None
+    with _ctrl_c_noted() as asked_to_stop:
+        for step in register(scene, settings, load_seconds):
+            display.step(step)
+            last = step if step.camera_from_volume is not None else last
+            if asked_to_stop():
+                break
+    if last is None:
+        raise KeyboardInterrupt
+    return last
+
+
+@contextmanager
+def _ctrl_c_noted() -> Iterator[Callable[[], bool]]:
+    """Within this context the first Ctrl-C is only noted, so that it strikes between steps; the second strikes at once.
+
+    Raised within a step it could be lost in a library's callback. Only Python's main thread may set signal handlers.
+    """
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted.is_set
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted.is_set():
+            raise KeyboardInterrupt
+        noted.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
