@@ -1,6 +1,5 @@
 """The module as Slicer sees it. What it does is in XRayRegistrationLib; how it registers, in xrayreg."""
 
-import unittest
 from pathlib import Path
 
 import slicer
@@ -35,11 +34,8 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self.ui = None
-        self.panel = None
-        self._parameters = None
-        self._guiTag = None
+        self.logic = self.ui = self.panel = None
+        self._parameters = self._guiTag = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -114,7 +110,7 @@ class XRayRegistrationTest(ScriptedLoadableModuleTest):
 
         missing = dependencies.missing()
         if missing:
-            raise unittest.SkipTest("not installed: " + ", ".join(missing))
+            self.skipTest("not installed: " + ", ".join(missing))
         logic = XRayRegistrationLogic()
         parameters = logic.getParameterNode()
         parameters.casePath = str(phantomCase.write(Path(slicer.util.tempDirectory())))

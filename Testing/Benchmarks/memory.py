@@ -48,8 +48,8 @@ def _forget_peak() -> None:
 def _measure(engine: str) -> dict[str, float]:
     """Peaks while rendering, in multiples of the map's size."""
     import torch
-
     from patient import oblique_view
+
     from xrayreg.geometry import VoxelGrid, twist_tangents
     from xrayreg.render import Projector, prepare, render, render_with_jacobian
     from xrayreg.scene import Attenuation

@@ -40,10 +40,10 @@ class Peer:
             return self._render(inverse(self._pose))
 
     def gradient(self) -> tuple[Tensor, Tensor]:
-        """The DRR (1, H, W) and the derivative (1, 6) of its sum with respect to the pose's twist."""
+        """The DRR (1, H, W) and the derivative (1, 6) of half its squared sum with respect to the pose's twist."""
         twist = torch.zeros(1, 6, dtype=torch.float64, requires_grad=True)
         image = self._render(inverse(retract(self._pose, twist, self._pivot)))
-        image.sum().backward()
+        (0.5 * image.square().sum()).backward()
         assert twist.grad is not None
         return image.detach(), twist.grad
 

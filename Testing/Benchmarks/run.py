@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# numba reads this once, when it is first imported.
+# Read once, when numba and torch are first imported.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))
+# Threads that have nothing to do sleep instead of spinning on the cores of the contestant whose turn it is.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch  # noqa: E402
-from rich.console import Console  # noqa: E402
-
 from memory import peak_memory  # noqa: E402
+from rich.console import Console  # noqa: E402
 from speed import beside_nanodrr, by_image_size, use_threads  # noqa: E402
 from tables import Table  # noqa: E402
 
@@ -47,7 +48,9 @@ def main() -> None:
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "bench" / "latest.json", help="JSON file to write")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / ".cache" / "bench" / "latest.json", help="JSON file to write"
+    )
     parser.add_argument("--repeats", type=int, default=7, help="timed runs of each contestant")
     parser.add_argument("--threads", type=int, default=_cores(), help="threads for everybody; default all cores")
     parser.add_argument("--memory", action="store_true", help="measure peak memory too (needs 4 GB and a minute)")

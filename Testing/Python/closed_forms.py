@@ -1,10 +1,12 @@
 """Attenuation maps whose X-ray images are known in closed form, and grids, cameras and poses to look at them.
 
-None of this uses an engine: the formulas come from the geometry of a line alone.
+None of this uses an engine: the formulas come from the geometry of a line alone. Grids and maps are made once and
+shared, so nobody may change them.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -17,11 +19,15 @@ from xrayreg.geometry import Camera, VoxelGrid, retract, rigid
 from xrayreg.scene import Attenuation
 
 
-def plain_grid(shape: tuple[int, int, int] = (117, 120, 115), spacing: tuple[float, float, float] = (1, 1, 1)) -> VoxelGrid:
+@functools.lru_cache(maxsize=16)
+def plain_grid(
+    shape: tuple[int, int, int] = (117, 120, 115), spacing: tuple[float, float, float] = (1, 1, 1)
+) -> VoxelGrid:
     """An axis-aligned grid with odd and even sizes, centred on the origin."""
     return VoxelGrid.from_spacing(shape, spacing)
 
 
+@functools.lru_cache(maxsize=16)
 def oblique_grid(
     shape: tuple[int, int, int] = (113, 124, 135),
     spacing: tuple[float, float, float] = (1.05, 0.95, 0.9),
@@ -52,9 +58,9 @@ def along_index_axis(grid: VoxelGrid, axis: int, sign: int = 1, tilt: float = 0.
     camera_axes = np.stack([x, np.cross(z, x), z])
     tilted = Rotation.from_rotvec([tilt, 0.7 * tilt, 0.2]).as_matrix() @ camera_axes
     rotation = torch.as_tensor(tilted)
-    return rigid(rotation, torch.tensor([4.0, -3.0, 300.0], dtype=torch.float64) - rotation @ torch.as_tensor(grid.centre))[
-        None
-    ]
+    return rigid(
+        rotation, torch.tensor([4.0, -3.0, 300.0], dtype=torch.float64) - rotation @ torch.as_tensor(grid.centre)
+    )[None]
 
 
 def camera(width: int = 23, height: int = 18, pitch_mm: float = 8.0, sid_mm: float = 500.0) -> Camera:
@@ -80,19 +86,23 @@ class Blob:
     peak: float
 
 
+@functools.lru_cache(maxsize=16)
 def blobs_around(grid: VoxelGrid, sigma_mm: float) -> tuple[Blob, ...]:
     """Three unequal blobs near the middle of the grid, without any symmetry."""
     offsets = ((4.0, -2.0, 3.0), (-3.0, 4.0, -2.0), (1.0, 2.0, 5.0))
-    centres = [tuple(float(x) for x in grid.centre + offset) for offset in offsets]
-    return tuple(Blob(c, s * sigma_mm, p) for c, s, p in zip(centres, (0.8, 1.0, 0.9), (0.02, 0.03, 0.015), strict=True))  # type: ignore[arg-type]
+    widths, peaks = (0.8, 1.0, 0.9), (0.02, 0.03, 0.015)
+    places = [grid.centre + offset for offset in offsets]
+    return tuple(
+        Blob((float(x), float(y), float(z)), width * sigma_mm, peak)
+        for (x, y, z), width, peak in zip(places, widths, peaks, strict=True)
+    )
 
 
+@functools.lru_cache(maxsize=16)
 def blob_map(grid: VoxelGrid, blobs: tuple[Blob, ...], dtype: torch.dtype = torch.float64) -> Attenuation:
     """The blobs sampled at the voxel centres."""
     centres = voxel_centres(grid)
-    mu = sum(
-        b.peak * np.exp(-((centres - np.array(b.centre)) ** 2).sum(-1) / (2 * b.sigma_mm**2)) for b in blobs
-    )
+    mu = sum(b.peak * np.exp(-((centres - np.array(b.centre)) ** 2).sum(-1) / (2 * b.sigma_mm**2)) for b in blobs)
     return Attenuation(torch.as_tensor(np.asarray(mu)).to(dtype), grid)
 
 
@@ -116,7 +126,9 @@ def blob_image(
     rays = pixel_rays(view, camera_matrix)
     image = torch.zeros(len(camera_from_volume), view.height, view.width, dtype=torch.float64)
     for b in blobs:
-        centre = camera_from_volume[:, :3, :3] @ torch.tensor(b.centre, dtype=torch.float64) + camera_from_volume[:, :3, 3]
+        centre = (
+            camera_from_volume[:, :3, :3] @ torch.tensor(b.centre, dtype=torch.float64) + camera_from_volume[:, :3, 3]
+        )
         depth = torch.einsum("hwi,bi->bhw", rays, centre)
         squared = (centre**2).sum(-1)[:, None, None] - depth**2
         ahead = 0.5 * (1 + torch.erf(depth / (b.sigma_mm * math.sqrt(2))))
@@ -134,7 +146,10 @@ def twist_jacobian(view: Camera, camera_from_volume: Tensor, blobs: tuple[Blob, 
     return jacobian.permute(0, 3, 1, 2)
 
 
-def ball_map(grid: VoxelGrid, centre: np.ndarray, radius_mm: float, mu: float, samples: int = 4) -> Attenuation:
+@functools.lru_cache(maxsize=16)
+def ball_map(
+    grid: VoxelGrid, centre: tuple[float, float, float], radius_mm: float, mu: float, samples: int = 4
+) -> Attenuation:
     """A uniform ball; each voxel holds the share of it that lies inside, counted on samples^3 points."""
     fractions = (np.arange(samples) + 0.5) / samples - 0.5
     inside = np.zeros(grid.shape[::-1])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
+from closed_forms import Blob, blob_image, blob_map
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from closed_forms import Blob, blob_image, blob_map
 from xrayreg.geometry import Camera, VoxelGrid, rigid
 from xrayreg.scene import Attenuation, Radiograph
 
@@ -19,7 +21,9 @@ def _blobs() -> tuple[Blob, ...]:
     """A broad body with a dozen sharper lumps in it, 8 to 12 mm wide: four voxels and more."""
     generator = np.random.default_rng(11)
     lumps = [
-        Blob(tuple(generator.uniform(-38, 38, 3)), float(generator.uniform(8, 12)), float(generator.uniform(0.01, 0.03)))
+        Blob(
+            tuple(generator.uniform(-38, 38, 3)), float(generator.uniform(8, 12)), float(generator.uniform(0.01, 0.03))
+        )
         for _ in range(12)
     ]
     return (Blob((0.0, 0.0, 0.0), 25.0, 0.008), *lumps)
@@ -28,15 +32,20 @@ def _blobs() -> tuple[Blob, ...]:
 BLOBS = _blobs()
 
 
+@functools.lru_cache(maxsize=4)
 def phantom_map(dtype: torch.dtype = torch.float32) -> Attenuation:
     return blob_map(GRID, BLOBS, dtype)
 
 
-def frontal(rotvec: tuple[float, float, float] = (0.0, 0.0, 0.0), shift: tuple[float, float, float] = (0, 0, 0)) -> Tensor:
+def frontal(
+    rotvec: tuple[float, float, float] = (0.0, 0.0, 0.0), shift: tuple[float, float, float] = (0, 0, 0)
+) -> Tensor:
     """camera_from_volume (1, 4, 4): a frontal view from 700 mm, turned and shifted [rad, mm]."""
     upright = Rotation.from_euler("x", 90, degrees=True)
     rotation = (Rotation.from_rotvec(rotvec) * upright).as_matrix()
-    return rigid(torch.as_tensor(rotation), torch.tensor([0.0, 0.0, 700.0]).double() + torch.tensor(shift).double())[None]
+    return rigid(torch.as_tensor(rotation), torch.tensor([0.0, 0.0, 700.0]).double() + torch.tensor(shift).double())[
+        None
+    ]
 
 
 def camera_at(size: int, camera_from_world: np.ndarray | None = None) -> Camera:

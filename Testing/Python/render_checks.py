@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from closed_forms import along_index_axis, looking, oblique_grid, plain_grid
 from torch import Tensor
 
-from closed_forms import along_index_axis, looking, oblique_grid, plain_grid
 from xrayreg.geometry import VoxelGrid
 from xrayreg.render import Projector
 from xrayreg.render.numba_engine import NumbaProjector

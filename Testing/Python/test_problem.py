@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from phantoms import GRID, PIVOT, camera_at, frontal, phantom_map, xray
 from xrayreg.geometry import Camera, pose_difference, retract
 from xrayreg.problem import Prior, Problem, build_problem, reduction
-from xrayreg.render import render
+from xrayreg.render import prepare, render
 from xrayreg.scene import Radiograph
 from xrayreg.settings import Term
 from xrayreg.similarity import Similarity, Target
@@ -36,17 +36,18 @@ def lateral(size: int = 24) -> Camera:
     return Camera.from_sid(1100.0, 280.0 / size, size, size + 3, turn)
 
 
-def problem(cameras: tuple[Camera, ...], terms: tuple[Term, ...] = (Term(),), *, engine: str = "torch", image_px: int = 24) -> Problem:
-    return build_problem(
-        phantom_map(DOUBLE),
-        tuple(xray(camera, TRUTH) for camera in cameras),
-        Similarity(terms),
-        image_px=image_px,
-        depth_mm=700.0,
-        pivot=PIVOT.numpy(),
-        engine=engine,
-        device="cpu",
-    )
+def problem(
+    cameras: tuple[Camera, ...], terms: tuple[Term, ...] = (Term(),), *, engine: str = "torch", image_px: int = 24
+) -> Problem:
+    views = tuple(xray(camera, TRUTH) for camera in cameras)
+    return built(views, terms, engine=engine, image_px=image_px)
+
+
+def built(
+    views: tuple[Radiograph, ...], terms: tuple[Term, ...] = (Term(),), *, engine: str = "torch", image_px: int = 24
+) -> Problem:
+    projector = prepare(phantom_map(DOUBLE), engine, "cpu")
+    return build_problem(projector, views, Similarity(terms), image_px=image_px, pivot=PIVOT)
 
 
 def differences(given: Problem, poses: Tensor, step: float = 1e-6) -> Tensor:
@@ -111,10 +112,7 @@ def test_the_world_of_the_rig_does_not_matter():
         replace(r, camera=replace(r.camera, camera_from_world=r.camera.camera_from_world @ np.linalg.inv(moved)))
         for r in radiographs
     )
-    there = build_problem(
-        phantom_map(DOUBLE), elsewhere, Similarity((Term(),)), image_px=24, depth_mm=700.0, pivot=PIVOT.numpy(),
-        engine="torch", device="cpu",
-    )  # fmt: skip
+    there = built(elsewhere)
     # A problem's pose is that of its first camera, whatever the world is called.
     torch.testing.assert_close(there.scores(POSES), problem(cameras).scores(POSES), rtol=1e-9, atol=1e-9)
 
@@ -142,14 +140,9 @@ def test_resolution_brings_camera_and_image_down_together():
     assert given.scores(wrong) < given.scores(TRUTH) - 1e-4
 
 
-def test_the_map_is_coarsened_to_the_footprint_of_a_pixel_at_the_patient():
-    assert problem((camera_at(240),), image_px=240).projector.grid.shape == GRID.shape
-    # 24 pixels of 7 mm at the patient leave room for three voxels of 2 mm.
-    coarse = problem((camera_at(240),), image_px=24).projector.grid
-    np.testing.assert_allclose(coarse.spacing_mm, 6.0)
-
-
-@pytest.mark.parametrize(("size", "image_px", "factor"), [(256, 64, 4), (200, 64, 3), (30, 64, 1), (64, 64, 1), (1436, 128, 11)])
+@pytest.mark.parametrize(
+    ("size", "image_px", "factor"), [(256, 64, 4), (200, 64, 3), (30, 64, 1), (64, 64, 1), (1436, 128, 11)]
+)
 def test_the_reduction_is_the_whole_factor_nearest_to_what_is_asked(size, image_px, factor):
     assert reduction(Camera.from_sid(1000, 1, size, size // 2), image_px) == factor
 
@@ -162,12 +155,9 @@ def test_unusable_pixels_of_the_xray_do_not_count():
     spoilt = clean.attenuation.copy()
     spoilt[~valid] = np.nan
     kept, lost = (
-        build_problem(
-            phantom_map(DOUBLE), (Radiograph(image, image, valid, camera),), Similarity(TERMS["patches and gradients"]),
-            image_px=24, depth_mm=700.0, pivot=PIVOT.numpy(), engine="torch", device="cpu",
-        ).agreement(POSES)
+        built((Radiograph(image, image, valid, camera),), TERMS["patches and gradients"]).agreement(POSES)
         for image in (clean.attenuation, spoilt)
-    )  # fmt: skip
+    )
     assert torch.equal(kept.score, lost.score) and torch.equal(kept.normal, lost.normal)
 
 
@@ -199,7 +189,11 @@ def test_a_picked_problem_keeps_each_poses_own_support():
 def test_a_prior_adds_half_the_squared_deviation_and_its_exact_derivatives():
     deviation = torch.tensor([0.1, 0.2, 0.3, 10.0, 20.0, 60.0], dtype=DOUBLE)
     prior = Prior(expected=TRUTH[0], deviation=deviation, weight=0.3)
-    poses = retract(TRUTH.expand(3, 4, 4), torch.tensor([[0.0] * 6, [0.2, -0.1, 0.3, 5, 0, -30], [1.5, 0.5, -1, 0, 9, 9]]).double(), PIVOT)
+    poses = retract(
+        TRUTH.expand(3, 4, 4),
+        torch.tensor([[0.0] * 6, [0.2, -0.1, 0.3, 5, 0, -30], [1.5, 0.5, -1, 0, 9, 9]]).double(),
+        PIVOT,
+    )
     given = replace(problem((camera_at(8),), image_px=8), prior=prior)
     plain = replace(given, prior=None)
     penalty = given.scores(poses) - plain.scores(poses)

@@ -16,14 +16,14 @@ FLOORS: dict[str, int] = {
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io"), 2),
     "problem": 3,
-    **dict.fromkeys(("refine", "learn"), 4),
-    "initial": 5,
-    **dict.fromkeys(("evaluation", "overlay", "simulation", "verdict"), 6),
+    **dict.fromkeys(("refine", "learn", "workshop"), 4),
+    **dict.fromkeys(("initial", "verdict"), 5),
+    **dict.fromkeys(("evaluation", "overlay", "simulation", "results"), 6),
     **dict.fromkeys(("pipeline", "report"), 7),
-    **dict.fromkeys(("cli", "demo", "__main__"), 8),
+    **dict.fromkeys(("cli", "__main__"), 8),
 }
 # Who may know a sibling on the same floor.
-ACQUAINTED = {("geometry", "checks"), ("cli", "demo"), ("__main__", "cli")}
+ACQUAINTED = {("geometry", "checks"), ("__main__", "cli")}
 
 SLICER_SIDE = {"slicer", "qt", "ctk", "vtk", "mrml", "XRayRegistration", "XRayRegistrationLib"}
 LIGHT_IN_SLICER = {*SLICER_SIDE, "numpy", "scipy", "SimpleITK", *sys.stdlib_module_names}

@@ -13,6 +13,10 @@ import vtk
 
 # An image one pixel deep would vanish from its slice view as soon as somebody scrolls.
 THICKNESS_MM = 10.0
+# Edges are drawn on a grid of their own, so that they are thin on a coarse X-ray and quick on a fine one [pixels].
+EDGES_PX = 800
+# From this value on, a pixel of the edges counts as covered.
+_COVERED, _FULL = 128, 255
 
 _CASE = "XRayRegistration.case"
 _VOLUME, _XRAY, _EDGES, _BEAM = (f"XRayRegistration.{role}" for role in ("volume", "xray", "edges", "beam"))
@@ -62,15 +66,17 @@ class CaseNodes:
 
 def loadCase(scene, casePath, previousPose=None):
     """The nodes of a case's `scene` (xrayreg.scene.Scene), filled; those of `previousPose` when it is the same case."""
+    from xrayreg.overlay import shown_grey
+
     nodes = CaseNodes.of(previousPose)
     if nodes is None or nodes.pose.GetAttribute(_CASE) != str(casePath) or len(nodes.views) != len(scene.views):
         nodes = _createNodes(str(casePath), casePath.stem, [view.name for view in scene.views])
     _fillVolume(nodes.volume, scene.volume.values, scene.volume.grid.volume_from_index)
     for view, radiograph in zip(nodes.views, scene.views, strict=True):
         worldFromPixels = detectorMatrix(radiograph.camera)
-        _fillVolume(view.xray, radiograph.recorded[None], worldFromPixels)
-        _showWindow(view.xray, radiograph.recorded[radiograph.valid])
-        _fillVolume(view.edges, np.zeros((1, *radiograph.recorded.shape), np.uint8), worldFromPixels)
+        # Raw counts look nearly black where there is bone.
+        _fillVolume(view.xray, _FULL * shown_grey(radiograph)[None], worldFromPixels)
+        _fillEdges(view.edges, worldFromPixels, radiograph.camera, edgeCamera(radiograph))
         view.beam.SetAndObservePolyData(_beam(radiograph.camera, worldFromPixels))
     return nodes
 
@@ -93,6 +99,14 @@ def detectorMatrix(camera):
     return np.linalg.inv(camera.camera_from_world) @ cameraFromPixels
 
 
+def edgeCamera(radiograph):
+    """The view's camera with the pixels of the grid on which its edges are drawn."""
+    from xrayreg.overlay import resampled
+
+    camera = radiograph.camera
+    return resampled(radiograph, EDGES_PX / max(camera.width, camera.height)).camera
+
+
 def setPose(nodes, worldFromVolume):
     """Move the C-arm to a pose world_from_volume (4, 4) [mm]."""
     slicer.util.updateTransformMatrixFromArray(nodes.pose, np.linalg.inv(worldFromVolume))
@@ -105,17 +119,15 @@ def worldFromVolume(nodes):
 
 def setEdges(view, coverage):
     """Show how much of each pixel (height, width) lines cover, 0 to 1."""
-    slicer.util.updateVolumeFromArray(view.edges, np.rint(255 * coverage).astype(np.uint8)[None])
+    slicer.util.updateVolumeFromArray(view.edges, np.rint(_FULL * coverage).astype(np.uint8)[None])
 
 
 def setEdgeColor(nodes, red, green, blue):
-    """Colour of the edges, each part 0 to 1; what no line covers stays transparent."""
+    """Colour of the edges, each part 0 to 1."""
     for view in nodes.views:
         table = view.edges.GetDisplayNode().GetColorNode()
-        wasModifying = table.StartModify()
-        for entry in range(256):
-            table.SetColor(entry, red, green, blue, entry / 255)
-        table.EndModify(wasModifying)
+        for entry in range(table.GetNumberOfColors()):
+            table.SetColor(entry, red, green, blue, 1.0)
 
 
 def _createNodes(case, name, viewNames):
@@ -135,6 +147,8 @@ def _createNodes(case, name, viewNames):
             node.CreateDefaultDisplayNodes()
             node.SetAndObserveTransformNodeID(pose.GetID())
             pose.AddNodeReferenceID(role, node.GetID())
+        view.xray.GetDisplayNode().SetAutoWindowLevel(False)
+        view.xray.GetDisplayNode().SetWindowLevelMinMax(0, _FULL)
         _showAsLines(view.edges)
         view.beam.GetDisplayNode().SetColor(1.0, 0.85, 0.2)
         view.beam.GetDisplayNode().SetLineWidth(2)
@@ -149,22 +163,26 @@ def _fillVolume(node, values, rasFromIndex):
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
 
 
-def _showWindow(node, values):
-    """Window of an X-ray: its tails, where collimator and bare detector lie, are cut off."""
-    low, high = np.quantile(values, (0.005, 0.995)) if values.size else (0.0, 1.0)
-    node.GetDisplayNode().SetAutoWindowLevel(False)
-    node.GetDisplayNode().SetWindowLevelMinMax(float(low), float(high if high > low else low + 1))
+def _fillEdges(node, worldFromPixels, camera, finer):
+    """An empty image of the edges' grid over the X-ray's; both cover the same rectangle, whose corner is at -1/2."""
+    shares = np.array([camera.width / finer.width, camera.height / finer.height])
+    pixelsFromFiner = np.diag([*shares, 1.0, 1.0])
+    pixelsFromFiner[:2, 3] = (shares - 1) / 2
+    _fillVolume(node, np.zeros((1, finer.height, finer.width), np.uint8), worldFromPixels @ pixelsFromFiner)
 
 
 def _showAsLines(edges):
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", edges.GetName() + " colors")
     table.SetTypeToUser()
-    table.SetNumberOfColors(256)
+    table.SetNumberOfColors(2)
     table.SetHideFromEditors(True)
     display = edges.GetDisplayNode()
     display.SetAndObserveColorNodeID(table.GetID())
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(0, 255)
+    display.SetWindowLevelMinMax(0, _FULL)
+    # A colour table's opacity counts only as all or nothing, so the lines' borders lie where they cover a half.
+    display.SetThreshold(_COVERED, _FULL)
+    display.SetApplyThreshold(True)
 
 
 def _beam(camera, worldFromPixels):

@@ -41,8 +41,7 @@ def showCase(nodes):
     followPose(nodes)
     logic.FitSliceToBackground()
     _showBones(nodes.volume)
-    layoutManager.threeDWidget(0).threeDView().resetFocalPoint()
-    layoutManager.threeDWidget(0).threeDView().resetCamera()
+    _lookFromTheSide(layoutManager.threeDWidget(0).mrmlViewNode(), nodes.views[0])
 
 
 def followPose(nodes):
@@ -83,6 +82,24 @@ def _sliceLogic():
     layoutManager = slicer.app.layoutManager()
     sliceWidget = layoutManager.sliceWidget(VIEW_NAME) if layoutManager else None
     return sliceWidget.sliceLogic() if sliceWidget else None
+
+
+def _lookFromTheSide(viewNode, view):
+    """Turn the 3D view so that source, patient and detector stand side by side."""
+    bounds = np.zeros(6)
+    view.beam.GetRASBounds(bounds)
+    low, high = bounds[::2], bounds[1::2]
+    detector = sliceMatrix(view.xray)
+    # From the image's right, somewhat from above and from behind the source.
+    direction = detector[:3, :3] @ (0.8, 0.3, 0.5)
+    camera = slicer.modules.cameras.logic().GetViewActiveCameraNode(viewNode)
+    if camera is None:
+        return
+    centre, reach = (low + high) / 2, 1.7 * np.linalg.norm(high - low)
+    camera.SetFocalPoint(*centre)
+    camera.SetPosition(*(centre + reach * direction / np.linalg.norm(direction)))
+    camera.SetViewUp(*detector[:3, 1])
+    camera.ResetClippingRange()
 
 
 def _showBones(volume):

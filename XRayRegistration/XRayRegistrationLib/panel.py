@@ -73,7 +73,9 @@ class Panel:
         """End a running registration; the best pose so far stays, without a verdict."""
         if self.running:
             self.job.cancel()
-            self._say(_("Cancelled"), 0.0, _("No verdict: the pose shown is the best one found before cancelling."))
+            shown = self._parameters is not None and CaseNodes.of(self._parameters.pose)
+            verdict = _("No verdict: the pose shown is the best one found before cancelling.") if shown else ""
+            self._say(_("Cancelled"), 0.0, verdict)
             self.refresh()
 
     def _onStep(self, progress):

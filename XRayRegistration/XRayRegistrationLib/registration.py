@@ -4,15 +4,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from slicer.i18n import tr as _
 
 from . import bridge, dependencies, display
 
 # Share of the progress bar for what comes before the registration.
 _LOADING = 0.1
-# Drawing edges takes longer than many a step; while the registration runs they follow at this pace [s].
-_EDGES_EVERY_S = 0.5
+# Drawing edges takes longer than many a step; while the registration runs they follow at this pace [s] at most, and
+# take at most this share of the time.
+_EDGES_EVERY_S, _EDGES_SHARE = 0.5, 0.2
+# Width of the edges in pixels of their own grid (bridge.EDGES_PX).
+_EDGE_WIDTH_PX = 3.0
 
 
 @dataclass(frozen=True)
@@ -106,22 +108,22 @@ class _EdgeDrawing:
     def __init__(self, scene, nodes):
         from xrayreg.overlay import prepare_anatomy
 
-        self._scene = scene
         self._nodes = nodes
         self._anatomy = prepare_anatomy(scene.volume, scene.structures)
-        self._drawn = 0.0
+        self._cameras = [bridge.edgeCamera(view) for view in scene.views]
+        self._due = 0.0
 
     def drawSometimes(self):
-        if time.monotonic() - self._drawn > _EDGES_EVERY_S:
+        if time.monotonic() >= self._due:
             self.draw()
 
     def draw(self):
         from xrayreg.overlay import pose_edges, stroke
 
+        began = time.monotonic()
         worldFromVolume = bridge.worldFromVolume(self._nodes)
-        for radiograph, view in zip(self._scene.views, self._nodes.views, strict=True):
-            camera = radiograph.camera
+        for camera, view in zip(self._cameras, self._nodes.views, strict=True):
             lines = pose_edges(self._anatomy, camera, camera.camera_from_world @ worldFromVolume)
-            width = max(1.5, 0.003 * max(camera.width, camera.height))
-            bridge.setEdges(view, stroke(lines, (camera.height, camera.width), np.float64(width)))
-        self._drawn = time.monotonic()
+            bridge.setEdges(view, stroke(lines, (camera.height, camera.width), _EDGE_WIDTH_PX))
+        ended = time.monotonic()
+        self._due = ended + max(_EDGES_EVERY_S, (ended - began) * (1 / _EDGES_SHARE - 1))

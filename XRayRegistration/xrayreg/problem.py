@@ -90,9 +90,7 @@ class Problem:
         total: Agreement | None = None
         for view in self.views:
             moved = view.view_from_first[None, None] @ tangents
-            image, jacobian = render_with_jacobian(
-                self.projector, view.camera, view.view_from_first @ poses, moved
-            )
+            image, jacobian = render_with_jacobian(self.projector, view.camera, view.view_from_first @ poses, moved)
             part = self.similarity.agreement(view.target, image, jacobian, view.support)
             total = part if total is None else total + part
         assert total is not None

@@ -41,6 +41,7 @@ class Workshop:
     partial: bool
     _projectors: dict[int, Projector] = field(default_factory=dict)
     _problems: dict[tuple[object, ...], Problem] = field(default_factory=dict)
+    _whole: list[Workshop] = field(default_factory=list)
 
     @classmethod
     def for_scene(cls, scene: Scene, settings: RegistrationSettings) -> Workshop:
@@ -49,10 +50,20 @@ class Workshop:
         partial = bool(scene.structures) or not scene.volume.is_hounsfield
         return cls(scene, settings, attenuation, torch.as_tensor(attenuation.grid.centre), partial)
 
+    def for_search(self) -> Workshop:
+        """The workshop to search with: the whole body, where there is one, is found more surely than bones in it."""
+        if not (self.scene.structures and self.scene.volume.is_hounsfield):
+            return self
+        if not self._whole:
+            whole = attenuation_of(self.scene.volume)
+            self._whole.append(replace(self, attenuation=whole, partial=False, _projectors={}, _problems={}, _whole=[]))
+        return self._whole[0]
+
     @property
     def renders(self) -> int:
         """How many images have been rendered so far."""
-        return sum(projector.renders for projector in self._projectors.values())
+        own = sum(projector.renders for projector in self._projectors.values())
+        return own + sum(whole.renders for whole in self._whole)
 
     def mirrored(self) -> Workshop:
         """The workshop of the X-rays with left and right exchanged, in the world reflected along with them."""
@@ -63,6 +74,10 @@ class Workshop:
             views.append(replace(flipped, camera=replace(flipped.camera, camera_from_world=pose)))
         scene = replace(self.scene, views=tuple(views), initial=None, reference=None)
         return replace(self, scene=scene, _problems={})
+
+    def is_small(self, pose: Tensor) -> bool:
+        """Whether what is rendered fills only a small part of some X-ray at a pose (4, 4) of the first camera."""
+        return any(self._frame(view, pose, 0.0) is not None for view in self.scene.views)
 
     def problem(self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None) -> Problem:
         """The problem at a level for poses (B, 4, 4) `around` which it is used.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
-
 from phantoms import PIVOT, camera_at, frontal, furthest_mm, phantom_map, xray
+
 from xrayreg.problem import Problem, build_problem
 from xrayreg.refine import best_first, descend
+from xrayreg.render import prepare
 from xrayreg.settings import StepSettings, Term
 from xrayreg.similarity import Similarity
 
@@ -29,16 +31,9 @@ SIMILARITIES = {
 
 
 def problem(similarity: str, engine: str = "numba", size: int = 48) -> Problem:
-    return build_problem(
-        phantom_map(),
-        (xray(camera_at(size), TRUTH),),
-        SIMILARITIES[similarity],
-        image_px=size,
-        depth_mm=700.0,
-        pivot=PIVOT.numpy(),
-        engine=engine,
-        device="cpu",
-    )
+    projector = prepare(phantom_map(), engine, "cpu")
+    views = (xray(camera_at(size), TRUTH),)
+    return build_problem(projector, views, SIMILARITIES[similarity], image_px=size, pivot=PIVOT)
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
@@ -55,7 +50,7 @@ def test_it_finds_the_pose_of_an_analytic_xray(engine, similarity):
 
 def test_the_state_is_never_worse_than_the_start_and_says_why_it_stopped():
     states = list(descend(problem("gradient patches"), STARTS, 30, StepSettings()))
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         assert (after.agreement.score >= before.agreement.score).all()
     assert not states[-1].active.any()
     assert all(reason.endswith(".") for reason in states[-1].reasons)
@@ -92,5 +87,5 @@ def test_best_first_sorts_everything_together():
     order = last.agreement.score.argsort(descending=True)
     assert torch.equal(shuffled.poses, last.poses[order])
     assert torch.equal(shuffled.agreement.normal, last.agreement.normal[order])
-    assert shuffled.reasons == tuple("a. b. c.".split()[n] for n in order.tolist())
+    assert shuffled.reasons == tuple(["a.", "b.", "c."][n] for n in order.tolist())
     torch.testing.assert_close(given.scores(shuffled.poses), scores, rtol=0, atol=1e-5)

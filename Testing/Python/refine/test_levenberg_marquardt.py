@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -59,9 +60,7 @@ def agreement_of(residuals: Residuals, poses: Tensor) -> Agreement:
     twist = torch.zeros(len(poses), 6, dtype=DOUBLE)
     jacobian = torch.autograd.functional.jacobian(lambda t: moved(t).sum(0), twist).permute(1, 0, 2)
     r = 0.01 * residuals(poses)
-    return Agreement(
-        1 - 0.5 * (r**2).sum(-1), torch.einsum("bmp,bm->bp", jacobian, r), jacobian.mT @ jacobian
-    )
+    return Agreement(1 - 0.5 * (r**2).sum(-1), torch.einsum("bmp,bm->bp", jacobian, r), jacobian.mT @ jacobian)
 
 
 def run(residuals: Residuals, poses: Tensor, settings: StepSettings = FINE, most: int = 200) -> list[State]:
@@ -98,7 +97,7 @@ def test_it_finds_the_known_answer_from_near_and_far(residuals):
 @pytest.mark.parametrize("residuals", PROBLEMS.values(), ids=PROBLEMS)
 def test_no_start_ever_gets_worse(residuals):
     states = run(residuals, STARTS)
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         assert (after.agreement.score >= before.agreement.score).all()
     for state in states:
         # What the state says of its poses is true of them.
@@ -141,7 +140,11 @@ def test_one_step_solves_a_quadratic_when_nothing_shortens_it():
 def test_steps_are_shortened_but_not_turned():
     settings = StepSettings(most_rotation_deg=1.0, most_translation_mm=2.0)
     state, candidates = ask(start(STARTS, agreement_of(quadratic, STARTS)), PIVOT, settings)
-    free, _ = ask(start(STARTS, agreement_of(quadratic, STARTS)), PIVOT, StepSettings(most_rotation_deg=1e9, most_translation_mm=1e9))
+    free, _ = ask(
+        start(STARTS, agreement_of(quadratic, STARTS)),
+        PIVOT,
+        StepSettings(most_rotation_deg=1e9, most_translation_mm=1e9),
+    )
     assert state.step[:, :3].norm(dim=-1).rad2deg().max() <= 1.0 + 1e-9
     assert state.step[:, 3:].norm(dim=-1).max() <= 2.0 + 1e-9
     torch.testing.assert_close(pose_difference(candidates, STARTS, PIVOT), state.step, rtol=1e-6, atol=1e-9)
@@ -178,7 +181,10 @@ def test_two_parameters_that_do_the_same_do_not_crash_it():
 def test_zero_curvature_and_nan_come_to_rest_with_a_reason():
     poses = STARTS[:3]
     nothing = Agreement(torch.zeros(3).double(), torch.zeros(3, 6).double(), torch.zeros(3, 6, 6).double())
-    broken = Agreement(torch.full((3,), torch.nan).double(), *(torch.full_like(t, torch.nan) for t in (nothing.gradient, nothing.normal)))
+    broken = Agreement(
+        torch.full((3,), torch.nan).double(),
+        *(torch.full_like(t, torch.nan) for t in (nothing.gradient, nothing.normal)),
+    )
     for first, second, words in (
         (nothing, nothing, "too small to matter"),
         (agreement_of(points, poses), broken, "could not be computed"),

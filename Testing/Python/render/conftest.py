@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from render_checks import ENGINES, GEOMETRIES
 from torch import Tensor
 
-from render_checks import ENGINES, GEOMETRIES
 from xrayreg.geometry import VoxelGrid
 from xrayreg.render import Projector
 from xrayreg.scene import Attenuation

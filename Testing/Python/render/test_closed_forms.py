@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from closed_forms import (
     along_index_axis,
     ball_chords,
@@ -22,6 +21,7 @@ from closed_forms import (
     twist_jacobian,
 )
 from render_checks import column_errors, relative
+
 from xrayreg.geometry import Camera, VoxelGrid, twist_tangents
 from xrayreg.render import render, render_with_jacobian
 from xrayreg.scene import Attenuation
@@ -97,7 +97,7 @@ def test_a_ball_gives_its_chords_within_half_a_per_cent(engine):
     grid = oblique_grid((68, 75, 80), (1.0, 0.9, 0.85))
     pose, view = looking(grid, distance_mm=300.0), camera(21, 17, 7.0)
     centre = grid.centre + np.array([2.0, -3.0, 1.5])
-    image = render(engine(ball_map(grid, centre, 26.0, 0.02)), view, pose)[0].double()
+    image = render(engine(ball_map(grid, tuple(centre), 26.0, 0.02)), view, pose)[0].double()
     expected = 0.02 * ball_chords(view, pose, centre, 26.0)
     # A voxel counts a quarter voxel wrong at most at the two ends of a chord of 30 voxels or more; near the rim a
     # chord changes faster than a voxel can tell, there only the sum is held.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
-
 from closed_forms import along_index_axis, blob_map, blobs_around, camera, looking, oblique_grid, plain_grid
 from render_checks import ENGINES, GEOMETRIES, column_errors, noise_map, relative
+from torch import Tensor
+
 from xrayreg.geometry import VoxelGrid, retract, twist_tangents
 from xrayreg.render import render, render_with_jacobian
 from xrayreg.scene import Attenuation
@@ -28,7 +28,10 @@ def central_differences(projector, poses: Tensor, pivot: Tensor, step: Tensor) -
     """Jacobian (B, 6, H, W) with respect to the twist by central differences of `step` (6,)."""
     columns = []
     for direction in torch.eye(6, dtype=DOUBLE) * step[:, None]:
-        images = [render(projector, VIEW, retract(poses, sign * direction.expand(len(poses), 6), pivot)).double() for sign in (1, -1)]
+        images = [
+            render(projector, VIEW, retract(poses, sign * direction.expand(len(poses), 6), pivot)).double()
+            for sign in (1, -1)
+        ]
         columns.append((images[0] - images[1]) / (2 * direction.sum()))
     return torch.stack(columns, dim=1)
 
@@ -109,7 +112,9 @@ def test_the_camera_gradient_is_the_derivative_by_focal_length_skew_and_principa
         ahead, behind = (render(projector, VIEW, pose, matrix.detach() + sign * step).double() for sign in (1, -1))
         expected = ((ahead - behind) * upstream).sum() / 0.008
         # Kinks within the step and float32 rounding, as for the poses.
-        assert float(gradient[row, column]) == pytest.approx(float(expected), rel=1e-2, abs=1e-2 * float(gradient.abs().max()))
+        assert float(gradient[row, column]) == pytest.approx(
+            float(expected), rel=1e-2, abs=1e-2 * float(gradient.abs().max())
+        )
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)

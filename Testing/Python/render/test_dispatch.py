@@ -6,9 +6,9 @@ import importlib.util
 
 import pytest
 import torch
-
 from closed_forms import camera, looking, oblique_grid
 from render_checks import noise_map, relative
+
 from xrayreg.checks import InputError
 from xrayreg.render import available_engines, prepare, render
 from xrayreg.render.dispatch import choose_device, choose_engine
@@ -18,9 +18,7 @@ from xrayreg.settings import ENGINES
 @pytest.fixture
 def without_numba(monkeypatch):
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else real(name, *rest)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else real(name, *rest))
 
 
 @pytest.fixture

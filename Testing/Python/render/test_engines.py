@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from closed_forms import along_index_axis, camera, looking, oblique_grid, plain_grid
 from render_checks import ENGINES, noise_map, relative
+
 from xrayreg.geometry import VoxelGrid, twist_tangents
 from xrayreg.render import Projector, numba_engine, render, render_with_jacobian
 from xrayreg.scene import Attenuation
@@ -97,7 +97,9 @@ def holed_map() -> Attenuation:
     mu = torch.zeros(70, 65, 81)
     generator = np.random.default_rng(3)
     for k, j, i in [(0, 0, 0), (69, 64, 80), (0, 64, 0), (15, 16, 14), (31, 32, 47), (40, 20, 60), (46, 47, 15)]:
-        mu[k : k + 6, j : j + 6, i : i + 6] = torch.from_numpy(generator.random(mu[k : k + 6, j : j + 6, i : i + 6].shape))
+        mu[k : k + 6, j : j + 6, i : i + 6] = torch.from_numpy(
+            generator.random(mu[k : k + 6, j : j + 6, i : i + 6].shape)
+        )
     return Attenuation(mu.float(), VoxelGrid.from_spacing((81, 65, 70), (1, 1, 1)))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from closed_forms import along_index_axis, blob_map, blobs_around, camera, looking, oblique_grid, plain_grid
+from closed_forms import blob_map, blobs_around, camera, looking, oblique_grid, plain_grid
 from render_checks import ENGINES, GEOMETRIES, column_errors, noise_map, relative
+
 from xrayreg.geometry import VoxelGrid, twist_tangents
 from xrayreg.render import render, render_with_jacobian
 from xrayreg.render.rays import cast_rays

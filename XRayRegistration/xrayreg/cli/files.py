@@ -60,9 +60,7 @@ def write_results(
     return content
 
 
-def write_interrupted(
-    out: Path, scene: Scene, step: Step, engine: str, seconds: dict[str, float]
-) -> dict[str, Any]:
+def write_interrupted(out: Path, scene: Scene, step: Step, engine: str, seconds: dict[str, float]) -> dict[str, Any]:
     """Write the pose of an unfinished registration to `out`, flagged; returns the content of result.json."""
     assert step.camera_from_volume is not None
     pose = world_pose(scene, step.camera_from_volume)
@@ -118,11 +116,11 @@ def _draw(
 ) -> list[tuple[str, str]]:
     """Draw each view's overlay, sheet and DRR; returns captions and file names of the pictures to show."""
     anatomy = prepare_anatomy(scene.volume, scene.structures, engine=settings.engine, device=settings.device)
+    # What the case brings says more as a "before" than the best of a search.
+    start = result.started_from if scene.initial is None else scene.initial
     shown = []
     for view in scene.views:
-        pose, before = (
-            view.camera.camera_from_world @ world for world in (result.world_from_volume, result.started_from)
-        )
+        pose, before = (view.camera.camera_from_world @ world for world in (result.world_from_volume, start))
         sheet = view_sheet(view, anatomy, pose, before, _caption(view.name, result, content))
         write_image(folder / f"sheet_{view.name}.png", sheet)
         write_image(folder / f"overlay_{view.name}.png", overlay_view(view, anatomy, pose))

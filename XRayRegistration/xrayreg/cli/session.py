@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..scene import Scene
 
 ACCEPTED, REJECTED, INTERRUPTED = 0, 3, 130
-# Loading compiled kernels takes less than this [s]; compiling them takes many times more.
-_LOADED_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def register_case(
         if last.result is not None:
             display.stage("drawing the pictures" if pictures else "writing the result")
             result = last.result
-            if compile_seconds > _LOADED_S:
+            if compile_seconds > 0:
                 result.seconds["compile"] = compile_seconds
             content = write_results(out, scene, result, settings, pictures, title or case.stem)
             return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_array, require_rigid
 
-
 # Source-to-image distance [mm] assumed where neither it nor the pixel pitch is known: typical of C-arms.
 NOMINAL_SID_MM = 1000.0
 
@@ -98,9 +97,7 @@ class Camera:
         matrix[:2] /= factor
         matrix[:2, 2] = (self.matrix[:2, 2] + 0.5) / factor - 0.5
         pitch = None if self.pixel_mm is None else self.pixel_mm * factor
-        return replace(
-            self, matrix=matrix, width=self.width // factor, height=self.height // factor, pixel_mm=pitch
-        )
+        return replace(self, matrix=matrix, width=self.width // factor, height=self.height // factor, pixel_mm=pitch)
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Camera:
         """The camera of the image's rectangle that starts at column `left` and row `top`."""

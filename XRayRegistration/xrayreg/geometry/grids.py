@@ -56,12 +56,12 @@ class VoxelGrid:
     @property
     def index_from_volume(self) -> NDArray[np.float64]:
         """Affine (4, 4) from RAS millimetres to voxel indices (i, j, k)."""
-        return np.linalg.inv(self.volume_from_index)
+        return np.asarray(np.linalg.inv(self.volume_from_index), dtype=np.float64)
 
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
         """Distance [mm] between neighbouring voxel centres along i, j, k."""
-        return np.linalg.norm(self.volume_from_index[:3, :3], axis=0)
+        return np.asarray(np.linalg.norm(self.volume_from_index[:3, :3], axis=0), dtype=np.float64)
 
     @property
     def centre(self) -> NDArray[np.float64]:

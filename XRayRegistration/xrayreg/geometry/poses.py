@@ -19,9 +19,7 @@ from .rotations import rotation_from_vector, skew, vector_from_rotation
 def rigid(rotation: Tensor, translation: Tensor) -> Tensor:
     """Poses (..., 4, 4) from rotations (..., 3, 3) and translations (..., 3) [mm]."""
     shape = torch.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
-    top = torch.cat(
-        [rotation.expand(*shape, 3, 3), translation.expand(*shape, 3)[..., None]], dim=-1
-    )
+    top = torch.cat([rotation.expand(*shape, 3, 3), translation.expand(*shape, 3)[..., None]], dim=-1)
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=top.dtype, device=top.device).expand(*shape, 1, 4)
     return torch.cat([top, bottom], dim=-2)
 

@@ -57,9 +57,7 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
     small = squared < _SMALL_ANGLE_SQUARED
     sine = torch.where(small, torch.ones_like(squared), squared).sqrt()
     # angle / sin(angle/2); for small angles from the series of 2 asin(s) / s.
-    factor = torch.where(
-        small, 2 + squared / 3 + 3 * squared**2 / 20, 2 * torch.atan2(sine, cosine) / sine
-    )
+    factor = torch.where(small, 2 + squared / 3 + 3 * squared**2 / 20, 2 * torch.atan2(sine, cosine) / sine)
     return factor[..., None] * sine_axis
 
 

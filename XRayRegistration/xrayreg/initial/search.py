@@ -80,7 +80,9 @@ def search(
         for steps, state in enumerate(descend(problem, poses, level.max_steps, step)):
             ordered = best_first(state)
             fraction = share * (1 + number + min(1.0, steps / max(1, level.max_steps)))
-            yield Candidates(ordered.poses, ordered.agreement.score, fraction, f"refining the best at {level.image_px} px")
+            yield Candidates(
+                ordered.poses, ordered.agreement.score, fraction, f"refining the best at {level.image_px} px"
+            )
         poses, kept_scores = distinct(ordered.poses, ordered.agreement.score, problem.pivot, keep)
         yield Candidates(poses, kept_scores, share * (2 + number), f"{len(poses)} distinct candidates")
 

@@ -6,6 +6,7 @@ from .dicom import DicomGeometry, camera_from_volume_of, camera_of, geometry_of
 from .dicom_tags import is_dicom, read_dataset
 from .labels import read_label_names, read_labels
 from .mayacam import read_mayacam
+from .nifti import write_nifti
 from .radiographs import read_radiograph
 from .results import prepare_output, write_image, write_json
 from .series import list_series
@@ -34,5 +35,6 @@ __all__ = [
     "write_case",
     "write_image",
     "write_json",
+    "write_nifti",
     "write_pose",
 ]

@@ -1,4 +1,4 @@
-"""NIfTI files, read with nibabel.
+"""NIfTI files, read and written with nibabel.
 
 ITK corrects much of this format in silence: a pixdim of 0 becomes 1 mm, NaN becomes 0 (which is water), a truncated
 file is filled up with zeros. nibabel raises, and the spacing is looked at in the header as it stands in the file.
@@ -53,6 +53,13 @@ def read_nifti(path: Path, what: str) -> tuple[NDArray, NDArray[np.float64]]:
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
     return _scaled(values.T, image.dataobj.slope, image.dataobj.inter), _affine(image.header)
+
+
+def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]) -> None:
+    """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their own type; .nii.gz is compressed."""
+    image = nibabel.Nifti1Image(values.T, ras_from_index)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
 
 
 def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:

@@ -35,9 +35,7 @@ def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSetti
 def best_first(state: State) -> State:
     """The state with its starts in the order of falling score."""
     order = state.agreement.score.argsort(descending=True)
-    agreement = Agreement(
-        state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order]
-    )
+    agreement = Agreement(state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order])
     return replace(
         state,
         poses=state.poses[order],

@@ -99,7 +99,8 @@ def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepS
     stuck = damping > _MOST_DAMPING
     vanished = ~torch.isfinite(agreement.score)
     reasons = tuple(
-        reason or _why(bool(small[n]), bool(flat[n]), bool(stuck[n]), bool(vanished[n])) for n, reason in enumerate(state.reasons)
+        reason or _why(bool(small[n]), bool(flat[n]), bool(stuck[n]), bool(vanished[n]))
+        for n, reason in enumerate(state.reasons)
     )
     return State(
         poses=torch.where(better[:, None, None], candidates, state.poses),

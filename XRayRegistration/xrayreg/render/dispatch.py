@@ -51,7 +51,10 @@ def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> t
         return "numba", place, "numba on the CPU"
     if missing[engine]:
         raise InputError(
-            f"engine {engine}", expected="its package", found=missing[engine], remedy=f"pip install {engine}, or use torch"
+            f"engine {engine}",
+            expected="its package",
+            found=missing[engine],
+            remedy=f"pip install {engine}, or use torch",
         )
     if engine == "numba":
         if device not in ("auto", "cpu"):
@@ -80,14 +83,14 @@ def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: Devic
 
 
 def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> float:
-    """Load the engine's compiled code, so that no registration has to wait for it; returns the seconds it took.
+    """Load the engine's compiled code, so that no registration has to wait for it.
 
-    Raises as `choose_engine` does.
+    Returns the seconds spent on compiling it, 0 where that was done before. Raises as `choose_engine` does.
     """
     name, _, _ = choose_engine(engine, device)
+    if name != "numba":
+        return 0.0
     started = time.perf_counter()
-    if name == "numba":
-        from . import numba_engine
+    from . import numba_engine
 
-        numba_engine.warm_up()
-    return time.perf_counter() - started
+    return time.perf_counter() - started if numba_engine.warm_up() else 0.0

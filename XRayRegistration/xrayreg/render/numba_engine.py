@@ -147,11 +147,12 @@ class _PullBack(torch.autograd.Function):
         raise RuntimeError("the numba engine has no second derivatives: render with the torch engine")
 
 
-def warm_up() -> None:
-    """Load the kernels that a registration uses; the first time on a machine they are compiled, which takes a while."""
+def warm_up() -> bool:
+    """Load the kernels that a registration uses; returns whether they had to be compiled, as on a first run."""
     projector = NumbaProjector(Attenuation(torch.ones(2, 2, 2), VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))))
     pose = torch.eye(4, dtype=torch.float64)[None]
     pose[:, 2, 3] = 10.0
     camera = Camera.from_sid(20.0, 1.0, 2, 2)
     render(projector, camera, pose)
     render_with_jacobian(projector, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))
+    return any(kernel.stats.cache_misses for kernel in (kernels.project, kernels.project_with_jacobian))

@@ -153,9 +153,7 @@ def project(mu, shape, strides, occupied, block_strides, source, matrix, length_
             along = _direction(m, u, v, axis)
             b, e = _direction(m, u, v, first) / along, _direction(m, u, v, second) / along
             a, c = s[first] - s[axis] * b, s[second] - s[axis] * e
-            k, count = _plane_range(
-                shape, occupied, block_strides, axis, first, second, a, b, c, e, s[axis], along
-            )
+            k, count = _plane_range(shape, occupied, block_strides, axis, first, second, a, b, c, e, s[axis], along)
             total = _sum_planes(
                 mu, k * strides[axis], strides[axis], strides[first], strides[second],
                 np.float32(a + b * k), np.float32(b), np.float32(c + e * k), np.float32(e), count,
@@ -189,7 +187,7 @@ def project_with_jacobian(
     mu, shape, strides, occupied, block_strides, source, matrix, length_mm, source_tangents, matrix_tangents,
     image, jacobian,
 ):  # fmt: skip
-    """Write line integrals into `image` (B, H, W) and their derivatives along P tangents into `jacobian` (B, P, H, W)."""
+    """Write line integrals into `image` (B, H, W), their derivatives along P tangents into `jacobian` (B, P, H, W)."""
     poses, height, width = image.shape
     columns = source_tangents.shape[1]
     for row in prange(poses * height):

@@ -99,7 +99,9 @@ class TorchProjector:
         values = torch.nn.functional.grid_sample(planes, sampling, padding_mode="zeros", align_corners=False)
         return values[:, 0, 0]
 
-    def _five_sums(self, axis: int, source: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _five_sums(
+        self, axis: int, source: Tensor, directions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Sums over the planes of B, dB/du, k dB/du, dB/dw, k dB/dw for rays (N, 3), each (N,)."""
         sampling, numbers, in_front = self._sampling(axis, source.detach(), directions.detach())
         with torch.enable_grad():

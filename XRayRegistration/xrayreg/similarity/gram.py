@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 # Far from the optimum the score says nothing of the curvature; steps grow by at most ten.
 _LEAST_CURVED = 0.1
 
@@ -42,9 +41,7 @@ class Agreement:
         return self.normal * self.score.clamp(min=_LEAST_CURVED, max=1.0)[:, None, None]
 
     def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(
-            self.score + other.score, self.gradient + other.gradient, self.normal + other.normal
-        )
+        return Agreement(self.score + other.score, self.gradient + other.gradient, self.normal + other.normal)
 
     def scaled(self, weight: float) -> Agreement:
         """The agreement times a weight."""

@@ -49,9 +49,7 @@ class Similarity:
                 total = total + term.weight / _channels(term) * zncc_from_gram(gram, share, *floors)
         return total / self._total_weight
 
-    def agreement(
-        self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None
-    ) -> Agreement:
+    def agreement(self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None) -> Agreement:
         """Score, gradient and normal matrix for DRRs (B, H, W) with Jacobians (B, P, H, W)."""
         total = empty_agreement(moving.shape[0], jacobian.shape[1], moving)
         for term in self.terms:
@@ -70,9 +68,7 @@ def _channels(term: Term) -> int:
     return 1 if term.filter == "none" else 2
 
 
-def _filtered(
-    term: Term, target: Target, images: list[Tensor], support: Tensor | None
-) -> list[tuple[Tensor, Tensor]]:
+def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     """For each channel of the term's filter: stacked images (B, 2 or 2 + P, H, W) and pixel weights (B, H, W)."""
     mask = target.mask[None].to(images[0].dtype)
     # Unusable pixels may hold anything, even NaN; zero keeps them finite, the eroded mask keeps them out.

@@ -1,0 +1,170 @@
+"""`info`: what geometry was found in a file, and where each number came from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .options import add_command
+
+if TYPE_CHECKING:
+    from ..scene import Radiograph, Volume
+
+# Pictures without geometry of their own; everything else that is not DICOM is taken for a volume.
+_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+# What was found, where it came from.
+Entry = tuple[str, str]
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = add_command(
+        commands,
+        "info",
+        run,
+        "show what was found in an X-ray, a volume or a case, and where each number came from",
+        ("xray.dcm", "case.json", "ct.nii.gz --json"),
+    )
+    parser.add_argument("path", metavar="PATH", help="X-ray, CT, DICOM folder or case.json")
+    parser.add_argument("--frame", type=int, metavar="N", help="image of a run, from 0 (default: the first)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found."""
+    import json
+
+    found = found_in(Path(arguments.path), arguments.frame)
+    if arguments.json:
+        entries = {
+            title: {name: {"value": value, "origin": origin} for name, (value, origin) in part.items()}
+            for title, part in found.items()
+        }
+        print(json.dumps(entries, indent=1, ensure_ascii=False))
+    else:
+        _show(found)
+    return 0
+
+
+def found_in(path: Path, frame: int | None = None) -> dict[str, dict[str, Entry]]:
+    """What was found at `path`, by thing and name; raises InputError for what cannot be read."""
+    from ..checks import require_file
+    from ..io import is_dicom, read_volume
+
+    require_file(path, "file")
+    if path.suffix.lower() == ".json":
+        return _of_case(path)
+    if path.is_file() and is_dicom(path):
+        return _of_dicom(path, frame or 0)
+    if path.suffix.lower() in _PICTURES:
+        return {f"X-ray {path.name}": _of_picture(path)}
+    return {f"volume {path.name}": _of_volume(read_volume(path))}
+
+
+def _of_case(path: Path) -> dict[str, dict[str, Entry]]:
+    from ..io import read_case
+
+    scene = read_case(path)
+    poses = {"initial": scene.initial, "reference": scene.reference}
+    case = {f"{name} pose": ("given" if pose is not None else "none", "case") for name, pose in poses.items()}
+    structures = [_label(scene.volume, label) for label in scene.structures]
+    case["structures"] = (", ".join(structures) or "the whole volume", "case")
+    return {
+        f"case {path.name}": case,
+        "volume": _of_volume(scene.volume),
+        **{f"X-ray {view.name}": _of_view(view) for view in scene.views},
+    }
+
+
+def _of_dicom(path: Path, frame: int) -> dict[str, dict[str, Entry]]:
+    from ..io import geometry_of, read_dataset, read_radiograph
+
+    geometry = geometry_of(read_dataset(path), frame)
+    origins = geometry.origins
+    entries: dict[str, Entry] = {}
+    if geometry.sod_mm is not None:
+        entries["SOD"] = (f"{geometry.sod_mm:g} mm", origins.get("SOD", ""))
+    if geometry.primary_deg is not None and geometry.secondary_deg is not None:
+        primary, secondary = geometry.primary_deg, geometry.secondary_deg
+        entries["angles"] = (
+            f"{abs(primary):g} degrees {'LAO' if primary >= 0 else 'RAO'}, "
+            f"{abs(secondary):g} degrees {'CRAN' if secondary >= 0 else 'CAUD'}",
+            origins.get("angles", ""),
+        )
+    if geometry.patient_position:
+        entries["patient position"] = (geometry.patient_position, "DICOM PatientPosition")
+    return {f"X-ray {path.name}": {**_of_view(read_radiograph(path, camera=None, frame=frame)), **entries}}
+
+
+def _of_view(view: Radiograph) -> dict[str, Entry]:
+    camera = view.camera
+    given = view.origins.get("camera", "")
+    column, row = camera.matrix[0, 2], camera.matrix[1, 2]
+    entries = {
+        "size": (f"{camera.width} x {camera.height} pixels", "image"),
+        "focal length": (f"{camera.focal_px:.1f} pixels", given or "SID over pixel pitch"),
+        "central ray": (f"column {column:.1f}, row {row:.1f}", view.origins.get("central ray", given)),
+    }
+    if camera.pixel_mm is not None:
+        pitch = view.origins.get("pixel pitch", given)
+        entries["pixel pitch"] = (f"{camera.pixel_mm:.4g} mm", pitch)
+        entries["SID"] = (f"{camera.sid_mm:.1f} mm", view.origins.get("SID", f"{given}: focal length times pitch"))
+    entries["usable"] = (f"{view.valid.mean():.0%} of the pixels", "image: collimator, border and saturation left out")
+    if view.reflected:
+        entries["reflected"] = ("mirrored once on reading", "the stored image was mirrored")
+    return entries | {f"note {number}": (note, "") for number, note in enumerate(view.notes, 1)}
+
+
+def _of_volume(volume: Volume) -> dict[str, Entry]:
+    grid = volume.grid
+    extent = grid.spacing_mm * grid.shape
+    low, high = float(volume.values.min()), float(volume.values.max())
+    unit = "Hounsfield units" if volume.is_hounsfield else "no Hounsfield units: air is 0"
+    entries = {
+        "size": (" x ".join(map(str, grid.shape)) + " voxels", "header"),
+        "spacing": (_millimetres(grid.spacing_mm), "header"),
+        "extent": (_millimetres(extent), "size times spacing"),
+        "centre": ("R {:.1f}, A {:.1f}, S {:.1f} mm".format(*grid.centre), "header"),
+        "values": (f"{low:g} to {high:g}", unit),
+    }
+    if volume.labels is not None:
+        import numpy as np
+
+        present = [_label(volume, int(label)) for label in np.unique(volume.labels) if label]
+        entries["labels"] = (", ".join(present), "label map")
+    return entries
+
+
+def _of_picture(path: Path) -> dict[str, Entry]:
+    from ..io.images import open_image
+
+    reader = open_image(path, "X-ray")
+    width, height, *frames = reader.GetSize()
+    entries = {"size": (f"{width} x {height} pixels" + (f", {frames[0]} frames" if frames else ""), "image")}
+    return entries | {"camera": ("none", 'this format holds no geometry: give the view a "camera" in case.json')}
+
+
+def _label(volume: Volume, label: int) -> str:
+    name = volume.label_names.get(label)
+    return str(label) if name is None else f"{label} {name}"
+
+
+def _millimetres(values: Any) -> str:
+    return " x ".join(f"{value:.4g}" for value in values) + " mm"
+
+
+def _show(found: dict[str, dict[str, Entry]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for title, entries in found.items():
+        console.print(Text(title, style="bold"))
+        table = Table(box=None, show_header=False, padding=(0, 2))
+        for style in ("dim", "", "dim"):
+            table.add_column(style=style, overflow="fold")
+        for name, (value, origin) in entries.items():
+            table.add_row(Text(name), Text(value), Text(origin))
+        console.print(table)
