@@ -22,7 +22,7 @@ demo: $(VENV)/installed-run ## simulate an X-ray of a phantom, register it, writ
 	PYTHONPATH=XRayRegistration $(PY) -m xrayreg demo --out demo_output
 
 test: lint ## check the code and run all tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(PYTEST_WORKERS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS)
 
 lint: $(VENV)/installed-test ## style, formatting and types
 	$(PY) -m ruff check .

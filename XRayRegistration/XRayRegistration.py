@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import *
 from slicer.util import VTKObservationMixin
+
 from XRayRegistrationLib.panel import Panel
 from XRayRegistrationLib.parameters import Parameters
 
@@ -106,14 +107,14 @@ class XRayRegistrationTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def test_registersAPhantom(self):
-        from XRayRegistrationLib import dependencies, phantomCase
+        from XRayRegistrationLib import dependencies, parameters, phantomCase
 
         missing = dependencies.missing()
         if missing:
             self.skipTest("not installed: " + ", ".join(missing))
         logic = XRayRegistrationLogic()
-        parameters = logic.getParameterNode()
-        parameters.casePath = str(phantomCase.write(Path(slicer.util.tempDirectory())))
-        *_steps, last = logic.registration(parameters)
+        node = logic.getParameterNode()
+        node.casePath = str(phantomCase.write(Path(slicer.util.tempDirectory())))
+        node.effort, node.start = parameters.Effort.fast, parameters.Start.case
+        *_steps, last = logic.registration(node)
         self.assertLess(last.errorMm, 5.0)
-        self.assertIsNotNone(parameters.pose)

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Compiled kernels are kept between runs; numba reads this once, when it is first imported.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))
+# As in xrayreg.__main__: threads that spin while they wait keep parallel workers from computing.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def shared_data(*parts: str) -> Path:

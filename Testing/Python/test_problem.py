@@ -211,3 +211,23 @@ def test_a_prior_adds_half_the_squared_deviation_and_its_exact_derivatives():
     # At the expected pose the residual vanishes, so there the normal matrix is the whole Hessian.
     hessian = torch.autograd.functional.hessian(lambda t: cost(torch.cat([t[None], move[1:]])), move[0])
     torch.testing.assert_close((found.normal - without.normal)[0], hessian, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_scores_and_agreements_come_back_to_where_the_poses_are():
+    views = (xray(camera_at(24), TRUTH), xray(lateral(), TRUTH))
+    prior = Prior(expected=TRUTH[0], deviation=torch.ones(6, dtype=DOUBLE), weight=0.3)
+    here, there = (
+        replace(
+            build_problem(
+                prepare(phantom_map(), "torch", place), views, Similarity((Term(),)), image_px=24, pivot=PIVOT
+            ),
+            prior=prior,
+        ).focused(POSES, margin_px=3)
+        for place in ("cpu", "cuda")
+    )
+    expected, found = here.agreement(POSES), there.agreement(POSES)
+    assert found.score.device == there.scores(POSES).device == POSES.device
+    # float32 sums in another order.
+    torch.testing.assert_close(found.score, expected.score, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.normal, expected.normal, rtol=1e-3, atol=1e-3)

@@ -6,7 +6,7 @@ import qt
 class StepJob:
     """Advances an iterator from a timer in the main thread.
 
-    onStep(step) follows every step, onDone() the last one, onFailed(error) an exception from the iterator or from onStep.
+    onStep(step) follows every step, onDone() the last one, onFailed(error) an exception from the iterator or onStep.
     After cancel() none of them is called any more. Keep a reference: a job that nobody holds stops.
     """
 

@@ -11,6 +11,7 @@ def write(folder, spacingMm=5.0, imagePixels=96, seed=0):
     """
     import SimpleITK as sitk
     import torch
+
     from xrayreg.geometry import Camera, retract
     from xrayreg.initial import nominal_pose
     from xrayreg.io import CaseFile, CaseView, write_case

@@ -159,7 +159,7 @@ def _try(
             tuple(level for level in levels if level.image_px > attempt.search.levels[0].image_px * 2) or levels[-1:]
         )
     clock.switch("refine")
-    started = attempt.hypotheses[0] if attempt.search is None else poses[0]
+    started = attempt.expected
     state: State | None = None
     for number, level in enumerate(levels):
         last = number == len(levels) - 1

@@ -81,7 +81,7 @@ class Problem:
             self.similarity.score(view.target, image, view.support)
             for view, image in zip(self.views, self.images(poses), strict=True)
         ]
-        score = torch.stack(parts).mean(0)
+        score = torch.stack(parts).mean(0).to(poses.device)
         return score if self.prior is None else score + self.prior.agreement(poses, self.pivot).score
 
     def agreement(self, poses: Tensor) -> Agreement:
@@ -94,7 +94,8 @@ class Problem:
             part = self.similarity.agreement(view.target, image, jacobian, view.support)
             total = part if total is None else total + part
         assert total is not None
-        mean = total.scaled(1 / len(self.views))
+        # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
+        mean = total.scaled(1 / len(self.views)).on(poses.device)
         return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
 
     def focused(self, poses: Tensor, margin_px: int) -> Problem:

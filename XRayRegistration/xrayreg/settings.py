@@ -129,7 +129,7 @@ class RegistrationSettings:
 
     init: str = field(
         default="auto",
-        metadata={"help": "where to start: auto (the case's pose, else search), case, search, dicom or landmarks"},
+        metadata={"help": "where to start: auto (the case pose, then a search), case, search"},
     )
     effort: Effort = field(default="standard", metadata={"help": "how long to look", "choices": EFFORTS})
     engine: EngineName = field(default="auto", metadata={"help": "render engine", "choices": ENGINES})

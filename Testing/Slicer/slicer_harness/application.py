@@ -14,19 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-
-from . import doubles, pythonqt, widgets
-
-qt = pythonqt.install()
-qt.QUiLoader = widgets.QUiLoader
-sys.modules["ctk"] = widgets.ctk_module()
-
 import slicer
 import slicer.util
 import vtk
 
+from . import doubles, pythonqt, widgets
 from .views import SLICE_MANAGERS, VIEW_MANAGERS, SliceView, ThreeDView
+
+# Before anything of the module is imported, and before Qt looks for a screen.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+qt: Any = pythonqt.install()
+qt.QUiLoader = widgets.QUiLoader
+sys.modules["ctk"] = widgets.ctk_module()
 
 _LOGICS = {
     "Volumes": "vtkSlicerVolumesLogic",
@@ -155,7 +154,7 @@ class Application:
         widget.parent.hide()
 
 
-class ModuleManager(qt.QObject):  # type: ignore[misc, name-defined]
+class ModuleManager(qt.QObject):  # type: ignore[misc]
     """slicer.app.moduleManager()"""
 
     moduleAboutToBeUnloaded = qt.Signal(str)

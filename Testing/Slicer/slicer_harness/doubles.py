@@ -21,7 +21,7 @@ def install() -> None:
     """Make the doubles importable under the originals' names."""
     import slicer
 
-    contents = {
+    contents: dict[str, dict[str, Any]] = {
         "i18n": {"tr": lambda text: text, "translate": lambda context, text: text},
         "ScriptedLoadableModule": {cls.__name__: cls for cls in _BASES},
         "parameterNodeWrapper": {"parameterNodeWrapper": parameterNodeWrapper},
@@ -108,7 +108,7 @@ class _Kind(typing.NamedTuple):
     write: Callable[[Any, Any], None]
 
 
-def _kind(declared: type) -> _Kind:
+def _kind(declared: Any) -> _Kind:
     import qt
 
     if declared is bool:
@@ -130,7 +130,7 @@ def _kind(declared: type) -> _Kind:
 
 
 def parameterNodeWrapper(cls: type) -> type:
-    """Class decorator: typed attributes kept in a vtkMRMLScriptedModuleNode, bound to widgets by SlicerParameterName."""
+    """Class decorator: typed attributes kept in a parameter node and bound to widgets by SlicerParameterName."""
     import slicer
 
     types_by_name = typing.get_type_hints(cls)
@@ -158,7 +158,7 @@ def parameterNodeWrapper(cls: type) -> type:
     return cls
 
 
-def _node_property(name: str, declared: type) -> property:
+def _node_property(name: str, declared: Any) -> property:
     def set_node(self: Any, node: Any) -> None:
         if node is not None and not isinstance(node, declared):
             raise TypeError(f"{name} takes a {declared.__name__}")
@@ -178,7 +178,7 @@ def _value_property(name: str, declared: type) -> property:
     return property(lambda self: kind.load(self.parameterNode.GetParameter(name)), set_value)
 
 
-def _connect_gui(self: Any, candidates: Iterable[Any], types_by_name: dict[str, type]) -> int:
+def _connect_gui(self: Any, candidates: Iterable[Any], types_by_name: dict[str, Any]) -> int:
     import vtk
 
     connected = []

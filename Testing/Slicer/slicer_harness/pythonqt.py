@@ -15,7 +15,9 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-QObject = QtCore.QObject
+# Any: these classes are changed here.
+QObject: Any = QtCore.QObject
+_QColor: Any = QtGui.QColor
 slot_errors: list[BaseException] = []
 # Classes that stand in for C++ ones, so that PythonQt's rules hold for their instances.
 _stand_ins: set[type] = set()
@@ -41,7 +43,9 @@ class QtProperty:
         if not self.writable:
             raise AttributeError(f"property {self.name} of {type(instance).__name__} is not writable")
         is_text = isinstance(value, str)
-        mismatch = is_text if self.type_name in ("int", "double", "bool") else self.type_name == "QString" and not is_text
+        mismatch = (
+            is_text if self.type_name in ("int", "double", "bool") else self.type_name == "QString" and not is_text
+        )
         if mismatch or not instance.setProperty(self.name, value):
             raise AttributeError(
                 f"property {self.name} of {type(instance).__name__} is a {self.type_name} and takes no "
@@ -103,13 +107,13 @@ def _add_properties(cls: type) -> None:
 
 def _accept_integers_as_enums() -> None:
     """PythonQt's enums are integers; Slicer's own code calls QColor.name(1)."""
-    original = QtGui.QColor.name
+    original = _QColor.name
     formats = list(QtGui.QColor.NameFormat)
 
     def name(self: QtGui.QColor, style: int | QtGui.QColor.NameFormat = 0) -> str:
         return original(self, formats[style] if isinstance(style, int) else style)
 
-    QtGui.QColor.name = name
+    _QColor.name = name
 
 
 def _set_attribute(self: Any, name: str, value: Any) -> None:
@@ -142,7 +146,7 @@ def _get_missing(self: Any, name: str) -> Any:
 
 def _signal(self: Any, signature: str) -> Any:
     signal = getattr(self, signature.partition("(")[0].strip(), None)
-    normalized = bytes(QtCore.QMetaObject.normalizedSignature(signature).data()).decode()
+    normalized = bytes(QtCore.QMetaObject.normalizedSignature(signature.encode()).data()).decode()
     declared = self.metaObject().indexOfSignal(normalized) >= 0 or normalized in getattr(self, "signatures", ())
     if not (declared and isinstance(signal, QtCore.SignalInstance)):
         raise ValueError(f"no such signal: {type(self).__name__}::{signature}")

@@ -118,7 +118,9 @@ class ctkColorPickerButton(QPushButton):
 
 
 CTK = {cls.__name__: cls for cls in (ctkCollapsibleButton, ctkColorPickerButton, ctkPathLineEdit)}
-QMRML = {"qMRMLWidget": qMRMLWidget}
+# Slicer's own parameterNodeWrapper asks for the others; they match no widget here.
+_NAMED_ONLY = ("qMRMLNodeComboBox", "qMRMLRangeWidget", "qMRMLSliderWidget", "qMRMLSpinBox")
+QMRML = {"qMRMLWidget": qMRMLWidget, **{name: type(name, (), {}) for name in _NAMED_ONLY}}
 
 
 def ctk_module() -> types.ModuleType:
@@ -139,7 +141,7 @@ class QUiLoader(PlainUiLoader):
     """Loads .ui files with the stand-ins; an unknown class is an error, as in Slicer."""
 
     def createWidget(self, class_name: str, parent: QWidget | None = None, name: str = "") -> QWidget:
-        cls = {**CTK, **QMRML}.get(class_name)
+        cls = {**CTK, "qMRMLWidget": qMRMLWidget}.get(class_name)
         if cls is None:
             if class_name.startswith(("ctk", "qMRML", "qSlicer")):
                 raise LookupError(f"the harness has no stand-in for {class_name}")

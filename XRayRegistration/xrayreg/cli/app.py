@@ -60,11 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    from ..checks import InputError
-
     try:
         return run(arguments)
-    except InputError as error:
+    except ValueError as error:
+        # Imported here, so that Ctrl-C while numpy is loaded meets the handler below too.
+        from ..checks import InputError
+
+        if not isinstance(error, InputError):
+            raise
         _tell(str(error))
     except KeyboardInterrupt:
         _tell("interrupted before there was a result; nothing was written")

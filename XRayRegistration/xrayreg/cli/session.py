@@ -45,12 +45,13 @@ def register_case(
 
     require_output(out)
     _, _, engine = choose_engine(settings.engine, settings.device)
-    display.stage("loading the render engine (compiled on its first run)")
-    compile_seconds = warm_up(settings.engine, settings.device)
     display.stage("reading the case")
     started = time.perf_counter()
     scene = read_case(case)
     load_seconds = time.perf_counter() - started
+    display.stage("loading the render engine (compiled on its first run)")
+    compile_seconds = warm_up(settings.engine, settings.device)
+    started = time.perf_counter()
     last = _followed(scene, settings, load_seconds, display)
     try:
         if last.result is not None:
@@ -62,7 +63,7 @@ def register_case(
             return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
     except KeyboardInterrupt:
         display.stage("writing the result without pictures")
-    seconds = {"load": load_seconds, "total": time.perf_counter() - started}
+    seconds = {"load": load_seconds, "total": load_seconds + time.perf_counter() - started}
     return Outcome(write_interrupted(out, scene, last, engine, seconds), out, INTERRUPTED)
 
 
@@ -72,13 +73,16 @@ def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float,
 
     last: Step | None = None
     with _ctrl_c_noted() as asked_to_stop:
-        for step in register(scene, settings, load_seconds):
-            display.step(step)
-            last = step if step.camera_from_volume is not None else last
-            if asked_to_stop():
-                break
-    if last is None:
-        raise KeyboardInterrupt
+        try:
+            for step in register(scene, settings, load_seconds):
+                display.step(step)
+                last = step if step.camera_from_volume is not None else last
+                if asked_to_stop():
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+    assert last is not None
     return last
 
 

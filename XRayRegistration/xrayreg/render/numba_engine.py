@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,9 +13,17 @@ from torch import Tensor
 
 from ..geometry import Camera, VoxelGrid, twist_tangents
 from ..scene import Attenuation
-from . import numba_kernels as kernels
 from .projector import render, render_with_jacobian
 from .rays import Rays, RayTangents
+
+try:
+    from . import numba_kernels as kernels
+except RuntimeError:
+    # numba found no folder for its cache: neither the package's nor one at home can be written to. A shared one would
+    # be unsafe, because what lies in it is executed; this process gets its own.
+    _CACHE = tempfile.TemporaryDirectory(prefix="xrayreg-numba-")
+    numba.config.CACHE_DIR = _CACHE.name
+    from . import numba_kernels as kernels
 
 
 class NumbaProjector:

@@ -43,6 +43,10 @@ class Agreement:
     def __add__(self, other: Agreement) -> Agreement:
         return Agreement(self.score + other.score, self.gradient + other.gradient, self.normal + other.normal)
 
+    def on(self, device: torch.device) -> Agreement:
+        """The agreement on another device."""
+        return Agreement(self.score.to(device), self.gradient.to(device), self.normal.to(device))
+
     def scaled(self, weight: float) -> Agreement:
         """The agreement times a weight."""
         return Agreement(weight * self.score, weight * self.gradient, weight * self.normal)
