@@ -21,7 +21,7 @@ venv: $(VENV)/installed-test ## create .venv with everything that `demo` and `te
 demo: $(VENV)/installed-run ## simulate an X-ray of a phantom, register it, write pictures to demo_output
 	PYTHONPATH=XRayRegistration $(PY) -m xrayreg demo --out demo_output
 
-test: lint ## check the code and run all tests
+test: lint $(VENV)/installed-slicer ## check the code and run all tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS)
 
 lint: $(VENV)/installed-test ## style, formatting and types
@@ -46,7 +46,7 @@ print(*names[sys.argv[1]], sep="\n")
 endef
 export LIST_PACKAGES
 
-$(VENV)/installed-test $(VENV)/installed-bench: $(VENV)/installed-run
+$(VENV)/installed-test $(VENV)/installed-bench $(VENV)/installed-slicer: $(VENV)/installed-run
 
 $(VENV)/installed-%: Makefile constraints.txt $(PACKAGE) | $(VENV)/bin/pip
 	$(PY) -c "$$LIST_PACKAGES" $* > $(VENV)/requirements-$*.txt

@@ -26,7 +26,7 @@ class Registration:
     """The outcome: a pose, and everything needed to decide how far to trust it.
 
     world_from_volume: (4, 4) [mm]; started_from: the same before any step, for before-and-after pictures.
-    start: which start won, in words. partial: the run was ended early and this is its best pose so far.
+    start: which start won, in words; stopped: why its refinement ended.
     """
 
     world_from_volume: NDArray[np.float64]

@@ -22,13 +22,15 @@ _NEAR_RAD, _NEAR_MM, _NEAR_DEPTH_MM = math.radians(8.0), 12.0, 40.0
 _DISPLACED = 24
 
 # Calibrated on right and wrong registrations of simulated X-rays of a pelvis CT and a phantom, and of a real wrist.
-LEAST_SIMILARITY = 0.33
-LEAST_CONTRAST = 6.5
+LEAST_SIMILARITY = 0.36
+LEAST_CONTRAST = 5.0
 LEAST_GAP = 0.05
 # One bone among others can fall into a wrong optimum that looks fair; above this similarity none was ever seen to.
-SURE_SIMILARITY = 0.38
+SURE_SIMILARITY = 0.42
 LEAST_IN_VIEW = 0.10
 MOST_ERROR_MM = 5.0
+# Curvature of the similarity [1/rad^2, 1/mm^2] below which it is as good as flat: 30 m off would cost 0.5.
+_LEAST_CURVATURE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def uncertainty_of(agreement: Agreement, pose: Tensor, pivot: Tensor, targets: T
     """
     residual = 2 * (1 - float(agreement.score[0])) / max(pixels, 1)
     normal = agreement.normal[0].to(torch.float64)
-    covariance = residual * torch.linalg.pinv(normal, hermitian=True)
+    # What the images do not see, or see with a curvature that rounding made negative, is left open and not exact.
+    curvatures, axes = torch.linalg.eigh(normal)
+    covariance = residual * (axes / curvatures.clamp(min=_LEAST_CURVATURE)) @ axes.mT
     lever = (targets - pivot) @ pose[:3, :3].mT
     jacobian = torch.zeros(len(targets), 3, 6, dtype=torch.float64)
     # A rotation vector w moves a point at lever r by w x r = -[r]x w.
@@ -158,7 +162,9 @@ def mirrored_pose(pose: Tensor, pivot: Tensor) -> Tensor:
 
 def judge(evidence: Evidence) -> Verdict:
     """Accept a pose only when everything speaks for it; the reason names what decided."""
-    if not math.isfinite(evidence.similarity) or evidence.in_view < LEAST_IN_VIEW:
+    if any(value is not None and math.isnan(value) for value in evidence.as_dict().values()):
+        return Verdict(False, "The match could not be computed at this pose.")
+    if evidence.in_view < LEAST_IN_VIEW:
         return Verdict(
             False, f"Only {evidence.in_view:.0%} of the anatomy falls on usable image: too little to register."
         )

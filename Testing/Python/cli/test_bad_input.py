@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import nibabel
+import numpy as np
 import pytest
 import SimpleITK as sitk
 

@@ -59,7 +59,13 @@ def test_ctrl_c_writes_the_best_pose_so_far_flagged(one_view, register, ctrl_c_a
 
 
 def test_a_second_ctrl_c_keeps_the_pose_of_the_step_before(one_view, register, ctrl_c_at, tmp_path):
-    ctrl_c_at(lambda step: has_pose(step) and step.fraction > 0.1, times=2)
+    poses = []
+
+    def second_pose(step) -> bool:
+        poses.extend([step] * has_pose(step))
+        return len(poses) == 2
+
+    ctrl_c_at(second_pose, times=2)
     assert register(one_view, *OPTIONS, "--quiet") == 130
     assert json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))["interrupted"] is True
 
@@ -82,9 +88,9 @@ def test_ctrl_c_while_pictures_are_drawn_keeps_the_pose(one_view, register, tmp_
 
 def test_a_picture_that_fails_leaves_no_half_result(one_view, register, tmp_path, monkeypatch, capfd):
     def full(*_) -> None:
-        raise OSError(28, "No space left on device", "overlay_front.png")
+        raise OSError(28, "No space left on device", "sheet_front.png")
 
-    monkeypatch.setattr(xrayreg.cli.files, "overlay_view", full)
+    monkeypatch.setattr(xrayreg.cli.files, "view_sheet", full)
     assert register(one_view, *OPTIONS) == 2
     assert not (tmp_path / "out").exists()
     printed = capfd.readouterr().err

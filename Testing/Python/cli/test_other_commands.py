@@ -99,7 +99,7 @@ def test_info_tells_a_dicom_images_geometry_and_where_it_came_from(tmp_path, cap
     assert found["SID"]["value"] == "1100.0 mm"
     assert "(0018,1110)" in found["SID"]["origin"]
     assert found["angles"]["value"] == "30 degrees LAO, 12 degrees CAUD"
-    assert "ImagerPixelSpacing" in found["pixel pitch"]["origin"]
+    assert "(0018,1164)" in found["pixel pitch"]["origin"]
     assert main(["info", path]) == 0
     assert "30 degrees LAO" in capfd.readouterr().out
 
@@ -142,5 +142,3 @@ def test_the_demo_finds_its_pose_and_ends_with_the_folder(tmp_path, monkeypatch,
     assert {"overlay_xray.png", "sheet_xray.png", "report.html", "before_after.png"} <= {p.name for p in out.iterdir()}
     # Voxels of 5 mm: the start was some 60 mm off, and a fraction of a voxel is found.
     assert json.loads((out / "result.json").read_text(encoding="utf-8"))["score"]["mtre_mm"] < 2.0
-
-

@@ -154,7 +154,7 @@ class Application:
         widget.parent.hide()
 
 
-class ModuleManager(qt.QObject):  # type: ignore[misc]
+class ModuleManager(qt.QObject):
     """slicer.app.moduleManager()"""
 
     moduleAboutToBeUnloaded = qt.Signal(str)

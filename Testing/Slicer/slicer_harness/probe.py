@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 import subprocess
 import sys
 
 _PACKAGES = {"slicer": "slicer-core", "PySide6": "PySide6-Essentials"}
 _LIBRARIES = "libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
 _SECONDS = 120
+# VTK colours its messages.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 _DRAWING = """
 import os
@@ -38,12 +41,12 @@ def obstacle() -> str:
     """A sentence that says what is missing for the harness to run here; empty when nothing is."""
     missing = [package for name, package in _PACKAGES.items() if importlib.util.find_spec(name) is None]
     if missing:
-        return f"not installed: {', '.join(missing)} (pip install 'xrayreg[slicer]')"
+        return f'not installed: {", ".join(missing)} (the extra "slicer" of XRayRegistration/pyproject.toml)'
     try:
         tried = subprocess.run([sys.executable, "-c", _DRAWING], capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         return f"off-screen drawing did not answer within {_SECONDS} s"
     if tried.returncode == 0 and "drawn" in tried.stdout:
         return ""
-    said = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
+    said = (_COLOURS.sub("", tried.stderr).strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
     return f"nothing can be drawn off-screen here ({said}); on Debian and Ubuntu: apt install {_LIBRARIES}"

@@ -67,8 +67,9 @@ def install() -> types.ModuleType:
             setattr(qt, name, value)
             if isinstance(value, type) and issubclass(value, QObject):
                 _add_properties(value)
+                cls: Any = value
                 # Every Shiboken type has a slot of its own for this.
-                value.__setattr__ = _set_attribute
+                cls.__setattr__ = _set_attribute
     QObject.name = QtProperty("objectName", True, "QString")
     QObject.className = lambda self: type(self).__name__
     QObject.__getattr__ = _get_missing
@@ -146,7 +147,9 @@ def _get_missing(self: Any, name: str) -> Any:
 
 def _signal(self: Any, signature: str) -> Any:
     signal = getattr(self, signature.partition("(")[0].strip(), None)
-    normalized = bytes(QtCore.QMetaObject.normalizedSignature(signature.encode()).data()).decode()
+    # It takes text; its type hints say bytes.
+    meta_object: Any = QtCore.QMetaObject
+    normalized = bytes(meta_object.normalizedSignature(signature).data()).decode()
     declared = self.metaObject().indexOfSignal(normalized) >= 0 or normalized in getattr(self, "signatures", ())
     if not (declared and isinstance(signal, QtCore.SignalInstance)):
         raise ValueError(f"no such signal: {type(self).__name__}::{signature}")

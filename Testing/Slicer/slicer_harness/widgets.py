@@ -90,7 +90,7 @@ class ctkPathLineEdit(QWidget):
         self._line.setText(path)
 
     currentPath = Property(str, lambda self: self._line.property("text"), setCurrentPath)
-    nameFilters = Property("QStringList", lambda self: [], lambda self, filters: None)
+    nameFilters = Property(list, lambda self: [], lambda self, filters: None)
     settingKey = Property(str, lambda self: "", lambda self, key: None)
 
 

@@ -166,5 +166,9 @@ def _show(found: dict[str, dict[str, Entry]]) -> None:
         for style in ("dim", "", "dim"):
             table.add_column(style=style, overflow="fold")
         for name, (value, origin) in entries.items():
-            table.add_row(Text(name), Text(value), Text(origin))
+            if origin:
+                table.add_row(Text(name), Text(value), Text(origin))
         console.print(table)
+        for value, origin in entries.values():
+            if not origin:
+                console.print(Text(f"  {value}"))

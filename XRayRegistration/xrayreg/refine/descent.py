@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -33,8 +34,9 @@ def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSetti
 
 
 def best_first(state: State) -> State:
-    """The state with its starts in the order of falling score."""
-    order = state.agreement.score.argsort(descending=True)
+    """The state with its starts in the order of falling score; those that cannot be scored (NaN) come last."""
+    # Sorting takes NaN for the largest number.
+    order = state.agreement.score.nan_to_num(nan=-math.inf).argsort(descending=True)
     agreement = Agreement(state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order])
     return replace(
         state,

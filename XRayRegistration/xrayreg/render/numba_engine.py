@@ -22,7 +22,7 @@ except RuntimeError:
     # numba found no folder for its cache: neither the package's nor one at home can be written to. A shared one would
     # be unsafe, because what lies in it is executed; this process gets its own.
     _CACHE = tempfile.TemporaryDirectory(prefix="xrayreg-numba-")
-    numba.config.CACHE_DIR = _CACHE.name
+    vars(numba.config)["CACHE_DIR"] = _CACHE.name
     from . import numba_kernels as kernels
 
 
@@ -159,10 +159,16 @@ class _PullBack(torch.autograd.Function):
 
 def warm_up() -> bool:
     """Load the kernels that a registration uses; returns whether they had to be compiled, as on a first run."""
+    before = _compilations()
     projector = NumbaProjector(Attenuation(torch.ones(2, 2, 2), VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))))
     pose = torch.eye(4, dtype=torch.float64)[None]
     pose[:, 2, 3] = 10.0
     camera = Camera.from_sid(20.0, 1.0, 2, 2)
     render(projector, camera, pose)
     render_with_jacobian(projector, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))
-    return any(kernel.stats.cache_misses for kernel in (kernels.project, kernels.project_with_jacobian))
+    return _compilations() > before
+
+
+def _compilations() -> int:
+    """How many kernels were compiled so far because no cache held them."""
+    return sum(sum(kernel.stats.cache_misses.values()) for kernel in (kernels.project, kernels.project_with_jacobian))
