@@ -2,8 +2,8 @@
 
 import os
 
-# Idle OpenMP threads of torch and numba spin by default. On a busy machine they then wait for each other: one
-# registration of one second was seen to take a hundred. It takes effect when torch is not loaded yet; a user's own choice wins.
+# Idle OpenMP threads of torch and numba spin by default. On a busy machine they then wait for each other, and a
+# registration of one second was seen to take a hundred. Read when torch is loaded; a user's own choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
