@@ -20,13 +20,14 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch  # noqa: E402
+from accuracy import registrations  # noqa: E402
 from memory import peak_memory  # noqa: E402
 from rich.console import Console  # noqa: E402
 from speed import beside_nanodrr, by_image_size, use_threads  # noqa: E402
 from tables import Table  # noqa: E402
 
 # Each takes the number of repeats and returns a table. Speed first: memory that later ones keep would slow it down.
-BENCHMARKS: tuple[Callable[[int], Table], ...] = (beside_nanodrr, by_image_size)
+BENCHMARKS: tuple[Callable[[int], Table], ...] = (beside_nanodrr, by_image_size, registrations)
 ON_REQUEST: tuple[Callable[[int], Table], ...] = (peak_memory,)
 
 
