@@ -155,6 +155,8 @@ def _try(
             best, score = candidates.poses[0].numpy(), float(candidates.scores[0])
             yield Step("search", low + 0.5 * width * candidates.fraction, candidates.message, best, score), None
         poses = candidates.poses
+        if len(candidates.scores) > 1:
+            others = float(candidates.scores[0] - candidates.scores[1])
         levels = (
             tuple(level for level in levels if level.image_px > attempt.search.levels[0].image_px * 2) or levels[-1:]
         )

@@ -69,7 +69,7 @@ class Registration:
 class Step:
     """One moment of a registration.
 
-    stage: prepare, refine, search or judge. fraction: of the whole, between 0 and 1, never falling.
+    stage: prepare, search, refine, judge or done. fraction: of the whole, between 0 and 1, never falling.
     message: what is being done. camera_from_volume: (4, 4) best pose of the first view so far, once there is one.
     similarity: at that pose, comparable within a stage only. result: on the last step.
     """

@@ -67,7 +67,10 @@ def test_the_compiled_jacobian_is_exact_where_the_map_is_linear():
     # A linear ramp has no kinks, so that large steps are exact and only float32 rounding is left.
     grid = VoxelGrid.from_spacing((64, 64, 24), (2, 2, 2))
     k, j, i = torch.meshgrid(torch.arange(24.0), torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    projector = ENGINES["numba"](Attenuation(1 + 0.02 * i - 0.01 * j + 0.015 * k, grid))
+    # Whole numbers, and a corner that no ray meets to make the step of the engine's 16 bit levels exactly one.
+    levels = 200 + 4 * i - 2 * j + 3 * k
+    levels[0, 0, 0] = 65534
+    projector = ENGINES["numba"](Attenuation(levels, grid))
     pose = along_index_axis(grid, 2, 1)
     pivot = torch.as_tensor(grid.centre) + torch.tensor([10.0, -20.0, 15.0])
     view = camera(9, 7, 8.0)
@@ -78,8 +81,8 @@ def test_the_compiled_jacobian_is_exact_where_the_map_is_linear():
         moved = [render(projector, view, retract(pose, sign * twist, pivot)).double() for sign in (2, 1, -1, -2)]
         # Fourth order in the step (Abramowitz and Stegun 25.3.6).
         expected = (-moved[0] + 8 * moved[1] - 8 * moved[2] + moved[3]) / (12 * size)
-        # 1e-5: half a unit in the last place of an image of about 70, in float32, twice.
-        assert (jacobian[:, column] - expected).abs().max() < 1e-4 * expected.abs().max() + 1e-5 / size
+        # 2e-3: half a unit in the last place of an image of about 14000, in float32, twice.
+        assert (jacobian[:, column] - expected).abs().max() < 1e-4 * expected.abs().max() + 2e-3 / size
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)

@@ -110,7 +110,7 @@ def test_skipping_empty_blocks_changes_nothing(axis, monkeypatch):
     tangents = twist_tangents(pose, torch.zeros(3, dtype=DOUBLE))
     skipping = render_with_jacobian(ENGINES["numba"](attenuation), view, pose, tangents)
     monkeypatch.setattr(
-        numba_engine, "_occupied_blocks", lambda padded: np.ones([-(-n // 16) for n in padded.shape], dtype=bool)
+        numba_engine, "_occupied_blocks", lambda packed, zero: np.ones([-(-n // 16) for n in packed.shape], dtype=bool)
     )
     reading_all = render_with_jacobian(ENGINES["numba"](attenuation), view, pose, tangents)
     assert (reading_all[0] > 0).sum() > 200

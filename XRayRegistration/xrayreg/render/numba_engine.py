@@ -26,10 +26,14 @@ except RuntimeError:
     from . import numba_kernels as kernels
 
 
+# Levels of a packed map: the most that 16 bits count to.
+_MOST_LEVELS = 65535
+
+
 class NumbaProjector:
     """Parallel compiled CPU projector; see `projector.Projector` for the contract.
 
-    Keeps one float32 copy of the map with a rim of zeros. The copy is refreshed when `mu` takes part in
+    Keeps one packed copy of the map (32 bits a voxel, see `numba_kernels`). The copy is refreshed when `mu` takes part in
     autograd, so that a map that is being learned is always the one rendered.
     """
 
@@ -61,23 +65,47 @@ class NumbaProjector:
 
 
 class _Rimmed:
-    """A map with a rim of zeros and the record of its empty blocks, in the form that the kernels take."""
+    """A map with a rim of zeros, packed, and the record of its empty blocks, in the form that the kernels take."""
 
     def __init__(self, mu: Tensor) -> None:
-        rim = (kernels.RIM_BEFORE, kernels.RIM_AFTER) * 3
-        padded = torch.nn.functional.pad(mu.to(torch.float32), rim).contiguous().numpy()
-        occupied = _occupied_blocks(padded)
-        self.arguments = (
-            padded.reshape(-1), np.array(padded.shape[::-1]), _strides(padded),
-            occupied.reshape(-1), _strides(occupied),
-        )  # fmt: skip
-        self.padded_shape = padded.shape
+        values = mu.detach().numpy()
+        scale, zero = _levels(float(values.min(initial=0.0)), float(values.max(initial=0.0)))
+        packed = _packed(values, scale, zero)
+        # The record needs a bit a voxel, not a float: what is air, is the level of zero.
+        occupied = _occupied_blocks(packed, zero)
+        self.layout = (np.array(packed.shape[::-1]), _strides(packed), occupied.reshape(-1), _strides(occupied))
+        self.arguments = (packed.reshape(-1), np.array([scale, zero], dtype=np.float64), *self.layout)
+        self.padded_shape = packed.shape
 
 
-def _occupied_blocks(padded: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _levels(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero of 16 bit levels that reach from `low` <= 0 to `high` >= 0; zero is met exactly."""
+    scale = (high - low) / (_MOST_LEVELS - 1) if high > low else 1.0
+    return scale, round(-low / scale)
+
+
+def _packed(values: NDArray, scale: float, zero: int) -> NDArray[np.uint32]:
+    """Rimmed map [k, j, i] of words: a voxel's level, and in the upper half that of the next voxel along k."""
+    before, after = kernels.RIM_BEFORE, kernels.RIM_AFTER
+    shape = tuple(size + before + after for size in values.shape)
+    packed = np.empty(shape, dtype=np.uint32)
+    level = np.empty(shape[1:], dtype=np.uint32)
+    above = np.full(shape[1:], zero, dtype=np.uint32)
+    # From the last slice to the first, so that only two slices of levels exist at a time.
+    for k in range(shape[0] - 1, -1, -1):
+        level[:] = zero
+        if before <= k < before + values.shape[0]:
+            scaled = np.rint(values[k - before].astype(np.float64) / scale) + zero
+            level[before:-after, before:-after] = np.clip(scaled, 0, _MOST_LEVELS)
+        packed[k] = level | (above << np.uint32(16))
+        above[:] = level
+    return packed
+
+
+def _occupied_blocks(packed: NDArray[np.uint32], zero: int) -> NDArray[np.bool_]:
     """For each block [k, j, i] whether it or the first voxel of its upper neighbours attenuates (bilinear reads do)."""
     block = kernels.BLOCK
-    occupied = padded != 0
+    occupied = (packed & np.uint32(0xFFFF)) != zero
     for axis in range(3):
         starts = np.arange(0, occupied.shape[axis], block)
         within = np.logical_or.reduceat(occupied, starts, axis=axis)
@@ -144,7 +172,7 @@ class _PullBack(torch.autograd.Function):
             by_length = torch.from_numpy(by_pixel).sum(0).to(length_mm)
         if needed[3]:
             gradient = np.zeros(rimmed.padded_shape, dtype=np.float64)
-            _, *layout = rimmed.arguments
+            layout = list(rimmed.layout)
             # Empty blocks have a gradient too, so nothing may be skipped here.
             layout[2] = np.ones_like(layout[2])
             kernels.pull_back_map(gradient.reshape(-1), *layout, *rays, above)
