@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,8 @@ ON_REQUEST: tuple[Callable[[int], Table], ...] = (peak_memory,)
 def main() -> None:
     options = _parsed()
     use_threads(options.threads)
-    console = Console()
+    # A table in a file or a pipe is not cut to 80 columns.
+    console = Console() if sys.stdout.isatty() else Console(width=130)
     chosen = [*BENCHMARKS, *(ON_REQUEST if options.memory else ())]
     tables = []
     for benchmark in chosen:

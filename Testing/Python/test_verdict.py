@@ -53,8 +53,8 @@ RULES = {
     "just enough in view": ({"in_view": LEAST_IN_VIEW}, True, "stands"),
     "almost nothing in view": ({"in_view": LEAST_IN_VIEW - 1e-3}, False, "usable image"),
     "nothing in view, however good the rest": ({"in_view": 0.0}, False, "0%"),
-    "just certain enough": ({"expected_error_mm": MOST_ERROR_MM}, True, "5.00 mm"),
-    "left open by the images": ({"expected_error_mm": MOST_ERROR_MM + 0.1}, False, "5.1 mm"),
+    "just certain enough": ({"expected_error_mm": MOST_ERROR_MM}, True, "4.00 mm"),
+    "left open by the images": ({"expected_error_mm": MOST_ERROR_MM + 0.1}, False, "4.1 mm"),
     "left open entirely": ({"expected_error_mm": math.inf}, False, "inf"),
 }
 

@@ -28,7 +28,7 @@ LEAST_GAP = 0.05
 # One bone among others can fall into a wrong optimum that looks fair; above this similarity none was ever seen to.
 SURE_SIMILARITY = 0.42
 LEAST_IN_VIEW = 0.10
-MOST_ERROR_MM = 5.0
+MOST_ERROR_MM = 4.0
 # Curvature of the similarity [1/rad^2, 1/mm^2] below which it is as good as flat: 30 m off would cost 0.5.
 _LEAST_CURVATURE = 1e-9
 

@@ -33,8 +33,8 @@ _MOST_LEVELS = 65535
 class NumbaProjector:
     """Parallel compiled CPU projector; see `projector.Projector` for the contract.
 
-    Keeps one packed copy of the map (32 bits a voxel, see `numba_kernels`). The copy is refreshed when `mu` takes part in
-    autograd, so that a map that is being learned is always the one rendered.
+    Keeps one packed copy of the map (32 bits a voxel, see `numba_kernels`). The copy is refreshed when `mu` takes part
+    in autograd, so that a map that is being learned is always the one rendered.
     """
 
     name = "numba"
@@ -105,7 +105,10 @@ def _packed(values: NDArray, scale: float, zero: int) -> NDArray[np.uint32]:
 def _occupied_blocks(packed: NDArray[np.uint32], zero: int) -> NDArray[np.bool_]:
     """For each block [k, j, i] whether it or the first voxel of its upper neighbours attenuates (bilinear reads do)."""
     block = kernels.BLOCK
-    occupied = (packed & np.uint32(0xFFFF)) != zero
+    occupied = np.empty(packed.shape, dtype=bool)
+    # Slice by slice: a mask of the whole map's words would take as much memory again as the map.
+    for k, words in enumerate(packed):
+        occupied[k] = (words & np.uint32(0xFFFF)) != zero
     for axis in range(3):
         starts = np.arange(0, occupied.shape[axis], block)
         within = np.logical_or.reduceat(occupied, starts, axis=axis)

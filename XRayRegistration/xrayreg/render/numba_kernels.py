@@ -5,10 +5,10 @@ before the first, over which the outermost voxels fade, and two after the last, 
 first still has an upper neighbour.
 Rays skip the slabs of planes at either end in which their blocks hold no tissue.
 
-A voxel is kept as a 16 bit level, value = scale * (level - zero), and a 32 bit word holds the level of a voxel and, in its
-upper half, that of the next voxel along k. Reading memory is what a CPU spends its time on: this way two reads bring the
-four corners of a cell for every ray that does not run along k, a third off the whole time. The step between levels is
-finer than the CT's own Hounsfield unit as long as nothing is 60 times denser than water.
+A voxel is kept as a 16 bit level, value = scale * (level - zero), and a 32 bit word holds the level of a voxel and, in
+its upper half, that of the next voxel along k. Reading memory is what a CPU spends its time on; this way two reads
+bring the four corners of a cell for every ray that does not run along k, a third off the time. The step between levels
+is finer than the CT's own Hounsfield unit as long as nothing attenuates 60 times as much as water.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def _direction(matrix, u, v, axis):
 def project(packed, levels, shape, strides, occupied, block_strides, source, matrix, length_mm, image):
     """Write line integrals into `image` (B, H, W).
 
-    packed, occupied: flat; levels: scale [1/mm] and zero of the packed map; shape, strides, block_strides: of axes i, j, k; source (B, 3) and matrix (B, 3, 3) in the
-    coordinates of the rimmed map; length_mm (H, W).
+    packed, occupied: flat; levels: scale [1/mm] and zero of the packed map; shape, strides, block_strides: of axes
+    i, j, k; source (B, 3) and matrix (B, 3, 3) in the coordinates of the rimmed map; length_mm (H, W).
     """
     poses, height, width = image.shape
     for row in prange(poses * height):
@@ -235,8 +235,8 @@ def _ray_gradients(packed, levels, shape, strides, occupied, block_strides, s, m
 
 @njit(parallel=True, **_OPTIONS)
 def project_with_jacobian(
-    packed, levels, shape, strides, occupied, block_strides, source, matrix, length_mm, source_tangents, matrix_tangents,
-    image, jacobian,
+    packed, levels, shape, strides, occupied, block_strides, source, matrix, length_mm,
+    source_tangents, matrix_tangents, image, jacobian,
 ):  # fmt: skip
     """Write line integrals into `image` (B, H, W), their derivatives along P tangents into `jacobian` (B, P, H, W)."""
     poses, height, width = image.shape
