@@ -92,7 +92,6 @@ def register(scene: Scene, settings: RegistrationSettings, load_seconds: float =
         if found is not None and found.verdict.accepted and _is_sure(found, workshop):
             break
     assert found is not None
-    clock.switch("judge")
     yield Step(
         "done", 1.0, found.verdict.reason, found.pose.numpy(), found.evidence.similarity,
         _registration(scene, workshop, found, first_from_world, engine, clock.seconds(load_seconds)),
@@ -179,6 +178,7 @@ def _try(
             others = _rivals(state, workshop.pivot)
         poses = state.poses
     assert state is not None
+    clock.switch("judge")
     found = _weigh(workshop, state, others, started, attempt.name)
     message = f"{attempt.name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
     yield Step("judge", low + 0.99 * width, message, found.pose.numpy(), found.evidence.similarity), found
