@@ -134,3 +134,24 @@ def test_poses_that_are_not_rigid_are_refused(pose, words) -> None:
 def test_impossible_distances_are_refused(sid, pixel, what) -> None:
     with pytest.raises(InputError, match=f"{what}.*expected millimetres above 0"):
         Camera.from_sid(sid, pixel, 10, 10)
+
+
+def test_scaling_keeps_what_each_part_of_the_picture_shows() -> None:
+    # Pixel borders, not centres, stay where they are: the corner at -1/2 is that of both grids.
+    pixels, other = CAMERA.project(POINTS), CAMERA.scaled(31, 200).project(POINTS)
+    np.testing.assert_allclose((other + 0.5) / [31, 200], (pixels + 0.5) / [97, 83], atol=1e-12)
+
+
+def test_scaling_by_a_whole_number_is_reducing() -> None:
+    camera = CAMERA.cropped(0, 0, 96, 80)
+    reduced, scaled = camera.resized(4), camera.scaled(24, 20)
+    np.testing.assert_allclose(reduced.matrix, scaled.matrix, rtol=1e-15)
+    assert reduced.pixel_mm == pytest.approx(scaled.pixel_mm)
+    # The distance to the detector is not changed by its pixels.
+    assert scaled.sid_mm == pytest.approx(CAMERA.sid_mm)
+
+
+@pytest.mark.parametrize(("longest", "size"), [(194, (194, 166)), (10, (10, 9)), (1, (1, 1))])
+def test_fitting_sets_the_longer_side(longest: int, size: tuple[int, int]) -> None:
+    fitted = CAMERA.fitted(longest)
+    assert (fitted.width, fitted.height) == size

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from xrayreg.checks import InputError
-from xrayreg.geometry import Camera
-from xrayreg.initial import NOMINAL_VIEWS, nominal_pose, nominal_sod_mm
+from xrayreg.geometry import Camera, camera_from_placement
+from xrayreg.initial import NOMINAL_VIEWS, nominal_placement, nominal_pose, nominal_sod_mm
 
 ISOCENTRE = np.array([12.0, -30.0, 85.0])
 SOD_MM = 650.0
@@ -67,6 +67,14 @@ def test_the_pose_is_rigid(view):
     rotation = nominal_pose(view, ISOCENTRE, SOD_MM)[:3, :3]
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("view", NOMINAL_VIEWS)
+def test_the_placement_is_that_of_the_pose_upright_and_centred(view):
+    placement = nominal_placement(view, SOD_MM)
+    assert (placement.secondary_deg, placement.roll_deg, placement.right_mm, placement.up_mm) == (0, 0, 0, 0)
+    assert placement.sod_mm == SOD_MM
+    np.testing.assert_array_equal(camera_from_placement(placement, ISOCENTRE), nominal_pose(view, ISOCENTRE, SOD_MM))
 
 
 @pytest.mark.parametrize("view", ["AP", "oblique", ""])

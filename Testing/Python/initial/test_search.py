@@ -14,10 +14,11 @@ from torch import Tensor
 
 from xrayreg.geometry import pose_difference, retract
 from xrayreg.initial import Candidates, distinct, draw_poses, search
+from xrayreg.pieces import Pieces, divisible, whole
 from xrayreg.problem import Prior
 from xrayreg.settings import LevelSettings, PosePrior, SearchSettings, StepSettings, registration_settings
 from xrayreg.similarity import Agreement
-from xrayreg.workshop import Workshop
+from xrayreg.workshop import workshop_for
 
 DOUBLE = torch.float64
 PIVOT = torch.tensor([10.0, -40.0, 90.0], dtype=DOUBLE)
@@ -98,10 +99,13 @@ class Hills:
     hills: tuple[tuple[float, Tensor], ...]
     pivot: Tensor = PIVOT
 
-    def scores(self, poses: Tensor) -> Tensor:
-        return self.agreement(poses).score
+    @divisible
+    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+        return (yield from self.agreement.pieces(poses)).score
 
-    def agreement(self, poses: Tensor) -> Agreement:
+    @divisible
+    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
+        yield
         total = Agreement(torch.zeros(len(poses)), torch.zeros(len(poses), 6), torch.zeros(len(poses), 6, 6))
         for height, summit in self.hills:
             part = Prior(summit, DEVIATION, 1.0).agreement(poses, self.pivot)
@@ -121,7 +125,13 @@ SETTINGS = SearchSettings(hypotheses=200, levels=(LevelSettings(32, 30), LevelSe
 
 def candidates_of(hills: Hills, hypotheses: Tensor, settings: SearchSettings = SETTINGS) -> list[Candidates]:
     step = replace(StepSettings(), stop_gain=1e-9)
-    return list(search(lambda level, around: hills, hypotheses, settings, step))  # type: ignore[arg-type,return-value]
+    told = search(lambda level, around: made(hills), hypotheses, settings, step)  # type: ignore[arg-type]
+    return [candidates for candidates in told if candidates is not None]
+
+
+def made(hills: Hills) -> Pieces[Hills]:
+    yield
+    return hills
 
 
 def test_search_finds_the_highest_hill_and_names_the_next():
@@ -158,12 +168,17 @@ def test_hypotheses_that_cannot_be_scored_come_last():
 def test_search_finds_the_pelvis_from_a_frontal_start():
     given = pelvis_scenes.scene()
     settings = registration_settings("fast", init="search")
-    workshop = Workshop.for_scene(given, settings)
+    workshop = workshop_for(given, settings)
     # 11 degrees and 59 mm off, and the patient turned about another centre than the one expected.
     start = torch.as_tensor(pelvis_scenes.moved(pelvis_scenes.truth(), (-8, 6, -4), (20, -25, 50)))
     drawn = draw_poses(start[None], workshop.pivot, settings.search.prior, settings.search.hypotheses, seed=0)
-    *_, last = search(
-        lambda level, around: workshop.problem(level, around, 100.0), drawn, settings.search, settings.refine.step
+    last = whole(
+        search(
+            lambda level, around: workshop.problem.pieces(level, around, 100.0),
+            drawn,
+            settings.search,
+            settings.refine.step,
+        )
     )
     twist = pose_difference(last.poses[0], torch.as_tensor(pelvis_scenes.truth()), workshop.pivot)
     # Pixels of 4.4 mm at the patient: good to half a pixel, and to a few in depth.

@@ -2,7 +2,9 @@
 
 from .cameras import NOMINAL_SID_MM, Camera
 from .carm import beam_axes, camera_from_carm
+from .epipolar import epipolar_segment, triangulate, world_rays
 from .grids import VoxelGrid
+from .placement import Placement, camera_from_placement, placement_of
 from .poses import (
     inverse,
     pose_difference,
@@ -12,16 +14,22 @@ from .poses import (
     transform_points,
     twist_tangents,
 )
+from .projection import Projection
 from .rotations import left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
 
 __all__ = [
     "NOMINAL_SID_MM",
     "Camera",
+    "Placement",
+    "Projection",
     "VoxelGrid",
     "beam_axes",
     "camera_from_carm",
+    "camera_from_placement",
+    "epipolar_segment",
     "inverse",
     "left_jacobian_inverse",
+    "placement_of",
     "pose_difference",
     "retract",
     "rigid",
@@ -29,6 +37,8 @@ __all__ = [
     "rotation_from_vector",
     "skew",
     "transform_points",
+    "triangulate",
     "twist_tangents",
     "vector_from_rotation",
+    "world_rays",
 ]

@@ -99,6 +99,20 @@ class Camera:
         pitch = None if self.pixel_mm is None else self.pixel_mm * factor
         return replace(self, matrix=matrix, width=self.width // factor, height=self.height // factor, pixel_mm=pitch)
 
+    def scaled(self, width: int, height: int) -> Camera:
+        """The camera of the same picture on another grid of `width` x `height` pixels, as for resampling."""
+        scale = np.array([width / self.width, height / self.height])
+        matrix = self.matrix.copy()
+        matrix[:2] *= scale[:, None]
+        matrix[:2, 2] = (self.matrix[:2, 2] + 0.5) * scale - 0.5
+        pitch = None if self.pixel_mm is None else float(self.pixel_mm / scale[0])
+        return replace(self, matrix=matrix, width=width, height=height, pixel_mm=pitch)
+
+    def fitted(self, longest_px: int) -> Camera:
+        """`scaled` to a grid whose longer side has `longest_px` pixels."""
+        factor = longest_px / max(self.width, self.height)
+        return self.scaled(max(1, round(self.width * factor)), max(1, round(self.height * factor)))
+
     def cropped(self, left: int, top: int, width: int, height: int) -> Camera:
         """The camera of the image's rectangle that starts at column `left` and row `top`."""
         matrix = self.matrix.copy()

@@ -33,6 +33,15 @@ def camera_from_carm(
     For the angles and the patient's position see `beam_axes`.
     Raises InputError for a distance that is not positive or an isocentre that is not three numbers.
     """
+    require_angulation(primary_deg, secondary_deg, sod_mm)
+    pose = np.eye(4)
+    pose[:3, :3] = beam_axes(primary_deg, secondary_deg)
+    pose[:3, 3] = [0.0, 0.0, sod_mm] - pose[:3, :3] @ require_array(isocentre_ras, "isocentre", (3,))
+    return pose
+
+
+def require_angulation(primary_deg: float, secondary_deg: float, sod_mm: float) -> None:
+    """Raise InputError for a source-to-isocentre distance that is not positive or angles that are not finite."""
     if not (np.isfinite(sod_mm) and sod_mm > 0):
         raise InputError(
             "source-to-isocentre distance",
@@ -44,7 +53,3 @@ def camera_from_carm(
         raise InputError(
             "C-arm angles", expected="degrees", found=f"{primary_deg}, {secondary_deg}", remedy="check the geometry"
         )
-    pose = np.eye(4)
-    pose[:3, :3] = beam_axes(primary_deg, secondary_deg)
-    pose[:3, 3] = [0.0, 0.0, sod_mm] - pose[:3, :3] @ require_array(isocentre_ras, "isocentre", (3,))
-    return pose

@@ -10,6 +10,7 @@ turning never moves the pivot and a clinician's "turn about the isocentre" is on
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from .rotations import rotation_from_vector, skew, vector_from_rotation
 
 def rigid(rotation: Tensor, translation: Tensor) -> Tensor:
     """Poses (..., 4, 4) from rotations (..., 3, 3) and translations (..., 3) [mm]."""
-    shape = torch.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
+    # torch's own function imports sympy when it is first called, which takes a third of a second.
+    shape = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
     top = torch.cat([rotation.expand(*shape, 3, 3), translation.expand(*shape, 3)[..., None]], dim=-1)
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=top.dtype, device=top.device).expand(*shape, 1, 4)
     return torch.cat([top, bottom], dim=-2)

@@ -1,16 +1,20 @@
-"""Where to start: nominal views and global search."""
+"""Where to start: nominal views, landmarks and global search."""
 
-from .nominal import NOMINAL_VIEWS, NominalView, nominal_pose, nominal_sod_mm
+from .landmarks import LandmarkPose, pose_from_landmarks
+from .nominal import NOMINAL_VIEWS, NominalView, nominal_placement, nominal_pose, nominal_sod_mm
 from .search import Candidates, deviations, distinct, draw_poses, search
 
 __all__ = [
     "NOMINAL_VIEWS",
     "Candidates",
+    "LandmarkPose",
     "NominalView",
     "deviations",
     "distinct",
     "draw_poses",
+    "nominal_placement",
     "nominal_pose",
     "nominal_sod_mm",
+    "pose_from_landmarks",
     "search",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..geometry import NOMINAL_SID_MM, Camera, camera_from_carm
+from ..geometry import NOMINAL_SID_MM, Camera, Placement, camera_from_placement
 
 NominalView = Literal["pa", "ap", "left_lateral", "right_lateral"]
 NOMINAL_VIEWS: tuple[NominalView, ...] = get_args(NominalView)
@@ -19,11 +19,16 @@ _PRIMARY_DEG = {"pa": 0.0, "ap": 180.0, "left_lateral": 90.0, "right_lateral": -
 SOD_SHARE = 0.7
 
 
-def nominal_pose(view: NominalView, isocentre: NDArray[np.float64], sod_mm: float) -> NDArray[np.float64]:
-    """camera_from_volume (4, 4) of a nominal view with the isocentre (RAS mm) `sod_mm` from the source."""
+def nominal_placement(view: NominalView, sod_mm: float) -> Placement:
+    """The C-arm of a nominal view with the isocentre on the central ray, `sod_mm` from the source."""
     if view not in NOMINAL_VIEWS:
         raise InputError("view", expected=f"one of {', '.join(NOMINAL_VIEWS)}", found=view, remedy="choose one of them")
-    return camera_from_carm(_PRIMARY_DEG[view], 0.0, sod_mm, isocentre)
+    return Placement(_PRIMARY_DEG[view], 0.0, 0.0, 0.0, 0.0, sod_mm)
+
+
+def nominal_pose(view: NominalView, isocentre: NDArray[np.float64], sod_mm: float) -> NDArray[np.float64]:
+    """camera_from_volume (4, 4) of a nominal view with the isocentre (RAS mm) `sod_mm` from the source."""
+    return camera_from_placement(nominal_placement(view, sod_mm), isocentre)
 
 
 def nominal_sod_mm(camera: Camera) -> float:

@@ -8,15 +8,17 @@ the anatomy's outline and not to how the image was exposed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..geometry import pose_difference, retract
+from ..pieces import Pieces, Story, retold
 from ..problem import Problem
-from ..refine import best_first, descend
+from ..refine import State, best_first, descend
 from ..settings import LevelSettings, PosePrior, SearchSettings, StepSettings
 
 # Hypotheses rendered at once: small enough to stay responsive, large enough to keep all cores busy.
@@ -56,35 +58,35 @@ def deviations(prior: PosePrior) -> Tensor:
 
 
 def search(
-    problem_at: Callable[[LevelSettings, Tensor], Problem],
+    problem_at: Callable[[LevelSettings, Tensor], Pieces[Problem]],
     hypotheses: Tensor,
     settings: SearchSettings,
     step: StepSettings,
-) -> Iterator[Candidates]:
-    """Rank hypotheses (N, 4, 4) and refine the best, yielding after every batch and step; the last yield is the result.
+) -> Story[Candidates, Candidates]:
+    """Rank hypotheses (N, 4, 4) and refine the best, telling the candidates after every batch and step.
 
-    problem_at: the problem at a level, for poses (B, 4, 4) around which it will be used.
+    problem_at: makes the problem at a level, for poses (B, 4, 4) around which it will be used.
+    Returns the distinct optima at the last level.
     """
     first = settings.levels[0]
     share = 1 / (1 + len(settings.levels))
     scores: list[Tensor] = []
     chunks = hypotheses.split(_CHUNK)
     for number, chunk in enumerate(chunks):
-        scores.append(problem_at(first, chunk).scores(chunk))
+        problem = yield from problem_at(first, chunk)
+        scores.append((yield from problem.scores.pieces(chunk)))
         done = (number + 1) / len(chunks)
         yield _candidates(torch.cat(chunks[: number + 1]), torch.cat(scores), share * done, "ranking hypotheses")
     poses = hypotheses[torch.cat(scores).nan_to_num(-1).argsort(descending=True)[: settings.survivors[0]]]
     for number, level in enumerate(settings.levels):
         keep = (*settings.survivors[1:], settings.finalists)[number]
-        problem = problem_at(level, poses)
-        for steps, state in enumerate(descend(problem, poses, level.max_steps, step)):
-            ordered = best_first(state)
-            fraction = share * (1 + number + min(1.0, steps / max(1, level.max_steps)))
-            yield Candidates(
-                ordered.poses, ordered.agreement.score, fraction, f"refining the best at {level.image_px} px"
-            )
+        problem = yield from problem_at(level, poses)
+        tell = partial(_refined, level=level, before=share * (1 + number), share=share)
+        ordered = best_first((yield from retold(descend(problem, poses, level.max_steps, step), tell)))
         poses, kept_scores = distinct(ordered.poses, ordered.agreement.score, problem.pivot, keep)
-        yield Candidates(poses, kept_scores, share * (2 + number), f"{len(poses)} distinct candidates")
+        found = Candidates(poses, kept_scores, share * (2 + number), f"{len(poses)} distinct candidates")
+        yield found
+    return found
 
 
 def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -103,6 +105,12 @@ def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[T
         if len(chosen) == most:
             break
     return poses[chosen], scores[chosen]
+
+
+def _refined(state: State, level: LevelSettings, before: float, share: float) -> Candidates:
+    ordered = best_first(state)
+    fraction = before + share * min(1.0, state.steps / max(1, level.max_steps))
+    return Candidates(ordered.poses, ordered.agreement.score, fraction, f"refining the best at {level.image_px} px")
 
 
 def _candidates(poses: Tensor, scores: Tensor, fraction: float, message: str) -> Candidates:
