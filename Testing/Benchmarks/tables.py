@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 Cell = str | float | int | None
@@ -21,7 +22,9 @@ class Table:
 
     def for_terminal(self) -> RichTable:
         """The table as rich prints it."""
-        table = RichTable(*self.columns, title=self.title, title_justify="left", caption="\n".join(self.notes))
+        # Units stand in brackets, which rich would take for its own marks.
+        columns = [escape(column) for column in self.columns]
+        table = RichTable(*columns, title=self.title, title_justify="left", caption="\n".join(self.notes))
         table.caption_justify = "left"
         for column in table.columns[1:]:
             column.justify = "right"

@@ -92,6 +92,44 @@ def test_every_picture_of_the_description_is_in_the_repository():
             image.verify()
 
 
+PAGES = ("README.md", "CONTRIBUTING.md", "Documentation/tutorial.md")
+
+
+def pictures_of(page: str) -> list[Path]:
+    """The files of the pictures that a page shows."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [(ROOT / page).parent / target for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", text)]
+
+
+def test_every_picture_of_a_page_is_there_and_small():
+    shown = {path.resolve() for page in PAGES for path in pictures_of(page)}
+    assert len(shown) > 5
+    for path in shown:
+        with Image.open(path) as image:
+            image.verify()
+        # A clone is what everybody downloads, and it holds every version there ever was.
+        assert path.stat().st_size < 300_000, path
+
+
+def test_no_screenshot_is_left_over():
+    shown = {path.resolve() for page in PAGES for path in pictures_of(page)}
+    assert {*(ROOT / "Resources" / "Screenshots").iterdir()} <= shown
+
+
+def test_the_home_page_says_where_module_pictures_come_from():
+    for page in ("README.md", "Documentation/tutorial.md"):
+        text = " ".join((ROOT / page).read_text(encoding="utf-8").replace("*", "").split())
+        assert "not screenshots of Slicer itself" in text, page
+
+
+def test_every_link_of_a_page_leads_somewhere():
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)", text):
+            if not target.startswith(("http", "#")):
+                assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
 @pytest.mark.parametrize(
     "path", ["Resources/XRayRegistration.png", "XRayRegistration/Resources/Icons/XRayRegistration.png"]
 )
@@ -149,6 +187,12 @@ def test_cmake_configures_tests_and_packs_the_extension(tmp_path):
         files = [member.name for member in archive if member.isfile()]
     lists = list_sources.files_on_disk(list_sources.MODULE)
     assert {*lists["scripts"], *lists["resources"]} == {name.partition("qt-scripted-modules/")[2] for name in files}
+
+
+def test_cmake_registers_no_tests_where_none_are_wanted(tmp_path):
+    done = run_cmake("cmake", "-S", ROOT, "-B", tmp_path, f"-DSlicer_DIR={STAND_IN}", "-DBUILD_TESTING=OFF")
+    assert done.returncode == 0, done.stderr
+    assert "Total Tests: 0" in run_cmake("ctest", "--test-dir", tmp_path, "-N").stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+import xrayreg.problem
 from xrayreg.geometry import Camera, pose_difference, retract
 from xrayreg.problem import Prior, Problem, build_problem, reduction
 from xrayreg.render import prepare, render
@@ -211,6 +212,38 @@ def test_a_prior_adds_half_the_squared_deviation_and_its_exact_derivatives():
     # At the expected pose the residual vanishes, so there the normal matrix is the whole Hessian.
     hessian = torch.autograd.functional.hessian(lambda t: cost(torch.cat([t[None], move[1:]])), move[0])
     torch.testing.assert_close((found.normal - without.normal)[0], hessian, rtol=1e-5, atol=1e-7)
+
+
+MANY = torch.cat([frontal((0.1 + 0.01 * n, -0.15, 0.05), (6.0, -8.0 + n, 20.0)) for n in range(7)])
+
+
+@pytest.mark.parametrize("pixels", [1, 24 * 27 * 3, 10**9])
+@pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
+def test_poses_in_batches_score_as_they_do_together(pixels, terms, monkeypatch):
+    given = problem((camera_at(24), lateral()), terms).focused(MANY, margin_px=2)
+    scores, agreement = given.scores(MANY), given.agreement(MANY)
+    monkeypatch.setattr(xrayreg.problem, "_BATCH_PIXELS", pixels)
+    # Double precision throughout; only sums may come in another order.
+    torch.testing.assert_close(given.scores(MANY), scores, rtol=1e-10, atol=1e-12)
+    found = given.agreement(MANY)
+    torch.testing.assert_close(found.score, agreement.score, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found.gradient, agreement.gradient, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(found.normal, agreement.normal, rtol=1e-8, atol=1e-10)
+    for view, before in zip(given.focused(MANY, 2).views, given.views, strict=True):
+        assert view.support is not None and before.support is not None and torch.equal(view.support, before.support)
+
+
+def test_no_more_pixels_are_rendered_between_two_pauses_than_a_batch_has(monkeypatch):
+    given = problem((camera_at(24), lateral()))
+    batch = 24 * 27 * 2
+    monkeypatch.setattr(xrayreg.problem, "_BATCH_PIXELS", batch)
+    # With derivatives an image takes twice as long.
+    works = {given.agreement.pieces(MANY): 1, given.scores.pieces(MANY): 2, given.focused.pieces(MANY, 2): 2}
+    for work, batches in works.items():
+        rendered = [given.projector.renders]
+        rendered += [given.projector.renders for _ in work]
+        assert rendered[-1] - rendered[0] == 2 * len(MANY)
+        assert (np.diff([*rendered, given.projector.renders]) * 24 * 27 <= batches * batch).all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

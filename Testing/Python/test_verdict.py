@@ -12,6 +12,7 @@ from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from torch import Tensor
 
 from xrayreg.geometry import pose_difference, retract, transform_points
+from xrayreg.pieces import Pieces, divisible
 from xrayreg.problem import Problem, build_problem
 from xrayreg.render import prepare
 from xrayreg.scene import Radiograph
@@ -202,7 +203,9 @@ class Landscape:
     slope: float
     pivot: Tensor = PIVOT
 
-    def scores(self, poses: Tensor) -> Tensor:
+    @divisible
+    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+        yield
         twist = pose_difference(poses, self.summit, self.pivot)
         distance = twist / torch.tensor([0.03, 0.03, 0.03, 3.0, 3.0, 15.0], dtype=DOUBLE)
         return self.height * (-0.5 * (distance**2).sum(-1)).exp() + self.slope * twist[:, 3]

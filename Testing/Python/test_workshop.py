@@ -16,7 +16,7 @@ from xrayreg.scene import Radiograph, Scene, Volume, attenuation_of
 from xrayreg.scene.attenuation import MU_WATER
 from xrayreg.settings import LevelSettings, Term, patch_gradient, registration_settings
 from xrayreg.verdict import mirrored_pose
-from xrayreg.workshop import SUPPORT_MARGIN_PX, Workshop
+from xrayreg.workshop import SUPPORT_MARGIN_PX, Workshop, workshop_for
 
 SETTINGS = registration_settings()
 SIZE = pelvis_scenes.SIZE_PX
@@ -27,7 +27,7 @@ HIP, L4 = (1,), (9,)
 
 def workshop(structures: tuple[int, ...] = (), views: tuple[str, ...] = ("frontal",), engine: str = "auto") -> Workshop:
     given = pelvis_scenes.scene(views, structures=structures)
-    return Workshop.for_scene(given, replace(SETTINGS, engine=engine))  # type: ignore[arg-type]
+    return workshop_for(given, replace(SETTINGS, engine=engine))  # type: ignore[arg-type]
 
 
 def posed(*twist: float) -> Tensor:
@@ -114,7 +114,7 @@ def test_a_cut_out_volume_is_a_part_of_what_the_xray_shows():
     whole = pelvis_scenes.scene()
     # As a bone cut out of its CT is stored: no negative values, air at 0.
     values = np.where(pelvis_scenes.pelvis().labels == L4[0], pelvis_scenes.pelvis().values + 1000, 0).clip(min=0)
-    made = Workshop.for_scene(replace(whole, volume=Volume(values, whole.volume.grid)), SETTINGS)
+    made = workshop_for(replace(whole, volume=Volume(values, whole.volume.grid)), SETTINGS)
     assert made.partial and made.is_small(posed(*TRUE)[0])
     assert made.for_search() is made
 
@@ -214,7 +214,7 @@ def test_a_symmetric_body_fits_the_mirrored_xrays_at_the_mirrored_pose_exactly_a
     pivot = torch.zeros(3, dtype=torch.float64)
     twists = torch.tensor([[0.1, -0.2, 0.15, 6, -9, 20], [0.3, 0.1, -0.1, -15, 3, -30], [0, 0.6, 0, 0, 0, 0]]).double()
     poses = retract(upright.expand(3, 4, 4), twists, pivot)
-    made = Workshop.for_scene(
+    made = workshop_for(
         symmetric_scene(oblique_pair(), poses[0]),
         replace(SETTINGS, engine=engine),  # type: ignore[arg-type]
     )

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("geometry", "settings", "checks"), 0),
+    **dict.fromkeys(("geometry", "settings", "checks", "pieces"), 0),
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io"), 2),
     "problem": 3,
     **dict.fromkeys(("refine", "learn", "workshop"), 4),
     **dict.fromkeys(("initial", "verdict"), 5),
-    **dict.fromkeys(("evaluation", "overlay", "simulation", "results"), 6),
+    **dict.fromkeys(("evaluation", "overlay", "simulation", "results", "judgement"), 6),
     **dict.fromkeys(("pipeline", "report"), 7),
     **dict.fromkeys(("cli", "__main__"), 8),
 }

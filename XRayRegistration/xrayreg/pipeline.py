@@ -20,54 +20,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .checks import InputError
-from .initial import NOMINAL_VIEWS, deviations, distinct, draw_poses, nominal_pose, nominal_sod_mm, search
+from .initial import (
+    NOMINAL_VIEWS,
+    Candidates,
+    deviations,
+    distinct,
+    draw_poses,
+    nominal_pose,
+    nominal_sod_mm,
+    search,
+)
+from .judgement import Found, weigh
+from .pieces import Pieces, Story, retold
 from .problem import Prior, Problem
 from .refine import State, best_first, descend
-from .render.dispatch import choose_engine
+from .render import choose_engine, warm_up
 from .results import Registration, Step, ViewResult
 from .scene import Scene
 from .settings import LevelSettings, PosePrior, RegistrationSettings, SearchSettings
-from .verdict import (
-    SURE_SIMILARITY,
-    Evidence,
-    Uncertainty,
-    Verdict,
-    contrast,
-    in_view,
-    judge,
-    mirrored_pose,
-    uncertainty_of,
-)
-from .workshop import Workshop
+from .workshop import REFINE_MARGIN_MM, Workshop, workshop_for
 
 STARTS = ("auto", "case", "search")
-# Part of the X-ray compared around the anatomy while refining: how far a refinement may still move it [mm].
-_REFINE_MARGIN_MM = 20.0
-# Steps per level for the mirrored X-ray: enough to see whether it fits better, not to measure anything.
-_MIRROR_STEPS = 6
-_CLEAR_MIRROR_GAP = 0.15
-# Neighbouring pixels repeat each other. With one independent value in 36 pixels the expected error agreed with the true
-# one on simulated X-rays (ratio 0.4 to 1.1).
-_PIXELS_PER_VALUE = 36
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """A refined pose and what speaks for it."""
-
-    pose: Tensor
-    started_from: Tensor
-    start: str
-    stopped: str
-    evidence: Evidence
-    uncertainty: Uncertainty
-    verdict: Verdict
-    similarities: tuple[float, ...]
 
 
 def register(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Iterator[Step]:
     """Register a scene, yielding a Step at a time; the last one carries the Registration.
 
+    Steps come often enough for a window to live meanwhile: where there is nothing new to tell, the last Step comes
+    again, the same object. Only where the render engine was never compiled on this machine the first steps take long
+    (see `render.kernels_are_cached`).
     Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view).
     """
     if settings.init not in STARTS:
@@ -76,25 +57,29 @@ def register(scene: Scene, settings: RegistrationSettings, load_seconds: float =
         raise InputError(
             "init", expected='an "initial" pose in the case', found="none", remedy="add one or use --init search"
         )
-    _, _, engine = choose_engine(settings.engine, settings.device)
+    told = Step("prepare", 0.0, "loading the render engine")
+    for news in _story(scene, settings, load_seconds):
+        told = told if news is None else news
+        yield told
+
+
+def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) -> Story[Step, None]:
     clock = _Clock()
+    _, _, engine = choose_engine(settings.engine, settings.device)
+    yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
     yield Step("prepare", 0.0, "preparing the volume")
-    workshop = Workshop.for_scene(scene, settings)
-    first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
-    found: _Found | None = None
+    workshop = yield from workshop_for.pieces(scene, settings)
+    best: Found | None = None
     attempts = _attempts(scene, workshop, settings)
     for number, attempt in enumerate(attempts):
-        shown = number / len(attempts), (number + 1) / len(attempts)
-        for step, this in _try(workshop, attempt, shown, clock):
-            yield step
-            if this is not None and (found is None or _is_better(this, found)):
-                found = this
-        if found is not None and found.verdict.accepted and _is_sure(found, workshop):
+        found = yield from _try(workshop, attempt, _Span(number / len(attempts), 1 / len(attempts)), clock)
+        best = found if best is None or found.is_better_than(best) else best
+        if best.is_sure(workshop.partial):
             break
-    assert found is not None
+    assert best is not None
     yield Step(
-        "done", 1.0, found.verdict.reason, found.pose.numpy(), found.evidence.similarity,
-        _registration(scene, workshop, found, first_from_world, engine, clock.seconds(load_seconds)),
+        "done", 1.0, best.verdict.reason, best.pose.numpy(), best.evidence.similarity,
+        _registration(scene, workshop, best, engine, clock.seconds(load_seconds)),
     )  # fmt: skip
 
 
@@ -132,56 +117,82 @@ def _attempts(scene: Scene, workshop: Workshop, settings: RegistrationSettings) 
     return attempts
 
 
-def _try(
-    workshop: Workshop, attempt: _Attempt, shown: tuple[float, float], clock: _Clock
-) -> Iterator[tuple[Step, _Found | None]]:
-    """Run one attempt; the last yield brings what was found."""
+@dataclass(frozen=True)
+class _Span:
+    """One attempt's part of the whole registration."""
+
+    start: float
+    length: float
+
+    def at(self, share: float) -> float:
+        """The fraction of the whole where a share of this part is done."""
+        return self.start + self.length * share
+
+
+def _try(workshop: Workshop, attempt: _Attempt, span: _Span, clock: _Clock) -> Story[Step, Found]:
+    """Run one attempt: search where it asks for that, refine, judge."""
     settings = workshop.settings
-    low, width = shown[0], shown[1] - shown[0]
-    poses, others = attempt.hypotheses, None
     one_centre = workshop.scene.initial is not None
     prior = Prior(attempt.expected, deviations(attempt.prior), settings.refine.prior_weight) if one_centre else None
-    levels = settings.refine.levels
+    poses, gap, levels = attempt.hypotheses, None, settings.refine.levels
     if attempt.search is not None:
         clock.switch("initialise")
-        margin = _REFINE_MARGIN_MM + 2 * max(attempt.prior.translation_mm[:2])
-        searching = workshop.for_search()
-
-        def problem_at(level: LevelSettings, around: Tensor) -> Problem:
-            return searching.problem(level, around, margin, prior)
-
-        for candidates in search(problem_at, poses, attempt.search, settings.refine.step):
-            best, score = candidates.poses[0].numpy(), float(candidates.scores[0])
-            yield Step("search", low + 0.5 * width * candidates.fraction, candidates.message, best, score), None
+        candidates = yield from _searched(workshop, attempt, attempt.search, span, prior)
         poses = candidates.poses
         if len(candidates.scores) > 1:
-            others = float(candidates.scores[0] - candidates.scores[1])
-        levels = (
-            tuple(level for level in levels if level.image_px > attempt.search.levels[0].image_px * 2) or levels[-1:]
-        )
+            gap = float(candidates.scores[0] - candidates.scores[1])
+        larger = tuple(level for level in levels if level.image_px > attempt.search.levels[0].image_px * 2)
+        levels = larger or levels[-1:]
     clock.switch("refine")
-    started = attempt.expected
-    state: State | None = None
     for number, level in enumerate(levels):
         last = number == len(levels) - 1
         poses = poses[:1] if last else poses
-        problem = workshop.problem(level, poses, _REFINE_MARGIN_MM, prior)
-        for taken, state in enumerate(descend(problem, poses, level.max_steps, settings.refine.step)):
-            done = (number + min(1.0, taken / max(1, level.max_steps))) / len(levels)
-            message = f"refining at {max(view.camera.width for view in problem.views)} px"
-            ordered = best_first(state)
-            fraction = low + width * (0.5 + 0.45 * done)
-            yield Step("refine", fraction, message, ordered.poses[0].numpy(), float(ordered.agreement.score[0])), None
-        assert state is not None
-        state = best_first(state)
+        part = _Span(span.at(0.5 + 0.45 * number / len(levels)), span.length * 0.45 / len(levels))
+        state = best_first((yield from _refined(workshop, level, poses, part, prior)))
         if not last:
-            others = _rivals(state, workshop.pivot)
+            gap = _rivals(state, workshop.pivot)
         poses = state.poses
-    assert state is not None
     clock.switch("judge")
-    found = _weigh(workshop, state, others, started, attempt.name)
+    pose, score = state.poses[0].numpy(), float(state.agreement.score[0])
+    yield Step("judge", span.at(0.96), f"judging {attempt.name}", pose, score)
+    found = yield from weigh.pieces(workshop, state, gap, attempt.expected, attempt.name)
     message = f"{attempt.name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
-    yield Step("judge", low + 0.99 * width, message, found.pose.numpy(), found.evidence.similarity), found
+    yield Step("judge", span.at(0.99), message, found.pose.numpy(), found.evidence.similarity)
+    return found
+
+
+def _searched(
+    workshop: Workshop, attempt: _Attempt, settings: SearchSettings, span: _Span, prior: Prior | None
+) -> Story[Step, Candidates]:
+    """The distinct best poses around an attempt's hypotheses."""
+    margin = REFINE_MARGIN_MM + 2 * max(attempt.prior.translation_mm[:2])
+    searching = yield from workshop.for_search.pieces()
+
+    def problem_at(level: LevelSettings, around: Tensor) -> Pieces[Problem]:
+        return searching.problem.pieces(level, around, margin, prior)
+
+    def step(found: Candidates) -> Step:
+        pose, score = found.poses[0].numpy(), float(found.scores[0])
+        return Step("search", span.at(0.5 * found.fraction), found.message, pose, score)
+
+    story = search(problem_at, attempt.hypotheses, settings, workshop.settings.refine.step)
+    return (yield from retold(story, step))
+
+
+def _refined(
+    workshop: Workshop, level: LevelSettings, poses: Tensor, span: _Span, prior: Prior | None
+) -> Story[Step, State]:
+    """Poses (B, 4, 4) refined on one level."""
+    problem = yield from workshop.problem.pieces(level, poses, REFINE_MARGIN_MM, prior)
+    message = f"refining at {max(view.camera.width for view in problem.views)} px"
+
+    def step(state: State) -> Step:
+        best = best_first(state)
+        done = min(1.0, state.steps / max(1, level.max_steps))
+        return Step("refine", span.at(done), message, best.poses[0].numpy(), float(best.agreement.score[0]))
+
+    story = descend(problem, poses, level.max_steps, workshop.settings.refine.step)
+    return (yield from retold(story, step))
 
 
 def _rivals(state: State, pivot: Tensor) -> float | None:
@@ -190,69 +201,10 @@ def _rivals(state: State, pivot: Tensor) -> float | None:
     return float(scores[0] - scores[1]) if len(scores) > 1 else None
 
 
-def _weigh(workshop: Workshop, state: State, gap: float | None, started: Tensor, name: str) -> _Found:
-    """Evidence, uncertainty and verdict for the best pose of a state at the finest level."""
-    pose = state.poses[0]
-    *_, coarse, fine = workshop.settings.refine.levels
-    problem = workshop.problem(fine, pose[None], _REFINE_MARGIN_MM)
-    agreement = problem.agreement(pose[None])
-    finest = float(agreement.score[0])
-    coarser = float(workshop.problem(coarse, pose[None], _REFINE_MARGIN_MM).scores(pose[None])[0])
-    pixels = sum(
-        float((view.target.mask * (1 if view.support is None else view.support[0])).sum()) for view in problem.views
-    )
-    targets = torch.as_tensor(workshop.scene.target_points())
-    uncertainty = uncertainty_of(agreement, pose, workshop.pivot, targets, int(pixels / _PIXELS_PER_VALUE))
-    evidence = Evidence(
-        similarity=max(finest, coarser),
-        contrast=contrast(problem, pose, finest),
-        gap=gap,
-        in_view=in_view(problem, pose),
-        expected_error_mm=uncertainty.target_mm,
-        mirror_gap=_mirror_gap(workshop, pose, coarser, finest),
-    )
-    per_view = tuple(
-        float(problem.similarity.score(view.target, image, view.support)[0])
-        for view, image in zip(problem.views, problem.images(pose[None]), strict=True)
-    )
-    return _Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
-
-
-def _mirror_gap(workshop: Workshop, pose: Tensor, coarser: float, finest: float) -> float:
-    """How much better the X-rays fit than their mirror images do near the mirrored pose.
-
-    Compared before the finest level, and on the finest only when that does not decide.
-    """
-    mirror = workshop.mirrored()
-    poses = mirrored_pose(pose, workshop.pivot)[None]
-    levels = workshop.settings.refine.levels
-    gap = 0.0
-    for level in levels:
-        problem = mirror.problem(level, poses, _REFINE_MARGIN_MM)
-        for state in descend(problem, poses, _MIRROR_STEPS, workshop.settings.refine.step):
-            poses, reached = state.poses, float(state.agreement.score[0])
-        if level is levels[-2]:
-            gap = coarser - reached
-            if abs(gap) > _CLEAR_MIRROR_GAP:
-                return gap
-    return finest - reached
-
-
-def _is_sure(found: _Found, workshop: Workshop) -> bool:
-    """Whether an accepted pose needs no second opinion from a search."""
-    return not workshop.partial or found.evidence.similarity >= SURE_SIMILARITY
-
-
-def _is_better(this: _Found, other: _Found) -> bool:
-    if this.verdict.accepted != other.verdict.accepted:
-        return this.verdict.accepted
-    return this.evidence.similarity > other.evidence.similarity
-
-
 def _registration(
-    scene: Scene, workshop: Workshop, found: _Found, first_from_world: Tensor, engine: str, seconds: dict[str, float]
+    scene: Scene, workshop: Workshop, found: Found, engine: str, seconds: dict[str, float]
 ) -> Registration:
-    world_from_first = np.linalg.inv(first_from_world.numpy())
+    world_from_first = np.linalg.inv(scene.views[0].camera.camera_from_world)
     world_from_volume = world_from_first @ found.pose.numpy()
     return Registration(
         world_from_volume=world_from_volume,

@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 
 from .geometry import Camera, left_jacobian_inverse, pose_difference, twist_tangents
+from .pieces import Pieces, divisible, whole
 from .render import Projector, render, render_with_jacobian
 from .scene import Radiograph
 from .similarity import Agreement, Similarity, Target, support_mask
+
+# Pixels rendered and compared at a time: some 50 ms of work, with derivatives, on two cores.
+_BATCH_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,36 +79,59 @@ class Problem:
         """DRRs (B, H, W) of poses (B, 4, 4) for each view."""
         return [render(self.projector, view.camera, view.view_from_first @ poses) for view in self.views]
 
-    def scores(self, poses: Tensor) -> Tensor:
+    @divisible
+    def scores(self, poses: Tensor) -> Pieces[Tensor]:
         """Similarity (B,) of poses (B, 4, 4), the mean over the views less the prior's penalty."""
-        parts = [
-            self.similarity.score(view.target, image, view.support)
-            for view, image in zip(self.views, self.images(poses), strict=True)
-        ]
-        score = torch.stack(parts).mean(0).to(poses.device)
+        parts = []
+        # Without derivatives twice as many pixels take no longer.
+        for some in self._batches(len(poses), 2 * _BATCH_PIXELS):
+            by_view = []
+            for view in self.picked(some).views:
+                image = render(self.projector, view.camera, view.view_from_first @ poses[some])
+                yield
+                by_view.append(self.similarity.score(view.target, image, view.support))
+                yield
+            parts.append(torch.stack(by_view).mean(0).to(poses.device))
+        score = torch.cat(parts)
         return score if self.prior is None else score + self.prior.agreement(poses, self.pivot).score
 
-    def agreement(self, poses: Tensor) -> Agreement:
+    @divisible
+    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
         """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views."""
+        parts = []
+        for some in self._batches(len(poses), _BATCH_PIXELS):
+            work = self.picked(some)._mean_agreement(poses[some])
+            # Pauses cost whoever waits a little, so small images go without.
+            parts.append((yield from work) if len(some) * self._pixels > _BATCH_PIXELS // 4 else whole(work))
+        # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
+        mean = Agreement.joined(parts).on(poses.device)
+        return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
+
+    def _mean_agreement(self, poses: Tensor) -> Pieces[Agreement]:
+        """The mean over the views, without the prior."""
         tangents = twist_tangents(poses, self.pivot)
         total: Agreement | None = None
         for view in self.views:
             moved = view.view_from_first[None, None] @ tangents
             image, jacobian = render_with_jacobian(self.projector, view.camera, view.view_from_first @ poses, moved)
-            part = self.similarity.agreement(view.target, image, jacobian, view.support)
+            yield
+            part = yield from self.similarity.agreement.pieces(view.target, image, jacobian, view.support)
             total = part if total is None else total + part
         assert total is not None
-        # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
-        mean = total.scaled(1 / len(self.views)).on(poses.device)
-        return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
+        return total.scaled(1 / len(self.views))
 
-    def focused(self, poses: Tensor, margin_px: int) -> Problem:
+    @divisible
+    def focused(self, poses: Tensor, margin_px: int) -> Pieces[Problem]:
         """The problem restricted to the rendered structure at poses (B, 4, 4) and `margin_px` pixels around it."""
-        views = tuple(
-            replace(view, support=support_mask(image, margin_px))
-            for view, image in zip(self.views, self.images(poses), strict=True)
-        )
-        return replace(self, views=views)
+        views = []
+        for view in self.views:
+            supports = []
+            for some in self._batches(len(poses), 2 * _BATCH_PIXELS):
+                image = render(self.projector, view.camera, view.view_from_first @ poses[some])
+                supports.append(support_mask(image, margin_px))
+                yield
+            views.append(replace(view, support=torch.cat(supports)))
+        return replace(self, views=tuple(views))
 
     def picked(self, which: Tensor) -> Problem:
         """The problem for the poses `which` (indices) of a batch: their supports, everything else unchanged."""
@@ -114,12 +141,25 @@ class Problem:
         )
         return replace(self, views=views)
 
+    def _batches(self, count: int, pixels: int) -> tuple[Tensor, ...]:
+        """The numbers of `count` poses in batches whose images have about as many `pixels` together in each view."""
+        return torch.arange(count).split(max(1, pixels // self._pixels))
 
+    @property
+    def _pixels(self) -> int:
+        """Of the largest view."""
+        return max(view.camera.width * view.camera.height for view in self.views)
+
+
+@divisible
 def build_problem(
     projector: Projector, views: tuple[Radiograph, ...], similarity: Similarity, *, image_px: int, pivot: Tensor
-) -> Problem:
+) -> Pieces[Problem]:
     """The problem of a map made ready for an engine and of views averaged down to about `image_px` pixels."""
-    reduced = [view.reduced(reduction(view.camera, image_px)) for view in views]
+    reduced = []
+    for view in views:
+        reduced.append((yield from view.reduced.pieces(reduction(view.camera, image_px))))
+        yield
     place = projector.mu.device
     first_from_world = torch.as_tensor(views[0].camera.camera_from_world)
     problem_views = tuple(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .geometry import retract
+from .pieces import Pieces, divisible
 from .problem import Problem
 from .similarity import Agreement
 
@@ -114,7 +115,8 @@ def uncertainty_of(agreement: Agreement, pose: Tensor, pivot: Tensor, targets: T
     )
 
 
-def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> float:
+@divisible
+def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> Pieces[float]:
     """How many standard deviations `score` lies above the scores of poses displaced from `pose` (4, 4).
 
     The displacements are fixed by `seed`: twists in random directions whose rotation and translation spoil a match.
@@ -126,7 +128,7 @@ def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> flo
     shift = shift * torch.tensor([_NEAR_MM, _NEAR_MM, _NEAR_DEPTH_MM], dtype=torch.float64)
     size = 0.5 + 1.5 * torch.rand(_DISPLACED, 1, generator=generator, dtype=torch.float64)
     displaced = retract(pose.expand(_DISPLACED, 4, 4), size * torch.cat([turn, shift], dim=-1), problem.pivot)
-    scores = problem.scores(displaced).to(torch.float64)
+    scores = (yield from problem.scores.pieces(displaced)).to(torch.float64)
     return float((score - scores.mean()) / scores.std().clamp(min=1e-6))
 
 

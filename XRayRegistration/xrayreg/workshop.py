@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .pieces import Pieces, divisible
 from .problem import Prior, Problem, build_problem, reduction
 from .render import Projector, prepare
 from .scene import Attenuation, Radiograph, Scene, attenuation_of, coarsened
@@ -17,6 +18,8 @@ from .similarity import Similarity
 
 # How far around a rendered structure the X-ray is compared [pixels]: its edges and the windows that hold them.
 SUPPORT_MARGIN_PX = 10
+# Part of the X-ray compared around the anatomy while refining: how far a refinement may still move it [mm].
+REFINE_MARGIN_MM = 20.0
 # A crop that saves less than this share of the image is not worth it.
 _WORTH_CROPPING = 0.4
 
@@ -43,19 +46,13 @@ class Workshop:
     _problems: dict[tuple[object, ...], Problem] = field(default_factory=dict)
     _whole: list[Workshop] = field(default_factory=list)
 
-    @classmethod
-    def for_scene(cls, scene: Scene, settings: RegistrationSettings) -> Workshop:
-        """The workshop of a scene."""
-        attenuation = attenuation_of(scene.volume, scene.structures)
-        partial = bool(scene.structures) or not scene.volume.is_hounsfield
-        return cls(scene, settings, attenuation, torch.as_tensor(attenuation.grid.centre), partial)
-
-    def for_search(self) -> Workshop:
+    @divisible
+    def for_search(self) -> Pieces[Workshop]:
         """The workshop to search with: the whole body, where there is one, is found more surely than bones in it."""
         if not (self.scene.structures and self.scene.volume.is_hounsfield):
             return self
         if not self._whole:
-            whole = attenuation_of(self.scene.volume)
+            whole = yield from attenuation_of.pieces(self.scene.volume)
             self._whole.append(replace(self, attenuation=whole, partial=False, _projectors={}, _problems={}, _whole=[]))
         return self._whole[0]
 
@@ -65,13 +62,15 @@ class Workshop:
         own = sum(projector.renders for projector in self._projectors.values())
         return own + sum(whole.renders for whole in self._whole)
 
-    def mirrored(self) -> Workshop:
+    @divisible
+    def mirrored(self) -> Pieces[Workshop]:
         """The workshop of the X-rays with left and right exchanged, in the world reflected along with them."""
         views = []
         for view in self.scene.views:
             flipped = view.mirrored()
             pose = REFLECTION @ flipped.camera.camera_from_world @ REFLECTION
             views.append(replace(flipped, camera=replace(flipped.camera, camera_from_world=pose)))
+            yield
         scene = replace(self.scene, views=tuple(views), initial=None, reference=None)
         return replace(self, scene=scene, _problems={})
 
@@ -79,22 +78,25 @@ class Workshop:
         """Whether what is rendered fills only a small part of some X-ray at a pose (4, 4) of the first camera."""
         return any(self._frame(view, pose, 0.0) is not None for view in self.scene.views)
 
-    def problem(self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None) -> Problem:
+    @divisible
+    def problem(
+        self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None
+    ) -> Pieces[Problem]:
         """The problem at a level for poses (B, 4, 4) `around` which it is used.
 
         margin_mm: how far the structure may move within the image, at the structure's distance.
         """
         frames = tuple(self._frame(view, around[0], margin_mm) for view in self.scene.views)
-        base = replace(self._base(level, frames, around[0]), prior=prior)
-        return base.focused(around, SUPPORT_MARGIN_PX) if self.partial else base
+        base = replace((yield from self._base(level, frames, around[0])), prior=prior)
+        return (yield from base.focused.pieces(around, SUPPORT_MARGIN_PX)) if self.partial else base
 
-    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...], pose: Tensor) -> Problem:
+    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...], pose: Tensor) -> Pieces[Problem]:
         key = (level.image_px, level.terms, frames)
         if key not in self._problems:
             pairs = zip(self.scene.views, frames, strict=True)
             views = tuple(view if frame is None else view.cropped(*frame) for view, frame in pairs)
-            projector = self._projector(self._footprint_mm(views, level, pose))
-            self._problems[key] = build_problem(
+            projector = yield from self._projector(self._footprint_mm(views, level, pose))
+            self._problems[key] = yield from build_problem.pieces(
                 projector, views, Similarity(level.terms), image_px=level.image_px, pivot=self.pivot
             )
         return self._problems[key]
@@ -104,12 +106,13 @@ class Workshop:
         depth = max(1.0, float(pose[2, :3] @ self.pivot + pose[2, 3]))
         return min(depth * reduction(view.camera, level.image_px) / view.camera.focal_px for view in views)
 
-    def _projector(self, voxel_mm: float) -> Projector:
+    def _projector(self, voxel_mm: float) -> Pieces[Projector]:
         """The map at the coarsest whole multiple of its voxels that does not exceed `voxel_mm`."""
         factor = max(1, int(voxel_mm / self.attenuation.grid.spacing_mm.min() + 1e-6))
         if factor not in self._projectors:
-            coarse = coarsened(self.attenuation, factor * float(self.attenuation.grid.spacing_mm.min()))
-            self._projectors[factor] = prepare(coarse, self.settings.engine, self.settings.device)
+            voxel_mm = factor * float(self.attenuation.grid.spacing_mm.min())
+            coarse = yield from coarsened.pieces(self.attenuation, voxel_mm)
+            self._projectors[factor] = yield from prepare.pieces(coarse, self.settings.engine, self.settings.device)
         return self._projectors[factor]
 
     def _frame(self, view: Radiograph, pose: Tensor, margin_mm: float) -> Frame | None:
@@ -118,6 +121,14 @@ class Workshop:
         camera_from_volume = view.camera.camera_from_world @ np.linalg.inv(first_from_world) @ pose.numpy()
         corners = self.attenuation.grid.corners() @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]
         return _frame_around(view, corners, margin_mm)
+
+
+@divisible
+def workshop_for(scene: Scene, settings: RegistrationSettings) -> Pieces[Workshop]:
+    """The workshop of a scene."""
+    attenuation = yield from attenuation_of.pieces(scene.volume, scene.structures)
+    partial = bool(scene.structures) or not scene.volume.is_hounsfield
+    return Workshop(scene, settings, attenuation, torch.as_tensor(attenuation.grid.centre), partial)
 
 
 def _frame_around(view: Radiograph, corners: NDArray[np.float64], margin_mm: float) -> Frame | None:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-import xrayreg.cli.files
 import xrayreg.pipeline
+import xrayreg.report.folder
 from xrayreg.io import read_pose
+from xrayreg.pieces import divisible
 
 OPTIONS = ("--init", "case", "--engine", "torch")
 
@@ -78,7 +79,12 @@ def test_ctrl_c_before_there_is_a_pose_leaves_nothing(one_view, register, ctrl_c
 
 
 def test_ctrl_c_while_pictures_are_drawn_keeps_the_pose(one_view, register, tmp_path, monkeypatch):
-    monkeypatch.setattr(xrayreg.cli.files, "view_sheet", lambda *_: signal.raise_signal(signal.SIGINT))
+    @divisible
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+        yield
+
+    monkeypatch.setattr(xrayreg.report.folder, "view_sheet", interrupted)
     assert register(one_view, *OPTIONS, "--quiet") == 130
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"result.json", "pose.tfm"}
     result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
@@ -87,10 +93,12 @@ def test_ctrl_c_while_pictures_are_drawn_keeps_the_pose(one_view, register, tmp_
 
 
 def test_a_picture_that_fails_leaves_no_half_result(one_view, register, tmp_path, monkeypatch, capfd):
-    def full(*_) -> None:
+    @divisible
+    def full(*_):
+        yield
         raise OSError(28, "No space left on device", "sheet_front.png")
 
-    monkeypatch.setattr(xrayreg.cli.files, "view_sheet", full)
+    monkeypatch.setattr(xrayreg.report.folder, "view_sheet", full)
     assert register(one_view, *OPTIONS) == 2
     assert not (tmp_path / "out").exists()
     printed = capfd.readouterr().err

@@ -12,6 +12,9 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, XRayAngiographicImageStorage, generate_uid
 
+from xrayreg.pieces import Pieces, divisible
+from xrayreg.scene import recording
+
 
 def _dataset(path: Path, storage: str, pixels: np.ndarray, attributes: dict[str, Any]) -> FileDataset:
     meta = FileMetaDataset()
@@ -100,3 +103,21 @@ def write_series(tmp_path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def plain_intensities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pixel of an X-ray is image, and its own line integral."""
+
+    @divisible
+    def whole_image(image: np.ndarray) -> Pieces[tuple[np.ndarray, tuple[str, ...]]]:
+        yield
+        return np.ones(image.shape, bool), ("field",)
+
+    @divisible
+    def itself(image: np.ndarray, valid: np.ndarray, kind: str) -> Pieces[tuple[np.ndarray, tuple[str, ...]]]:
+        yield
+        return np.where(valid, image, 0), (f"used as {kind}",)
+
+    monkeypatch.setattr(recording, "find_field", whole_image)
+    monkeypatch.setattr(recording, "line_integrals", itself)

@@ -8,7 +8,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from xrayreg.checks import InputError
-from xrayreg.io import camera_from_volume_of, camera_of, geometry_of, radiographs, read_radiograph
+from xrayreg.io import camera_from_volume_of, camera_of, geometry_of, read_radiograph
+
+# The field and the tone curve are other files' business; here every pixel is image and its own integral.
+pytestmark = pytest.mark.usefixtures("plain_intensities")
 
 SID, SOD = 1000.0, 700.0
 ROWS, COLUMNS = 100, 140
@@ -28,15 +31,6 @@ VIEWS = {
 }
 # Markers are painted on whole pixels, so their centres are off by up to half a pixel along each axis.
 PAINTED = 0.5 + 1e-6
-
-
-@pytest.fixture(autouse=True)
-def plain_intensities(monkeypatch):
-    """The field and the tone curve are other files' business; here every pixel is image and its own integral."""
-    monkeypatch.setattr(radiographs, "find_field", lambda image: (np.ones(image.shape, bool), ()))
-    monkeypatch.setattr(
-        radiographs, "line_integrals", lambda image, valid, kind: (np.where(valid, image, 0), (f"used as {kind}",))
-    )
 
 
 def on_detector(points, towards, across, down, centre=((COLUMNS - 1) / 2, (ROWS - 1) / 2)):

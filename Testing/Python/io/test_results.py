@@ -109,6 +109,8 @@ def test_an_output_folder_is_made_and_nothing_in_it(tmp_path):
 @pytest.mark.parametrize("below", ["", "b"])
 def test_a_file_in_the_way_is_told(tmp_path, below):
     (tmp_path / "a").write_text("keep me")
-    with pytest.raises(InputError, match=r"output folder: expected a folder that can be written to.*--out"):
+    with pytest.raises(
+        InputError, match=r"output folder: expected a folder that can be written to.*choose another folder"
+    ):
         prepare_output(tmp_path / "a" / below)
     assert (tmp_path / "a").read_text() == "keep me"

@@ -104,6 +104,25 @@ def test_a_stroke_covers_the_area_of_its_line(width, degrees):
     assert across.max() < width / 2 + 0.5 + 1e-6  # a pixel at that distance is touched no more
 
 
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 77.0])
+def test_enlarged_lines_lie_at_the_same_place_of_the_picture_and_have_no_gaps(factor, degrees):
+    direction = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    normal = np.array([-direction[1], direction[0]])
+    middle = np.array([25.3, 24.8])
+    # One piece for each pixel that the line runs through, or for a little more of it.
+    points = middle + np.arange(-14, 15)[:, None] * direction
+    lines = Lines(points, np.broadcast_to(normal, points.shape)).enlarged(factor)
+    covered = stroke(lines, (50 * factor, 50 * factor), 2.0)
+    rows, columns = np.nonzero(covered > 0.5)
+    away = (np.stack([columns, rows], -1) + 0.5) / factor - 0.5 - middle
+    assert np.abs(away @ normal).max() * factor <= 1.5
+    along = np.sort(away @ direction) * factor
+    # No pixel of the finer image is left out on the way.
+    assert np.diff(along).max() < 1.5
+    assert along[-1] - along[0] > 28 * factor
+
+
 def test_a_stroke_beyond_the_image_is_cut_off():
     points = np.array([[-1.0, 5.0], [0.0, 5.0], [9.6, 5.0], [400.0, 5.0]])
     covered = stroke(Lines(points, np.tile([0.0, 1.0], (4, 1))), (10, 10), 1.0)

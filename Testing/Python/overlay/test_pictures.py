@@ -118,6 +118,22 @@ def test_a_silhouette_has_its_outline_in_the_label_s_colour():
     assert np.abs(picture[45, 45] - label_colour(2)).sum() > 100  # the fill lets the X-ray through
 
 
+@pytest.mark.parametrize("centre", [(60.0, 45.0), (2.0, 45.0), (60.3, 88.6)])
+def test_a_silhouette_s_pixels_are_those_within_its_outline(centre):
+    rows, columns = np.indices(SHAPE)
+    away = np.hypot(columns - centre[0], rows - centre[1])
+    inside = Silhouette(2 * np.sqrt(np.maximum(25.0**2 - away**2, 0)), 3.0).inside()
+    # Chords are longer than the threshold up to this radius; smoothing moves a border so round by 0.01 pixels, and the
+    # image's own border stays where it is.
+    border = np.sqrt(25.0**2 - 1.5**2)
+    assert inside[away < border - 0.8].all()
+    assert not inside[away > border + 0.8].any()
+
+
+def test_a_silhouette_out_of_view_has_no_pixels():
+    assert not Silhouette(np.zeros(SHAPE), 1.0).inside().any()
+
+
 def test_the_colours_of_eleven_labels_differ_from_each_other_and_from_edges():
     colours = [np.array(colour) for colour in (EDGE, *map(label_colour, range(1, 12)))]
     assert min(np.abs(a - b).sum() for a, b in itertools.combinations(colours, 2)) > 60

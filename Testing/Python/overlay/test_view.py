@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from xrayreg.geometry import Camera, VoxelGrid
 from xrayreg.overlay import (
@@ -13,11 +14,12 @@ from xrayreg.overlay import (
     pose_edges,
     pose_silhouettes,
     prepare_anatomy,
+    prepare_labels,
     rendered,
     resampled,
     view_sheet,
 )
-from xrayreg.scene import Radiograph, Volume
+from xrayreg.scene import Radiograph, Volume, slabs
 
 RADIUS = 30.0
 CENTRE = np.array([8.0, -5.0, 3.0])
@@ -100,8 +102,6 @@ def test_labels_are_all_outlined_unless_structures_are_named(volume, anatomy):
 
 
 def test_rendering_only_the_visible_part_changes_nothing(anatomy, view):
-    import torch
-
     from xrayreg.render import render
 
     for here in (pose(), pose(x=70, y=40), pose(z=40), pose(x=4000)):
@@ -109,6 +109,29 @@ def test_rendering_only_the_visible_part_changes_nothing(anatomy, view):
         # Rays are cast from the window's own principal point: float64 rounding.
         np.testing.assert_allclose(rendered(anatomy.whole, view.camera, here), full, atol=1e-5)
     assert full.max() == 0  # the last pose is out of sight
+
+
+def test_a_large_picture_is_rendered_a_band_at_a_time_and_the_same(anatomy, view, monkeypatch):
+    whole = rendered(anatomy.whole, view.camera, pose())
+    monkeypatch.setattr("xrayreg.overlay.anatomy._AT_ONCE_PX", 2000)
+    steps = rendered.pieces(anatomy.whole, view.camera, pose())
+    pauses = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            # Rays are cast from each band's own principal point: float64 rounding.
+            np.testing.assert_allclose(end.value, whole, atol=1e-5)
+            break
+        pauses += 1
+    assert pauses > 5
+
+
+def test_labels_can_be_prepared_alone(volume, anatomy):
+    labels = prepare_labels(volume, engine="torch", device="cpu")
+    assert set(labels) == set(anatomy.labels)
+    for label, projector in labels.items():
+        assert torch.equal(projector.mu, anatomy.labels[label].mu)
 
 
 def test_an_overlay_has_the_x_ray_s_size_and_leaves_it_grey_elsewhere(anatomy, view):
@@ -162,3 +185,14 @@ def test_real_x_rays_become_pictures_at_their_own_resolution(shared_data):
     coloured = np.argwhere(picture.max(axis=-1).astype(int) - picture.min(axis=-1) > 40)
     # The radius lies in the lower left part of this view (seen by eye).
     assert (coloured.min(axis=0) > [1100, 450]).all() and (coloured.max(axis=0) < [1700, 750]).all()
+
+
+def test_labels_are_found_slice_by_slice_as_they_are_at_once(volume, monkeypatch):
+    at_once = prepare_anatomy(volume, engine="torch", device="cpu")
+    monkeypatch.setattr(slabs, "_VOXELS", 1)
+    made = prepare_anatomy(volume, engine="torch", device="cpu")
+    assert list(made.labels) == list(at_once.labels) == [2, 5]
+    for label, projector in at_once.labels.items():
+        assert made.labels[label].grid.same_as(projector.grid)
+        assert made.labels[label].mu.equal(projector.mu)
+    assert made.bone.mu.equal(at_once.bone.mu)

@@ -1,14 +1,19 @@
-"""Loading compiled kernels: told apart from compiling them, and possible where nothing can be written."""
+"""Compiled kernels between runs: known to be there or not, loaded one at a time, and kept where that is possible."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import xrayreg
-from xrayreg.render import numba_engine, warm_up
+from xrayreg.checks import InputError
+from xrayreg.cli import main
+from xrayreg.render import kernel_cache, kernels_are_cached, numba_engine, require_kernel_cache, warm_up
 
 SOURCES = str(Path(xrayreg.__file__).parents[1])
 # Stands in for a read-only checkout of a user without a home: numba may write only where the package itself says.
@@ -20,10 +25,12 @@ def ensure_cache_path(self):
         raise PermissionError(13, "read-only", self.get_cache_path())
     real(self)
 caching._CacheLocator.ensure_cache_path = ensure_cache_path
-import numba, pathlib
+import numba
+from xrayreg.cli import main
 from xrayreg.render import numba_engine
-print(numba.config.CACHE_DIR)
+print(main(["warm-up", "--engine", "numba"]), numba.config.CACHE_DIR)
 """
+ASKED = "from xrayreg.render import kernels_are_cached; print(kernels_are_cached('numba'))"
 
 
 def test_loading_kernels_again_compiles_nothing():
@@ -32,19 +39,59 @@ def test_loading_kernels_again_compiles_nothing():
     assert warm_up("torch") == 0
 
 
+def test_kernels_are_loaded_one_at_a_time_and_named():
+    assert list(warm_up.pieces("numba"))[-2:] == ["DRRs", "DRRs with derivatives"]
+    assert list(warm_up.pieces("torch")) == []
+
+
 def test_compiling_kernels_is_timed(monkeypatch):
-    # As on a first run, without the half minute that takes: numba counts one more kernel that no cache held.
-    counts = iter((0, 1))
-    monkeypatch.setattr(numba_engine, "_compilations", lambda: next(counts))
+    # As on a first run, without the time that takes: numba counts one more kernel that no folder held.
+    counts = iter((0, 1, 1, 1))
+    monkeypatch.setattr(kernel_cache, "_compiled", lambda kernel: next(counts))
     assert warm_up("numba") > 0
 
 
-def test_where_nothing_can_be_written_the_process_caches_for_itself_and_cleans_up():
+def test_kernels_that_a_run_has_kept_are_there_for_the_next_one(tmp_path):
+    warm_up("numba")
+    kept = Path(kernel_cache.kernels.project.stats.cache_path)
+    assert kernels_are_cached("numba") and asked_with(kept.parent) == "True"
+    copied = shutil.copytree(kept.parent, tmp_path / "copy")
+    assert asked_with(copied) == "True"
+    for data in copied.rglob("numba_kernels.project-*.nbc"):
+        data.unlink()
+    assert asked_with(copied) == "False"
+    # An engine that compiles nothing has nothing to wait for.
+    assert kernels_are_cached("torch")
+
+
+def asked_with(folder: Path) -> str:
+    """What a new process says that looks for kernels in `folder`."""
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "NUMBA_CACHE_DIR": str(folder)}
+    return subprocess.check_output([sys.executable, "-c", ASKED], text=True, env=environment).strip()
+
+
+def test_warming_up_where_everything_is_there_says_so(capsys):
+    warm_up("numba")
+    assert main(["warm-up"]) == 0
+    assert capsys.readouterr().out == "Nothing was left to compile.\n"
+
+
+def test_where_nothing_can_be_written_warming_up_is_refused_and_the_process_cleans_up():
     environment = {**os.environ, "PYTHONPATH": SOURCES}
     environment.pop("NUMBA_CACHE_DIR", None)
     finished = subprocess.run(
         [sys.executable, "-c", READ_ONLY], capture_output=True, text=True, env=environment, check=True
     )
-    folder = Path(finished.stdout.strip())
+    code, name = finished.stdout.split(maxsplit=1)
+    assert code == "2" and "set NUMBA_CACHE_DIR to a folder that you may write to" in finished.stderr
+    folder = Path(name.strip())
     assert folder.name.startswith("xrayreg-numba-")
     assert not folder.exists()
+
+
+def test_a_folder_asked_for_in_vain_is_named(monkeypatch):
+    monkeypatch.setattr(numba_engine, "KEPT", False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc/nowhere")
+    with pytest.raises(InputError, match="expected a folder to keep it in, found NUMBA_CACHE_DIR, /proc/nowhere"):
+        require_kernel_cache("numba")
+    require_kernel_cache("torch")

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from closed_forms import along_index_axis, camera, looking, oblique_grid, plain_grid
+from numpy.typing import NDArray
 from render_checks import ENGINES, noise_map, relative
 
 from xrayreg.geometry import VoxelGrid, twist_tangents
+from xrayreg.pieces import Pieces
 from xrayreg.render import Projector, numba_engine, render, render_with_jacobian
-from xrayreg.scene import Attenuation
+from xrayreg.scene import Attenuation, slabs
 
 VIEW = camera(13, 10, 9.0)
 DOUBLE = torch.float64
@@ -103,21 +105,33 @@ def holed_map() -> Attenuation:
     return Attenuation(mu.float(), VoxelGrid.from_spacing((81, 65, 70), (1, 1, 1)))
 
 
+def all_blocks(packed: NDArray, zero: int) -> Pieces[NDArray]:
+    yield
+    return np.ones([-(-size // 16) for size in packed.shape], dtype=bool)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, None])
 def test_skipping_empty_blocks_changes_nothing(axis, monkeypatch):
     attenuation, view = holed_map(), camera(160, 150, 1.4)
     pose = looking(attenuation.grid) if axis is None else along_index_axis(attenuation.grid, axis, -1)
     tangents = twist_tangents(pose, torch.zeros(3, dtype=DOUBLE))
     skipping = render_with_jacobian(ENGINES["numba"](attenuation), view, pose, tangents)
-    monkeypatch.setattr(
-        numba_engine, "_occupied_blocks", lambda packed, zero: np.ones([-(-n // 16) for n in packed.shape], dtype=bool)
-    )
+    monkeypatch.setattr(numba_engine, "_occupied_blocks", all_blocks)
     reading_all = render_with_jacobian(ENGINES["numba"](attenuation), view, pose, tangents)
     assert (reading_all[0] > 0).sum() > 200
     # Starting elsewhere on the ray rounds places differently, by 1e-6 voxels, and may meet a kink of the derivative.
     assert relative(skipping[0], reading_all[0]) < 1e-5
     apart = (skipping[1] - reading_all[1]).abs() / reading_all[1].abs().amax((-2, -1), keepdim=True)
     assert (apart > 1e-4).double().mean() < 1e-4
+
+
+@pytest.mark.parametrize("voxels", [1, 65 * 81 * 20])
+def test_packing_a_map_slice_by_slice_gives_the_same_map(voxels, monkeypatch):
+    mu = holed_map().mu - 0.2
+    at_once = numba_engine.rimmed_map(mu)
+    monkeypatch.setattr(slabs, "_VOXELS", voxels)
+    for whole, made in zip(at_once.arguments, numba_engine.rimmed_map(mu).arguments, strict=True):
+        np.testing.assert_array_equal(made, whole)
 
 
 def test_an_empty_map_renders_to_nothing(engine):

@@ -98,6 +98,14 @@ def test_polarity_is_told_from_where_the_air_lies(curve) -> None:
     assert "attenuation" in line_integrals(image.max() - image, ALL)[1][0]
 
 
+@pytest.mark.parametrize("end", ["dark", "bright"])
+def test_a_saturated_end_of_the_grey_scale_does_not_turn_the_polarity(end) -> None:
+    low, high = np.quantile(counts(2000), (0.3, 0.7))
+    image = np.maximum(counts(2000), low) if end == "dark" else np.minimum(counts(2000), high)
+    _, notes = line_integrals(image, ALL)
+    assert "Read as transmission" in notes[0]
+
+
 def test_negative_values_cannot_be_counts() -> None:
     found, notes = line_integrals((BODY - 0.1).astype(np.float32), ALL)
     assert "negative" in notes[0]

@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the data, register them, and say at each step what was done."""
-    from .files import require_output
+    from ..io import require_output
     from .progress import Display
     from .session import INTERRUPTED, register_case
     from .table import show_result

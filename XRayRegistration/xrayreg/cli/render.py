@@ -46,11 +46,10 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render one image and write it."""
-    from ..io import write_image
+    from ..io import require_output, write_image
     from ..overlay import rendered
     from ..render import prepare
     from ..scene import attenuation_of
-    from .files import require_output
 
     out = Path(arguments.out)
     _require_suffix(out)

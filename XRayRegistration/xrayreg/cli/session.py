@@ -39,9 +39,10 @@ def register_case(
     Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt goes on.
     Raises InputError for anything that cannot be used, with nothing written.
     """
-    from ..io import read_case
+    from ..io import read_case, require_output
     from ..render import choose_engine, warm_up
-    from .files import require_output, write_interrupted, write_results
+    from ..report import write_results
+    from .interrupted import write_interrupted
 
     require_output(out)
     _, _, engine = choose_engine(settings.engine, settings.device)
@@ -59,7 +60,17 @@ def register_case(
             result = last.result
             if compile_seconds > 0:
                 result.seconds["compile"] = compile_seconds
-            content = write_results(out, scene, result, settings, pictures, title or case.stem)
+            content = write_results(
+                out,
+                scene,
+                result.as_dict(),
+                title or case.stem,
+                # What the case brings says more as a "before" than the best of a search.
+                before=scene.initial,
+                pictures=pictures,
+                engine=settings.engine,
+                device=settings.device,
+            )
             return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
     except KeyboardInterrupt:
         display.stage("writing the result without pictures")

@@ -60,9 +60,8 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate one X-ray and write it with its case."""
-    from ..io import prepare_output
+    from ..io import prepare_output, require_output
     from ..simulation import XraySettings, simulate_xray
-    from .files import require_output
     from .progress import Display
     from .render import read_labelled
 

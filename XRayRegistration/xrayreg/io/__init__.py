@@ -3,12 +3,14 @@
 from .case_file import CaseFile, CaseView, parse_case, write_case
 from .cases import read_case
 from .dicom import DicomGeometry, camera_from_volume_of, camera_of, geometry_of
+from .dicom_pixels import DicomImage, dicom_image
 from .dicom_tags import is_dicom, read_dataset
 from .labels import read_label_names, read_labels
 from .mayacam import read_mayacam
 from .nifti import write_nifti
+from .projections import calibrated_projection, dicom_projection, projection_of, projection_of_view
 from .radiographs import read_radiograph
-from .results import prepare_output, write_image, write_json
+from .results import prepare_output, require_output, safe_name, write_image, write_json
 from .series import list_series
 from .transforms import read_pose, write_pose
 from .volumes import read_volume
@@ -17,13 +19,19 @@ __all__ = [
     "CaseFile",
     "CaseView",
     "DicomGeometry",
+    "DicomImage",
+    "calibrated_projection",
     "camera_from_volume_of",
     "camera_of",
+    "dicom_image",
+    "dicom_projection",
     "geometry_of",
     "is_dicom",
     "list_series",
     "parse_case",
     "prepare_output",
+    "projection_of",
+    "projection_of_view",
     "read_case",
     "read_dataset",
     "read_label_names",
@@ -32,6 +40,8 @@ __all__ = [
     "read_pose",
     "read_radiograph",
     "read_volume",
+    "require_output",
+    "safe_name",
     "write_case",
     "write_image",
     "write_json",

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
-from ..scene import Radiograph, Scene, Volume
+from ..pieces import Pieces, divisible
+from ..scene import Radiograph, Scene
 from .case_file import CaseFile, CaseView, parse_case
 from .dicom import camera_from_volume_of, geometry_of
 from .dicom_tags import is_dicom, read_dataset
@@ -20,7 +21,8 @@ from .radiographs import read_radiograph
 from .volumes import read_volume
 
 
-def read_case(path: str | Path) -> Scene:
+@divisible
+def read_case(path: str | Path) -> Pieces[Scene]:
     """The scene of the case file at `path` (file contract: design.md 5).
 
     Views are named by their image's stem, numbered where stems repeat. Several DICOM views without cameras share the
@@ -40,9 +42,15 @@ def read_case(path: str | Path) -> Scene:
     for file, what in _files(case):
         require_file(file, what)
     # Views first: they are quick to open, and errors in them should not wait for a large CT.
+    views = yield from _views(case.views)
+    volume = read_volume(case.volume)
+    yield
+    if case.labels is not None:
+        volume = replace(volume, labels=read_labels(case.labels, volume), label_names=read_label_names(case.labels))
+        yield
     return Scene(
-        views=_views(case.views),
-        volume=_labelled(read_volume(case.volume), case.labels),
+        views=views,
+        volume=volume,
         structures=case.structures,
         initial=case.initial,
         reference=case.reference,
@@ -69,16 +77,10 @@ def _files(case: CaseFile) -> list[tuple[Path, str]]:
     return files if case.labels is None else [*files, (case.labels, "label map")]
 
 
-def _labelled(volume: Volume, labels: Path | None) -> Volume:
-    if labels is None:
-        return volume
-    return replace(volume, labels=read_labels(labels, volume), label_names=read_label_names(labels))
-
-
-def _views(views: Sequence[CaseView]) -> tuple[Radiograph, ...]:
-    names = unique_names([view.image for view in views])
-    return tuple(
-        read_radiograph(
+def _views(views: Sequence[CaseView]) -> Pieces[tuple[Radiograph, ...]]:
+    names, opened = unique_names([view.image for view in views]), []
+    for view, name, pose in zip(views, names, _poses(views), strict=True):
+        reading: Pieces[Radiograph] = read_radiograph.pieces(
             view.image,
             camera=view.camera,
             intensity=view.intensity,
@@ -87,8 +89,8 @@ def _views(views: Sequence[CaseView]) -> tuple[Radiograph, ...]:
             mirrored=view.mirrored,
             camera_from_world=pose,
         )
-        for view, name, pose in zip(views, names, _poses(views), strict=True)
-    )
+        opened.append((yield from reading))
+    return tuple(opened)
 
 
 def _poses(views: Sequence[CaseView]) -> list[NDArray[np.float64] | None]:

@@ -75,14 +75,14 @@ def _from_readout(tags: TagReader, modality: str) -> tuple[Orientation, bool]:
             f"{'mirrored' if mirrored else 'not mirrored'}."
             if view is not None and view.value in ("AP", "PA")
             else "Nothing tells whether the image is mirrored; it was taken as it is. "
-            'Check a side marker; "mirrored" in case.json overrides it.'
+            'Check a side marker; "mirrored" overrides it.'
         )
         return Orientation(0, mirrored, (reason,)), False
     reason = (
         f"The image was flipped when it was stored, so it is {'not ' if flipped else ''}mirrored."
         if flipped
         else "The stored image is taken as seen looking towards the source, as DICOM has it, so it is mirrored; "
-        'check a side marker, "mirrored" in case.json overrides it.'
+        'check a side marker, "mirrored" overrides it.'
     )
     # Undoing a flip and then looking from the other side are two reflections, which leave a turn the other way.
     return Orientation(-turns % 4 if flipped else turns, not flipped, (reason,)), told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,32 @@ from .dicom_tags import TagReader
 from .images import load, open_image
 
 _SHAPES = ("RECTANGULAR", "CIRCULAR", "POLYGONAL")
+
+
+@dataclass(frozen=True, eq=False)
+class DicomImage:
+    """One frame of a DICOM X-ray as stored.
+
+    pixels: float32 (rows, columns) or (rows, columns, 3), rescaled by the file's modality LUT.
+    open_area: (rows, columns), inside shutter and collimator.
+    kind, negated: what the numbers mean, and whether they must be negated first (see `intensity_of`).
+    notes: a sentence on each of these.
+    """
+
+    pixels: NDArray[np.float32]
+    open_area: NDArray[np.bool_]
+    kind: IntensityKind
+    negated: bool
+    notes: tuple[str, ...]
+
+
+def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> DicomImage:
+    """Frame `frame` (from 0) of the DICOM file at `path`, read as `dataset`; raises InputError for damaged pixels."""
+    tags = TagReader(dataset, frame)
+    pixels = recorded_frame(path, dataset, frame)
+    open_area, hidden = unshuttered(tags)
+    kind, negated, meaning = intensity_of(tags)
+    return DicomImage(pixels, open_area, kind, negated, (*hidden, *meaning))
 
 
 def recorded_frame(path: Path, dataset: pydicom.Dataset, frame: int) -> NDArray[np.float32]:

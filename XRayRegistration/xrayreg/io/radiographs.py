@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pydicom
@@ -13,18 +12,16 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
 from ..geometry import Camera
-from ..scene import IntensityKind, Radiograph, find_field, line_integrals
+from ..pieces import Pieces, divisible
+from ..scene import IntensityKind, Radiograph, intensity_named, radiograph_from_array
 from .dicom import DicomGeometry, camera_of, geometry_of
-from .dicom_pixels import intensity_of, recorded_frame, unshuttered
-from .dicom_tags import TagReader, is_dicom, read_dataset
+from .dicom_pixels import dicom_image
+from .dicom_tags import is_dicom, read_dataset
 from .images import load, open_image, stem_of
 from .nifti import is_nifti, read_nifti
 
-_INTENSITIES: tuple[IntensityKind, ...] = get_args(IntensityKind)
-# An X-ray with less than this share of its pixels between the darkest and the brightest tone shows nothing.
-_LEAST_SHOWN = 0.01
 
-
+@divisible
 def read_radiograph(
     path: str | Path,
     *,
@@ -34,7 +31,7 @@ def read_radiograph(
     name: str | None = None,
     mirrored: bool | None = None,
     camera_from_world: NDArray | None = None,
-) -> Radiograph:
+) -> Pieces[Radiograph]:
     """The X-ray at `path` (TIFF, PNG, NIfTI, NRRD, MetaImage or DICOM) with its camera.
 
     camera: the camera of the image as stored; None takes it from DICOM attributes, which also turn and mirror the
@@ -52,12 +49,12 @@ def read_radiograph(
     """
     path = Path(path)
     require_file(path, "X-ray")
-    kind = _kind(intensity)
+    kind = intensity_named(intensity)
     name = name or stem_of(path)
     if is_dicom(path):
         dataset = read_dataset(path)
         chosen = _chosen_frame(path, int(dataset.get("NumberOfFrames") or 1), frame)
-        return _from_dicom(path, dataset, chosen, camera, kind, name, mirrored, camera_from_world)
+        return (yield from _from_dicom(path, dataset, chosen, camera, kind, name, mirrored, camera_from_world))
     if camera is None:
         raise InputError(
             f"camera of {name}",
@@ -65,13 +62,17 @@ def read_radiograph(
             found="none",
             remedy='add "camera" with matrix, size and camera_from_world to the view',
         )
-    recorded, notes = _grey(_stored_frame(path, frame), path)
-    valid, found = find_field(recorded)
-    integrals, told = line_integrals(recorded, valid, kind)
-    view = Radiograph(
-        recorded, integrals, valid, camera, name, {"camera": "given with the view"}, (*notes, *found, *told)
+    stored = _stored_frame(path, frame)
+    yield
+    making: Pieces[Radiograph] = radiograph_from_array.pieces(
+        stored,
+        camera.mirrored_columns() if mirrored else camera,
+        intensity=intensity,
+        mirrored=bool(mirrored),
+        name=name,
+        origins={"camera": "given with the view"},
     )
-    return view.mirrored() if mirrored else view
+    return (yield from making)
 
 
 def _from_dicom(
@@ -79,49 +80,45 @@ def _from_dicom(
     dataset: pydicom.Dataset,
     frame: int,
     camera: Camera | None,
-    kind: IntensityKind,
+    intensity: IntensityKind,
     name: str,
     mirrored: bool | None,
     camera_from_world: NDArray | None,
-) -> Radiograph:
-    tags = TagReader(dataset, frame)
-    recorded, notes = _grey(recorded_frame(path, dataset, frame), path)
-    open_area, hidden = unshuttered(tags)
-    origins, turns, reflect = {"camera": "given with the view"}, 0, bool(mirrored)
-    if camera is None:
+) -> Pieces[Radiograph]:
+    image = dicom_image(path, dataset, frame)
+    yield
+    kind, negated = (image.kind, image.negated) if intensity == "auto" else (intensity, False)
+    if camera is not None:
+        geometry = None
+        camera = camera.mirrored_columns() if mirrored else camera
+        origins, notes = {"camera": "given with the view"}, image.notes
+    else:
         geometry = geometry_of(dataset, frame)
         if mirrored is not None:
             geometry = replace(geometry, mirrored=mirrored, notes=_overridden(geometry, mirrored))
-        camera, turns, reflect = camera_of(geometry, camera_from_world), geometry.quarter_turns, geometry.mirrored
-        origins, notes = dict(geometry.origins), (*notes, *geometry.notes, *geometry.warnings)
-        if turns:
-            notes = (*notes, f"The stored image was turned by {90 * turns} degrees counter-clockwise.")
-        # The stored image's camera; the reflection below makes it the pinhole image's again.
-        camera = camera.mirrored_columns() if reflect else camera
-    recorded, open_area = np.rot90(recorded, turns), np.rot90(open_area, turns)
-    meaning: tuple[str, ...] = ()
-    negated = False
-    if kind == "auto":
-        kind, negated, meaning = intensity_of(tags)
-    readable = recorded.max() + recorded.min() - recorded if negated else recorded
-    valid, found = find_field(readable)
-    valid = valid & open_area
-    integrals, told = line_integrals(readable, valid, kind)
-    view = Radiograph(recorded, integrals, valid, camera, name, origins, (*notes, *hidden, *meaning, *found, *told))
-    return view.mirrored() if reflect else view
+        camera, mirrored = camera_of(geometry, camera_from_world), geometry.mirrored
+        origins, notes = dict(geometry.origins), (*geometry.notes, *geometry.warnings, *image.notes)
+        if geometry.quarter_turns:
+            notes = (*notes, f"The stored image was turned by {90 * geometry.quarter_turns} degrees counter-clockwise.")
+    making: Pieces[Radiograph] = radiograph_from_array.pieces(
+        image.pixels,
+        camera,
+        intensity=kind,
+        quarter_turns=0 if geometry is None else geometry.quarter_turns,
+        mirrored=bool(mirrored),
+        negated=negated,
+        open_area=image.open_area,
+        name=name,
+        origins=origins,
+        notes=notes,
+    )
+    return (yield from making)
 
 
 def _overridden(geometry: DicomGeometry, mirrored: bool) -> tuple[str, ...]:
     if mirrored == geometry.mirrored:
         return geometry.notes
     return (*geometry.notes, f'The case says "mirrored": {str(mirrored).lower()}, which was followed.')
-
-
-def _kind(intensity: str) -> IntensityKind:
-    for kind in _INTENSITIES:
-        if kind == intensity:
-            return kind
-    raise InputError("intensity", expected=", ".join(_INTENSITIES), found=repr(intensity), remedy="choose one of them")
 
 
 def _stored_frame(path: Path, frame: int | None) -> NDArray[np.float32]:
@@ -166,42 +163,3 @@ def _chosen_frame(path: Path, frames: int, frame: int | None) -> int:
             remedy="frames are counted from 0",
         )
     return frame
-
-
-def _grey(pixels: NDArray[np.float32], path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """A grey image (height, width) that shows something; raises InputError otherwise."""
-    notes: tuple[str, ...] = ()
-    if pixels.ndim == 3:
-        channels = pixels[..., :3]
-        if channels.shape[-1] < 3 or (channels != channels[..., :1]).any():
-            raise InputError(
-                f"X-ray {path.name}",
-                expected="a grey image",
-                found=f"{pixels.shape[-1]} channels of different content",
-                remedy="export the original grey values, not a coloured screenshot",
-            )
-        pixels, notes = (
-            np.ascontiguousarray(channels[..., 0]),
-            ("A colour image with equal channels was read as grey.",),
-        )
-    if not np.isfinite(pixels).all():
-        raise InputError(
-            f"X-ray {path.name}", expected="finite values", found="NaN or infinity", remedy="replace them in the file"
-        )
-    low, high = float(pixels.min()), float(pixels.max())
-    if low == high:
-        raise InputError(
-            f"X-ray {path.name}",
-            expected="an image",
-            found=f"the constant value {low:g} (empty or saturated)",
-            remedy="check the export",
-        )
-    shown = float(np.mean((pixels > low) & (pixels < high)))
-    if shown < _LEAST_SHOWN:
-        raise InputError(
-            f"X-ray {path.name}",
-            expected="grey tones",
-            found=f"{1 - shown:.1%} of the pixels black or white (a mask, or saturated)",
-            remedy="use the recorded image before windowing",
-        )
-    return pixels, notes

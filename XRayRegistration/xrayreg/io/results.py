@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,20 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..checks import InputError
+
+# Nearly as small as ITK's default, in half the time.
+_PNG_LEVEL = 4
+_NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
+
+
+def require_output(path: str | Path) -> None:
+    """Raise InputError when `path` cannot become a folder that takes files; nothing is created."""
+    path = Path(path)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists() or folder.is_symlink())
+    problem = "" if os.access(existing, os.W_OK | os.X_OK) else "no permission to write"
+    problem = problem if existing.is_dir() else "a file, not a folder"
+    if problem:
+        raise _no_output(f"{existing} ({problem})")
 
 
 def prepare_output(path: str | Path) -> Path:
@@ -28,19 +43,19 @@ def prepare_output(path: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(
-            "output folder",
-            expected="a folder that can be written to",
-            found=f"{path} ({error.strerror or error})",
-            remedy="choose another with --out",
-        ) from error
+        raise _no_output(f"{path} ({error.strerror or error})") from error
     return path
+
+
+def safe_name(text: str) -> str:
+    """`text` as the name of a file or folder: without what some file system does not take."""
+    return _NOT_IN_NAMES.sub("_", text).strip(" .") or "_"
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write `content` as JSON, replacing the file in one step; NaN and infinity become null, arrays lists."""
     text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    _replace(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    replace_file(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_image(path: str | Path, image: NDArray) -> None:
@@ -58,11 +73,18 @@ def write_image(path: str | Path, image: NDArray) -> None:
     if str(image.dtype) not in kinds or not (image.ndim == 2 or colour):
         raise ValueError(f"{path}: expected {' or '.join(kinds)}, grey or uint8 RGB, found {image.dtype} {image.shape}")
     picture = sitk.GetImageFromArray(np.ascontiguousarray(image), isVector=colour)
-    _replace(path, lambda temporary: sitk.WriteImage(picture, str(temporary)))
+    is_png = suffix == ".png"
+    replace_file(path, lambda temporary: sitk.WriteImage(picture, str(temporary), is_png, _PNG_LEVEL))
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a neighbour and rename it, so that a reader never meets half a file."""
+def _no_output(found: str) -> InputError:
+    return InputError(
+        "output folder", expected="a folder that can be written to", found=found, remedy="choose another folder"
+    )
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a neighbour of `path` and rename it, so that a reader never meets half a file."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     try:

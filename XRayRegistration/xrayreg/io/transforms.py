@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import InputError, require_file, require_rigid
 from .images import quiet_itk
-from .results import write_json
+from .results import replace_file, write_json
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5")
@@ -26,7 +26,7 @@ _KEY = "world_from_volume"
 
 
 def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
-    """Write the rigid pose parent_from_child (4, 4) [mm, RAS] as ITK transform (.tfm, .txt, .h5) or .json.
+    """Write the rigid pose parent_from_child (4, 4) [mm, RAS] as ITK transform (.tfm, .txt, .h5) or .json, in one step.
 
     The JSON has the key "world_from_volume" and the matrix as it is, in RAS. Raises InputError for a matrix that is
     not rigid or another suffix.
@@ -42,7 +42,7 @@ def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(child_from_parent[:3, :3].ravel().tolist())
     transform.SetTranslation(child_from_parent[:3, 3].tolist())
-    sitk.WriteTransform(transform, str(path))
+    replace_file(path, lambda temporary: sitk.WriteTransform(transform, str(temporary)))
 
 
 def read_pose(path: str | Path) -> NDArray[np.float64]:

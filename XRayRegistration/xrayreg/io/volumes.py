@@ -32,10 +32,10 @@ def read_volume(path: str | Path) -> Volume:
     require_file(path, "volume")
     if not path.is_dir():
         values, grid = open_grid(path, "volume")
-        return Volume(_compact(values), grid)
+        return Volume(compact(values), grid)
     image, lps_from_index = read_series(path)
     _require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), "volume")
-    return Volume(_compact(array_of(image)), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ lps_from_index))
+    return Volume(compact(array_of(image)), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ lps_from_index))
 
 
 def open_grid(path: Path, what: str) -> tuple[NDArray, VoxelGrid]:
@@ -79,7 +79,7 @@ def _require_scalar_3d(size: tuple[int, ...], components: int, what: str) -> Non
         )
 
 
-def _compact(values: NDArray) -> NDArray:
+def compact(values: NDArray) -> NDArray:
     """The values in as few bytes as hold Hounsfield units."""
     if values.dtype in _KEPT:
         return values

@@ -10,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..checks import require_array
 from ..geometry import Camera
+from ..pieces import Pieces, divisible
 from ..render import Projector, prepare, render
 from ..scene import Attenuation, Volume, attenuation_of
 from ..scene.attenuation import MU_WATER
+from ..scene.slabs import slabs
 from ..settings import DeviceName, EngineName
 from .drawing import Silhouette
 from .lines import Lines, drr_edges
@@ -23,6 +26,10 @@ from .tones import Floats
 _BONE_MU = 1.2 * MU_WATER
 # With less than this share of the occupied voxels in bone, the edges of all tissue are drawn.
 _LEAST_BONE = 0.002
+# Pixels rendered between two pauses: a live picture at once, some 30 ms.
+_AT_ONCE_PX = 3 << 15
+# Edges are not smoothed further than for voxels of this share of the picture's longer side.
+_LARGEST_VOXEL = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,78 +46,151 @@ class Anatomy:
     names: Mapping[int, str]
 
 
+@divisible
 def prepare_anatomy(
     volume: Volume, structures: tuple[int, ...] = (), *, engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Anatomy:
+) -> Pieces[Anatomy]:
     """The volume, or its `structures`, made ready for pictures with a render engine; raises as `prepare` does.
 
     Of a volume with labels the structures' are outlined, or all of them when none are named.
     """
-    whole = prepare(attenuation_of(volume, structures), engine, device)
-    dense = whole.mu > _BONE_MU
-    bone = whole
-    if volume.is_hounsfield and int(dense.sum()) > _LEAST_BONE * int((whole.mu > 0).sum()):
-        excess = torch.where(dense, whole.mu - MU_WATER, torch.zeros_like(whole.mu))
-        bone = prepare(Attenuation(excess, whole.grid), engine, device)
-    labels = {}
-    for label, mask in _label_masks(volume, structures).items():
-        labels[label] = prepare(mask, engine, device)
+    attenuation = yield from attenuation_of.pieces(volume, structures)
+    whole = yield from prepare.pieces(attenuation, engine, device)
+    dense = yield from dense_part(volume, attenuation)
+    bone = whole if dense is attenuation else (yield from prepare.pieces(dense, engine, device))
+    labels = yield from prepare_labels.pieces(volume, structures, engine=engine, device=device)
     return Anatomy(whole, bone, labels, volume.label_names)
 
 
-def rendered(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> Floats:
+@divisible
+def prepare_labels(
+    volume: Volume, structures: tuple[int, ...] = (), *, engine: EngineName = "auto", device: DeviceName = "auto"
+) -> Pieces[dict[int, Projector]]:
+    """The voxels of each label of a volume, or of its `structures`, with value 1, ready to render as path lengths."""
+    labels = {}
+    for label, mask in (yield from _label_masks(volume, structures)).items():
+        labels[label] = yield from prepare.pieces(mask, engine, device)
+    return labels
+
+
+def dense_part(volume: Volume, attenuation: Attenuation) -> Pieces[Attenuation]:
+    """What bone attenuates more than water, or all of the volume's `attenuation` where there is next to no bone."""
+    if not volume.is_hounsfield:
+        return attenuation
+    mu = attenuation.mu
+    excess = torch.empty_like(mu)
+    bone = tissue = 0
+    for some in slabs(mu.shape):
+        dense = mu[some] > _BONE_MU
+        excess[some] = torch.where(dense, mu[some] - MU_WATER, 0.0)
+        bone, tissue = bone + int(dense.sum()), tissue + int((mu[some] > 0).sum())
+        yield
+    return Attenuation(excess, attenuation.grid) if bone > _LEAST_BONE * tissue else attenuation
+
+
+@divisible
+def rendered(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> Pieces[Floats]:
     """The DRR (H, W) of one pose (4, 4); only the part of the image that can show the map is computed."""
-    pose = np.asarray(camera_from_volume, dtype=np.float64)
+    pose = require_array(camera_from_volume, "camera_from_volume", (4, 4))
     image = np.zeros((camera.height, camera.width), dtype=np.float32)
     left, top, right, bottom = _image_box(projector.grid.corners() @ pose[:3, :3].T + pose[:3, 3], camera)
     if right > left and bottom > top:
-        window = camera.cropped(left, top, right - left, bottom - top)
-        drr = render(projector, window, torch.as_tensor(pose, device=projector.mu.device)[None])[0]
-        image[top:bottom, left:right] = drr.detach().cpu().numpy()
+        at_pose = torch.as_tensor(pose, device=projector.mu.device)[None]
+        rows = max(1, _AT_ONCE_PX // (right - left))
+        for first in range(top, bottom, rows):
+            if first > top:
+                yield
+            last = min(first + rows, bottom)
+            drr = render(projector, camera.cropped(left, first, right - left, last - first), at_pose)[0]
+            image[first:last, left:right] = drr.detach().cpu().numpy()
     return image
 
 
-def pose_edges(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> Lines:
+@divisible
+def pose_edges(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> Pieces[Lines]:
     """Edges of the anatomy's dense part at one pose (4, 4), found at the scale of its voxels."""
-    voxel_px = _voxel_px(anatomy.bone, camera, camera_from_volume)
-    scale = max(1.0, 0.6 * voxel_px, 0.0015 * max(camera.width, camera.height))
-    # Rendered beyond the image's border, which would otherwise bend edges that cross it.
+    drr = yield from wide_drr(anatomy.bone, camera, camera_from_volume)
+    yield
+    return edges_in(drr, camera)
+
+
+@dataclass(frozen=True, eq=False)
+class WideDrr:
+    """A DRR that goes on beyond the picture, whose border would bend edges that cross it.
+
+    image: the picture (H, W) with `margin` pixels more on each side. scale_px: that of its edges.
+    """
+
+    image: Floats
+    margin: int
+    scale_px: float
+
+    @property
+    def picture(self) -> Floats:
+        """The picture alone."""
+        return self.image[self.margin : -self.margin, self.margin : -self.margin]
+
+
+def wide_drr(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> Pieces[WideDrr]:
+    """Pause, and return the DRR of one pose (4, 4), as wide as its edges ask for."""
+    pose = require_array(camera_from_volume, "camera_from_volume", (4, 4))
+    side = max(camera.width, camera.height)
+    # Beside the source a voxel is as large as the picture.
+    voxel_px = min(_voxel_px(projector, camera, pose), _LARGEST_VOXEL * side)
+    scale = max(1.0, 0.6 * voxel_px, 0.0015 * side)
     margin = int(np.ceil(3 * scale))
     wide = camera.cropped(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
-    drr = rendered(anatomy.bone, wide, camera_from_volume)
+    return WideDrr((yield from rendered.pieces(projector, wide, pose)), margin, scale)
+
+
+def edges_in(drr: WideDrr, camera: Camera) -> Lines:
+    """Edges of a map in the picture of `camera`."""
     # A rounded bone's path length grows from its outline like a square root, whose steepest place smoothing shifts
     # inwards by most of the scale; of its root it stays (measured on a ball: 0.1 instead of 2 pixels at 1.9).
-    edges = drr_edges(np.sqrt(drr), scale)
-    points = edges.points - margin
+    edges = drr_edges(np.sqrt(drr.image), drr.scale_px)
+    points = edges.points - drr.margin
     seen = (points > -1).all(axis=1) & (points < [camera.width, camera.height]).all(axis=1)
     return Lines(points[seen], edges.normals[seen])
 
 
-def pose_silhouettes(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> dict[int, Silhouette]:
+@divisible
+def pose_silhouettes(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> Pieces[dict[int, Silhouette]]:
     """Silhouettes of the anatomy's labels at one pose (4, 4)."""
-    return {
-        label: Silhouette(
-            rendered(projector, camera, camera_from_volume),
-            threshold_mm=float(projector.grid.spacing_mm.mean()),
-            smoothing_px=max(0.8, 0.5 * _voxel_px(projector, camera, camera_from_volume)),
-        )
-        for label, projector in anatomy.labels.items()
-    }
+    found = {}
+    for label, projector in anatomy.labels.items():
+        path_mm = yield from rendered.pieces(projector, camera, camera_from_volume)
+        voxel_px = _voxel_px(projector, camera, camera_from_volume)
+        found[label] = Silhouette(path_mm, float(projector.grid.spacing_mm.mean()), max(0.8, 0.5 * voxel_px))
+        yield
+    return found
 
 
-def _label_masks(volume: Volume, structures: tuple[int, ...]) -> dict[int, Attenuation]:
+def _label_masks(volume: Volume, structures: tuple[int, ...]) -> Pieces[dict[int, Attenuation]]:
     if volume.labels is None:
         return {}
     labels = volume.labels if volume.labels.dtype.kind in "iu" else volume.labels.astype(np.int32)
     masks = {}
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None or (structures and label not in structures):
+    for label, (k, j, i) in (yield from _label_boxes(labels)).items():
+        if structures and label not in structures:
             continue
-        k, j, i = box
-        mask = torch.from_numpy((labels[box] == label).astype(np.float32))
+        mask = torch.from_numpy((labels[k, j, i] == label).astype(np.float32))
+        yield
         grid = volume.grid.cropped((i.start, j.start, k.start), (mask.shape[2], mask.shape[1], mask.shape[0]))
         masks[label] = Attenuation(mask, grid)
     return masks
+
+
+def _label_boxes(labels: NDArray) -> Pieces[dict[int, tuple[slice, slice, slice]]]:
+    """The box [k, j, i] around each label above 0 of a map of integers, in the order of the labels."""
+    found: dict[int, NDArray[np.intp]] = {}
+    for some in slabs(labels.shape):
+        for label, box in enumerate(ndimage.find_objects(labels[some]), start=1):
+            if box is not None:
+                ends = np.array([[side.start, side.stop] for side in box]) + [[some.start], [0], [0]]
+                before = found.get(label, ends)
+                found[label] = np.stack([np.minimum(before, ends)[:, 0], np.maximum(before, ends)[:, 1]], -1)
+        yield
+    return {label: tuple(slice(*side) for side in found[label].tolist()) for label in sorted(found)}  # type: ignore[misc]
 
 
 def _image_box(corners_in_camera: NDArray[np.float64], camera: Camera) -> tuple[int, int, int, int]:

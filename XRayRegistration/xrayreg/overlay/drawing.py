@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..pieces import Pieces, divisible
 from .lines import Lines, coverage, outline, stroke
 
 Colour = tuple[int, int, int]
@@ -42,6 +43,17 @@ class Silhouette:
     threshold_mm: float
     smoothing_px: float = 0.8
 
+    def inside(self) -> NDArray[np.bool_]:
+        """The pixels (H, W) that belong to the label, as far as its smoothed outline."""
+        mask = np.zeros(self.path_mm.shape, dtype=bool)
+        rows, columns = (np.flatnonzero((self.path_mm > 0).any(axis=axis)) for axis in (1, 0))
+        if rows.size:
+            margin = int(np.ceil(3 * self.smoothing_px))
+            box = tuple(slice(max(0, hit[0] - margin), hit[-1] + 1 + margin) for hit in (rows, columns))
+            covered = coverage(self.path_mm[box], self.threshold_mm)
+            mask[box] = ndimage.gaussian_filter(covered, self.smoothing_px, mode="nearest") >= 0.5
+        return mask
+
 
 @dataclass(frozen=True)
 class Style:
@@ -65,9 +77,10 @@ def label_colour(label: int) -> Colour:
     return red, green, blue
 
 
+@divisible
 def draw_overlay(
     grey: NDArray, edges: Lines | None, silhouettes: Mapping[int, Silhouette] | None = None, style: Style | None = None
-) -> Picture:
+) -> Pieces[Picture]:
     """DRR edges and the silhouettes of labels on a grey picture (H, W) of 0 to 1."""
     style = style or Style()
     canvas = np.repeat(np.asarray(grey, dtype=np.float32)[..., None], 3, axis=-1)
@@ -76,12 +89,16 @@ def draw_overlay(
     for label, shape in shown.items():
         inside = coverage(shape.path_mm, shape.threshold_mm)
         _lay(canvas, label_colour(label), style.fill_opacity * ndimage.gaussian_filter(inside, shape.smoothing_px))
+        yield
     for label, shape in shown.items():
         lines = outline(shape.path_mm, shape.threshold_mm, shape.smoothing_px)
+        yield
         _lay(canvas, label_colour(label), stroke(lines, grey.shape, width))
+        yield
     if edges is not None:
         # A dark casing keeps lines legible on white.
         _lay(canvas, (0, 0, 0), style.casing * stroke(edges, grey.shape, width + 1.2))
+        yield
         _lay(canvas, style.edge_colour, stroke(edges, grey.shape, width))
     return as_picture(canvas)
 

@@ -16,6 +16,8 @@ _EDGE_START, _EDGE_END = 0.36, 0.13
 _SHORTEST = 8.0
 # Where the parabola through three samples, one pixel apart, may have its top.
 _REACH = 0.75
+# How far along the line [pixels] a piece of it reaches: far enough for neighbours to join.
+_PIECE_PX = np.float32(1.6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,13 @@ class Lines:
 
     points: NDArray[np.float64]
     normals: NDArray[np.float64]
+
+    def enlarged(self, factor: int) -> Lines:
+        """The same lines in an image of `factor` times as many pixels each way, again in pieces of a pixel."""
+        along = np.stack([-self.normals[:, 1], self.normals[:, 0]], -1)
+        steps = np.arange(factor) - (factor - 1) / 2
+        points = ((self.points + 0.5) * factor - 0.5)[:, None] + steps[:, None] * along[:, None]
+        return Lines(points.reshape(-1, 2), np.repeat(self.normals, factor, axis=0))
 
 
 def drr_edges(drr: NDArray, scale_px: float = 1.0) -> Lines:
@@ -86,19 +95,24 @@ def coverage(path_length: NDArray, threshold: float) -> Floats:
 def stroke(lines: Lines, shape: tuple[int, int], width_px: float) -> Floats:
     """How much of each pixel (H, W) lines of `width_px` pixels cover, 0 to 1."""
     height, width = shape
-    covered = np.zeros((height, width), dtype=np.float32)
-    reach = int(np.ceil(width_px / 2 + 0.5))
-    base = np.rint(lines.points).astype(np.intp)
+    covered = np.zeros(height * width, dtype=np.float32)
+    half, most = np.float32(width_px / 2 + 0.5), np.float32(min(1.0, width_px))
+    base = np.rint(lines.points)
+    column, row = base.astype(np.intp).T
+    normal_x, normal_y = lines.normals.astype(np.float32).T
+    away_x, away_y = (base - lines.points).astype(np.float32).T
+    reach = int(np.ceil(half))
     for down in range(-reach, reach + 1):
         for right in range(-reach, reach + 1):
-            pixel = base + [right, down]
-            away = pixel - lines.points
-            across = np.abs((away * lines.normals).sum(-1))
-            along = np.abs(away[:, 0] * lines.normals[:, 1] - away[:, 1] * lines.normals[:, 0])
-            share = np.clip(width_px / 2 + 0.5 - across, 0, min(1.0, width_px)) * np.clip(1.6 - along, 0, 1)
-            seen = (share > 0) & (pixel >= 0).all(-1) & (pixel < [width, height]).all(-1)
-            np.maximum.at(covered, (pixel[seen, 1], pixel[seen, 0]), share[seen].astype(np.float32))
-    return covered
+            across = np.abs((away_x + right) * normal_x + (away_y + down) * normal_y)
+            along = np.abs((away_x + right) * normal_y - (away_y + down) * normal_x)
+            near = np.flatnonzero((across < half) & (along < _PIECE_PX))
+            x, y = column[near] + right, row[near] + down
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            share = np.minimum(half - across[near], most) * np.minimum(_PIECE_PX - along[near], 1)
+            # Flat places in one row: numpy has a fast way for these alone.
+            np.maximum.at(covered, (y * width + x)[inside], share[inside])
+    return covered.reshape(height, width)
 
 
 def _followed(thin: NDArray[np.bool_], strong: NDArray[np.bool_], shortest_px: float) -> NDArray[np.bool_]:

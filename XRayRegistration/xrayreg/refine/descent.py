@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 from torch import Tensor
 
+from ..pieces import Story
 from ..problem import Problem
 from ..settings import StepSettings
 from ..similarity import Agreement
 from .levenberg_marquardt import State, ask, start, tell
 
 
-def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSettings) -> Iterator[State]:
-    """Refine poses (B, 4, 4) together, yielding the state before the first and after every step.
+def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSettings) -> Story[State, State]:
+    """Refine poses (B, 4, 4) together, telling the state before the first and after every step; returns the last.
 
     Starts that have come to rest are not evaluated again.
     """
-    state = start(poses, problem.agreement(poses))
+    state = start(poses, (yield from problem.agreement.pieces(poses)))
     yield state
     for _ in range(max_steps):
         moving = state.active.nonzero()[:, 0]
         if not len(moving):
-            return
+            return state
         state, candidates = ask(state, problem.pivot, settings)
-        found = problem.picked(moving).agreement(candidates[moving])
+        found = yield from problem.picked(moving).agreement.pieces(candidates[moving])
         state = tell(state, candidates, _with(state.agreement, moving, found), settings)
         yield state
     waiting = "The level's steps were used up while it was still improving."
-    yield replace(state, reasons=tuple(reason or waiting for reason in state.reasons))
+    state = replace(state, reasons=tuple(reason or waiting for reason in state.reasons))
+    yield state
+    return state
 
 
 def best_first(state: State) -> State:

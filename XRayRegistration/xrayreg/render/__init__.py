@@ -1,6 +1,13 @@
 """DRRs: line integrals through an attenuation map, with their derivatives, by several engines under one contract."""
 
-from .dispatch import available_engines, choose_engine, prepare, warm_up
+from .dispatch import (
+    available_engines,
+    choose_engine,
+    kernels_are_cached,
+    prepare,
+    require_kernel_cache,
+    warm_up,
+)
 from .projector import Projector, render, render_with_jacobian
 from .rays import Rays, RayTangents, cast_rays, ray_tangents
 
@@ -11,9 +18,11 @@ __all__ = [
     "available_engines",
     "cast_rays",
     "choose_engine",
+    "kernels_are_cached",
     "prepare",
     "ray_tangents",
     "render",
     "render_with_jacobian",
+    "require_kernel_cache",
     "warm_up",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Mapping
 
 import torch
 
 from ..checks import InputError
+from ..pieces import Pieces, Story, divisible
 from ..scene import Attenuation
 from ..settings import DEVICES, ENGINES, DeviceName, EngineName
 from .projector import Projector
@@ -66,13 +66,14 @@ def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> t
     return engine, place, f"{engine} on {place} as asked"
 
 
-def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Projector:
+@divisible
+def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Pieces[Projector]:
     """The attenuation map made ready for an engine; see `choose_engine` for the errors."""
     name, place, _ = choose_engine(engine, device)
     if name == "numba":
-        from .numba_engine import NumbaProjector
+        from .numba_engine import NumbaProjector, rimmed_map
 
-        return NumbaProjector(attenuation)
+        return NumbaProjector(attenuation, (yield from rimmed_map.pieces(attenuation.mu)))
     if name == "reference":
         from .reference import ReferenceProjector
 
@@ -82,15 +83,39 @@ def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: Devic
     return TorchProjector(attenuation, place)
 
 
-def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> float:
-    """Load the engine's compiled code, so that no registration has to wait for it.
+@divisible
+def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> Story[str, float]:
+    """Load the engine's compiled code, so that no registration has to wait for it, and tell the parts by name.
 
-    Returns the seconds spent on compiling it, 0 where that was done before. Raises as `choose_engine` does.
+    Returns the seconds spent on compiling them, 0 where that was done before. Raises as `choose_engine` does.
     """
     name, _, _ = choose_engine(engine, device)
     if name != "numba":
         return 0.0
-    started = time.perf_counter()
-    from . import numba_engine
+    yield "numba"
+    from . import kernel_cache
 
-    return time.perf_counter() - started if numba_engine.warm_up() else 0.0
+    yield "its kernels"
+    return (yield from kernel_cache.load())
+
+
+def kernels_are_cached(engine: EngineName = "auto", device: DeviceName = "auto") -> bool:
+    """Whether the engine's compiled code is kept from an earlier run, so that `warm_up` has nothing to compile.
+
+    Raises as `choose_engine` does.
+    """
+    name, _, _ = choose_engine(engine, device)
+    if name != "numba":
+        return True
+    from . import kernel_cache
+
+    return kernel_cache.is_complete()
+
+
+def require_kernel_cache(engine: EngineName = "auto", device: DeviceName = "auto") -> None:
+    """Raise InputError where nothing that is compiled can be kept for the next process, and as `choose_engine` does."""
+    name, _, _ = choose_engine(engine, device)
+    if name == "numba":
+        from . import kernel_cache
+
+        kernel_cache.require_folder()

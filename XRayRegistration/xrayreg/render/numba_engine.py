@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -11,11 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry import Camera, VoxelGrid, twist_tangents
+from ..geometry import VoxelGrid
+from ..pieces import Pieces, divisible
 from ..scene import Attenuation
-from .projector import render, render_with_jacobian
+from ..scene.slabs import slabs
 from .rays import Rays, RayTangents
 
+# Whether compiled kernels outlast this process.
+KEPT = True
 try:
     from . import numba_kernels as kernels
 except RuntimeError:
@@ -23,6 +28,7 @@ except RuntimeError:
     # be unsafe, because what lies in it is executed; this process gets its own.
     _CACHE = tempfile.TemporaryDirectory(prefix="xrayreg-numba-")
     vars(numba.config)["CACHE_DIR"] = _CACHE.name
+    KEPT = False
     from . import numba_kernels as kernels
 
 
@@ -39,11 +45,12 @@ class NumbaProjector:
 
     name = "numba"
 
-    def __init__(self, attenuation: Attenuation) -> None:
+    def __init__(self, attenuation: Attenuation, rimmed: RimmedMap | None = None) -> None:
+        """rimmed: the map packed, where that was done before, piece by piece."""
         self.grid: VoxelGrid = attenuation.grid
         self.mu = attenuation.mu
         self.renders = 0
-        self._rimmed = _Rimmed(attenuation.mu.detach())
+        self._rimmed = rimmed_map(attenuation.mu) if rimmed is None else rimmed
 
     def project(self, rays: Rays) -> Tensor:
         """Line integrals (B, H, W) in float32."""
@@ -51,31 +58,54 @@ class NumbaProjector:
 
     def project_with_jacobian(self, rays: Rays, tangents: RayTangents) -> tuple[Tensor, Tensor]:
         """Line integrals (B, H, W) and their derivatives (B, P, H, W) in float32."""
-        poses, height, width = rays.image_shape
-        image = np.empty((poses, height, width), dtype=np.float32)
-        jacobian = np.empty((poses, tangents.source.shape[1], height, width), dtype=np.float32)
-        kernels.project_with_jacobian(
-            *self._current().arguments, *_ray_arrays(rays.source, rays.matrix, rays.length_mm),
-            _float64(tangents.source), _float64(tangents.matrix), image, jacobian,
-        )  # fmt: skip
+        arguments = jacobian_arguments(self._current(), rays, tangents)
+        kernels.project_with_jacobian(*arguments)
+        image, jacobian = arguments[-2:]
         return torch.from_numpy(image), torch.from_numpy(jacobian)
 
-    def _current(self) -> _Rimmed:
-        return _Rimmed(self.mu.detach()) if self.mu.requires_grad else self._rimmed
+    def _current(self) -> RimmedMap:
+        return rimmed_map(self.mu) if self.mu.requires_grad else self._rimmed
 
 
-class _Rimmed:
-    """A map with a rim of zeros, packed, and the record of its empty blocks, in the form that the kernels take."""
+@dataclass(frozen=True, eq=False)
+class RimmedMap:
+    """A map with a rim of zeros, packed, and the record of its empty blocks.
 
-    def __init__(self, mu: Tensor) -> None:
-        values = mu.detach().numpy()
-        scale, zero = _levels(float(values.min(initial=0.0)), float(values.max(initial=0.0)))
-        packed = _packed(values, scale, zero)
-        # The record needs a bit a voxel, not a float: what is air, is the level of zero.
-        occupied = _occupied_blocks(packed, zero)
-        self.layout = (np.array(packed.shape[::-1]), _strides(packed), occupied.reshape(-1), _strides(occupied))
-        self.arguments = (packed.reshape(-1), np.array([scale, zero], dtype=np.float64), *self.layout)
-        self.padded_shape = packed.shape
+    packed: [k, j, i] words (see `numba_kernels`); scale [1/mm], zero: what their levels mean.
+    occupied: [k, j, i] blocks that attenuate.
+    """
+
+    packed: NDArray[np.uint32]
+    scale: float
+    zero: int
+    occupied: NDArray[np.bool_]
+
+    @cached_property
+    def layout(self) -> tuple[NDArray, ...]:
+        """Shape, strides and blocks in the form that the kernels take."""
+        shape = np.array(self.packed.shape[::-1])
+        return shape, _strides(self.packed), self.occupied.reshape(-1), _strides(self.occupied)
+
+    @cached_property
+    def arguments(self) -> tuple[NDArray, ...]:
+        """The map in the form that the kernels take."""
+        return self.packed.reshape(-1), np.array([self.scale, self.zero], dtype=np.float64), *self.layout
+
+
+@divisible
+def rimmed_map(mu: Tensor) -> Pieces[RimmedMap]:
+    """A map [k, j, i] in the form that the kernels read."""
+    values = mu.detach().numpy()
+    lows, highs = [0.0], [0.0]
+    for some in slabs(values.shape):
+        lows.append(float(values[some].min()))
+        highs.append(float(values[some].max()))
+        yield
+    scale, zero = _levels(float(np.min(lows)), float(np.max(highs)))
+    packed = yield from _packed(values, scale, zero)
+    # The record needs a bit a voxel, not a float: what is air, is the level of zero.
+    occupied = yield from _occupied_blocks(packed, zero)
+    return RimmedMap(packed, scale, zero, occupied)
 
 
 def _levels(low: float, high: float) -> tuple[float, int]:
@@ -84,7 +114,7 @@ def _levels(low: float, high: float) -> tuple[float, int]:
     return scale, round(-low / scale)
 
 
-def _packed(values: NDArray, scale: float, zero: int) -> NDArray[np.uint32]:
+def _packed(values: NDArray, scale: float, zero: int) -> Pieces[NDArray[np.uint32]]:
     """Rimmed map [k, j, i] of words: a voxel's level, and in the upper half that of the next voxel along k."""
     before, after = kernels.RIM_BEFORE, kernels.RIM_AFTER
     shape = tuple(size + before + after for size in values.shape)
@@ -92,24 +122,28 @@ def _packed(values: NDArray, scale: float, zero: int) -> NDArray[np.uint32]:
     level = np.empty(shape[1:], dtype=np.uint32)
     above = np.full(shape[1:], zero, dtype=np.uint32)
     # From the last slice to the first, so that only two slices of levels exist at a time.
-    for k in range(shape[0] - 1, -1, -1):
-        level[:] = zero
-        if before <= k < before + values.shape[0]:
-            scaled = np.rint(values[k - before].astype(np.float64) / scale) + zero
-            level[before:-after, before:-after] = np.clip(scaled, 0, _MOST_LEVELS)
-        packed[k] = level | (above << np.uint32(16))
-        above[:] = level
+    for some in reversed([*slabs(shape)]):
+        for k in reversed(range(some.start, some.stop)):
+            level[:] = zero
+            if before <= k < before + values.shape[0]:
+                scaled = np.rint(values[k - before].astype(np.float64) / scale) + zero
+                level[before:-after, before:-after] = np.clip(scaled, 0, _MOST_LEVELS)
+            packed[k] = level | (above << np.uint32(16))
+            above[:] = level
+        yield
     return packed
 
 
-def _occupied_blocks(packed: NDArray[np.uint32], zero: int) -> NDArray[np.bool_]:
+def _occupied_blocks(packed: NDArray[np.uint32], zero: int) -> Pieces[NDArray[np.bool_]]:
     """For each block [k, j, i] whether it or the first voxel of its upper neighbours attenuates (bilinear reads do)."""
     block = kernels.BLOCK
-    occupied = np.empty(packed.shape, dtype=bool)
-    # Slice by slice: a mask of the whole map's words would take as much memory again as the map.
-    for k, words in enumerate(packed):
-        occupied[k] = (words & np.uint32(0xFFFF)) != zero
-    for axis in range(3):
+    occupied = np.empty((-(-len(packed) // block), *packed.shape[1:]), dtype=bool)
+    for number in range(len(occupied)):
+        # With the first slice of the next block; beyond the last one there is only rim.
+        words = packed[number * block : (number + 1) * block + 1]
+        occupied[number] = ((words & np.uint32(0xFFFF)) != zero).any(axis=0)
+        yield
+    for axis in (1, 2):
         starts = np.arange(0, occupied.shape[axis], block)
         within = np.logical_or.reduceat(occupied, starts, axis=axis)
         next_first = np.roll(np.take(occupied, starts, axis=axis), -1, axis=axis)
@@ -131,16 +165,30 @@ def _ray_arrays(source: Tensor, matrix: Tensor, length_mm: Tensor) -> tuple[NDAr
     return _float64(source) + kernels.RIM_BEFORE, _float64(matrix), _float64(length_mm)
 
 
+def image_arguments(rimmed: RimmedMap, rays: Rays) -> tuple[NDArray, ...]:
+    """What `numba_kernels.project` takes; the last array is the image (B, H, W) that it writes."""
+    image = np.empty(rays.image_shape, dtype=np.float32)
+    return *rimmed.arguments, *_ray_arrays(rays.source, rays.matrix, rays.length_mm), image
+
+
+def jacobian_arguments(rimmed: RimmedMap, rays: Rays, tangents: RayTangents) -> tuple[NDArray, ...]:
+    """What `numba_kernels.project_with_jacobian` takes; the last two arrays are those that it writes."""
+    poses, height, width = rays.image_shape
+    jacobian = np.empty((poses, tangents.source.shape[1], height, width), dtype=np.float32)
+    *arguments, image = image_arguments(rimmed, rays)
+    return *arguments, _float64(tangents.source), _float64(tangents.matrix), image, jacobian
+
+
 class _Project(torch.autograd.Function):
     """Line integrals with hand-written gradients for the rays, the lengths and the map."""
 
     @staticmethod
-    def forward(ctx: Any, source: Tensor, matrix: Tensor, length_mm: Tensor, mu: Tensor, rimmed: _Rimmed) -> Tensor:
-        image = np.empty((source.shape[0], *length_mm.shape), dtype=np.float32)
-        kernels.project(*rimmed.arguments, *_ray_arrays(source, matrix, length_mm), image)
+    def forward(ctx: Any, source: Tensor, matrix: Tensor, length_mm: Tensor, mu: Tensor, rimmed: RimmedMap) -> Tensor:
+        arguments = image_arguments(rimmed, Rays(source, matrix, length_mm))
+        kernels.project(*arguments)
         ctx.save_for_backward(source, matrix, length_mm, mu)
         ctx.rimmed = rimmed
-        return torch.from_numpy(image)
+        return torch.from_numpy(arguments[-1])
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -159,7 +207,7 @@ class _PullBack(torch.autograd.Function):
         matrix: Tensor,
         length_mm: Tensor,
         mu: Tensor,
-        rimmed: _Rimmed,
+        rimmed: RimmedMap,
         needed: tuple[bool, ...],
     ) -> tuple[Tensor | None, ...]:
         rays = _ray_arrays(source, matrix, length_mm)
@@ -174,7 +222,7 @@ class _PullBack(torch.autograd.Function):
             by_matrix = sums[:, 1:].mT.to(matrix)
             by_length = torch.from_numpy(by_pixel).sum(0).to(length_mm)
         if needed[3]:
-            gradient = np.zeros(rimmed.padded_shape, dtype=np.float64)
+            gradient = np.zeros(rimmed.packed.shape, dtype=np.float64)
             layout = list(rimmed.layout)
             # Empty blocks have a gradient too, so nothing may be skipped here.
             layout[2] = np.ones_like(layout[2])
@@ -186,20 +234,3 @@ class _PullBack(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         raise RuntimeError("the numba engine has no second derivatives: render with the torch engine")
-
-
-def warm_up() -> bool:
-    """Load the kernels that a registration uses; returns whether they had to be compiled, as on a first run."""
-    before = _compilations()
-    projector = NumbaProjector(Attenuation(torch.ones(2, 2, 2), VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))))
-    pose = torch.eye(4, dtype=torch.float64)[None]
-    pose[:, 2, 3] = 10.0
-    camera = Camera.from_sid(20.0, 1.0, 2, 2)
-    render(projector, camera, pose)
-    render_with_jacobian(projector, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))
-    return _compilations() > before
-
-
-def _compilations() -> int:
-    """How many kernels were compiled so far because no cache held them."""
-    return sum(sum(kernel.stats.cache_misses.values()) for kernel in (kernels.project, kernels.project_with_jacobian))

@@ -4,6 +4,7 @@ from .attenuation import Attenuation, attenuation_of, coarsened
 from .field import find_field
 from .intensity import IntensityKind, line_integrals
 from .radiograph import Radiograph
+from .recording import intensity_named, radiograph_from_array
 from .scene import Scene
 from .volume import Volume
 
@@ -16,5 +17,7 @@ __all__ = [
     "attenuation_of",
     "coarsened",
     "find_field",
+    "intensity_named",
     "line_integrals",
+    "radiograph_from_array",
 ]

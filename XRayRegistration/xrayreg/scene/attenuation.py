@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checks import InputError
 from ..geometry import VoxelGrid
+from ..pieces import Pieces, divisible
+from .slabs import bounds, slabs
 from .volume import AIR_HU, Volume
 
 # Linear attenuation of water at 70 keV, about the mean energy of a 120 kV beam [1/mm] (NIST XCOM: 0.1929 cm2/g).
@@ -33,24 +34,29 @@ class Attenuation:
             raise ValueError(f"mu: expected shape {self.grid.shape[::-1]} [k, j, i], found {tuple(self.mu.shape)}")
 
 
-def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Attenuation:
+@divisible
+def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[Attenuation]:
     """Attenuation of the volume, or of the named structures alone, cropped to their box.
 
     mu = MU_WATER (1 + HU / 1000), nothing below AIR_HU. A volume without negative values has its air at 0 and is
     read as mu = MU_WATER value / 1000. Peak memory: the volume in float32 and one slice.
     """
-    mask = volume.structure_mask(structures) if structures else None
+    mask = (yield from volume.structure_mask.pieces(structures)) if structures else None
     air = AIR_HU if volume.is_hounsfield else 0.0
-    occupied = mask if mask is not None else volume.values > air
-    (k0, k1), (j0, j1), (i0, i1) = _bounds(occupied)
+    box = yield from bounds(volume.values.shape, lambda some: volume.values[some] > air if mask is None else mask[some])
+    (k0, j0, i0), (k1, j1, i1) = box[:, 0].tolist(), (box[:, 1] + 1).tolist()
     offset = 1000.0 if volume.is_hounsfield else 0.0
     mu = np.empty((k1 - k0, j1 - j0, i1 - i0), dtype=np.float32)
-    for row, k in enumerate(range(k0, k1)):
-        values = volume.values[k, j0:j1, i0:i1].astype(np.float32)
-        mu[row] = np.where(values > air, np.maximum(values + offset, 0.0) * (MU_WATER / 1000), 0.0)
-        if mask is not None:
-            mu[row] *= mask[k, j0:j1, i0:i1]
-    if not mu.any():
+    tissue = False
+    for some in slabs(mu.shape):
+        for row in range(some.start, some.stop):
+            values = volume.values[k0 + row, j0:j1, i0:i1].astype(np.float32)
+            mu[row] = np.where(values > air, np.maximum(values + offset, 0.0) * (MU_WATER / 1000), 0.0)
+            if mask is not None:
+                mu[row] *= mask[k0 + row, j0:j1, i0:i1]
+        tissue = tissue or bool(mu[some].any())
+        yield
+    if not tissue:
         raise InputError(
             "structures", expected="tissue", found="only air", remedy="check that the label map belongs to this CT"
         )
@@ -58,7 +64,8 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Attenuat
     return Attenuation(torch.from_numpy(mu), grid)
 
 
-def coarsened(attenuation: Attenuation, voxel_mm: float) -> Attenuation:
+@divisible
+def coarsened(attenuation: Attenuation, voxel_mm: float) -> Pieces[Attenuation]:
     """The attenuation averaged over whole blocks of voxels, as many per axis as fit into `voxel_mm`.
 
     Blocks cut by the border are filled up with air, so mass and place of every voxel are kept.
@@ -66,22 +73,15 @@ def coarsened(attenuation: Attenuation, voxel_mm: float) -> Attenuation:
     ni, nj, nk = (max(1, int(voxel_mm / spacing + 1e-6)) for spacing in attenuation.grid.spacing_mm)
     if (ni, nj, nk) == (1, 1, 1):
         return attenuation
-    blocks = torch.nn.functional.avg_pool3d(
-        _padded_to_multiple(attenuation.mu, (nk, nj, ni))[None, None], (nk, nj, ni)
-    )[0, 0]
-    return Attenuation(blocks, attenuation.grid.coarsened((ni, nj, nk)))
+    grid = attenuation.grid.coarsened((ni, nj, nk))
+    blocks = attenuation.mu.new_empty(grid.shape[::-1])
+    for some in slabs((grid.shape[2], nk * grid.shape[1] * nj, grid.shape[0] * ni)):
+        fine = _padded_to_multiple(attenuation.mu[nk * some.start : nk * some.stop], (nk, nj, ni))
+        blocks[some] = torch.nn.functional.avg_pool3d(fine[None, None], (nk, nj, ni))[0, 0]
+        yield
+    return Attenuation(blocks, grid)
 
 
 def _padded_to_multiple(mu: Tensor, block: tuple[int, int, int]) -> Tensor:
     missing = [-size % step for size, step in zip(mu.shape, block, strict=True)]
     return torch.nn.functional.pad(mu, (0, missing[2], 0, missing[1], 0, missing[0])) if any(missing) else mu
-
-
-def _bounds(occupied: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and one-past-last occupied index along each array axis."""
-    bounds = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(occupied.any(axis=others))
-        bounds.append((int(hit[0]), int(hit[-1]) + 1))
-    return bounds

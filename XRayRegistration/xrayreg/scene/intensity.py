@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.stats import rankdata
 
 from ..checks import InputError
+from ..pieces import Pieces, divisible
 
 IntensityKind = Literal["auto", "transmission", "attenuation"]
 
@@ -21,9 +22,10 @@ _SPECKLE = 0.4
 _UNDECIDED = 0.04
 
 
+@divisible
 def line_integrals(
     recorded: NDArray[np.float32], valid: NDArray[np.bool_], kind: IntensityKind = "auto"
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+) -> Pieces[tuple[NDArray[np.float32], tuple[str, ...]]]:
     """Line integrals (height, width), float32, bright = dense and not negative, and a sentence on each decision.
 
     recorded: the image as recorded. valid: pixels that hold image; every level is read from them alone.
@@ -38,11 +40,14 @@ def line_integrals(
     if kind == "auto":
         kind, note = _polarity(recorded, valid)
         notes = (note,)
+        yield
     if kind == "attenuation":
         zero = float(np.quantile(recorded[valid], 0.001))
         return np.maximum(recorded - np.float32(zero), 0).astype(np.float32), notes
     counts, starved = _without_speckle(np.maximum(recorded, 0).astype(np.float32), valid)
+    yield
     bright = _bright_level(counts, valid)
+    yield
     floor = _trusted_floor(counts, valid)
     if starved:
         notes += (f"{starved} pixels that counted almost no photons took the median of their neighbours.",)
@@ -134,7 +139,9 @@ def _polarity(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[
     rank = rankdata(small[inside]) / inside.sum()
     rim, middle = rank[depth < 0.2], rank[depth > 0.5]
     lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
-    shift = float(depth[rank <= 0.05].mean() - depth[rank > 0.95].mean()) if rank.size > 40 else 0.0
+    # A saturated end has one rank, which may lie further in.
+    dark, bright = rank <= max(0.05, float(rank.min())), rank >= min(0.95, float(rank.max()))
+    shift = float(depth[dark].mean() - depth[bright].mean())
     evidence = (lift + shift) / 2
     if abs(evidence) < _UNDECIDED:
         return (

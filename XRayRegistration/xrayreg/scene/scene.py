@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_array, require_rigid
+from ..pieces import Pieces, divisible
 from .radiograph import Radiograph
+from .slabs import bounds
 from .volume import Volume
 
 
@@ -40,14 +42,14 @@ class Scene:
             count = len(self.targets) if np.ndim(self.targets) == 2 else 1
             object.__setattr__(self, "targets", require_array(self.targets, "reference.targets", (count, 3)))
 
-    def target_points(self) -> NDArray[np.float64]:
+    @divisible
+    def target_points(self) -> Pieces[NDArray[np.float64]]:
         """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""
         if self.targets is not None:
             return self.targets
         if not self.structures:
             return self.volume.grid.corners()
-        inside = self.volume.structure_mask(self.structures)
-        spans = [np.flatnonzero(inside.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
-        return self.volume.grid.box_corners(
-            np.array([span[0] for span in spans]), np.array([span[-1] for span in spans])
-        )
+        inside = yield from self.volume.structure_mask.pieces(self.structures)
+        box = yield from bounds(inside.shape, lambda some: inside[some])
+        # Arrays are stored [k, j, i], indices named (i, j, k).
+        return self.volume.grid.box_corners(box[::-1, 0], box[::-1, 1])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..geometry import VoxelGrid
+from ..pieces import Pieces, divisible
+from .slabs import slabs
 
 # Hounsfield units: everything below is air, also the padding values (-1024, -2000, -3024) that scanners write.
 AIR_HU = -900.0
@@ -68,12 +71,13 @@ class Volume:
                 remedy="resample it to the volume's grid",
             )
 
-    @property
+    @cached_property
     def is_hounsfield(self) -> bool:
         """False for a volume without negative values: cut-out or raw scanner data whose air is stored as 0."""
         return float(self.values.min()) < 0
 
-    def structure_mask(self, structures: tuple[int, ...]) -> NDArray[np.bool_]:
+    @divisible
+    def structure_mask(self, structures: tuple[int, ...]) -> Pieces[NDArray[np.bool_]]:
         """Where the label map holds one of `structures`; raises InputError when there is no such voxel."""
         if self.labels is None:
             raise InputError(
@@ -82,13 +86,19 @@ class Volume:
                 found="none",
                 remedy='name one under "labels" or leave out "structures"',
             )
-        present = np.unique(self.labels)
-        missing = sorted(set(structures) - set(present.tolist()))
+        mask = np.empty(self.labels.shape, dtype=bool)
+        missing = set(structures)
+        for some in slabs(self.labels.shape):
+            mask[some] = np.isin(self.labels[some], structures)
+            if missing:
+                missing -= set(np.unique(self.labels[some][mask[some]]).tolist())
+            yield
         if missing:
+            present = sorted(set().union(*(np.unique(self.labels[some]).tolist() for some in slabs(self.labels.shape))))
             raise InputError(
                 "structures",
                 expected=f"labels of the map ({', '.join(str(v) for v in present if v)})",
-                found=f"{', '.join(map(str, missing))}, which no voxel has",
+                found=f"{', '.join(map(str, sorted(missing)))}, which no voxel has",
                 remedy="correct the list",
             )
-        return np.isin(self.labels, structures)
+        return mask

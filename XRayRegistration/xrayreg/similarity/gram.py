@@ -9,6 +9,7 @@ need nothing but the inner products of x, y and the columns of J: a Gram matrix,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +43,15 @@ class Agreement:
 
     def __add__(self, other: Agreement) -> Agreement:
         return Agreement(self.score + other.score, self.gradient + other.gradient, self.normal + other.normal)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Agreement]) -> Agreement:
+        """The agreement of all DRRs of several batches."""
+        return cls(
+            torch.cat([part.score for part in parts]),
+            torch.cat([part.gradient for part in parts]),
+            torch.cat([part.normal for part in parts]),
+        )
 
     def on(self, device: torch.device) -> Agreement:
         """The agreement on another device."""

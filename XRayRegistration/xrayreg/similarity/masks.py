@@ -12,8 +12,7 @@ def eroded(mask: Tensor, radius: int) -> Tensor:
         return mask
     flat = mask.reshape(-1, 1, *mask.shape[-2:]).to(torch.float32)
     outside = torch.nn.functional.pad(1 - flat, (radius,) * 4, value=1.0)
-    grown = torch.nn.functional.max_pool2d(outside, 2 * radius + 1, stride=1)
-    return (1 - grown).reshape(mask.shape).to(mask.dtype)
+    return (1 - _grown(outside, 2 * radius + 1)).reshape(mask.shape).to(mask.dtype)
 
 
 def support_mask(image: Tensor, margin_px: int, threshold: float = 0.02) -> Tensor:
@@ -23,5 +22,11 @@ def support_mask(image: Tensor, margin_px: int, threshold: float = 0.02) -> Tens
     """
     peak = image.amax(dim=(-2, -1), keepdim=True)
     inside = (image > threshold * peak).to(image.dtype)
-    size = 2 * margin_px + 1
-    return torch.nn.functional.max_pool2d(inside[:, None], size, stride=1, padding=margin_px)[:, 0]
+    return _grown(torch.nn.functional.pad(inside[:, None], (margin_px,) * 4), 2 * margin_px + 1)[:, 0]
+
+
+def _grown(images: Tensor, size: int) -> Tensor:
+    """The largest value in each square of `size` pixels that lies inside the images (..., H, W)."""
+    # Rows first, then columns, in a fraction of the time that whole squares take.
+    by_row = torch.nn.functional.max_pool2d(images, (1, size), stride=1)
+    return torch.nn.functional.max_pool2d(by_row, (size, 1), stride=1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..pieces import Pieces, divisible
 from ..settings import Term
 from .banded import derivative_matrices, filtered, window_matrix
 from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
@@ -49,7 +50,10 @@ class Similarity:
                 total = total + term.weight / _channels(term) * zncc_from_gram(gram, share, *floors)
         return total / self._total_weight
 
-    def agreement(self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None) -> Agreement:
+    @divisible
+    def agreement(
+        self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None
+    ) -> Pieces[Agreement]:
         """Score, gradient and normal matrix for DRRs (B, H, W) with Jacobians (B, P, H, W)."""
         total = empty_agreement(moving.shape[0], jacobian.shape[1], moving)
         for term in self.terms:
@@ -57,6 +61,7 @@ class Similarity:
                 gram, share, floors = _windows(term, images, weight)
                 part = agreement_from_gram(gram, share, *floors)
                 total = total + part.scaled(term.weight / _channels(term))
+                yield
         return total.scaled(1 / self._total_weight)
 
     @property

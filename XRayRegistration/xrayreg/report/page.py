@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from .checks import InputError
+from ..checks import InputError
 
 # Longer side [pixels] of an embedded picture: sharp on paper, and a page of ten stays below a few megabytes.
 _PICTURE_PX = 1800
@@ -51,7 +51,8 @@ def write_report(
 ) -> Path:
     """Write `folder`/report.html and return its path; the page needs no other file and no network.
 
-    result: the content of result.json (design: file contract); keys that are missing are left out of the page.
+    result: the content of result.json (design: file contract); keys that are missing are left out of the page. One that
+        is "unjudged" is shown without a verdict.
     pictures: (caption, path relative to `folder`) in the order in which they are shown.
     Raises InputError for a picture that cannot be read.
     """
@@ -76,7 +77,7 @@ def write_report(
 
 
 def _verdict(result: Mapping[str, Any]) -> str:
-    accepted = result.get("accepted")
+    accepted = None if result.get("unjudged") else result.get("accepted")
     kind, words = "unjudged", "Not judged"
     if accepted is not None:
         kind, words = ("accepted", "✓ Accepted") if accepted else ("rejected", "✗ Rejected")
@@ -109,6 +110,10 @@ def _tables(result: Mapping[str, Any]) -> list[str]:
     if pose is not None:
         cells = "".join("<tr>" + "".join(f"<td>{float(n):.6g}</td>" for n in row) + "</tr>" for row in pose)
         sections.append(_section("Pose: world_from_volume [RAS mm to world mm]", cells, "matrix"))
+    notes = result.get("notes")
+    if notes:
+        cells = "".join(f"<tr><td>{escape(str(note))}</td></tr>" for note in notes)
+        sections.append(_section("Notes", cells))
     how = {key: result[key] for key in ("engine", "renders", "version") if key in result}
     if how:
         sections.append(_section("Computed with", _rows(how)))

@@ -1,0 +1,47 @@
+"""The files of a registration that was interrupted (design.md 5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..io import write_json, write_pose
+from ..pipeline import world_pose
+from ..report import POSE, RESULT, delivered_together, scored
+from ..results import Step
+from ..scene import Scene
+
+
+def write_interrupted(out: Path, scene: Scene, step: Step, engine: str, seconds: dict[str, float]) -> dict[str, Any]:
+    """Write the pose of an unfinished registration to `out`, flagged; returns the content of result.json."""
+    assert step.camera_from_volume is not None
+    pose = world_pose(scene, step.camera_from_volume)
+    only = len(scene.views) == 1
+    content = {
+        "world_from_volume": pose.tolist(),
+        "views": [
+            {
+                "name": view.name,
+                "camera_from_volume": (view.camera.camera_from_world @ pose).tolist(),
+                "similarity": step.similarity if only else None,
+            }
+            for view in scene.views
+        ],
+        "accepted": False,
+        "reason": f"Interrupted: this is the best pose so far, {step.fraction:.0%} of the way ({step.message}).",
+        "interrupted": True,
+        "quality": {"similarity": step.similarity},
+        "uncertainty": {},
+        **scored(scene, pose),
+        "seconds": seconds,
+        "renders": None,
+        "engine": engine,
+        "files": [POSE, RESULT],
+        "version": __version__,
+    }
+    with delivered_together(out) as (folder, names):
+        write_pose(folder / POSE, pose)
+        write_json(folder / RESULT, content)
+        names += [POSE, RESULT]
+    return content

@@ -1,0 +1,34 @@
+"""`warm-up`: compile the render engine's code and keep it, so that nobody waits for it later."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..settings import RegistrationSettings
+from .options import add_command, add_settings
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = add_command(
+        commands,
+        "warm-up",
+        run,
+        "compile the render engine's code now (some ten seconds, once on a machine), so that nobody waits for it later",
+        ("--engine auto",),
+    )
+    add_settings(parser, RegistrationSettings, ("engine", "device"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compile what was not compiled before; refused where it could not be kept for the next process."""
+    from ..render import require_kernel_cache, warm_up
+    from .progress import Display
+
+    require_kernel_cache(arguments.engine, arguments.device)
+    with Display() as display:
+        display.stage("compiling the render engine")
+        seconds = warm_up(arguments.engine, arguments.device)
+    print(f"Compiled in {seconds:.0f} s." if seconds else "Nothing was left to compile.")
+    return 0

@@ -1,0 +1,115 @@
+"""What a DICOM X-ray or a calibration file says about a view's projection, as numbers an operator can correct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+
+from ..checks import InputError
+from ..geometry import NOMINAL_SID_MM, Camera, Projection
+from ..geometry.projection import ASSUMED, NOMINAL_DETECTOR_MM
+from .case_file import CaseView, parse_case
+from .dicom import DicomGeometry, camera_of, geometry_of
+from .dicom_tags import TagReader, tag_text
+from .images import stem_of
+from .mayacam import read_mayacam
+
+_PITCH_TAGS = (
+    "ImagerPixelSpacing",
+    "PixelSpacing",
+    "FieldOfViewDimensions",
+    "FieldOfViewDimensionsInFloat",
+    "IntensifierSize",
+)
+
+
+def projection_of(geometry: DicomGeometry) -> Projection:
+    """The projection of the pinhole image that a DICOM geometry describes, world = camera.
+
+    origins["orientation"] says why the pixels are turned or mirrored, origins["doubts"] what the file leaves open.
+    """
+    camera = camera_of(geometry)
+    (fx, _, column), (_, fy, row) = camera.matrix[:2].tolist()
+    origins = dict(geometry.origins)
+    for name, sentences in (("orientation", geometry.notes), ("doubts", geometry.warnings)):
+        if sentences:
+            origins[name] = " ".join(sentences)
+    return Projection(
+        geometry.sid_mm,
+        (geometry.sid_mm / fx, geometry.sid_mm / fy),
+        (camera.width, camera.height),
+        (column, row),
+        quarter_turns=geometry.quarter_turns % 4,
+        mirrored=geometry.mirrored,
+        primary_deg=geometry.primary_deg,
+        secondary_deg=geometry.secondary_deg,
+        sod_mm=geometry.sod_mm,
+        origins=origins,
+    )
+
+
+def dicom_projection(dataset: pydicom.Dataset, frame: int | None = None) -> Projection:
+    """The projection of frame `frame` (from 0) of a DICOM X-ray; where SID or pitch are missing, an assumed one.
+
+    Raises InputError, naming the tag, for attributes that contradict themselves.
+    """
+    tags = TagReader(dataset, frame or 0)
+    assumed: dict[str, str] = {}
+    if tags.positive("DistanceSourceToDetector") is None:
+        dataset = _with(dataset, "DistanceSourceToDetector", NOMINAL_SID_MM)
+        assumed["SID"] = f"{ASSUMED}: the file has no {tag_text('DistanceSourceToDetector')}"
+    if all(tags.numbers(keyword) is None for keyword in _PITCH_TAGS):
+        pitch = NOMINAL_DETECTOR_MM / max(int(dataset.Rows), int(dataset.Columns))
+        dataset = _with(dataset, "ImagerPixelSpacing", [pitch, pitch])
+        assumed["pixel pitch"] = f"{ASSUMED}: the file has no {tag_text('ImagerPixelSpacing')}"
+    projection = projection_of(geometry_of(dataset, frame))
+    return replace(projection, origins={**projection.origins, **assumed})
+
+
+def calibrated_projection(path: str | Path, name: str | None = None) -> Projection:
+    """The projection in a calibration file: a case.json or what `read_mayacam` takes.
+
+    Of a case with several views that of the image with the stem `name` is taken. Raises InputError for a file that is
+    neither, and for a case without such a view or without its camera.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        return Projection.of_camera(read_mayacam(path), path.name)
+    view = _view_named(parse_case(path).views, name, path)
+    if view.camera is None:
+        raise InputError(
+            f"calibration {path.name}",
+            expected=f'a "camera" or "calibration" for {view.image.name}',
+            found="neither",
+            remedy="add one, or choose another file",
+        )
+    return projection_of_view(view, view.camera, path.name)
+
+
+def projection_of_view(view: CaseView, camera: Camera, origin: str) -> Projection:
+    """The projection of a case's view with its camera, which is that of the image as stored."""
+    projection = replace(Projection.of_camera(camera, origin), intensity=view.intensity)
+    return projection.oriented(0, bool(view.mirrored), origin)
+
+
+def _view_named(views: Sequence[CaseView], name: str | None, path: Path) -> CaseView:
+    fitting = [view for view in views if stem_of(view.image) == name] if len(views) > 1 else list(views)
+    if len(fitting) != 1:
+        raise InputError(
+            f"calibration {path.name}",
+            expected=f"one view of the image {name}",
+            found=", ".join(stem_of(view.image) for view in views) or "no views",
+            remedy="rename the X-ray after the image it is in the file",
+        )
+    return fitting[0]
+
+
+def _with(dataset: pydicom.Dataset, keyword: str, value: object) -> pydicom.Dataset:
+    # A copy by pydicom shares its elements with the original.
+    changed = pydicom.Dataset()
+    changed.update(dataset)
+    setattr(changed, keyword, value)
+    return changed

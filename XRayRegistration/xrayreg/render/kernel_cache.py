@@ -1,0 +1,90 @@
+"""The compiled CPU kernels between runs: whether they are there, and loading or compiling them one at a time.
+
+numba compiles a kernel when it is first called and keeps the result in a folder: NUMBA_CACHE_DIR, else beside the
+sources, else the user's cache. Kernels kept for another numba, processor or source count as missing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry import Camera, VoxelGrid, twist_tangents
+from ..pieces import Story
+from . import numba_engine
+from . import numba_kernels as kernels
+from .rays import cast_rays, ray_tangents
+
+
+def is_complete() -> bool:
+    """Whether every kernel that registration and live DRRs use is loaded or can be."""
+    return all(
+        signature in kernel.overloads or _stored(kernel, signature)
+        for kernel, arguments in _calls().values()
+        for signature in [tuple(numba.typeof(argument) for argument in arguments)]
+    )
+
+
+def load() -> Story[str, float]:
+    """Load those kernels, or compile and keep them; tells each by name and returns the seconds spent on compiling."""
+    calls = _calls()
+    yield "numba's own functions"
+    kernels.project.targetctx.refresh()
+    seconds = 0.0
+    for name, (kernel, arguments) in calls.items():
+        yield name
+        missing, started = _compiled(kernel), time.perf_counter()
+        kernel(*arguments)
+        if _compiled(kernel) > missing:
+            seconds += time.perf_counter() - started
+    return seconds
+
+
+def require_folder() -> None:
+    """Raise InputError where there is no folder in which compiled kernels outlast this process."""
+    if not numba_engine.KEPT:
+        asked = os.environ.get("NUMBA_CACHE_DIR")
+        raise InputError(
+            "compiled code",
+            expected="a folder to keep it in",
+            found=f"NUMBA_CACHE_DIR, {asked}, read-only" if asked else "the package's and your own read-only",
+            remedy="set NUMBA_CACHE_DIR to a folder that you may write to",
+        )
+
+
+def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
+    """Each kernel by the name of what it computes, and the smallest arguments to call it with."""
+    grid = VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))
+    rimmed = numba_engine.rimmed_map(torch.ones(2, 2, 2))
+    pose = torch.eye(4, dtype=torch.float64)[None]
+    pose[:, 2, 3] = 10.0
+    camera = Camera.from_sid(20.0, 1.0, 2, 2)
+    rays = cast_rays(grid, camera, pose)
+    tangents = ray_tangents(grid, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))
+    return {
+        "DRRs": (kernels.project, numba_engine.image_arguments(rimmed, rays)),
+        "DRRs with derivatives": (
+            kernels.project_with_jacobian,
+            numba_engine.jacobian_arguments(rimmed, rays, tangents),
+        ),
+    }
+
+
+def _stored(kernel: Any, signature: tuple[Any, ...]) -> bool:
+    # numba tells nobody what its folder holds, so it is asked as numba asks itself.
+    files = kernel._cache._cache_file
+    key = kernel._cache._index_key(signature, kernel.targetctx.codegen())
+    name = files._load_index().get(key)
+    return name is not None and Path(files._data_path(name)).exists()
+
+
+def _compiled(kernel: Any) -> int:
+    """How often a kernel was compiled so far because no folder held it."""
+    return sum(kernel.stats.cache_misses.values())

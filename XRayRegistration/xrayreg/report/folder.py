@@ -1,0 +1,192 @@
+"""The files of a result: all of them or none, and none left over from an earlier run (design.md 5)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..evaluation import pose_error
+from ..io import prepare_output, safe_name, write_image, write_json, write_pose
+from ..overlay import Anatomy, Caption, overlay_view, prepare_anatomy, rendered, view_sheet
+from ..pieces import Story, divisible
+from ..results import Step
+from ..scene import Radiograph, Scene
+from ..settings import DeviceName, EngineName
+from .page import write_report
+
+RESULT = "result.json"
+POSE = "pose.tfm"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, eq=False)
+class Screenshot:
+    """A picture (uint8 RGB) that somebody else made of the result, with its caption and the stem of its file."""
+
+    caption: str
+    stem: str
+    picture: NDArray[np.uint8]
+
+
+@divisible
+def write_results(
+    out: Path,
+    scene: Scene,
+    content: Mapping[str, Any],
+    title: str,
+    *,
+    before: ArrayLike | None = None,
+    pictures: bool = True,
+    screenshots: Sequence[Screenshot] = (),
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+) -> Story[Step, dict[str, Any]]:
+    """Write everything about a registration to the folder `out`; returns the content of result.json.
+
+    Divisible; brings a Step before each picture.
+
+    content: `Registration.as_dict`, or as much of it as there is; "world_from_volume", "views" and "reason" are needed,
+        and an "unjudged" that is true stands for a pose on which there is no verdict. A score is added where the scene
+        has a reference.
+    before: world_from_volume (4, 4) [mm] for the picture of the beginning, instead of the one in `content`.
+    pictures: whether anything but result.json and the pose is written.
+    Nothing is left behind when the work is given up half-way or fails. Raises InputError for a folder that cannot be
+    written to.
+    """
+    told = {**content, **scored(scene, np.asarray(content["world_from_volume"]))}
+    with delivered_together(out) as (folder, names):
+        write_pose(folder / POSE, told["world_from_volume"])
+        names.append(POSE)
+        if pictures:
+            begun = before if before is not None else told.get("started_from")
+            yield Step("write", 0.0, "preparing the pictures")
+            anatomy = yield from prepare_anatomy.pieces(scene.volume, scene.structures, engine=engine, device=device)
+            stems = _stems([view.name for view in scene.views])
+            shown = yield from _drawn(folder, scene, stems, anatomy, told, begun)
+            for shot, stem in zip(screenshots, _stems([shot.stem for shot in screenshots]), strict=True):
+                write_image(folder / f"{stem}.png", shot.picture)
+                shown.append((shot.caption, f"{stem}.png"))
+                yield None
+            yield Step("write", 0.95, "writing the report")
+            write_report(folder, title, told, shown)
+            names += [REPORT, *(f"drr_{stem}.tif" for stem in stems), *(name for _, name in shown)]
+        told["files"] = sorted([*names, RESULT])
+        write_json(folder / RESULT, told)
+        names.append(RESULT)
+    return told
+
+
+def scored(scene: Scene, world_from_volume: NDArray[np.float64]) -> dict[str, Any]:
+    """The entry "score" of a result, where the scene has a reference.
+
+    Errors are those in the first view, projection distances the mean over all.
+    """
+    if scene.reference is None:
+        return {}
+    targets = scene.target_points()
+    poses = [view.camera.camera_from_world for view in scene.views]
+    errors = [
+        pose_error(view.camera, pose @ world_from_volume, pose @ scene.reference, targets)
+        for view, pose in zip(scene.views, poses, strict=True)
+    ]
+    means = {name: float(np.mean([getattr(error, name) for error in errors])) for name in ("mpd_px", "mpd_mm")}
+    return {"score": errors[0].as_dict() | means}
+
+
+@contextmanager
+def delivered_together(out: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder to write to and a list for the names written, which then move to `out` in that order.
+
+    The files that an earlier result there lists as its own go away first, so that old and new never mix. Raises
+    InputError when `out` cannot be written to.
+    """
+    existed = out.exists()
+    prepare_output(out)
+    try:
+        with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as scratch:
+            names: list[str] = []
+            yield Path(scratch), names
+            for name in _files_of_earlier(out):
+                (out / name).unlink(missing_ok=True)
+            for name in names:
+                os.replace(Path(scratch) / name, out / name)
+    except BaseException:
+        if not existed:
+            out.rmdir()
+        raise
+
+
+def _drawn(
+    folder: Path,
+    scene: Scene,
+    stems: Sequence[str],
+    anatomy: Anatomy,
+    content: Mapping[str, Any],
+    before: ArrayLike | None,
+) -> Story[Step, list[tuple[str, str]]]:
+    """Draw each view's sheet, overlay and DRR; returns captions and file names of the pictures to show."""
+    shown = []
+    for number, (view, stem) in enumerate(zip(scene.views, stems, strict=True)):
+        pose = view.camera.camera_from_world @ np.asarray(content["world_from_volume"])
+        begun = None if before is None else view.camera.camera_from_world @ np.asarray(before)
+        share = 0.9 / len(scene.views)
+        yield Step("write", share * number, f"{view.name}: comparing X-ray and DRR")
+        sheet = yield from view_sheet.pieces(view, anatomy, pose, begun, _caption(view, content))
+        write_image(folder / f"sheet_{stem}.png", sheet)
+        yield Step("write", share * (number + 0.6), f"{view.name}: drawing the overlay")
+        overlay = yield from overlay_view.pieces(view, anatomy, pose)
+        write_image(folder / f"overlay_{stem}.png", overlay)
+        yield Step("write", share * (number + 0.9), f"{view.name}: rendering the DRR")
+        write_image(folder / f"drr_{stem}.tif", (yield from rendered.pieces(anatomy.whole, view.camera, pose)))
+        compared = "compared" if begun is None else "before, after and compared"
+        shown.append((f"{view.name}: {compared}", f"sheet_{stem}.png"))
+        registered = "at this pose" if content.get("unjudged") else "as registered"
+        shown.append((f"{view.name}: the anatomy on the X-ray, {registered}", f"overlay_{stem}.png"))
+    return shown
+
+
+def _caption(view: Radiograph, content: Mapping[str, Any]) -> Caption:
+    similarity = next((entry.get("similarity") for entry in content["views"] if entry.get("name") == view.name), None)
+    expected = content.get("quality", {}).get("expected_error_mm")
+    seconds = content.get("seconds", {}).get("total")
+    error = content.get("score", {}).get("mtre_mm")
+    figures = (
+        ("Similarity", similarity, "{:.3f}"),
+        ("Expected error", expected, "{:.2f} mm"),
+        ("Error against the reference", error, "{:.2f} mm mTRE"),
+        ("Time", seconds, "{:.1f} s"),
+    )
+    told = tuple((name, pattern.format(value)) for name, value, pattern in figures if value is not None)
+    accepted = None if content.get("unjudged") else content.get("accepted")
+    return Caption(view.name, told, accepted, content["reason"])
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """One stem of file names per name, with a number behind it where an earlier one is the same."""
+    stems: list[str] = []
+    for name in names:
+        stem = safe = safe_name(name)
+        number = 2
+        while stem.casefold() in [taken.casefold() for taken in stems]:
+            stem, number = f"{safe}_{number}", number + 1
+        stems.append(stem)
+    return stems
+
+
+def _files_of_earlier(out: Path) -> list[str]:
+    """The files in `out` that its result.json says it came with, itself first."""
+    try:
+        listed = json.loads((out / RESULT).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    names = [name for name in listed if isinstance(name, str) and Path(name).name == name]
+    return sorted((name for name in names if (out / name).is_file()), key=lambda name: name != RESULT)

@@ -1,0 +1,113 @@
+"""From the pixels of an X-ray as they are stored to the radiograph that a pinhole camera sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry import Camera
+from ..pieces import Pieces, divisible
+from .field import find_field
+from .intensity import IntensityKind, line_integrals
+from .radiograph import Radiograph
+
+_INTENSITIES: tuple[IntensityKind, ...] = get_args(IntensityKind)
+# An X-ray with less than this share of its pixels between the darkest and the brightest tone shows nothing.
+_LEAST_SHOWN = 0.01
+
+
+@divisible
+def radiograph_from_array(
+    stored: NDArray,
+    camera: Camera,
+    *,
+    intensity: str = "auto",
+    quarter_turns: int = 0,
+    mirrored: bool = False,
+    negated: bool = False,
+    open_area: NDArray[np.bool_] | None = None,
+    name: str = "view",
+    origins: Mapping[str, str] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Pieces[Radiograph]:
+    """The radiograph of an image as stored: (height, width) or, with equal channels, (height, width, 3 or more).
+
+    camera: of the upright pinhole image, to which the stored one is turned by `quarter_turns` counter-clockwise and
+        then, where it is `mirrored`, reflected.
+    intensity: "transmission" (bright = unattenuated), "attenuation" (bright = dense) or "auto" (by the histogram).
+    negated: whether the grey scale runs the other way round than `intensity` has it.
+    open_area: (height, width), the stored pixels that no blade hides; all of them by default.
+    name, origins, notes: see `Radiograph`; sentences on what was found are added to the notes.
+
+    Raises InputError for an image that is coloured, constant, saturated, not finite, or not of the camera's size.
+    """
+    kind = intensity_named(intensity)
+    recorded, told = grey(stored, name)
+    recorded = np.ascontiguousarray(np.rot90(recorded, quarter_turns))
+    yield
+    readable = recorded.max() + recorded.min() - recorded if negated else recorded
+    valid, found = yield from find_field.pieces(readable)
+    if open_area is not None:
+        valid &= np.rot90(open_area, quarter_turns)
+    yield
+    integrals, decided = yield from line_integrals.pieces(readable, valid, kind)
+    yield
+    # The camera of the picture as it is recorded; the reflection below makes it the pinhole image's again.
+    recorded_camera = camera.mirrored_columns() if mirrored else camera
+    view = Radiograph(
+        recorded, integrals, valid, recorded_camera, name, dict(origins or {}), (*told, *notes, *found, *decided)
+    )
+    return view.mirrored() if mirrored else view
+
+
+def intensity_named(name: str) -> IntensityKind:
+    """The kind of grey values that people name; raises InputError for another word."""
+    for kind in _INTENSITIES:
+        if kind == name:
+            return kind
+    raise InputError("intensity", expected=", ".join(_INTENSITIES), found=repr(name), remedy="choose one of them")
+
+
+def grey(pixels: NDArray, name: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """A grey image (height, width) in float32 that shows something, and a sentence where colours were dropped.
+
+    Raises InputError for colours, a constant or saturated image, and what is not finite.
+    """
+    pixels = pixels.astype(np.float32)
+    notes: tuple[str, ...] = ()
+    if pixels.ndim == 3:
+        channels = pixels[..., :3]
+        if channels.shape[-1] < 3 or (channels != channels[..., :1]).any():
+            raise InputError(
+                f"X-ray {name}",
+                expected="a grey image",
+                found=f"{pixels.shape[-1]} channels of different content",
+                remedy="export the original grey values, not a coloured screenshot",
+            )
+        pixels = np.ascontiguousarray(channels[..., 0])
+        notes = ("A colour image with equal channels was read as grey.",)
+    if not np.isfinite(pixels).all():
+        raise InputError(
+            f"X-ray {name}", expected="finite values", found="NaN or infinity", remedy="replace them in the file"
+        )
+    low, high = float(pixels.min()), float(pixels.max())
+    if low == high:
+        raise InputError(
+            f"X-ray {name}",
+            expected="an image",
+            found=f"the constant value {low:g} (empty or saturated)",
+            remedy="check the export",
+        )
+    shown = float(np.mean((pixels > low) & (pixels < high)))
+    if shown < _LEAST_SHOWN:
+        raise InputError(
+            f"X-ray {name}",
+            expected="grey tones",
+            found=f"{1 - shown:.1%} of the pixels black or white (a mask, or saturated)",
+            remedy="use the recorded image before windowing",
+        )
+    return pixels, notes
