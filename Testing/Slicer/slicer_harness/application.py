@@ -1,97 +1,113 @@
-"""The parts of slicer.app, slicer.modules and slicer.util's surroundings that the module uses."""
+"""The parts of slicer.app that the module uses, and what tests do with them."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import tempfile
 import time
-import types
-import xml.etree.ElementTree as ElementTree
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import slicer
 import slicer.util
-import vtk
 
-from . import doubles, pythonqt, widgets
-from .views import SLICE_MANAGERS, VIEW_MANAGERS, SliceView, ThreeDView
+from . import dialogs, hierarchy, layouts, loader, modules, scene, storage, style, window
+from .pythonqt import qt, stand_in
 
-# Before anything of the module is imported, and before Qt looks for a screen.
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-qt: Any = pythonqt.install()
-qt.QUiLoader = widgets.QUiLoader
-sys.modules["ctk"] = widgets.ctk_module()
+_IDLE_SECONDS = 1e-4
 
-_LOGICS = {
-    "Volumes": "vtkSlicerVolumesLogic",
-    "Models": "vtkSlicerModelsLogic",
-    "Transforms": "vtkSlicerTransformLogic",
-    "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
-    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
-    "Cameras": "vtkSlicerCamerasModuleLogic",
-}
+
+@stand_in
+class _Signals(qt.QObject):
+    startupCompleted = qt.Signal()
 
 
 class Application:
-    """slicer.app, and what tests do with it."""
+    """slicer.app. In camelCase is what Slicer has; `scene`, `layouts` and what is in snake_case is for tests."""
 
     def __init__(self) -> None:
         self.qapplication = qt.QApplication.instance() or qt.QApplication(["harness"])
+        style.apply(self.qapplication)
         qt.QCoreApplication.setOrganizationName("harness")
-        settings = tempfile.mkdtemp()
-        qt.QSettings.setPath(qt.QSettings.Format.NativeFormat, qt.QSettings.Scope.UserScope, settings)
-        self.share = tempfile.mkdtemp()
-        Path(self.share, "presets.xml").write_text("<MRML/>", encoding="utf-8")
-        self.scene = slicer.vtkMRMLScene()
-        # Colours, slice orientations and managers must be there before a view is made.
-        crosshair = slicer.vtkMRMLCrosshairNode()
-        crosshair.SetCrosshairName("default")
-        self.scene.AddNode(crosshair)
-        self.application_logic = slicer.vtkSlicerApplicationLogic()
-        self.application_logic.SetMRMLScene(self.scene)
-        self.application_logic.GetColorLogic().SetMRMLScene(self.scene)
-        self.application_logic.GetColorLogic().AddDefaultColorNodes()
-        self.application_logic.SetSliceLogics(vtk.vtkCollection())
-        self.application_logic.SetViewLogics(vtk.vtkCollection())
-        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
-        self.slice_factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
-        self.view_factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
-        for factory, names in ((self.slice_factory, SLICE_MANAGERS), (self.view_factory, VIEW_MANAGERS)):
-            factory.SetMRMLApplicationLogic(self.application_logic)
-            for name in names:
-                if not factory.IsDisplayableManagerRegistered(name):
-                    factory.RegisterDisplayableManager(name)
-        slicer.app = self
-        slicer.mrmlScene = self.scene
-        slicer.modules = types.SimpleNamespace()
-        for name, class_name in _LOGICS.items():
-            self._register(name, getattr(slicer, class_name)())
-        for name, cls in widgets.QMRML.items():
+        folder = tempfile.mkdtemp()
+        qt.QSettings.setDefaultFormat(qt.QSettings.Format.IniFormat)
+        qt.QSettings.setPath(qt.QSettings.Format.IniFormat, qt.QSettings.Scope.UserScope, folder)
+        self._settings = qt.QSettings()
+        self._settings.setValue("Developer/SelfTestDisplayMessageDelay", 0)
+        self.signals = _Signals()
+        self.answers: dict[str, Any] = dialogs.install()
+        self.scene = scene.make(folder)
+        self.application_logic, self.slice_factory, self.view_factory = scene.start_logics(self.scene)
+        slicer.app, slicer.mrmlScene = self, self.scene
+        for name, cls in loader.IN_SLICER.items():
             setattr(slicer, name, cls)
-        self.modules = ModuleManager()
-        self.layouts = LayoutManager(self)
+        self.dicom = storage.DicomDatabase()
+        slicer.dicomDatabase = self.dicom
+        self.modules = modules.ModuleManager(self, folder)
+        self.hierarchy = hierarchy.follow(self.scene)
+        self.layouts = layouts.qSlicerLayoutManager(self)
+        self.io = storage.IOManager(self)
+        self.main_window = modules.qSlicerMainWindow(self)
 
-    def _register(self, name: str, logic: Any) -> None:
-        if hasattr(logic, "SetModuleShareDirectory"):
-            logic.SetModuleShareDirectory(self.share)
-        logic.SetMRMLApplicationLogic(self.application_logic)
-        logic.SetMRMLScene(self.scene)
-        self.application_logic.SetModuleLogic(name, logic)
-        setattr(slicer.modules, name.lower(), types.SimpleNamespace(logic=lambda: logic))
+    applicationName = mainApplicationName = "Slicer"
+    majorVersion, minorVersion = 5, 12
+
+    @property
+    def temporaryPath(self) -> str:
+        return tempfile.gettempdir()
 
     def applicationLogic(self) -> Any:
         return self.application_logic
 
-    def layoutManager(self) -> LayoutManager:
+    def mrmlScene(self) -> Any:
+        return self.scene
+
+    def layoutManager(self) -> layouts.qSlicerLayoutManager:
         return self.layouts
 
-    def moduleManager(self) -> ModuleManager:
+    def moduleManager(self) -> modules.ModuleManager:
         return self.modules
+
+    def moduleLogic(self, name: str) -> Any:
+        return self.application_logic.GetModuleLogic(name)
+
+    def coreIOManager(self) -> storage.IOManager:
+        return self.io
+
+    def ioManager(self) -> storage.IOManager:
+        return self.io
+
+    def dicomDatabase(self) -> storage.DicomDatabase:
+        return self.dicom
+
+    def settings(self) -> Any:
+        return self._settings
+
+    def userSettings(self) -> Any:
+        return self._settings
+
+    def startupEnvironment(self) -> Any:
+        return qt.QProcessEnvironment.systemEnvironment()
+
+    def topLevelWidgets(self) -> tuple[Any, ...]:
+        """The main window and its dialogs. PySide6 may crash on others, such as the lists of combo boxes."""
+        return (self.main_window, *self.main_window.findChildren(qt.QDialog))
+
+    def setOverrideCursor(self, cursor: Any) -> None:
+        self.qapplication.setOverrideCursor(qt.QCursor(cursor))
+
+    def restoreOverrideCursor(self) -> None:
+        self.qapplication.restoreOverrideCursor()
+
+    def pauseRender(self) -> None:
+        self.layouts.pauseRender()
+
+    def resumeRender(self) -> None:
+        self.layouts.resumeRender()
+
+    def setRenderPaused(self, paused: bool) -> None:
+        self.layouts.setRenderPaused(paused)
 
     def testingEnabled(self) -> bool:
         return True
@@ -99,12 +115,14 @@ class Application:
     def translate(self, context: str, text: str) -> str:
         return text
 
-    def processEvents(self) -> None:
+    def processEvents(self, *flags: Any) -> None:
         self.qapplication.processEvents()
 
-    @property
-    def temporaryPath(self) -> str:
-        return tempfile.gettempdir()
+    def connect(self, signature: str, *arguments: Any) -> bool:
+        return self.signals.connect(signature, *arguments)
+
+    def disconnect(self, signature: str, *arguments: Any) -> bool:
+        return self.signals.disconnect(signature, *arguments)
 
     def wait_until(self, happened: Callable[[], bool], seconds: float = 120.0) -> None:
         """Let the application live until something has happened; TimeoutError when it does not."""
@@ -112,84 +130,56 @@ class Application:
         while not happened():
             if time.monotonic() > end:
                 raise TimeoutError(f"nothing happened within {seconds:g} s")
+            begun = time.monotonic()
             self.processEvents()
+            if time.monotonic() - begun < _IDLE_SECONDS:
+                # Nothing was to be done: leave the processor to whom we wait for.
+                time.sleep(10 * _IDLE_SECONDS)
 
     def save_scene(self, path: Path) -> None:
         """Write everything to an .mrb file."""
         if not self.scene.WriteToMRB(str(path)):
             raise OSError(f"{path} was not written")
 
-    def load_scene(self, path: Path) -> None:
-        """Read an .mrb file into the scene."""
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-            self.scene.SetURL(str(next(Path(folder).rglob("*.mrml"))))
-            if not self.scene.Import(None):
-                raise OSError(f"{path} was not read")
+    def load_scene(self, path: Path, clear: bool = False) -> None:
+        """Read an .mrb file into the scene, in the place of what is there when `clear` is given."""
+        if not self.scene.ReadFromMRB(str(path), clear):
+            raise OSError(f"{path} was not read")
 
     def openModule(self, path: Path) -> Any:
         """Load a scripted module as Slicer does when its panel is first shown; returns its widget."""
-        name = path.stem
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
-        module = importlib.import_module(name)
-        parent = types.SimpleNamespace(path=str(path), name=name)
-        setattr(slicer.modules, name.lower(), parent)
-        setattr(slicer.modules, f"{name}Instance", getattr(module, name)(parent))
-        holder = widgets.module_holder()
-        holder.setMRMLScene(self.scene)
-        holder.setWindowTitle(parent.title)
-        widget = getattr(module, f"{name}Widget")(holder)
-        widget.setup()
-        widget.enter()
-        holder.resize(430, 480)
-        holder.show()
-        self.processEvents()
-        return widget
+        return self.modules.open(path)
+
+    def enter(self, widget: Any) -> None:
+        """Come back to a panel, as by choosing its module again."""
+        widget.parent.enter()
+
+    def exit(self, widget: Any) -> None:
+        """Leave a panel, as by choosing another module."""
+        widget.parent.exit()
 
     def closeModule(self, widget: Any) -> None:
         """Leave and unload a module."""
-        widget.exit()
-        self.modules.moduleAboutToBeUnloaded.emit(widget.moduleName)
-        widget.parent.hide()
+        self.modules.close(widget)
 
+    def click_sample(self, name: str) -> Any:
+        """What a click on a sample in the module Sample Data does."""
+        import SampleData
 
-class ModuleManager(qt.QObject):
-    """slicer.app.moduleManager()"""
+        logic = SampleData.SampleDataLogic()
+        source = logic.sourceForSampleName(name)
+        if source is None:
+            raise LookupError(f"no sample named {name} is registered")
+        return source.customDownloader(source) if source.customDownloader else logic.downloadFromSource(source)
 
-    moduleAboutToBeUnloaded = qt.Signal(str)
+    def reload_module(self, widget: Any) -> Any:
+        """What the developer's Reload button does; returns the new widget."""
+        return self.modules.reload(widget)
 
-
-class LayoutManager:
-    """slicer.app.layoutManager(): makes the views of a layout when it is first set."""
-
-    def __init__(self, app: Application) -> None:
-        self._app = app
-        self._node = slicer.vtkMRMLLayoutNode()
-        app.scene.AddNode(self._node)
-        self.slices: dict[str, SliceView] = {}
-        self.views: list[ThreeDView] = []
-
-    def layoutLogic(self) -> LayoutManager:
-        return self
-
-    def GetLayoutNode(self) -> Any:
-        return self._node
-
-    def setLayout(self, number: int) -> None:
-        self._node.SetViewArrangement(number)
-        for view in ElementTree.fromstring(self._node.GetLayoutDescription(number)).iter("view"):
-            name = view.get("singletontag", "")
-            if view.get("class") == "vtkMRMLSliceNode" and name not in self.slices:
-                self.slices[name] = SliceView(self._app, name)
-            elif view.get("class") == "vtkMRMLViewNode" and not self.views:
-                self.views.append(ThreeDView(self._app, name))
-
-    def sliceWidget(self, name: str) -> SliceView | None:
-        return self.slices.get(name)
-
-    def threeDWidget(self, number: int) -> ThreeDView:
-        return self.views[number]
+    def picture(self, widget: Any, path: Path, size: tuple[int, int] = (1680, 1000), scroll_px: int = 0) -> None:
+        """Write a PNG of the window as a user would see it: a module's panel, scrolled down by `scroll_px`, beside the
+        views of the layout."""
+        window.picture(self, widget, path, size, scroll_px)
 
 
 _started: list[Application] = []
@@ -199,9 +189,9 @@ def start() -> Application:
     """The application, made on the first call."""
     if not _started:
         _started.append(Application())
+        # Only now: both the doubles and the originals need slicer.app.
+        from . import doubles
+
         source = os.environ.get("SLICER_SRC")
-        if source:
-            slicer.__path__.append(str(Path(source, "Base", "Python", "slicer")))
-        else:
-            doubles.install()
+        doubles.install(Path(source) if source else None)
     return _started[0]

@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 
+from . import libraries
+
 _PACKAGES = {"slicer": "slicer-core", "PySide6": "PySide6-Essentials"}
-_LIBRARIES = "libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
 _SECONDS = 120
 # VTK colours its messages.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -49,4 +50,6 @@ def obstacle() -> str:
     if tried.returncode == 0 and "drawn" in tried.stdout:
         return ""
     said = (_COLOURS.sub("", tried.stderr).strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
-    return f"nothing can be drawn off-screen here ({said}); on Debian and Ubuntu: apt install {_LIBRARIES}"
+    lacking = libraries.missing()
+    advice = f"; {libraries.advice(lacking)}" if lacking else ""
+    return f"nothing can be drawn off-screen here ({said}){advice}"

@@ -1,19 +1,23 @@
 """PythonQt's manners on top of PySide6.
 
 Slicer's Python talks to Qt through PythonQt, whose rules differ (PythonQtInstanceWrapper.cpp): Qt properties are plain
-attributes, setters remain methods, unknown attributes cannot be made, and signals also connect by their C++ signature.
-`install` makes the flat module `qt` and teaches PySide6 these rules. Errors raised in slots, which Qt only prints, are
-kept in `slot_errors`.
+attributes, setters remain methods, unknown attributes cannot be made, enumerations are integers (set in __init__.py),
+and signals also connect by their C++ signature (signals.py). Importing this makes the flat module `qt` and teaches
+PySide6 these rules. Errors raised in slots, which Qt only prints, are kept in `slot_errors`.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 import types
 from typing import Any
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+from . import signals
 
 # Any: these classes are changed here.
 QObject: Any = QtCore.QObject
@@ -22,10 +26,14 @@ slot_errors: list[BaseException] = []
 # Classes that stand in for C++ ones, so that PythonQt's rules hold for their instances.
 _stand_ins: set[type] = set()
 _loading_ui = False
+_NUMBERS = ("int", "double", "bool")
+# Properties being read: for a virtual getter, Qt asks Python in turn whether it has a method of that name.
+_reading: set[tuple[int, str]] = set()
 
 
 def stand_in(cls: type) -> type:
-    """Class decorator for widgets of CTK or qMRML."""
+    """Class decorator for widgets of CTK or qMRML. Their `signatures` maps those signals to attributes whose types only
+    Slicer knows."""
     _stand_ins.add(cls)
     return cls
 
@@ -33,19 +41,33 @@ def stand_in(cls: type) -> type:
 class QtProperty:
     """A Qt property as an attribute."""
 
-    def __init__(self, name: str, writable: bool, type_name: str) -> None:
-        self.name, self.writable, self.type_name = name, writable, type_name
+    def __init__(self, name: str, writable: bool, type_name: str, static: Any = None) -> None:
+        self.name, self.writable, self.type_name, self.static = name, writable, type_name, static
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else instance.property(self.name)
+        if instance is None:
+            return self.static or self
+        key = (id(instance), self.name)
+        if key in _reading:
+            return None
+        _reading.add(key)
+        try:
+            value = instance.property(self.name)
+        finally:
+            _reading.discard(key)
+        return tuple(value) if self.type_name == "QStringList" else value
 
     def __set__(self, instance: Any, value: Any) -> None:
         if not self.writable:
             raise AttributeError(f"property {self.name} of {type(instance).__name__} is not writable")
         is_text = isinstance(value, str)
-        mismatch = (
-            is_text if self.type_name in ("int", "double", "bool") else self.type_name == "QString" and not is_text
-        )
+        mismatch = is_text if self.type_name in _NUMBERS else self.type_name == "QString" and not is_text
+        # PySide6 takes no tuple for a QStringList; PythonQt takes any sequence but text, which it would take apart.
+        if self.type_name == "QStringList":
+            mismatch, value = is_text, list(value)
+        # Nor a Python subclass of one of Qt's value types, such as Slicer's ObservedQColor.
+        if isinstance(value, QtGui.QColor):
+            value = value.toRgb()
         if mismatch or not instance.setProperty(self.name, value):
             raise AttributeError(
                 f"property {self.name} of {type(instance).__name__} is a {self.type_name} and takes no "
@@ -53,10 +75,9 @@ class QtProperty:
             )
 
 
-def install() -> types.ModuleType:
-    """Patch PySide6 and return the module `qt`; once, before any module under test is imported."""
-    if "qt" in sys.modules:
-        return sys.modules["qt"]
+def _install() -> types.ModuleType:
+    """Patch PySide6 and return the module `qt`."""
+    _keep_none()
     qt = types.ModuleType("qt")
     for module in (QtCore, QtGui, QtUiTools, QtWidgets):
         # PySide6 makes its classes when they are first asked for.
@@ -72,13 +93,20 @@ def install() -> types.ModuleType:
                 cls.__setattr__ = _set_attribute
     QObject.name = QtProperty("objectName", True, "QString")
     QObject.className = lambda self: type(self).__name__
+    QObject.delete = lambda self: shiboken6.delete(self)
     QObject.__getattr__ = _get_missing
     original = QObject.__getattribute__
     # PySide6 finds these two before it looks into the class.
-    special = {"connect": _connect, "disconnect": _disconnect}
+    special = {"connect": signals.connect, "disconnect": signals.disconnect}
 
     def get_attribute(self: Any, name: str) -> Any:
-        return types.MethodType(special[name], self) if name in special else original(self, name)
+        if name in special:
+            return types.MethodType(special[name], self)
+        value = original(self, name)
+        if isinstance(value, QtCore.SignalInstance):
+            return signals.BoundSignal(self, name, value)
+        # A property that a stand-in defines: PySide6 hands out what its getter returns.
+        return tuple(value) if type(value) is list and isinstance(_found(self, name), QtCore.Property) else value
 
     QObject.__getattribute__ = get_attribute
     _accept_integers_as_enums()
@@ -87,34 +115,54 @@ def install() -> types.ModuleType:
     return qt
 
 
+def _keep_none() -> None:
+    """PySide6 6.12 gives away None without owning it; before Python 3.12 that ends the interpreter sooner or later."""
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 class loading_ui:
-    """While a .ui file is loaded, PySide6 keeps the children as attributes of their window."""
+    """While a .ui file is loaded, PySide6 keeps the children as attributes of their window.
+
+    Nothing is collected meanwhile: widgets that end inside QUiLoader.createWidget take the process with them.
+    """
 
     def __enter__(self) -> None:
         global _loading_ui
         _loading_ui = True
+        gc.disable()
 
     def __exit__(self, *_: object) -> None:
         global _loading_ui
         _loading_ui = False
+        gc.enable()
 
 
 def _add_properties(cls: type) -> None:
     meta = cls.staticMetaObject  # type: ignore[attr-defined]
     for number in range(meta.propertyOffset(), meta.propertyCount()):
         described = meta.property(number)
-        setattr(cls, described.name(), QtProperty(described.name(), described.isWritable(), described.typeName()))
+        # QTimer.singleShot is a property of a timer and a static method of the class.
+        static = getattr(cls, described.name(), None) if described.name() == "singleShot" else None
+        setattr(cls, described.name(), _described(described, static))
+
+
+def _described(meta_property: QtCore.QMetaProperty, static: Any = None) -> QtProperty:
+    return QtProperty(meta_property.name(), meta_property.isWritable(), meta_property.typeName(), static)
 
 
 def _accept_integers_as_enums() -> None:
-    """PythonQt's enums are integers; Slicer's own code calls QColor.name(1)."""
+    """Slicer's own code calls QColor.name(1)."""
     original = _QColor.name
-    formats = list(QtGui.QColor.NameFormat)
 
-    def name(self: QtGui.QColor, style: int | QtGui.QColor.NameFormat = 0) -> str:
-        return original(self, formats[style] if isinstance(style, int) else style)
+    def name(self: QtGui.QColor, style: int = 0) -> str:
+        return original(self, QtGui.QColor.NameFormat(style))
 
     _QColor.name = name
+
+
+def _found(self: Any, name: str) -> Any:
+    return next((cls.__dict__[name] for cls in type(self).__mro__ if name in cls.__dict__), None)
 
 
 def _set_attribute(self: Any, name: str, value: Any) -> None:
@@ -122,15 +170,18 @@ def _set_attribute(self: Any, name: str, value: Any) -> None:
     if name.startswith("_") or _loading_ui or isinstance(value, QtCore.SignalInstance):
         self.__dict__[name] = value
         return
-    found = next((cls.__dict__[name] for cls in type(self).__mro__ if name in cls.__dict__), None)
+    found = _found(self, name)
     if isinstance(found, QtProperty | property):
         found.__set__(self, value)
     elif isinstance(found, QtCore.Property):
-        self.setProperty(name, value)
+        meta = self.metaObject()
+        _described(meta.property(meta.indexOfProperty(name))).__set__(self, value)
     elif not (type(self).__module__.startswith("PySide6") or type(self) in _stand_ins):
         self.__dict__[name] = value
     elif found is not None:
         raise AttributeError(f"{name} of {type(self).__name__} cannot be overwritten")
+    elif name in [bytes(entry).decode() for entry in self.dynamicPropertyNames()]:
+        self.setProperty(name, value)
     else:
         raise AttributeError(f"{type(self).__name__} has no {name}, and C++ objects get no new attributes")
 
@@ -145,26 +196,9 @@ def _get_missing(self: Any, name: str) -> Any:
     raise AttributeError(f"{type(self).__name__} has no attribute named '{name}'")
 
 
-def _signal(self: Any, signature: str) -> Any:
-    signal = getattr(self, signature.partition("(")[0].strip(), None)
-    # It takes text; its type hints say bytes.
-    meta_object: Any = QtCore.QMetaObject
-    normalized = bytes(meta_object.normalizedSignature(signature).data()).decode()
-    declared = self.metaObject().indexOfSignal(normalized) >= 0 or normalized in getattr(self, "signatures", ())
-    if not (declared and isinstance(signal, QtCore.SignalInstance)):
-        raise ValueError(f"no such signal: {type(self).__name__}::{signature}")
-    return signal
-
-
-def _connect(self: Any, signature: str, slot: Any) -> bool:
-    _signal(self, signature).connect(slot)
-    return True
-
-
-def _disconnect(self: Any, signature: str, slot: Any) -> bool:
-    return bool(_signal(self, signature).disconnect(slot))
-
-
 def _keep_error(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
     slot_errors.append(error)
     sys.__excepthook__(kind, error, trace)
+
+
+qt: Any = _install()
