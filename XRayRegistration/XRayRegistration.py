@@ -1,16 +1,14 @@
 """The module as Slicer sees it. What it does is in XRayRegistrationLib; how it registers, in xrayreg."""
 
-from pathlib import Path
-
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import *
 from slicer.util import VTKObservationMixin
 
-from XRayRegistrationLib.panel import Panel
-from XRayRegistrationLib.parameters import Parameters
+from XRayRegistrationLib import sampleData, selfTest
+from XRayRegistrationLib.logic import Logic
+from XRayRegistrationLib.panel.panel import Panel
 
 
 class XRayRegistration(ScriptedLoadableModule):
@@ -27,6 +25,7 @@ class XRayRegistration(ScriptedLoadableModule):
             "For research; not for clinical use."
         )
         self.parent.acknowledgementText = ""
+        slicer.app.connect("startupCompleted()", sampleData.register)
 
 
 class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -46,14 +45,17 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = XRayRegistrationLogic()
         self.panel = Panel(self.ui, self.logic)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneReady)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneReady)
         self.initializeParameterNode()
 
     def cleanup(self):
-        self.panel.cancel()
         self.setParameterNode(None)
         self.removeObservers()
+        self.panel.close()
 
     def enter(self):
         self.initializeParameterNode()
@@ -62,11 +64,14 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller, event):
-        self.panel.cancel()
+        self.setParameterNode(None)
+        self.panel.forgetScene()
+
+    def onSceneStartImport(self, caller, event):
+        # Half-read, the parameters refer to nodes that are not there yet.
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller, event):
-        self.panel.clear()
+    def onSceneReady(self, caller, event):
         if self.parent.isEntered:
             self.initializeParameterNode()
 
@@ -76,45 +81,40 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameterNode(self, parameters):
         if self._parameters:
             self._parameters.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
         self._parameters = parameters
         if self._parameters:
             self._guiTag = self._parameters.connectGui(self.ui)
-            self.addObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
         self.panel.setParameters(self._parameters)
 
-    def onParametersModified(self, caller, event):
-        self.panel.refresh()
 
-
-class XRayRegistrationLogic(ScriptedLoadableModuleLogic):
-    """What scripts use: `for progress in logic.registration(logic.getParameterNode()): ...`"""
-
-    def getParameterNode(self):
-        return Parameters(super().getParameterNode())
-
-    def registration(self, parameters):
-        """Register the case named in `parameters`, a step at a time; the last Progress brings the verdict."""
-        from XRayRegistrationLib.registration import registrationSteps
-
-        return registrationSteps(parameters)
+class XRayRegistrationLogic(Logic):
+    """What scripts use: see XRayRegistrationLib.logic."""
 
 
 class XRayRegistrationTest(ScriptedLoadableModuleTest):
-    """Run by Slicer's self-test button and by ctest; needs torch, which only its user installs."""
+    """Run by Slicer's self-test button and by ctest; needs packages that only its user installs."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
+        self.logic = XRayRegistrationLogic()
 
-    def test_registersAPhantom(self):
-        from XRayRegistrationLib import dependencies, parameters, phantomCase
+    def test_phantomComesWithItsGeometry(self):
+        selfTest.phantomComesWithItsGeometry(self, self.logic)
 
-        missing = dependencies.missing()
-        if missing:
-            self.skipTest("not installed: " + ", ".join(missing))
-        logic = XRayRegistrationLogic()
-        node = logic.getParameterNode()
-        node.casePath = str(phantomCase.write(Path(slicer.util.tempDirectory())))
-        node.effort, node.start = parameters.Effort.fast, parameters.Start.case
-        *_steps, last = logic.registration(node)
-        self.assertLess(last.errorMm, 5.0)
+    def test_placementIsTwoWay(self):
+        selfTest.placementIsTwoWay(self, self.logic)
+
+    def test_liveDrrMatchesTheXray(self):
+        selfTest.liveDrrMatchesTheXray(self, self.logic)
+
+    def test_registrationFindsThePose(self):
+        selfTest.registrationFindsThePose(self, self.logic)
+
+    def test_searchFindsThePose(self):
+        selfTest.searchFindsThePose(self, self.logic)
+
+    def test_savedSceneComesBack(self):
+        selfTest.savedSceneComesBack(self, self.logic)
+
+    def test_badInputGetsASentence(self):
+        selfTest.badInputGetsASentence(self, self.logic)

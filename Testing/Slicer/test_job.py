@@ -47,7 +47,7 @@ def listener() -> Listener:
 @pytest.fixture
 def started(app: Any, listener: Listener) -> Callable[..., Any]:
     """Starts a job; its steps go to the listener unless `step` takes them."""
-    from XRayRegistrationLib.job import StepJob
+    from XRayRegistrationLib.jobs.job import StepJob
 
     def start(steps: Iterator[Any], step: Callable[[Any], None] = listener.step) -> Any:
         job = StepJob(steps, step, listener.done, listener.failed)

@@ -1,268 +1,343 @@
-"""The module's panel driven as a user drives it, on a headless Slicer."""
+"""The module as a whole, driven as a user drives it: from the empty scene to a saved result, and everything that can
+happen to the scene meanwhile."""
 
 from __future__ import annotations
 
-import json
-import unittest
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
+import panel_driver as user
 import pytest
-from numpy.typing import NDArray
-
-GREEN_OVER_RED = 60
-MARK_PX = 3.0
-
-
-def choose(widget: Any, case: Path, effort: int = 0, start: int = 1) -> None:
-    """Choose a case, the least effort, and to start at the case's initial pose: quick, and all that is needed."""
-    widget.ui.caseSelector.setCurrentPath(str(case))
-    widget.ui.effortSelector.setCurrentIndex(effort)
-    widget.ui.startSelector.setCurrentIndex(start)
-
-
-def register(app: Any, widget: Any) -> None:
-    """Click Register and wait for the end."""
-    widget.ui.registerButton.click()
-    app.wait_until(lambda: not widget.panel.running)
-
-
-def until_refining(app: Any, widget: Any) -> None:
-    """Click Register and wait until poses are being found."""
-    widget.ui.registerButton.click()
-    app.wait_until(lambda: widget.ui.statusLabel.text.startswith("refining"))
-
-
-def reference_of(case: Path) -> NDArray[np.float64]:
-    return np.array(json.loads(case.read_text())["reference"]["world_from_volume"])
-
-
-def green_share(picture: NDArray[np.uint8]) -> float:
-    """Share of a picture's pixels that are green."""
-    red, green, blue = (picture[..., channel].astype(int) for channel in range(3))
-    return float((green - np.maximum(red, blue) > GREEN_OVER_RED).mean())
 
 
 @pytest.fixture
-def registered(app: Any, widget: Any, case: Path) -> Any:
-    """The panel after a registration of the phantom."""
-    choose(widget, case)
-    register(app, widget)
+def loaded(app, widget, case):
+    """The panel with the phantom; the least effort, and no search."""
+    user.import_case(app, widget, case)
+    widget.ui.effortSelector.setCurrentIndex(0)
+    widget.ui.startSelector.setCurrentIndex(1)
     return widget
 
 
+def title(widget):
+    return widget.ui.verdictTitleLabel.text.removeprefix("<b>").removesuffix("</b>")
+
+
 def test_a_fresh_panel_says_what_to_do(widget):
-    assert not widget.ui.registerButton.enabled
-    assert widget.ui.registerButton.toolTip == "Choose a case file (case.json) first."
-    assert not widget.ui.cancelButton.enabled
-    assert widget.ui.cancelButton.toolTip == "Nothing is running."
-    assert widget.ui.statusLabel.text == "Choose a case, then register."
-    assert widget.ui.effortSelector.currentText == "Standard"
+    ui = widget.ui
+    assert not user.without_reason(widget)
+    assert not ui.sampleButton.isHidden()
+    assert ui.importCaseButton.enabled
+    assert not ui.registerButton.enabled
+    assert ui.registerButton.toolTip == "Select a CT first."
+    assert ui.effortSelector.currentText == "Standard"
+    assert ui.geometryCollapsibleButton.collapsed
+    assert ui.resultsCollapsibleButton.collapsed
 
 
-def test_a_case_that_is_not_there_cannot_be_registered(widget, case, tmp_path):
-    choose(widget, tmp_path / "nothing.json")
-    assert not widget.ui.registerButton.enabled
-    assert str(tmp_path / "nothing.json") in widget.ui.registerButton.toolTip
-    choose(widget, case)
-    assert widget.ui.registerButton.enabled
-
-
-def test_a_user_registers_a_case(app, widget, case, screenshot):
-    import slicer
-
-    choose(widget, case)
-    said = []
-    widget.ui.registerButton.click()
-    assert not widget.ui.registerButton.enabled
-    assert "cancel it first" in widget.ui.registerButton.toolTip
-    assert not widget.ui.caseSelector.enabled
-
-    def ended() -> bool:
-        if widget.ui.statusLabel.text not in said:
-            said.append(widget.ui.statusLabel.text)
-        return not widget.panel.running
-
-    app.wait_until(ended)
-    assert any(line.startswith("refining") for line in said)
-    assert said[-1].startswith("Done in ")
-    assert widget.ui.progressBar.value == 100
-    assert widget.ui.verdictLabel.text.startswith(("Accepted: ", "Not trusted: "))
-    assert widget.ui.registerButton.enabled
-    assert not widget.ui.cancelButton.enabled
-    parameters = widget.logic.getParameterNode()
-    found = np.linalg.inv(slicer.util.arrayFromTransformMatrix(parameters.pose))
-    corners = np.array([[x, y, z, 1.0] for x in (-200, 200) for y in (-146, 134) for z in (-130, 280)])
-    errors = np.linalg.norm(corners @ (found - reference_of(case))[:3].T, axis=1)
-    # Pixels are 3 mm at the patient, voxels 5 mm, and the X-ray has noise and scatter: a third of a pixel.
-    assert errors.mean() < 1.0
-    assert f"{errors.mean():.2f} mm" in widget.ui.verdictLabel.text
-    screenshot("panel.png", lambda path: widget.parent.grab().save(str(path)))
-    screenshot("xray_with_edges.png", lambda path: app.layouts.slices["XRay"].picture(path))
-    screenshot("carm_in_3d.png", lambda path: app.layouts.views[0].picture(path))
-
-
-def test_the_xray_is_seen_from_the_source_at_any_pose(app, registered):
-    import slicer
-
-    from XRayRegistrationLib.bridge import CaseNodes
-
-    nodes = CaseNodes.of(registered.logic.getParameterNode().pose)
-    registered.ui.showEdgesCheckBox.click()
-    xray = slicer.util.arrayFromVolume(nodes.views[0].xray)[0].copy()
-    # Three bright marks at unequal places tell apart every turn and mirror image.
-    xray[:] = 0
-    marks = [(20, 12), (80, 25), (33, 70)]
-    for column, row in marks:
-        xray[row, column] = 255
-    slicer.util.updateVolumeFromArray(nodes.views[0].xray, xray[None])
-    view = app.layouts.slices["XRay"]
-    picture = view.picture()[..., 0].astype(float)
-    side = picture.shape[0] / xray.shape[0]
-    for column, row in marks:
-        # The view is fitted to the square image: picture pixels follow from image pixels by their sizes alone.
-        x, y = (column + 0.5) * side - 0.5, (row + 0.5) * side - 0.5
-        rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]]
-        near = picture * (np.hypot(columns - x, rows - y) < 2 * side)
-        assert near.max() > 100
-        centre = np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
-        assert np.abs(centre - [x, y]).max() < MARK_PX
-
-
-def test_edges_lie_on_the_xray_and_can_be_hidden_and_recoloured(app, registered):
-    import qt
-
-    view = app.layouts.slices["XRay"]
-    shown = green_share(view.picture())
-    assert 0.01 < shown < 0.3
-    registered.ui.showEdgesCheckBox.click()
-    assert green_share(view.picture()) == 0
-    registered.ui.showEdgesCheckBox.click()
-    assert green_share(view.picture()) == shown
-    registered.ui.edgeColorButton.setColor(qt.QColor(255, 0, 0))
-    picture = view.picture()
-    assert green_share(picture) == 0
-    # The same pixels, as red as they were green.
-    assert green_share(picture[..., [1, 0, 2]]) == pytest.approx(shown, rel=0.1)
-
-
-def test_scrolling_a_little_does_not_lose_the_xray(app, registered):
-    view = app.layouts.slices["XRay"]
-    before = view.picture().mean()
-    view.logic.SetSliceOffset(view.node.GetSliceOffset() + 2.0)
-    assert view.picture().mean() == pytest.approx(before, rel=0.02)
-
-
-def test_cancel_keeps_the_best_pose_without_a_verdict(app, widget, case):
-    import slicer
-
-    choose(widget, case)
-    until_refining(app, widget)
-    assert widget.ui.cancelButton.enabled
+def test_at_every_stage_what_is_disabled_says_why(app, widget, case):
+    ct, xray = user.add_ct(), user.add_xray()
+    user.settle(app)
+    assert not user.without_reason(widget)
+    widget.ui.volumeSelector.setCurrentNode(ct)
+    assert not user.without_reason(widget)
+    user.choose_xray(app, widget, xray)
+    assert not user.without_reason(widget)
+    user.import_case(app, widget, case)
+    assert not user.without_reason(widget)
+    user.until_refining(app, widget)
+    assert not user.without_reason(widget)
     widget.ui.cancelButton.click()
-    assert widget.ui.statusLabel.text == "Cancelled"
-    assert widget.ui.verdictLabel.text.startswith("No verdict: ")
-    assert widget.ui.registerButton.enabled
-    pose = widget.logic.getParameterNode().pose
-    before = slicer.util.arrayFromTransformMatrix(pose)
-    for _ in range(20):
-        app.processEvents()
-    assert (slicer.util.arrayFromTransformMatrix(pose) == before).all()
-    nodes = app.scene.GetNumberOfNodes()
-    register(app, widget)
-    assert widget.ui.statusLabel.text.startswith("Done in ")
-    assert app.scene.GetNumberOfNodes() == nodes
+    assert not user.without_reason(widget)
 
 
-def test_closing_the_scene_ends_the_registration(app, widget, case):
-    choose(widget, case)
-    until_refining(app, widget)
+@pytest.mark.parametrize("stage", ["empty", "assumed geometry", "registered"])
+def test_a_panel_of_400_pixels_shows_everything(app, widget, case, stage):
+    if stage == "assumed geometry":
+        widget.ui.volumeSelector.setCurrentNode(user.add_ct("CT with a long name that nobody wants to read in full"))
+        user.choose_xray(app, widget, user.add_xray("Fluoroscopy with a long name that nobody wants to read in full"))
+        widget.ui.segmentationSelector.setCurrentNode(user.add_segmentation(20))
+    elif stage == "registered":
+        user.import_case(app, widget, case)
+        user.register(app, widget)
+    for section in ("geometry", "landmarks", "results"):
+        getattr(widget.ui, f"{section}CollapsibleButton").setProperty("collapsed", False)
+    user.settle(app)
+    assert widget.parent.layout().minimumSize().width() <= 400
+
+
+def test_a_user_goes_through_everything_with_the_phantom(app, widget, case, tmp_path, screenshot):
+    ui = widget.ui
+    user.import_case(app, widget, case)
+    initial = user.pose_of(widget)
+    ui.upSlider.setValue(ui.upSlider.value + 5.0)
+    user.settle(app)
+    slid = user.pose_of(widget)
+    assert not np.allclose(slid, initial)
+    user.register(app, widget)
+    found, verdict = user.pose_of(widget), ui.verdictLabel.text
+    assert title(widget) == "Accepted"
+    user.until(app, lambda: widget.panel.live.settled)
+    screenshot("registered.png", lambda path: app.picture(widget, path))
+    ui.undoButton.click()
+    np.testing.assert_allclose(user.pose_of(widget), slid, atol=1e-9)
+    user.register(app, widget)
+    np.testing.assert_allclose(user.pose_of(widget), found, atol=0.5)
+    found, verdict = user.pose_of(widget), ui.verdictLabel.text
+    ui.drrOpacitySlider.setValue(0.4)
+    app.save_scene(tmp_path / "scene.mrb")
     app.scene.Clear(0)
-    assert not widget.panel.running
-    for _ in range(20):
-        app.processEvents()
-    assert widget.ui.statusLabel.text == "Choose a case, then register."
-    assert widget.ui.caseSelector.currentPath == ""
+    user.settle(app)
+    assert title(widget) == "No verdict"
+    assert ui.viewsTable.isHidden()
+    assert ui.showLayoutButton.text == "Show X-ray layout"
+    app.load_scene(tmp_path / "scene.mrb")
+    user.settle(app)
+    np.testing.assert_allclose(user.pose_of(widget), found, atol=1e-4)
+    assert title(widget) == "Accepted"
+    assert ui.verdictLabel.text == verdict
+    assert ui.volumeSelector.currentNode().GetName() == "ct"
+    assert ui.viewsTable.item(0, 1).text() == "xray"
+    assert ui.drrOpacitySlider.value == 0.4
+    assert ui.showLayoutButton.text == "Back to the previous layout"
+    user.until(app, lambda: widget.panel.live.ready and widget.panel.live.settled)
+    user.register(app, widget)
+    assert title(widget) == "Accepted"
+    ui.undoButton.click()
+    user.settle(app)
+    np.testing.assert_allclose(user.pose_of(widget), found, atol=1e-4)
+
+
+def test_the_sample_is_loaded_and_registered_at_three_clicks(app, widget, monkeypatch, tmp_path):
+    from XRayRegistrationLib import sampleData
+
+    monkeypatch.setattr(sampleData, "_SPACING_MM", 5.0)
+    monkeypatch.setattr(sampleData, "_IMAGE_PX", 96)
+    monkeypatch.setattr(sampleData, "cacheFolder", lambda lateral: tmp_path / str(lateral))
+    widget.ui.sampleButton.click()
+    user.finish(app, widget)
+    assert widget.ui.structuresList.count == 10
+    user.register(app, widget)
+    assert title(widget) == "Accepted"
+
+
+def test_the_wrist_is_registered_in_both_views(app, widget):
+    case = user.shared_data("wrist/case.json")
+    user.import_case(app, widget, case)
+    assert widget.ui.viewsTable.rowCount == 2
+    user.register(app, widget)
+    assert title(widget) == "Accepted"
+    assert "(mTRE)" in widget.ui.verdictLabel.text
+    off = user.pose_of(widget) - user.reference_of(case)
+    bounds = np.zeros(6)
+    widget.logic.getParameterNode().volume.GetRASBounds(bounds)
+    centre = [*((bounds[::2] + bounds[1::2]) / 2), 1.0]
+    # A fifth of a pixel at the detector and half a voxel.
+    assert np.linalg.norm((off @ centre)[:3]) < 0.5
+
+
+def test_closing_the_scene_ends_the_registration(app, loaded, case):
+    user.until_refining(app, loaded)
+    app.scene.Clear(0)
+    assert not loaded.panel.running
+    user.settle(app, 0.2)
+    assert loaded.ui.statusLabel.text == ""
+    assert not loaded.panel.register.curve.points
     assert app.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
-    choose(widget, case)
-    register(app, widget)
+    user.import_case(app, loaded, case)
+    user.register(app, loaded)
+    assert loaded.ui.statusLabel.text.startswith("Done in ")
+
+
+@pytest.mark.parametrize("what", ["volume", "source", "picture", "pose"])
+def test_removing_a_node_ends_the_registration_with_a_sentence(app, loaded, what):
+    user.until_refining(app, loaded)
+    parameters, (view,) = loaded.logic.getParameterNode(), loaded.logic.rig().views
+    app.scene.RemoveNode(getattr(parameters, what) if what in ("volume", "pose") else getattr(view, what))
+    user.finish(app, loaded)
+    assert "removed from the scene" in loaded.ui.statusLabel.text
+    assert "\n" not in loaded.ui.statusLabel.text
+    assert not user.without_reason(loaded)
+
+
+def test_removing_the_segmentation_ends_the_registration_with_a_sentence(app, widget, tmp_path):
+    from XRayRegistrationLib import phantomCase
+
+    user.import_case(app, widget, phantomCase.write(tmp_path, labelled=True))
+    assert widget.ui.structuresList.count == 10
+    user.until_refining(app, widget)
+    app.scene.RemoveNode(widget.logic.getParameterNode().segmentation)
+    user.finish(app, widget)
+    assert "removed from the scene" in widget.ui.statusLabel.text
+    assert widget.ui.structuresList.isHidden()
+    user.register(app, widget)
     assert widget.ui.statusLabel.text.startswith("Done in ")
 
 
-def test_removing_a_node_ends_the_registration_with_a_sentence(app, widget, case):
-    choose(widget, case)
-    until_refining(app, widget)
-    app.scene.RemoveNode(widget.logic.getParameterNode().pose)
-    app.wait_until(lambda: not widget.panel.running)
-    assert widget.ui.statusLabel.text == "The pose, the volume or an image was removed from the scene."
-    assert widget.ui.registerButton.enabled
+@pytest.mark.parametrize("what", ["volume", "source", "picture", "pose", "drr", "edges"])
+def test_nodes_may_go_in_any_order_and_the_panel_goes_on(app, loaded, case, what):
+    parameters, (view,) = loaded.logic.getParameterNode(), loaded.logic.rig().views
+    user.until(app, lambda: loaded.panel.live.settled)
+    app.scene.RemoveNode(getattr(parameters, what) if what in ("volume", "pose") else getattr(view, what))
+    user.settle(app, 0.3)
+    assert not user.without_reason(loaded)
+    if what in ("drr", "edges"):
+        # They are made again.
+        assert all(node is not None for node in loaded.logic.rig().views[0].companions())
+        assert loaded.ui.registerButton.enabled
+    else:
+        assert not loaded.ui.registerButton.enabled
+    user.import_case(app, loaded, case)
+    assert loaded.ui.registerButton.enabled
 
 
-def test_leaving_the_panel_lets_the_registration_go_on(app, widget, case):
-    choose(widget, case)
-    until_refining(app, widget)
-    widget.exit()
-    app.wait_until(lambda: not widget.panel.running)
-    widget.enter()
-    assert widget.ui.statusLabel.text.startswith("Done in ")
-    assert widget.ui.caseSelector.currentPath == str(case)
-    assert widget.ui.registerButton.enabled
+def test_leaving_the_panel_lets_the_registration_go_on(app, loaded):
+    user.until_refining(app, loaded)
+    loaded.parent.exit()
+    user.finish(app, loaded)
+    loaded.parent.enter()
+    user.settle(app)
+    assert loaded.ui.statusLabel.text.startswith("Done in ")
+    assert title(loaded) == "Accepted"
+    assert loaded.ui.registerButton.enabled
+    assert loaded.ui.primarySlider.enabled
 
 
-BAD_CASES: dict[str, tuple[Callable[[dict], str], str]] = {
-    "not JSON": (lambda content: "{volume: ct}", "expected JSON"),
-    "no views": (lambda content: json.dumps({**content, "views": []}), "views: expected at least one X-ray"),
-    "no volume": (lambda content: json.dumps({**content, "volume": "lost.nrrd"}), "nothing at"),
-    "no start": (lambda content: json.dumps({**content, "initial": None}), 'expected an "initial" pose'),
-}
+def test_the_overlay_follows_while_another_module_moves_the_c_arm(app, loaded):
+    import slicer
+
+    user.until(app, lambda: loaded.panel.live.ready and loaded.panel.live.settled)
+    loaded.parent.exit()
+    before = slicer.util.arrayFromVolume(loaded.logic.rig().views[0].edges).copy()
+    moved = user.pose_of(loaded)
+    moved[0, 3] += 20.0
+    user.set_pose(loaded, moved)
+    user.settle(app)
+    user.until(app, lambda: loaded.panel.live.settled)
+    after = slicer.util.arrayFromVolume(loaded.logic.rig().views[0].edges)
+    assert after.shape != before.shape or (after != before).any()
+    right = loaded.ui.rightSlider.value
+    loaded.parent.enter()
+    assert loaded.ui.rightSlider.value == pytest.approx(right + 20.0, abs=0.11)
 
 
-@pytest.mark.parametrize(("written", "said"), BAD_CASES.values(), ids=BAD_CASES)
-def test_a_bad_case_becomes_one_line_in_the_panel(app, widget, case, tmp_path, written, said):
-    content = json.loads(case.read_text())
-    for name in ("ct.nrrd", "xray.tif"):
-        (tmp_path / name).symlink_to(case.parent / name)
-    bad = tmp_path / "case.json"
-    bad.write_text(written(content))
-    choose(widget, bad)
-    register(app, widget)
-    assert said in widget.ui.statusLabel.text
-    assert "\n" not in widget.ui.statusLabel.text
-    assert widget.ui.verdictLabel.text == ""
-    assert widget.ui.registerButton.enabled
+def test_the_panel_left_alone_changes_nothing(app, loaded):
+    loaded.parent.exit()
+    before = loaded.logic.getParameterNode().drrOpacity
+    loaded.ui.drrOpacitySlider.setValue(0.9)
+    loaded.ui.primarySlider.setValue(0.0)
+    user.settle(app)
+    assert loaded.logic.getParameterNode().drrOpacity == before
 
 
-def test_missing_packages_become_one_line_in_the_panel(app, widget, case, monkeypatch):
+def test_reloading_the_module_ends_the_registration(app, loaded):
+    user.until_refining(app, loaded)
+    reloaded = app.reload_module(loaded)
+    assert not loaded.panel.running
+    user.settle(app, 0.2)
+    assert reloaded.ui.volumeSelector.currentNode().GetName() == "ct"
+    assert reloaded.ui.viewsTable.item(0, 1).text() == "xray"
+    user.register(app, reloaded)
+    assert reloaded.ui.statusLabel.text.startswith("Done in ")
+    app.closeModule(reloaded)
+
+
+def test_an_import_can_be_cancelled_and_leaves_nothing(app, widget, case):
+    count = app.scene.GetNumberOfNodes()
+    steps = widget.logic.importCaseSteps(str(case))
+    widget.panel.run("An import", steps, widget.panel.inputs.say, widget.panel.inputs.say)
+    user.until(app, lambda: app.scene.GetNumberOfNodes() > count)
+    widget.ui.cancelButton.click()
+    user.settle(app)
+    assert app.scene.GetNumberOfNodes() == count
+    assert widget.ui.inputsMessageLabel.text == "Cancelled."
+
+
+def test_another_case_replaces_the_first_whatever_is_being_drawn(app, widget, tmp_path, caplog):
+    import slicer
+
+    from XRayRegistrationLib import phantomCase
+
+    labelled = phantomCase.write(tmp_path, labelled=True)
+    for pause in (0.0, 0.15, 0.3, 0.5):
+        user.import_case(app, widget, labelled)
+        user.settle(app, pause)
+    user.until(app, lambda: widget.panel.live.ready and widget.panel.live.settled)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert widget.ui.viewsTable.rowCount == 1
+    transforms = slicer.util.getNodesByClass("vtkMRMLLinearTransformNode")
+    assert len([node for node in transforms if not node.GetHideFromEditors()]) == 1
+    assert widget.panel.live.obstacle == ""
+
+
+def test_missing_packages_are_told_and_offered(app, widget, case, monkeypatch):
     from XRayRegistrationLib import dependencies
 
-    monkeypatch.setattr(dependencies, "_isInstalled", lambda name: name not in ("torch", "nibabel"))
-    choose(widget, case)
-    register(app, widget)
-    assert "Install the extension PyTorch" in widget.ui.statusLabel.text
-    assert widget.ui.registerButton.enabled
+    monkeypatch.setattr(dependencies, "_isInstalled", lambda requirement: not requirement.startswith(("torch", "nib")))
+    widget.panel.inputs.packages._missing, widget.panel.inputs.packages._lines = True, None
+    widget.panel.refresh()
+    ui = widget.ui
+    assert not ui.packagesFrame.isHidden()
+    assert "PyTorch is missing" in ui.packagesLabel.text
+    assert ui.packagesButton.text == "Install"
+    user.choose_xray(app, widget, user.add_xray())
+    assert "PyTorch is missing" in ui.inputsMessageLabel.text
+    ui.packagesButton.click()
+    assert "PyTorch" in ui.packagesLabel.text
+    monkeypatch.undo()
+    ui.packagesButton.click()
+    assert "PyTorch" not in ui.packagesLabel.text
+    user.import_case(app, widget, case)
+    assert ui.registerButton.enabled
 
 
-def test_an_unforeseen_error_is_told_and_logged(app, widget, case, monkeypatch, caplog):
-    from XRayRegistrationLib import bridge
+def test_without_numba_the_panel_says_what_would_be_faster(app, widget, monkeypatch):
+    from XRayRegistrationLib import dependencies
+
+    monkeypatch.setattr(dependencies, "_isInstalled", lambda requirement: not requirement.startswith("numba"))
+    widget.panel.inputs.packages._lines = None
+    widget.panel.refresh()
+    assert "slower" in widget.ui.packagesLabel.text
+    assert widget.ui.packagesButton.text == "Install numba"
+    monkeypatch.undo()
+    widget.panel.inputs.packages._lines = None
+    widget.panel.refresh()
+    assert widget.ui.packagesFrame.isHidden()
+
+
+def test_an_unforeseen_error_is_told_and_logged(app, loaded, monkeypatch, caplog):
+    from XRayRegistrationLib.scene import backend
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(bridge, "loadCase", fail)
-    choose(widget, case)
-    register(app, widget)
-    assert "ZeroDivisionError: division by zero" in widget.ui.statusLabel.text
+    monkeypatch.setattr(backend.Inputs, "sceneSteps", fail)
+    user.register(app, loaded)
+    assert "ZeroDivisionError: division by zero" in loaded.ui.statusLabel.text
     assert caplog.records[-1].exc_info
 
 
-def test_the_modules_self_test_passes(app, widget):
-    import XRayRegistration
+def test_colour_pictures_are_xrays_too(app, widget):
+    import slicer
 
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(XRayRegistration.XRayRegistrationTest)
-    result = unittest.TestResult()
-    suite.run(result)
-    assert result.testsRun == 1
-    assert not result.skipped
-    assert result.wasSuccessful(), result.failures + result.errors
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Photo")
+    pixels = np.zeros((1, 40, 60, 3), np.uint8)
+    pixels[:] = np.linspace(20, 220, 60)[:, None]
+    slicer.util.updateVolumeFromArray(node, pixels)
+    widget.ui.volumeSelector.setCurrentNode(user.add_ct())
+    user.choose_xray(app, widget, node)
+    user.until(app, lambda: widget.panel.live.settled)
+    shown = slicer.util.arrayFromVolume(widget.logic.rig().views[0].picture)[0]
+    assert shown.shape == (40, 60)
+    assert abs(float(shown[:, :25].mean()) - float(shown[:, 35:].mean())) > 20
+
+
+def test_an_xray_that_cannot_be_shown_is_told(app, widget):
+    import slicer
+
+    mask = slicer.util.addVolumeFromArray(np.eye(40, 60, dtype=np.uint8)[None] * 255, np.eye(4), "Mask")
+    widget.ui.volumeSelector.setCurrentNode(user.add_ct())
+    user.choose_xray(app, widget, mask)
+    user.until(app, lambda: bool(widget.panel.live.obstacle) and widget.panel.live.settled)
+    user.settle(app)
+    widget.panel.inputs.say("")
+    assert "black or white" in widget.ui.inputsMessageLabel.text
+    assert "black or white" in widget.ui.reviewMessageLabel.text

@@ -5,102 +5,215 @@ slicer.packaging, which asks before it changes anything; Slicer 5.10 has no such
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
+import re
 import subprocess
 
 import slicer
 from slicer.i18n import tr as _
 
 TORCH = "torch>=2.4"
-REQUIRED = ("matplotlib>=3.8", "nibabel>=5.2", "pillow>=10.3", "pydicom>=3.0", "scipy>=1.12")
+REQUIRED = ("nibabel>=5.2", "pillow>=10.3", "pydicom>=3.0", "scipy>=1.12")
+# Only the sheets of a saved report are written with its fonts.
+FOR_REPORTS = ("matplotlib>=3.8",)
 # Much faster on computers without a graphics card; without it the torch engine does the work.
-OPTIONAL = ("numba>=0.60",)
+FASTER = ("numba>=0.60",)
+# The oldest Slicer in which the module is tried.
+TRIED_FROM = (5, 12)
 
 _IMPORT_NAMES = {"pillow": "PIL"}
-_asked = set()
+# What pip and its callers raise; a library that does not load on Windows is an OSError.
+_INSTALLERS_ERRORS = (RuntimeError, ValueError, ImportError, OSError, subprocess.CalledProcessError)
+_LONGEST_REASON = 160
+# What is not asked for again by the way, and what was found to be there: looking takes milliseconds each time.
+_givenUp, _found = set(), set()
 
 
 class MissingPackages(RuntimeError):
-    """Packages are missing; the message says which, and what to do."""
+    """Packages are missing; the message says in one line which, and what to do."""
 
 
 def missing():
-    """Names of the packages without which nothing can be registered."""
-    return [name for name in map(_name, (TORCH, *REQUIRED)) if not _isInstalled(name)]
+    """Names of the packages without which nothing can be registered, too old ones included."""
+    return _names(_absent((TORCH, *REQUIRED)))
 
 
 def ensure():
-    """Install what is missing, after asking. Raises MissingPackages when registration cannot run afterwards."""
-    if not _isInstalled("torch"):
+    """Install what registering needs, after asking. Raises MissingPackages when it cannot run afterwards.
+
+    numba is offered in the same question, but never asked for alone: the panel has a line about it.
+    """
+    if _absent((TORCH,)):
         _installTorch()
-    _install(REQUIRED)
-    if not _asked.issuperset(OPTIONAL):
-        _asked.update(OPTIONAL)
-        try:
-            _install(OPTIONAL)
-        except MissingPackages as error:
-            logging.warning("%s", error)
-    still = missing()
+    wanted = _absent(REQUIRED)
+    if wanted:
+        offered = [requirement for requirement in _absent(FASTER) if requirement not in _givenUp]
+        # pip installs all or nothing, and there is not a numba for every computer.
+        _givenUp.update(offered)
+        _install((*wanted, *offered))
+    _require((TORCH, *REQUIRED))
+    _loadTorch()
+
+
+def ensureForReports():
+    """Install what pictures and report need beyond `ensure`, after asking; raises MissingPackages."""
+    ensure()
+    _install(_absent(FOR_REPORTS))
+    _require(FOR_REPORTS)
+
+
+def installFaster():
+    """Install what makes registering faster here, after asking; raises MissingPackages."""
+    _install(_absent(FASTER))
+    _require(FASTER)
+
+
+def canBeFaster():
+    """Whether `installFaster` has something to install."""
+    return bool(_absent(FASTER))
+
+
+def status():
+    """What is to be said about packages and Slicer's version, one sentence a line, without loading any of them."""
+    lines = []
+    if _absent((TORCH,)):
+        lines.append(
+            _("PyTorch is missing: it is installed when first needed, after asking.")
+            if _hasTorchUtils()
+            else _("PyTorch is missing: install the extension PyTorch in the Extensions Manager and restart Slicer.")
+        )
+    wanted = _names(_absent(REQUIRED))
+    if wanted:
+        lines.append(_("To be installed when first needed, after asking: {names}.").format(names=", ".join(wanted)))
+    if not lines:
+        lines.append(_("Everything needed to register is installed."))
+    if canBeFaster():
+        lines.append(_("Without numba DRRs are rendered by PyTorch, on a processor about six times slower."))
+    version = (int(slicer.app.majorVersion), int(slicer.app.minorVersion))
+    if version < TRIED_FROM:
+        lines.append(
+            _("This is Slicer {found}; the module is made for {wanted} and newer.").format(
+                found=".".join(map(str, version)), wanted=".".join(map(str, TRIED_FROM))
+            )
+        )
+    return lines
+
+
+def _absent(requirements):
+    return [requirement for requirement in requirements if not _isInstalled(requirement)]
+
+
+def _names(requirements):
+    return [requirement.split(">=")[0] for requirement in requirements]
+
+
+def _isInstalled(requirement):
+    """Whether the package is there in the wanted version or a newer one; it is not loaded."""
+    if requirement not in _found and _isThere(*requirement.split(">=")):
+        _found.add(requirement)
+    return requirement in _found
+
+
+def _isThere(name, least):
+    if importlib.util.find_spec(_IMPORT_NAMES.get(name, name)) is None:
+        return False
+    try:
+        return _numbers(importlib.metadata.version(name)) >= _numbers(least)
+    except importlib.metadata.PackageNotFoundError:
+        # Importable without being installed by pip: somebody's own build.
+        return True
+
+
+def _numbers(version):
+    return tuple(int(number) for number in re.match(r"\d+(?:\.\d+)*", version)[0].split("."))
+
+
+def _require(requirements):
+    still = _names(_absent(requirements))
     if still:
         raise MissingPackages(
-            _("Python packages are missing: {names}. Register again and agree to install them.").format(
+            _("Python packages are missing: {names}. Start again and agree to install them.").format(
                 names=", ".join(still)
             )
         )
 
 
-def _name(requirement):
-    return requirement.split(">=")[0]
-
-
-def _isInstalled(name):
-    return importlib.util.find_spec(_IMPORT_NAMES.get(name, name)) is not None
+def _hasTorchUtils():
+    return importlib.util.find_spec("PyTorchUtils") is not None
 
 
 def _installTorch():
-    try:
-        import PyTorchUtils
-    except ModuleNotFoundError as error:
+    if not _hasTorchUtils():
         raise MissingPackages(
             _("PyTorch is missing. Install the extension PyTorch in the Extensions Manager and restart Slicer.")
-        ) from error
+        )
     # In tests nobody answers questions, and installing would change the Slicer that is tested.
     if slicer.app.testingEnabled():
         return
+    import PyTorchUtils
+
     try:
         installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
             askConfirmation=True, torchVersionRequirement=TORCH.removeprefix("torch")
         )
-    except (RuntimeError, ValueError, subprocess.CalledProcessError) as error:
+    except _INSTALLERS_ERRORS as error:
         raise MissingPackages(
-            _("PyTorch could not be installed: {reason}. The module PyTorch Utils can remove and reinstall it.").format(
-                reason=error
-            )
+            _(
+                "PyTorch could not be installed ({reason}). The module PyTorch Utils can remove and reinstall it."
+            ).format(reason=_reason(error))
         ) from error
     if installed is None:
-        raise MissingPackages(_("PyTorch is needed to register. Register again and agree to install it."))
+        raise MissingPackages(_("PyTorch is needed to register. Start again and agree to install it."))
 
 
-def _install(requirements):
-    wanted = [requirement for requirement in requirements if not _isInstalled(_name(requirement))]
+def _loadTorch():
+    try:
+        importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        raise MissingPackages(
+            _("PyTorch is installed but does not load ({reason}). Reinstall it in the module PyTorch Utils.").format(
+                reason=_reason(error)
+            )
+        ) from error
+
+
+def _install(wanted):
+    """Ask and install. Raises MissingPackages where the user declines or the installer fails."""
     if not wanted:
         return
+    names = ", ".join(_names(wanted))
     try:
         if importlib.util.find_spec("slicer.packaging"):
-            importlib.import_module("slicer.packaging").pip_ensure(wanted, requester="XRayRegistration")
+            importlib.import_module("slicer.packaging").pip_ensure(list(wanted), requester="XRayRegistration")
         elif not slicer.app.testingEnabled():
-            _installWithoutPackaging(wanted)
-    except (RuntimeError, subprocess.CalledProcessError) as error:
+            _installWithoutPackaging(wanted, names)
+    except RuntimeError as error:
         raise MissingPackages(
-            _("{names} could not be installed: {reason}").format(names=", ".join(wanted), reason=error)
+            _("Not installed, as you wished: {names}. Start again and agree to install them.").format(names=names)
+        ) from error
+    except _INSTALLERS_ERRORS as error:
+        raise MissingPackages(
+            _("{names} could not be installed ({reason}). Is this computer online? The log has the details.").format(
+                names=names, reason=_reason(error)
+            )
         ) from error
     importlib.invalidate_caches()
 
 
-def _installWithoutPackaging(wanted):
-    question = _("These Python packages are needed: {names}. Install them now?").format(names=", ".join(wanted))
+def _installWithoutPackaging(wanted, names):
+    question = _("These Python packages are needed: {names}. Install them now?").format(names=names)
     if not slicer.util.confirmOkCancelDisplay(question, "XRayRegistration"):
-        raise RuntimeError(_("declined"))
+        raise RuntimeError("declined")
     for requirement in wanted:
         slicer.util.pip_install(requirement)
+
+
+def _reason(error):
+    """An installer's error in a few words; all of it goes to the log."""
+    logging.warning("An installation failed", exc_info=error)
+    if isinstance(error, subprocess.CalledProcessError):
+        return _("pip ended with code {code}").format(code=error.returncode)
+    told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return told if len(told) <= _LONGEST_REASON else told[:_LONGEST_REASON] + "…"

@@ -1,11 +1,17 @@
-"""What the panel remembers, kept in the scene and saved with it."""
+"""What the panel remembers, kept in the scene and saved with it. The C-arm's pose itself is a transform node."""
 
 import enum
+from typing import Annotated
 
 import qt
-from slicer import vtkMRMLLinearTransformNode
+from slicer import (
+    vtkMRMLLinearTransformNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 
 class Effort(enum.Enum):
@@ -20,7 +26,7 @@ class Effort(enum.Enum):
 
 
 class Start(enum.Enum):
-    """Where to start; named as in xrayreg.pipeline."""
+    """Where a registration starts; named as in xrayreg.pipeline, where "case" means the pose that is shown."""
 
     auto = "auto"
     case = "case"
@@ -28,20 +34,47 @@ class Start(enum.Enum):
 
     def label(self):
         return {
-            "auto": _("Automatic: the case's pose, then search"),
-            "case": _("The case's initial pose only"),
-            "search": _("Search"),
+            "auto": _("Pose shown, then a search if needed"),
+            "case": _("Pose shown only"),
+            "search": _("Search around the pose shown"),
         }[self.name]
+
+
+class Comparison(enum.Enum):
+    """How X-ray and DRR are laid over each other."""
+
+    blend = "blend"
+    checkerboard = "checkerboard"
+    blink = "blink"
+
+    def label(self):
+        return {"blend": _("Blended"), "checkerboard": _("Checkerboard"), "blink": _("Blinking")}[self.name]
 
 
 @parameterNodeWrapper
 class Parameters:
-    """Parameters of one registration; `pose` refers to everything that was loaded for it (see bridge.CaseNodes)."""
+    """Inputs, choices and appearance. `pose` leads to the X-ray views (see scene.rig)."""
 
-    # Not a pathlib.Path: no case chosen would be shown as the folder ".".
-    casePath: str = ""
+    volume: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    # Identifiers of the segments to register; none means everything the volume shows.
+    structures: list[str]
+    pose: vtkMRMLLinearTransformNode
+    # The view whose geometry is shown and to which the sliders belong, counted from 0.
+    activeView: int = 0
+    # Landmarks on the patient; their partners are points of the same name in the X-ray views.
+    landmarks: vtkMRMLMarkupsFiducialNode
+
     effort: Effort = Effort.standard
     start: Start = Start.auto
+
+    drrOpacity: Annotated[float, WithinRange(0, 1)] = 0.0
+    comparison: Comparison = Comparison.blend
     showEdges: bool = True
     edgeColor: qt.QColor = qt.QColor(80, 255, 120)
-    pose: vtkMRMLLinearTransformNode
+    edgeWidth: Annotated[float, WithinRange(1, 6)] = 2.0
+    showSegments: bool = True
+    segmentFill: Annotated[float, WithinRange(0, 1)] = 0.15
+    showLandmarks: bool = True
+    showCarm: bool = True
+    showXrayEye: bool = False

@@ -1,0 +1,280 @@
+"""Cases and calibrations brought into the scene: what xrayreg reads from the file comes back from the nodes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicoms import ANGIOGRAPHY, write_xray
+from nodes import RAS_FROM_INDEX, SHAPE, add_xray, blob, count, new_parameters, run
+
+from xrayreg.checks import InputError
+from xrayreg.geometry import Camera
+from xrayreg.io import CaseFile, CaseView, read_case, write_case, write_image, write_json, write_nifti
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+POSE = np.eye(4)
+POSE[:3, 3] = 20.0, -10.0, 700.0
+
+
+@pytest.fixture
+def importing(app: Any) -> Any:
+    from XRayRegistrationLib.scene import importing
+
+    app.scene.Clear(0)
+    return importing
+
+
+def cameras() -> tuple[Camera, Camera]:
+    place = np.eye(4)
+    place[:3, :3] = [[0.6, 0, -0.8], [0, 1, 0], [0.8, 0, 0.6]]
+    place[:3, 3] = 550.0, 10.0, 270.0
+    return Camera.from_sid(1000.0, 0.5, 120, 90), Camera.from_sid(1100.0, 0.4, 120, 90, place)
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    """A case with an oblique CT, labels 2 and 5, a view as counts and a mirrored one in floating point."""
+    generator = np.random.default_rng(0)
+    values = generator.integers(-900, 1500, SHAPE).astype(np.int16)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[5:20, 5:25, 10:30], labels[25:35, 20:45, 25:50] = 2, 5
+    write_nifti(folder / "ct.nii.gz", values, RAS_FROM_INDEX)
+    write_nifti(folder / "bones.nii.gz", labels, RAS_FROM_INDEX)
+    write_json(folder / "bones.json", {"2": "radius", "5": "ulna"})
+    write_image(folder / "front.tif", np.clip(blob(), 0, None).astype(np.uint16))
+    write_image(folder / "side.tif", blob() / 1000)
+    first, second = cameras()
+    case = {
+        "volume": folder / "ct.nii.gz",
+        "views": (
+            CaseView(folder / "front.tif", first, "transmission"),
+            CaseView(folder / "side.tif", second, "transmission", mirrored=True),
+        ),
+        "labels": folder / "bones.nii.gz",
+        "structures": (5,),
+        "initial": POSE,
+        "reference": POSE,
+        "targets": np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+    }
+    write_case(folder / "case.json", CaseFile(**{**case, **changes}))
+    return folder / "case.json"
+
+
+def same(first: Any, second: Any) -> None:
+    """Whether two scenes of xrayreg are the same but for the numbers of their labels."""
+    np.testing.assert_array_equal(first.volume.values, second.volume.values)
+    np.testing.assert_allclose(first.volume.grid.volume_from_index, second.volume.grid.volume_from_index, atol=1e-9)
+    for one, other in zip(first.views, second.views, strict=True):
+        assert one.name == other.name and one.reflected == other.reflected
+        np.testing.assert_array_equal(one.recorded, other.recorded)
+        np.testing.assert_array_equal(one.valid, other.valid)
+        np.testing.assert_array_equal(one.attenuation, other.attenuation)
+        np.testing.assert_allclose(one.camera.matrix, other.camera.matrix, rtol=1e-12)
+        np.testing.assert_allclose(one.camera.camera_from_world, other.camera.camera_from_world, atol=1e-12)
+    if first.structures:
+        masks = [scene.volume.structure_mask(scene.structures) for scene in (first, second)]
+        np.testing.assert_array_equal(*masks)
+    for name in ("reference", "targets"):
+        one, other = getattr(first, name), getattr(second, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def imported(importing: Any, path: Path) -> tuple[Any, Any, Any]:
+    """Parameters, rig and the scene that the nodes give."""
+    from XRayRegistrationLib.scene import backend
+
+    parameters = new_parameters()
+    run(importing.importCaseSteps(parameters, path))
+    shown = backend.requireRig(parameters)
+    return parameters, shown, run(backend.Inputs().sceneSteps(parameters))
+
+
+def test_the_nodes_of_a_case_give_the_scene_that_its_file_gives(importing, tmp_path):
+    path = write(tmp_path)
+    parameters, shown, scene = imported(importing, path)
+    same(scene, read_case(path))
+    assert scene.volume.label_names == {1: "radius", 2: "ulna"} and scene.structures == (2,)
+    assert parameters.volume.GetName() == "ct" and parameters.segmentation.GetName() == "bones"
+    assert [view.source.GetName() for view in shown.views] == ["front", "side"]
+    assert parameters.activeView == 0
+
+
+def test_the_images_are_kept_as_they_are_stored(importing, tmp_path):
+    import slicer
+
+    _parameters, shown, _scene = imported(importing, write(tmp_path))
+    front, side = (slicer.util.arrayFromVolume(view.source)[0] for view in shown.views)
+    np.testing.assert_array_equal(front, np.clip(blob(), 0, None).astype(np.uint16))
+    assert front.dtype == np.uint16
+    np.testing.assert_array_equal(side, blob() / 1000)
+    assert shown.views[1].projection.mirrored and shown.views[1].projection.intensity == "transmission"
+    assert shown.views[0].projection.origins["SID"] == "case.json"
+
+
+def test_the_c_arm_stands_where_the_case_says(importing, tmp_path):
+    from XRayRegistrationLib.scene import posing, projections, rig
+
+    parameters, shown, _scene = imported(importing, write(tmp_path))
+    np.testing.assert_allclose(rig.worldFromVolume(shown), POSE, atol=1e-12)
+    assert posing.isPosed(shown) and projections.assumptions(shown) == ()
+    parameters, shown, scene = imported(importing, write(tmp_path, initial=None, reference=None, targets=None))
+    assert not posing.isPosed(shown) and scene.reference is None
+    # A textbook view of the CT's middle.
+    assert posing.placement(shown, shown.views[0], parameters.volume).primary_deg == pytest.approx(180.0)
+
+
+def test_a_case_without_labels_has_no_segmentation(importing, tmp_path):
+    parameters, _shown, scene = imported(importing, write(tmp_path, labels=None, structures=()))
+    assert parameters.segmentation is None and list(parameters.structures) == [] and scene.volume.labels is None
+
+
+def dicom_case(folder: Path) -> Path:
+    """Two angiograms of a biplane device, turned and mirrored as DICOM tells, with nothing else known of them."""
+    write(folder)
+    pixels = np.clip(blob(), 0, 4095).astype(np.uint16)
+    write_xray(folder / "a.dcm", np.stack([pixels // 2, pixels]), **ANGIOGRAPHY, FieldOfViewRotation="90")
+    other = {**ANGIOGRAPHY, "PositionerPrimaryAngle": "60", "DistanceSourceToPatient": "790"}
+    write_xray(folder / "b.dcm", pixels, "MONOCHROME1", **other, FieldOfViewHorizontalFlip="YES")
+    views = [{"image": "a.dcm", "frame": 1}, {"image": "b.dcm"}]
+    (folder / "dicom.json").write_text(json.dumps({"volume": "ct.nii.gz", "views": views}))
+    return folder / "dicom.json"
+
+
+def test_dicom_views_keep_their_geometry_their_frame_and_their_place(importing, tmp_path):
+    from XRayRegistrationLib.scene import posing, projections
+
+    path = dicom_case(tmp_path)
+    parameters, shown, scene = imported(importing, path)
+    same(scene, read_case(path))
+    assert shown.views[0].projection.quarter_turns == 1
+    assert [view.projection.mirrored for view in shown.views] == [True, False]
+    assert projections.assumptions(shown) == () and posing.isPosed(shown)
+    placed = posing.placement(shown, shown.views[1], parameters.volume)
+    assert (placed.primary_deg, placed.secondary_deg, placed.sod_mm) == pytest.approx((60.0, 12.0, 790.0), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("case.json", None, "an existing file"),
+        ("case.json", "{", "expected JSON"),
+        ("case.json", '{"volume": "ct.nii.gz", "views": []}', "at least one X-ray"),
+        ("case.json", '{"volume": "gone.nii.gz", "views": [{"image": "front.tif"}]}', "gone.nii.gz"),
+        ("case.json", '{"volume": "ct.nii.gz", "views": [{"image": "front.tif"}]}', "camera of front"),
+    ],
+    ids=["no file", "no JSON", "no views", "no CT", "no camera"],
+)
+def test_a_case_that_cannot_be_read_leaves_the_scene_as_it_was(importing, app, tmp_path, name, content, sentence):
+    path = write(tmp_path)
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    parameters = new_parameters()
+    before = count(app)
+    with pytest.raises(InputError, match=sentence):
+        run(importing.importCaseSteps(parameters, tmp_path / name))
+    assert count(app) == before and parameters.volume is None and parameters.pose is None
+
+
+def test_wherever_it_is_cancelled_nothing_stays(importing, app, tmp_path):
+    path, parameters = write(tmp_path), new_parameters()
+    before, taken = count(app), 0
+    while True:
+        steps = importing.importCaseSteps(parameters, path)
+        finished = False
+        for _ in range(taken):
+            finished = next(steps, "end") == "end"
+        steps.close()
+        if finished:
+            break
+        assert count(app) == before and parameters.pose is None
+        taken += 1
+    assert taken > 6 and parameters.pose is not None
+
+
+def test_another_case_takes_the_place_of_the_first_one_and_removes_only_what_was_ours(importing, app, tmp_path):
+    from XRayRegistrationLib.scene import rig
+
+    parameters, first, _scene = imported(importing, write(tmp_path))
+    images = [view.source for view in first.views]
+    hidden = [node for view in first.views for node in (view.picture, *view.companions())]
+    nodes_of_one = count(app)
+    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    assert all(node.GetScene() is None for node in (first.pose, *hidden))
+    assert all(node.GetScene() is not None for node in images)
+    assert len(rig.rigOf(parameters.pose).views) == 2
+    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    # Each import leaves its images, the CT and the segmentation behind, and nothing else grows.
+    kept = [count(app)]
+    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    assert count(app) - kept[0] < nodes_of_one / 2
+
+
+def test_the_rig_of_a_registration_stays_where_it_found_the_patient(importing, tmp_path):
+    from XRayRegistrationLib.scene import outcome, rig
+
+    parameters, first, _scene = imported(importing, write(tmp_path))
+    content = {"world_from_volume": POSE.tolist(), "accepted": True, "reason": "Yes."}
+    outcome.store(first, outcome.Outcome(content, POSE), parameters.volume, True)
+    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    assert first.pose.GetScene() is not None and rig.rigOf(first.pose).views == ()
+
+
+def test_a_calibration_goes_to_the_view_of_its_image(importing, tmp_path):
+    from XRayRegistrationLib.scene import projections, rig
+
+    path = write(tmp_path)
+    shown = importing.addXray(rig.createRig(), add_xray(name="front"))
+    shown = importing.addXray(shown, add_xray(name="side"))
+    assert len(projections.assumptions(shown)) == 5
+    for view, camera in zip(shown.views, cameras(), strict=True):
+        importing.importCalibration(shown, view, path)
+        np.testing.assert_allclose(view.camera.camera_from_world, camera.camera_from_world, atol=1e-12)
+    np.testing.assert_allclose(shown.views[0].camera.matrix, cameras()[0].matrix, rtol=1e-12)
+    # The second one is stored mirrored, so its upright image has the mirrored camera.
+    np.testing.assert_allclose(shown.views[1].camera.matrix, cameras()[1].mirrored_columns().matrix, rtol=1e-12)
+    assert projections.assumptions(shown) == ()
+
+
+def test_an_xray_is_added_with_what_is_known_and_refused_whole(importing, app):
+    import slicer
+
+    from XRayRegistrationLib.scene import rig
+
+    shown = importing.addXray(rig.createRig(), add_xray(name="front"))
+    assert shown.views[0].projection.assumptions == ("SID", "pixel pitch")
+    run_of_images = slicer.util.addVolumeFromArray(np.zeros((4, 9, 9), np.uint8), name="run")
+    before = count(app)
+    with pytest.raises(InputError, match="X-ray run: expected one image, found 4 slices"):
+        importing.addXray(shown, run_of_images)
+    assert count(app) == before and len(rig.rigOf(shown.pose).views) == 1
+
+
+def test_angles_typed_for_both_views_place_them_and_removing_one_leaves_the_other(importing):
+    from XRayRegistrationLib.scene import geometryTable, projections, rig
+
+    shown = importing.addXray(rig.createRig(), add_xray(name="front"))
+    shown = importing.addXray(shown, add_xray(name="side"))
+    for view, text in zip(shown.views, ("LAO 0", "RAO 90"), strict=True):
+        for key, typed in (("sid", "1000"), ("pitch", "0.5"), ("primary", text), ("secondary", "0"), ("sod", "700")):
+            importing.setGeometry(shown, view, geometryTable.setRow(view.projection, key, typed))
+    assert projections.assumptions(shown) == ()
+    rays = [np.linalg.inv(view.camera.camera_from_world)[:3, 2] for view in shown.views]
+    # RAO 90 turns the beam from the first one's to its left or right, about an axis along the patient.
+    assert rays[0] @ rays[1] == pytest.approx(0.0, abs=1e-12) and abs(rays[1][0]) == pytest.approx(1.0)
+    left = importing.removeXray(shown, shown.views[0])
+    np.testing.assert_array_equal(left.views[0].camera.camera_from_world, np.eye(4))
+
+
+@pytest.mark.parametrize("name", ["wrist/case.json", "simulated/local_000.json"])
+def test_real_cases_come_back_from_the_scene(importing, name):
+    if not (SHARED / name).exists():
+        pytest.skip(f"{SHARED / name} is not here")
+    _parameters, shown, scene = imported(importing, SHARED / name)
+    same(scene, read_case(SHARED / name))
+    assert all(view.projection.assumptions == () for view in shown.views)

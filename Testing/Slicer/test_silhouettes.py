@@ -1,0 +1,183 @@
+"""Reprojected segments lie on the shadows of what they are made of, in their colours, and only in their view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import stage as stages
+from nodes import run
+
+
+@pytest.fixture
+def silhouettes(app: Any) -> Any:
+    """The module under test."""
+    from XRayRegistrationLib.display import silhouettes
+
+    return silhouettes
+
+
+def anatomy_of(stage: stages.Stage) -> Any:
+    """xrayreg.overlay.Anatomy with the segments as labels."""
+    from xrayreg.overlay import prepare_anatomy
+    from XRayRegistrationLib.scene.backend import Inputs
+
+    return prepare_anatomy(run(Inputs().volumeSteps(stage.parameters.volume, stage.parameters.segmentation)))
+
+
+def draw(silhouettes: Any, stage: stages.Stage, anatomy: Any = None) -> None:
+    from XRayRegistrationLib.scene.segments import labelsOf
+
+    anatomy = anatomy or anatomy_of(stage)
+    node = stage.parameters.segmentation
+    for view, pose in zip(stage.rig.views, stage.poses, strict=True):
+        run(silhouettes.silhouetteSteps(view, anatomy, labelsOf(node), node, pose))
+
+
+def set_colours(stage: stages.Stage, *colours: tuple[float, float, float]) -> None:
+    segmentation = stage.parameters.segmentation.GetSegmentation()
+    for number, colour in enumerate(colours):
+        segmentation.GetNthSegment(number).SetColor(*colour)
+
+
+@pytest.mark.parametrize("name", stages.POSES)
+def test_a_ball_is_drawn_on_its_shadow_however_the_c_arm_stands(app, silhouettes, name):
+    from XRayRegistrationLib.display import layout
+
+    stage = stages.build(app, name, name)
+    set_colours(stage, (1, 0, 0), (0, 0, 1))
+    # It may lie over the ball.
+    stage.parameters.segmentation.GetDisplayNode().SetSegmentVisibility("bone_2", False)
+    stage.parameters.segmentFill = 1.0
+    layout.showLayout(stage.rig, stage.parameters)
+    draw(silhouettes, stage)
+    for index, (arm, pose) in enumerate(zip(stage.arms, stage.poses, strict=True)):
+        picture = stage.view(index).picture()
+        red = picture[..., 0] > 100
+        depth = pose[2, :3] @ stage.ball + pose[2, 3]
+        zoom = stage.zoom(index)
+        radius = stages.BALL_MM * arm.sid_mm / arm.pitch_mm / depth * zoom
+        # Voxels of 2 mm make the ball rough: about half of one.
+        rough = 1.0 * arm.sid_mm / arm.pitch_mm / depth * zoom
+        np.testing.assert_allclose(
+            stages.centre_of(red), stage.on_screen(index, stage.ball_pixel(index)), atol=0.4 * rough + 1
+        )
+        assert np.sqrt(red.sum() / np.pi) == pytest.approx(radius, abs=rough)
+
+
+def test_outline_and_fill_are_drawn_as_chosen(app, silhouettes):
+    from XRayRegistrationLib.display import layout, overlay
+
+    stage = stages.build(app, "frontal")
+    set_colours(stage, (1, 0, 0), (0, 0, 1))
+    layout.showLayout(stage.rig, stage.parameters)
+    stage.parameters.segmentFill = 0.0
+    overlay.applyAppearance(stage.parameters, stage.rig)
+    empty = stage.view(0).picture()
+    draw(silhouettes, stage)
+    column, row = np.rint(stage.on_screen(0, stage.ball_pixel(0))).astype(int)
+
+    def seen() -> np.ndarray:
+        overlay.applyAppearance(stage.parameters, stage.rig)
+        return stage.view(0).picture()
+
+    outlined = seen()
+    assert (outlined[row, column] == empty[row, column]).all()
+    assert (outlined[..., 0] > 200).sum() > 50
+    stage.parameters.segmentFill = 0.5
+    # Half red over black.
+    assert abs(int(seen()[row, column, 0]) - 128) < 10
+    stage.parameters.showSegments = False
+    assert (seen() == empty).all()
+
+
+def test_names_colours_and_visibility_are_the_patients(app, silhouettes):
+    stage = stages.build(app, "frontal")
+    anatomy, node = anatomy_of(stage), stage.parameters.segmentation
+    draw(silhouettes, stage, anatomy)
+    drawn = stage.rig.views[0].segments.GetSegmentation()
+    assert list(drawn.GetSegmentIDs()) == list(node.GetSegmentation().GetSegmentIDs())
+    before = silhouettes.state(node)
+    node.GetSegmentation().GetSegment("bone_1").SetName("head of femur")
+    node.GetDisplayNode().SetSegmentOverrideColor("bone_1", 0.1, 0.9, 0.2)
+    node.GetDisplayNode().SetSegmentVisibility("bone_2", False)
+    assert silhouettes.state(node) != before
+    draw(silhouettes, stage, anatomy)
+    assert list(drawn.GetSegmentIDs()) == ["bone_1"]
+    assert drawn.GetSegment("bone_1").GetName() == "head of femur"
+    np.testing.assert_allclose(drawn.GetSegment("bone_1").GetColor(), (0.1, 0.9, 0.2))
+    node.GetDisplayNode().SetVisibility(False)
+    draw(silhouettes, stage, anatomy)
+    assert drawn.GetNumberOfSegments() == 0
+
+
+def test_a_segment_out_of_view_or_without_voxels_is_drawn_nowhere(app, silhouettes):
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    stage = stages.build(app, "frontal")
+    node = stage.parameters.segmentation
+    node.GetSegmentation().AddEmptySegment("nothing")
+    away = stages.POSES["frontal"].copy()
+    away[0, 3] += 2000
+    anatomy = anatomy_of(stage)
+    stage.poses = (away,)
+    draw(silhouettes, stage, anatomy)
+    drawn = stage.rig.views[0].segments.GetSegmentation()
+    assert "nothing" not in drawn.GetSegmentIDs()
+    for name in drawn.GetSegmentIDs():
+        image = drawn.GetSegment(name).GetRepresentation("Binary labelmap")
+        assert not vtk_to_numpy(image.GetPointData().GetScalars()).any()
+
+
+def test_twenty_segments_are_drawn_in_short_steps(app, silhouettes):
+    from nodes import add_segmentation, timed
+
+    from XRayRegistrationLib.scene.segments import labelsOf
+
+    stage = stages.build(app, "oblique")
+    boxes = []
+    for number in range(20):
+        mask = np.zeros(stages.SHAPE, bool)
+        mask[3 * number : 3 * number + 4, 20 + number : 40 + number, 20:50] = True
+        boxes.append(mask)
+    # A voxel has one label: later segments win, and something of each is left.
+    stage.parameters.segmentation = add_segmentation(*boxes, matrix=stages.RAS_FROM_INDEX)
+    node, anatomy = stage.parameters.segmentation, anatomy_of(stage)
+    view = stage.rig.views[0]
+    _none, seconds = timed(silhouettes.silhouetteSteps(view, anatomy, labelsOf(node), node, stage.poses[0]))
+    assert view.segments.GetSegmentation().GetNumberOfSegments() == 20
+    assert len(seconds) > 20
+    # Half a step that a window may take; the machine may be busy with other things.
+    assert np.median(seconds) < 0.05
+
+
+def test_the_patients_segmentation_is_kept_out_of_a_view_whose_detector_stands_in_it(app, silhouettes):
+    from XRayRegistrationLib.display import layout
+
+    stage = stages.build(app, "frontal")
+    layout.showLayout(stage.rig, stage.parameters)
+    display = stage.parameters.segmentation.GetDisplayNode()
+    silhouettes.keepPatientOut(stage.rig, stage.parameters.segmentation)
+    assert not display.GetNumberOfViewNodeIDs()
+    # The patient 100 mm from the source's far side: on the detector.
+    inside = stages.standing(0, 0, 0, sod_mm=1000.0)
+    stage.turn(inside)
+    silhouettes.keepPatientOut(stage.rig, stage.parameters.segmentation)
+    assert not display.IsDisplayableInView(layout.sliceViewID(0))
+    assert display.IsDisplayableInView("vtkMRMLSliceNodeRed")
+    assert display.IsDisplayableInView(layout.threeDViewID())
+    stage.turn(stages.POSES["frontal"])
+    silhouettes.keepPatientOut(stage.rig, stage.parameters.segmentation)
+    assert not display.GetNumberOfViewNodeIDs()
+
+
+def test_views_that_the_user_chose_for_the_segmentation_stay(app, silhouettes):
+    stage = stages.build(app, "frontal")
+    display = stage.parameters.segmentation.GetDisplayNode()
+    display.SetViewNodeIDs(["vtkMRMLSliceNodeRed"])
+    stage.turn(stages.standing(0, 0, 0, sod_mm=1000.0))
+    silhouettes.keepPatientOut(stage.rig, stage.parameters.segmentation)
+    stage.turn(stages.POSES["frontal"])
+    silhouettes.keepPatientOut(stage.rig, stage.parameters.segmentation)
+    assert list(display.GetViewNodeIDs()) == ["vtkMRMLSliceNodeRed"]

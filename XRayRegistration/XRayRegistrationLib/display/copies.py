@@ -1,0 +1,149 @@
+"""Images of a result as nodes that anybody sees: a folder of the subject hierarchy with copies for each view."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from ..scene import detector, results
+from ..scene.rig import removeNode
+from ..scene.segments import labelsOf
+from . import silhouettes
+
+# Width of the copied edges in an image whose longer side has 1000 pixels; at least one pixel.
+_EDGE_WIDTH_PX = 2.0
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """As much of a view as the silhouettes ask for."""
+
+    camera: object
+    segments: object
+
+
+def copySteps(theRig, scene, parameters, standing):
+    """Make the folder for the pose that is shown; yield (fraction, message) before each part that takes long.
+
+    scene: of xrayreg.scene, as the rig and the module's parameters give it. standing: scene.results.Standing.
+    X-ray, DRR and edges have the resolution of the X-ray. All stand under a transform of their own, which does not
+    follow the C-arm. Returns the folder's item; nothing stays when the work is given up half-way.
+    """
+    from xrayreg.overlay import prepare_anatomy, prepare_labels
+
+    name = parameters.volume.GetName()
+    made = []
+    try:
+        yield 0.0, _("Preparing the DRR")
+        carmToPatient = results.directionsOf(theRig)[0]
+        carm = results.createTransform(carmToPatient, standing, name)
+        made.append(carm)
+        anatomy = yield from _quietly(prepare_anatomy.pieces(scene.volume, scene.structures))
+        if scene.structures:
+            # Of a few structures only they are rendered, but all segments that are seen are drawn.
+            labels = yield from _quietly(prepare_labels.pieces(scene.volume))
+            anatomy = replace(anatomy, labels=labels)
+        for number, (view, radiograph) in enumerate(zip(theRig.views, scene.views, strict=True)):
+            pose = radiograph.camera.camera_from_world @ np.linalg.inv(carmToPatient.matrix)
+            copy = _Copy(view, radiograph, pose, carm, made)
+            for share, message in copy.imageSteps(anatomy, parameters.edgeColor):
+                yield (number + share) / len(scene.views), message
+            if anatomy.labels and parameters.segmentation is not None:
+                for _step in copy.segmentSteps(anatomy, parameters.segmentation):
+                    yield (number + 0.9) / len(scene.views), _("Drawing the segments")
+    except BaseException:
+        for node in reversed(made):
+            removeNode(node)
+        raise
+    return _folderWith(made, standing.named(_("X-ray registration: {name}").format(name=name)))
+
+
+class _Copy:
+    """Makes the nodes of one view, under the transform `carm`, and adds them to the list `made`.
+
+    pose: camera_from_volume (4, 4) [mm].
+    """
+
+    def __init__(self, view, radiograph, pose, carm, made):
+        self._view, self._radiograph, self._pose = view, radiograph, pose
+        self._carm, self._made = carm, made
+
+    def imageSteps(self, anatomy, edgeColor):
+        from xrayreg.overlay import pose_edges, rendered, shown_grey, stroke
+
+        camera, name = self._radiograph.camera, self._view.name
+        yield 0.0, _("Copying {view}").format(view=name)
+        grey = np.rint(255 * shown_grey(self._radiograph)).astype(np.uint8)
+        self._image("vtkMRMLScalarVolumeNode", _("{view}: X-ray").format(view=name), grey)
+        yield 0.2, _("Rendering the DRR of {view}").format(view=name)
+        self._image(
+            "vtkMRMLScalarVolumeNode", _("{view}: DRR").format(view=name), rendered(anatomy.whole, camera, self._pose)
+        )
+        yield 0.5, _("Finding the edges of {view}").format(view=name)
+        width = max(1.0, _EDGE_WIDTH_PX * max(camera.width, camera.height) / 1000)
+        covered = stroke(pose_edges(anatomy, camera, self._pose), (camera.height, camera.width), width)
+        title = _("{view}: DRR edges").format(view=name)
+        edges = self._image("vtkMRMLLabelMapVolumeNode", title, (covered >= 0.5).astype(np.uint8))
+        edges.GetDisplayNode().SetAndObserveColorNodeID(self._table(title, edgeColor).GetID())
+
+    def segmentSteps(self, anatomy, segmentationNode):
+        node = self._node("vtkMRMLSegmentationNode", _("{view}: segments").format(view=self._view.name))
+        # Slice views show all segmentations, this one would lie over the live one.
+        node.GetDisplayNode().SetVisibility(False)
+        shown = _Shown(self._radiograph.camera, node)
+        labels = labelsOf(segmentationNode)
+        yield from silhouettes.silhouetteSteps(shown, anatomy, labels, segmentationNode, self._pose)
+
+    def _image(self, className, title, pixels):
+        node = self._node(className, title)
+        detector.fillImage(node, pixels, self._radiograph.camera)
+        if className == "vtkMRMLScalarVolumeNode":
+            display = node.GetDisplayNode()
+            display.SetAutoWindowLevel(False)
+            display.SetWindowLevelMinMax(float(pixels.min()), float(max(pixels.max(), pixels.min() + 1)))
+        return node
+
+    def _node(self, className, title):
+        node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(title))
+        self._made.append(node)
+        node.SetAndObserveTransformNodeID(self._carm.GetID())
+        node.CreateDefaultDisplayNodes()
+        return node
+
+    def _table(self, title, color):
+        """Colours in which 1 is drawn and 0 is not."""
+        table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("{title}: colors").format(title=title))
+        self._made.append(table)
+        table.SetTypeToUser()
+        table.SetNumberOfColors(2)
+        table.SetColor(0, _("background"), 0.0, 0.0, 0.0, 0.0)
+        table.SetColor(1, _("edge"), color.redF(), color.greenF(), color.blueF(), 1.0)
+        return table
+
+
+def _quietly(pieces):
+    """Pieces of work as steps; returns what they make."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as done:
+            return done.value
+        yield 0.0, _("Preparing the DRR")
+
+
+def _folderWith(nodes, title):
+    """A new folder of the subject hierarchy with these nodes in it."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    root = hierarchy.GetSceneItemID()
+    folder = hierarchy.CreateFolderItem(root, hierarchy.GenerateUniqueItemName(title))
+    for node in nodes:
+        if node.IsA("vtkMRMLColorTableNode"):
+            continue
+        # Slicer's window makes items for nodes as they are added; without it they have none.
+        item = hierarchy.GetItemByDataNode(node)
+        if item == hierarchy.GetInvalidItemID():
+            hierarchy.CreateItem(folder, node)
+        else:
+            hierarchy.SetItemParent(item, folder)
+    return folder

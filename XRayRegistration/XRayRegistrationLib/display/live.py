@@ -1,0 +1,373 @@
+"""The overlay that follows the C-arm: DRR and edges at once, what takes longer when it has come to rest."""
+
+import logging
+import time
+
+import numpy as np
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from xrayreg.checks import InputError
+
+from .. import dependencies
+from ..jobs.compiling import compileSteps
+from ..jobs.job import StepJob
+from ..parameters import Comparison
+from ..scene import rig as rigs
+from ..scene import segments
+from . import bones, carm, drawing, layout, overlay, points, silhouettes
+from .watching import Reaction, reactions
+
+# After so long without a movement [ms] what takes longer is drawn.
+_REST_MS = 200
+# No other view is drawn before Slicer gets its turn once drawing has taken so long [s].
+_DRAWING_S = 0.035
+# While something long is computed, drawing leaves it this many times what it takes itself.
+_LEFT_TO_OTHERS = 4
+
+
+class LiveOverlay(VTKObservationMixin):
+    """Keeps what is laid over the X-rays up to date with the scene, for the parameter node it follows.
+
+    inputs: scene.backend.Inputs. onChanged() is called when `ready` or `obstacle` have changed.
+    """
+
+    def __init__(self, inputs, onChanged=None):
+        VTKObservationMixin.__init__(self)
+        self._inputs, self._onChanged = inputs, onChanged
+        self._looking, self._drawing = _timer(self._look, 0), _timer(self._draw, 0)
+        self._pointing, self._resting = _timer(self._drawPoints, 0), _timer(self._rest, _REST_MS)
+        self._blinker = overlay.Blinker()
+        self._watched = {}
+        self._react = {
+            Reaction.look: self._onChange,
+            Reaction.draw: self._onMoved,
+            Reaction.drawPoints: self._onPoints,
+            Reaction.stop: self._onSceneClosed,
+        }
+        self._parameters = None
+        self._forget()
+
+    @property
+    def ready(self):
+        """Whether a DRR can be drawn."""
+        return self._patient is not None and not self._obstacle
+
+    @property
+    def obstacle(self):
+        """Why no DRR can be drawn, a sentence; empty where nothing stands in the way."""
+        return self._obstacle
+
+    @property
+    def settled(self):
+        """Whether everything is drawn as the scene is now."""
+        timers = (self._looking, self._drawing, self._pointing, self._resting)
+        jobs = (self._preparing, self._finishing)
+        return not any(timer.isActive() for timer in timers) and not any(job and job.running for job in jobs)
+
+    def follow(self, parameters):
+        """Follow the module's parameters, and what they name, from now on; None stops and forgets."""
+        if parameters is None:
+            self.stop()
+        else:
+            self._parameters = parameters
+            self._looking.start()
+
+    def refresh(self):
+        """Look at everything again and draw it anew when Slicer next has time."""
+        self._drawn = None
+        self._looking.start()
+
+    def showPose(self, worldFromVolume):
+        """Draw the overlay of another pose (4, 4) [mm] than the C-arm's; None goes back to its own."""
+        self._preview = None if worldFromVolume is None else np.array(worldFromVolume)
+        self._drawing.start()
+
+    def relax(self, relaxed):
+        """While something long is computed, leave it most of the time."""
+        self._relaxed = bool(relaxed)
+        self._drawing.setInterval(0)
+
+    def stop(self):
+        """Follow nothing any more."""
+        self._parameters = None
+        self.removeObservers()
+        self._watched = {}
+        for timer in (self._looking, self._drawing, self._pointing, self._resting):
+            timer.stop()
+        self._blinker.follow(None)
+        for job in (self._preparing, self._finishing):
+            if job:
+                job.cancel()
+        self._forget()
+
+    def _forget(self):
+        self._patient, self._tones = None, {}
+        self._preparing = self._finishing = None
+        self._preview = self._drawn = self._finished = None
+        self._waiting = []
+        self._again = False
+        self.relax(False)
+        self._obstacle = ""
+
+    def _rig(self):
+        """The rig that is followed, or None; None as well while a scene is being read."""
+        if self._parameters is None or slicer.mrmlScene.IsBatchProcessing():
+            return None
+        rig = rigs.rigOf(self._parameters.pose)
+        return rig if rig and rig.views else None
+
+    def _look(self):
+        """See what there is to follow now, and prepare what has changed."""
+        rig = self._rig()
+        if self._parameters is not None:
+            self._watch(rig)
+        self._blinker.follow(rig if rig and self._parameters.comparison is Comparison.blink else None)
+        if rig is None:
+            return
+        overlay.applyAppearance(self._parameters, rig)
+        bones.applyAppearance(rig, self._parameters)
+        self._again = self._preparing is not None and self._preparing.running
+        if not self._again:
+            self._preparing = StepJob(
+                _whileThere(rig, self._prepareSteps(rig)), self._onStep, self._onPrepared, self._onFailed
+            )
+            self._preparing.start()
+        self._drawing.start()
+        self._pointing.start()
+
+    def _prepareSteps(self, rig):
+        """Show the X-rays and make the CT ready; a step brings what is being done, or None. Returns nothing."""
+        parameters = self._parameters
+        if dependencies.missing():
+            raise dependencies.MissingPackages(
+                _("The overlay needs {packages}. Register once, which installs what is missing.").format(
+                    packages=", ".join(dependencies.missing())
+                )
+            )
+        problem = None
+        for view in rig.views:
+            try:
+                yield from self._toneSteps(view)
+            except InputError as error:
+                # The other X-rays can be shown.
+                problem = problem or error
+        if parameters.volume is None:
+            self._withoutPatient(rig)
+            return
+        try:
+            volume = yield from self._inputs.volumeSteps(parameters.volume, parameters.segmentation)
+        except InputError:
+            self._withoutPatient(rig)
+            raise
+        structures = drawing.structuresOf(parameters)
+        if self._patient is None or not self._patient.isOf(volume, structures):
+            for _fraction, message in compileSteps():
+                yield message
+            yield _("Preparing the overlay")
+            self._patient = yield from drawing.patientSteps(volume, structures)
+        if parameters.showCarm and not bones.isCurrent(rig, parameters.volume):
+            yield from bones.surfaceSteps(rig, parameters.volume)
+            bones.applyAppearance(rig, parameters)
+        if problem:
+            raise problem
+
+    def _withoutPatient(self, rig):
+        """Show the X-rays alone."""
+        self._patient = self._drawn = self._finished = None
+        for view in rig.views:
+            drawing.clear(view)
+            silhouettes.clear(view)
+            points.draw(view, "", None, [], np.eye(4))
+
+    def _toneSteps(self, view):
+        """Show an X-ray, and note whether bone is dark in it."""
+        from xrayreg.overlay import dense_is_dark
+
+        radiograph = yield from self._inputs.pictureSteps(view)
+        known = self._tones.get(view.picture.GetID())
+        if known is None or known[0] is not radiograph:
+            self._tones[view.picture.GetID()] = radiograph, dense_is_dark(radiograph)
+            self._drawn = None
+
+    def _onStep(self, message):
+        if message and self._patient is None:
+            self._tell(message)
+
+    def _onPrepared(self):
+        self._tell("")
+        self._afterPreparing()
+
+    def _onFailed(self, error):
+        if isinstance(error, rigs.NodesRemoved):
+            # Somebody removed or replaced it; see what there is now.
+            self._looking.start()
+            return
+        self._tell(_sentence(error))
+        self._afterPreparing()
+
+    def _afterPreparing(self):
+        if self._again:
+            self._looking.start()
+        self._drawing.start()
+
+    def _tell(self, obstacle):
+        before, self._obstacle = self._obstacle, obstacle
+        if self._onChanged is not None and before != obstacle:
+            self._onChanged()
+
+    def _draw(self):
+        """Draw what is seen while the C-arm moves."""
+        rig = self._rig()
+        if rig is None:
+            return
+        try:
+            self._drawNew(rig)
+        except (InputError, ValueError) as error:
+            # A transform above the C-arm may be anything.
+            self._tell(_sentence(error))
+
+    def _drawNew(self, rig):
+        """Follow the pose, and draw where something that is seen is new."""
+        layout.followPose(rig)
+        carm.followPose(rig, self._parameters)
+        if self._patient is None:
+            return
+        world = self._world(rig)
+        wanted = {view.picture: self._wanted(index, view) for index, view in enumerate(rig.views) if view.shown}
+        shown = {view.picture: view for view in rig.views if view.shown}
+        drawn = world.tobytes(), self._patient, tuple((picture, shown[picture].projection) for picture in shown), wanted
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self._stopFinishing()
+            self._drawPoints()
+            overlay.showLagging(rig, True)
+            # Those left over from a pose before come first, or many views would keep the last ones waiting for ever.
+            left = [picture for picture in self._waiting if picture in shown]
+            self._waiting = left + [picture for picture in shown if picture not in left]
+        began = time.perf_counter()
+        while self._waiting and time.perf_counter() - began < _DRAWING_S:
+            view = shown[self._waiting.pop(0)]
+            pose = view.camera.camera_from_world @ world
+            drawing.draw(view, self._patient, pose, wanted[view.picture], self._isDenseDark(view))
+        if self._relaxed:
+            self._drawing.setInterval(round(1000 * _LEFT_TO_OTHERS * (time.perf_counter() - began)))
+        if self._waiting:
+            self._drawing.start()
+        else:
+            self._resting.start()
+
+    def _drawPoints(self):
+        """Draw landmarks and plans."""
+        rig = self._rig()
+        if rig is None or self._parameters.volume is None:
+            return
+        landmarks, world = self._parameters.landmarks, self._world(rig)
+        plans = points.plans(rig.pose, landmarks) if self._parameters.showLandmarks else []
+        for index, view in enumerate(rig.views):
+            pose = view.camera.camera_from_world @ world
+            points.draw(view, layout.sliceViewID(index), landmarks, plans, pose)
+
+    def _rest(self):
+        """Draw what takes longer, where something about it is new."""
+        rig = self._rig()
+        if rig is None or self._patient is None or self._drawing.isActive():
+            return
+        segmentation = self._parameters.segmentation if self._parameters.showSegments else None
+        key = self._drawn, segmentation, silhouettes.state(segmentation)
+        if key == self._finished:
+            overlay.showLagging(rig, False)
+            return
+        self._stopFinishing()
+        steps = _whileThere(rig, self._finishSteps(rig, segmentation, key))
+        self._finishing = StepJob(steps, _nothing, _nothing, self._onFailed)
+        self._finishing.start()
+
+    def _finishSteps(self, rig, segmentation, key):
+        world = self._world(rig)
+        shown = [(index, view) for index, view in enumerate(rig.views) if view.shown]
+        labels = segments.labelsOf(segmentation) if segmentation is not None else {}
+        for _index, view in shown:
+            pose = view.camera.camera_from_world @ world
+            yield from silhouettes.silhouetteSteps(view, self._patient.anatomy, labels, segmentation, pose)
+        silhouettes.keepPatientOut(rig, self._parameters.segmentation)
+        overlay.showLagging(rig, False)
+        for index, view in shown:
+            pose, wanted = view.camera.camera_from_world @ world, self._wanted(index, view)
+            yield from drawing.drawFinelySteps(view, self._patient, pose, wanted, self._isDenseDark(view))
+        self._finished = key
+
+    def _stopFinishing(self):
+        if self._finishing is not None:
+            self._finishing.cancel()
+
+    def _world(self, rig):
+        """The pose world_from_volume (4, 4) [mm] whose overlay is drawn."""
+        return rigs.worldFromVolume(rig) if self._preview is None else self._preview
+
+    def _wanted(self, index, view):
+        """How the rig's view number `index` is drawn (drawing.Wanted)."""
+        return drawing.wantedOf(self._parameters, layout.shownPx(index, view.camera))
+
+    def _isDenseDark(self, view):
+        return self._tones.get(view.picture.GetID(), (None, True))[1]
+
+    def _watch(self, rig):
+        """Observe what is followed, and no longer what was."""
+        wanted = reactions(self._parameters, rig)
+        for key in set(self._watched) - set(wanted):
+            self.removeObserver(*key, self._watched.pop(key))
+        for key in set(wanted) - set(self._watched):
+            self._watched[key] = self._react[wanted[key]]
+            self.addObserver(*key, self._watched[key])
+
+    def _onChange(self, caller, event):
+        self._looking.start()
+
+    def _onMoved(self, caller, event):
+        # Started anew by every movement, a timer that waits would never end.
+        if not self._drawing.isActive():
+            self._drawing.start()
+
+    def _onPoints(self, caller, event):
+        self._pointing.start()
+
+    def _onSceneClosed(self, caller, event):
+        self.stop()
+
+
+def _whileThere(rig, steps):
+    """The steps of drawing in a rig; raises NodesRemoved between two of them once one of its nodes is gone."""
+    try:
+        while True:
+            rig.requireAll()
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+            yield step
+    finally:
+        steps.close()
+
+
+def _sentence(error):
+    """An error in a line; what nobody expected goes to the log with all it knows."""
+    if isinstance(error, InputError | dependencies.MissingPackages):
+        return str(error)
+    logging.error("The overlay of the X-rays cannot be drawn", exc_info=error)
+    return _("The overlay cannot be drawn ({kind}: {error}).").format(kind=type(error).__name__, error=error)
+
+
+def _timer(slot, wait):
+    """A timer that calls `slot` once, `wait` ms after it was last started."""
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(wait)
+    timer.timeout.connect(slot)
+    return timer
+
+
+def _nothing(*_step):
+    """What follows a step or the end of drawing."""

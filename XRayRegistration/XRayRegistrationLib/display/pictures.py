@@ -1,0 +1,50 @@
+"""Pictures of the module's own views, as they are on the screen."""
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
+
+from . import layout
+
+
+def screenshots(rig):
+    """What the X-ray views and the module's 3D views show now, a tuple of xrayreg.report.Screenshot.
+
+    Empty where Slicer has no window, or none of these views is on the screen.
+    """
+    from xrayreg.report import Screenshot
+
+    layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:
+        return ()
+    shown = [
+        (_("{view}: its view in Slicer").format(view=view.name), view.name, logic.GetSliceNode())
+        for _index, view, logic in layout.sliceLogicsOf(rig)
+    ]
+    for name, caption in (
+        (layout.THREED_VIEW, _("C-arm and patient in 3D")),
+        (layout.EYE_VIEW, _("The patient as the X-ray source sees it")),
+    ):
+        shown.append((caption, name, layout.viewNodeOf(name)))
+    return tuple(
+        Screenshot(caption, f"view_{name}", _picture(layoutManager.viewWidget(node)))
+        for caption, name, node in shown
+        if node is not None and node.IsMappedInLayout()
+    )
+
+
+def _picture(widget):
+    """What a view's window shows, uint8 RGB (height, width, 3)."""
+    view = widget.viewWidget()
+    # Changes since the last picture are drawn first; Slicer draws when it has time.
+    view.forceRender()
+    grabbed = vtk.vtkWindowToImageFilter()
+    grabbed.SetInput(view.renderWindow())
+    grabbed.ReadFrontBufferOff()
+    grabbed.ShouldRerenderOff()
+    grabbed.Update()
+    image = grabbed.GetOutput()
+    columns, rows, _slices = image.GetDimensions()
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)
+    return pixels[::-1, :, :3].copy()

@@ -1,0 +1,144 @@
+"""The patient's segments as the X-ray would show them: their silhouettes on each detector, in their own colours."""
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from ..scene import detector
+from . import layout
+
+# Longer side of the grid on which silhouettes are drawn [pixels].
+_GRID_PX = 720
+_LABELMAP = "Binary labelmap"
+_KEPT_OUT = "XRayRegistration.keptOut"
+
+
+def silhouetteSteps(view, anatomy, labels, segmentationNode, cameraFromVolume):
+    """Draw the segments of a view anew for a pose (4, 4) [mm], in short steps that yield None.
+
+    anatomy: xrayreg.overlay.Anatomy. labels: the label in it of each segment id. Segments that are not visible, or
+    hold nothing, are left out.
+    """
+    from dataclasses import replace
+
+    from xrayreg.overlay import pose_silhouettes
+
+    camera = detector.resizedCamera(view.camera, _GRID_PX)
+    world = detector.worldFromPixels(camera)
+    seen = [name for name in visibleSegments(segmentationNode) if labels.get(name) in anatomy.labels]
+    _keepOnly(view.segments, seen)
+    for segmentID in seen:
+        label = labels[segmentID]
+        part = replace(anatomy, labels={label: anatomy.labels[label]})
+        drawn = yield from pose_silhouettes.pieces(part, camera, cameraFromVolume)
+        _write(view.segments, segmentID, drawn[label].inside(), world)
+        _style(view.segments, segmentationNode, segmentID)
+        yield
+
+
+def clear(view):
+    """Show no segment."""
+    _keepOnly(view.segments, [])
+
+
+def state(segmentationNode):
+    """A value that changes whenever the silhouettes of a segmentation would, for the same anatomy and pose."""
+    display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
+    names = visibleSegments(segmentationNode)
+    return tuple((name, *_look(segmentationNode, display, name)) for name in names)
+
+
+def keepPatientOut(rig, segmentationNode):
+    """Keep the segmentation itself out of an X-ray's view whose detector stands in the patient and would cut it.
+
+    Elsewhere its display stays as the user has it.
+    """
+    display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
+    if display is None:
+        return
+    cut = any(_isIn(segmentationNode, view.picture) for view in rig.views if view.shown)
+    if cut and not display.GetNumberOfViewNodeIDs():
+        xrays = [layout.sliceViewID(index) for index in range(layout.MOST_VIEWS)]
+        views = slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")
+        display.SetViewNodeIDs([view.GetID() for view in views if view.GetID() not in xrays])
+        display.SetAttribute(_KEPT_OUT, "yes")
+    elif not cut and display.GetAttribute(_KEPT_OUT):
+        display.RemoveAllViewNodeIDs()
+        display.RemoveAttribute(_KEPT_OUT)
+
+
+def visibleSegments(segmentationNode):
+    """Identifiers of the segments that the patient's segmentation shows, in its order."""
+    if segmentationNode is None:
+        return []
+    display = segmentationNode.GetDisplayNode()
+    if display is not None and not display.GetVisibility():
+        return []
+    segmentIDs = segmentationNode.GetSegmentation().GetSegmentIDs()
+    return [name for name in segmentIDs if display is None or display.GetSegmentVisibility(name)]
+
+
+def _keepOnly(node, segmentIDs):
+    for segmentID in set(node.GetSegmentation().GetSegmentIDs()) - set(segmentIDs):
+        node.GetSegmentation().RemoveSegment(segmentID)
+
+
+def _write(node, segmentID, mask, worldFromPixels):
+    """Give a segment, made where it is missing, the pixels of a mask (height, width)."""
+    segmentation = node.GetSegmentation()
+    segment = segmentation.GetSegment(segmentID)
+    image = _orientedImage(mask, worldFromPixels)
+    if segment is None:
+        segment = slicer.vtkSegment()
+        segment.AddRepresentation(_LABELMAP, image)
+        segmentation.AddSegment(segment, segmentID)
+    elif segment.GetLabelValue() != 1:
+        # Read from a file, segments that do not overlap share an image.
+        segment.SetLabelValue(1)
+        segment.AddRepresentation(_LABELMAP, image)
+    else:
+        segment.GetRepresentation(_LABELMAP).ShallowCopy(image)
+
+
+def _orientedImage(mask, worldFromPixels):
+    """The part of a mask that holds something, one slice deep on the detector."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    top, bottom = (int(rows[0]), int(rows[-1])) if rows.size else (0, 0)
+    left, right = (int(columns[0]), int(columns[-1])) if columns.size else (0, 0)
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(left, right, top, bottom, 0, 0)
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(worldFromPixels))
+    pixels = np.ascontiguousarray(mask[top : bottom + 1, left : right + 1], np.uint8)
+    image.GetPointData().SetScalars(numpy_to_vtk(pixels.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR))
+    return image
+
+
+def _style(node, segmentationNode, segmentID):
+    """Give a drawn segment the name and the colour that the patient's has."""
+    drawn = node.GetSegmentation().GetSegment(segmentID)
+    name, color = _look(segmentationNode, segmentationNode.GetDisplayNode(), segmentID)
+    if tuple(drawn.GetColor()) != color:
+        drawn.SetColor(*color)
+    if drawn.GetName() != name:
+        drawn.SetName(name)
+
+
+def _look(segmentationNode, display, segmentID):
+    """Name and colour of one of the patient's segments."""
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+    color = list(segment.GetColor())
+    if display is not None:
+        # Somebody may have chosen another colour for showing it.
+        display.GetSegmentColor(segmentID, color)
+    return segment.GetName(), tuple(color)
+
+
+def _isIn(segmentationNode, picture):
+    """Whether a detector may stand in the box around a segmentation."""
+    bounds = np.zeros(6)
+    segmentationNode.GetRASBounds(bounds)
+    corners = np.array([[x, y, z, 1.0] for x in bounds[:2] for y in bounds[2:4] for z in bounds[4:]])
+    seen = (np.linalg.inv(detector.rasFromPixels(picture)) @ corners.T)[:3]
+    low, high = np.array([0.0, 0.0, -0.5]), np.array([*picture.GetImageData().GetDimensions()[:2], 0.5])
+    return bool(((seen.min(axis=1) < high) & (seen.max(axis=1) > low)).all())

@@ -1,0 +1,66 @@
+"""The compiled code of the CPU engine, made once for each computer in a process of its own while the window lives."""
+
+import logging
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+_COMPILE = "from xrayreg.render import warm_up; warm_up()"
+# Between two looks at the process [s]; it needs the processor more than this one does.
+_PAUSE_S = 0.03
+# Compiling takes ten to thirty seconds. With this time constant [s] the bar approaches its end, never reaching it.
+_EXPECTED_S = 15.0
+
+
+def compileSteps():
+    """Yield (fraction, message) until the engine's compiled code is loaded, compiled before where it never was.
+
+    A process that fails is told to the log; the code is compiled here then, while the window stands still.
+    """
+    from xrayreg.render import kernels_are_cached, warm_up
+
+    yield 0.0, _("Loading the compiled code")
+    if not kernels_are_cached():
+        try:
+            yield from _childSteps()
+        except (InputError, RuntimeError, OSError) as error:
+            logging.warning("Compiling in a process of its own failed: %s", error)
+            yield 0.5, _("Compiling for this computer; Slicer does not answer for about a minute")
+    for _part in warm_up.pieces():
+        yield 1.0, _("Loading the compiled code")
+
+
+def _childSteps():
+    """Yield (fraction, message) while a process compiles; RuntimeError when it fails. Closing this ends the process."""
+    from xrayreg.render import require_kernel_cache
+
+    require_kernel_cache()
+    library = str(Path(__file__).parents[2])
+    paths = os.pathsep.join(path for path in (library, os.environ.get("PYTHONPATH")) if path)
+    python = shutil.which("PythonSlicer") or sys.executable
+    process = slicer.util.launchConsoleProcess(
+        [python, "-c", _COMPILE], useStartupEnvironment=False, updateEnvironment={"PYTHONPATH": paths}
+    )
+    began = time.monotonic()
+    try:
+        while process.poll() is None:
+            seconds = time.monotonic() - began
+            message = _("Compiling for this computer, once, {seconds:.0f} s").format(seconds=seconds)
+            yield 1 - math.exp(-seconds / _EXPECTED_S), message
+            time.sleep(_PAUSE_S)
+        said = process.stdout.read().strip()
+        if process.returncode:
+            raise RuntimeError((said.splitlines() or [f"exit code {process.returncode}"])[-1])
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.stdout.close()
+        process.wait()

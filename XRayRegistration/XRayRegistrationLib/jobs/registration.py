@@ -1,0 +1,212 @@
+"""The registration of a rig as Slicer runs it: prepare, register step by step, judge, keep the outcome."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+from .. import dependencies
+from ..scene import backend, outcome, posing, projections, rig
+from .compiling import compileSteps
+
+# Where on the progress bar the engine is ready, and where the images are.
+_COMPILED, _PREPARED = 0.3, 0.1
+# What xrayreg calls the pose to start from; here nobody has to have a case.
+_CASE_POSE = "the case's initial pose"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a registration.
+
+    fraction: of the whole, 0 to 1, never falling. message: what is being done. stage: packages, compile, prepare,
+    search, refine, judge or done. similarity: at the best pose so far, where there is one; comparable within a stage
+    only. outcome: scene.outcome.Outcome on the last one.
+    """
+
+    fraction: float
+    message: str
+    stage: str
+    similarity: float | None = None
+    outcome: object = None
+
+    @property
+    def verdict(self):
+        """The verdict as a sentence, empty before the last moment."""
+        return "" if self.outcome is None else self.outcome.verdict
+
+    @property
+    def accepted(self):
+        """Whether the pose may be trusted, on the last moment."""
+        return self.outcome is not None and self.outcome.accepted
+
+    @property
+    def errorMm(self):
+        """mTRE [mm] against a reference, on the last moment and where there is one."""
+        return None if self.outcome is None else self.outcome.errorMm
+
+
+def registrationSteps(inputs, parameters):
+    """Yield Progress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
+
+    inputs: scene.backend.Inputs. The registration starts from the pose shown when somebody chose it, else it looks all
+    around. Closed before its end it leaves the best pose so far, which `outcome.undo` takes back; after an error the
+    C-arm stands where it stood. Raises InputError for what cannot be registered, MissingPackages, and NodesRemoved as
+    soon as a node that it needs has left the scene.
+    """
+    return _steps(inputs, parameters, parameters.start.name)
+
+
+def searchSteps(inputs, parameters):
+    """Like `registrationSteps`, but with a search in any case."""
+    return _steps(inputs, parameters, "search")
+
+
+def _steps(inputs, parameters, start):
+    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    dependencies.ensure()
+    work = _Work(parameters)
+    yield Progress(0.0, _("Loading the libraries"), "packages")
+    from xrayreg.pipeline import register
+    from xrayreg.settings import registration_settings
+
+    done = 0.0
+    for fraction, message in compileSteps():
+        work.requireAll()
+        done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
+        yield Progress(done, message, "compile")
+    began = time.perf_counter()
+    initial = work.before if work.wasPosed or start == "case" else None
+    scene, done = yield from _prepared(work, inputs.sceneSteps(parameters, initial), done)
+    settings = registration_settings(parameters.effort.name, init=start)
+    loadSeconds = time.perf_counter() - began
+    try:
+        for step in register(scene, settings, loadSeconds):
+            work.requireAll()
+            if step.camera_from_volume is not None:
+                work.move(step.camera_from_volume)
+            if step.result is not None:
+                found = work.judged(scene, step.result, inputs.notes())
+                message = _("Done in {seconds:.1f} s").format(seconds=step.result.seconds["total"])
+                yield Progress(1.0, message, "done", _finite(step.similarity), found)
+                return
+            yield _told(step, done)
+    except GeneratorExit:
+        work.keepUnjudged()
+        raise
+    except InputError as error:
+        work.restore()
+        raise _inWords(error) from error
+    except Exception:
+        work.restore()
+        raise
+
+
+def _prepared(work, steps, done):
+    """Yield Progress while the inputs are converted; returns what `steps` do, and the fraction that is done."""
+    end = max(done, _COMPILED if done else 0.0) + _PREPARED
+    while True:
+        work.requireAll()
+        try:
+            message = next(steps)
+        except StopIteration as finished:
+            return finished.value, end
+        # Nobody knows how many steps there are.
+        done += 0.2 * (end - done)
+        yield Progress(done, message or _("Preparing the images"), "prepare")
+
+
+def _told(step, done):
+    """A step of the pipeline as Progress, of which the fraction `done` was over when it began."""
+    message = step.message.replace(_CASE_POSE, _("the pose shown"))
+    fraction = done + (1 - done) * step.fraction
+    return Progress(fraction, message[:1].upper() + message[1:], step.stage, _finite(step.similarity))
+
+
+def _inWords(error):
+    """The error, its way out told for this module where xrayreg tells it for a case file."""
+    if error.what != "initial pose":
+        return error
+    return InputError(
+        _("pose shown"),
+        expected=error.expected,
+        found=error.found,
+        remedy=_("move the C-arm, choose a preset, or mark landmarks"),
+    )
+
+
+def _finite(number):
+    return number if number is not None and math.isfinite(number) else None
+
+
+class _Work:
+    """The nodes of one registration, and what it does to them."""
+
+    def __init__(self, parameters):
+        self.rig, self.volume = backend.requireRig(parameters), backend.requireVolume(parameters)
+        self._needed = [self.volume, *(view.source for view in self.rig.views)]
+        if parameters.segmentation is not None:
+            self._needed.append(parameters.segmentation)
+        self.before, self.wasPosed = rig.worldFromVolume(self.rig), posing.isPosed(self.rig)
+        self._moved = False
+
+    def requireAll(self):
+        """Raise NodesRemoved unless everything is still in the scene."""
+        self.rig.requireAll()
+        if not self._isComplete():
+            raise rig.NodesRemoved(_("The CT, the segmentation or an X-ray was removed from the scene."))
+
+    def move(self, firstCameraFromVolume):
+        """Show a pose camera_from_volume (4, 4) [mm] of the first view."""
+        self._moved = True
+        rig.setCameraFromVolume(self.rig, self.rig.views[0], firstCameraFromVolume)
+
+    def judged(self, scene, result, notes):
+        """The outcome of a result, kept in the scene."""
+        rig.setWorldFromVolume(self.rig, result.world_from_volume)
+        content = result.as_dict()
+        content["notes"] = [*content["notes"], *notes]
+        content["start"] = content["start"].replace(_CASE_POSE, _("the pose shown"))
+        errorMm = None if scene.reference is None else _error(scene, result.world_from_volume)
+        return self._keep(content, projections.assumptions(self.rig), errorMm)
+
+    def keepUnjudged(self):
+        """Let a pose that was reached before somebody cancelled be taken back."""
+        if self._moved and self._isComplete() and self._isRigComplete():
+            reason = _("It was cancelled; the pose shown is the best one found before.")
+            content = {"world_from_volume": rig.worldFromVolume(self.rig).tolist(), "accepted": False, "reason": reason}
+            self._keep(content, (), None)
+
+    def restore(self):
+        """Put the C-arm back where it stood."""
+        if self._moved and self._isRigComplete():
+            rig.setWorldFromVolume(self.rig, self.before)
+
+    def _keep(self, content, assumed, errorMm):
+        found = outcome.Outcome(content, self.before, assumed, errorMm)
+        posing.markPosed(self.rig)
+        outcome.store(self.rig, found, self.volume, self.wasPosed)
+        return found
+
+    def _isComplete(self):
+        return all(node is not None and node.GetScene() is not None for node in self._needed)
+
+    def _isRigComplete(self):
+        try:
+            self.rig.requireAll()
+        except rig.NodesRemoved:
+            return False
+        return True
+
+
+def _error(scene, worldFromVolume):
+    """mTRE [mm] of a pose against the scene's reference."""
+    from xrayreg.evaluation import pose_error
+
+    camera = scene.views[0].camera
+    found, true = (camera.camera_from_world @ np.asarray(pose) for pose in (worldFromVolume, scene.reference))
+    return pose_error(camera, found, true, scene.target_points()).mtre_mm

@@ -1,0 +1,78 @@
+"""What is kept of a result, made in short steps: pictures and a report in a folder, images in the scene."""
+
+from html import escape
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+from .. import dependencies
+from ..display import copies, pictures
+from ..scene import results
+from ..scene.rig import rigOf
+from .registration import Progress
+
+# Share of the work that converting the scene's nodes is.
+_READING = 0.1
+
+
+def reportSteps(inputs, parameters, parent):
+    """Yield Progress while pictures and a report of the pose shown are written, all of them or none.
+
+    They get a folder of their own inside the folder `parent`; the last message has a link to it (HTML).
+    inputs: scene.backend.Inputs. Raises MissingPackages, and InputError for a
+    folder that cannot be written to and for inputs that cannot be used.
+    """
+    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    dependencies.ensureForReports()
+    from xrayreg.io import require_output
+    from xrayreg.report import write_results
+
+    theRig = rigOf(parameters.pose)
+    name = parameters.volume.GetName()
+    standing = results.standingOf(theRig, parameters.volume)
+    folder = Path(parent).absolute() / results.folderName(standing, name)
+    require_output(folder)
+    # Before anything else can move the C-arm: numbers and pictures are of one pose.
+    content, screenshots = results.contentOf(theRig, standing), pictures.screenshots(theRig)
+    scene = yield from _told(inputs.sceneSteps(parameters))
+    steps = write_results.pieces(
+        folder,
+        scene,
+        content,
+        standing.named(_("X-ray registration: {name}").format(name=name)),
+        before=standing.found.before if standing.found else None,
+        screenshots=screenshots,
+    )
+    told = Progress(_READING, _("Preparing the pictures"), "write")
+    for step in steps:
+        if step is not None:
+            told = Progress(_READING + (1 - _READING) * step.fraction, step.message, "write")
+        # A pause without news is one too.
+        yield told
+    link = f'<a href="{folder.as_uri()}">{escape(str(folder))}</a>'
+    yield Progress(1.0, _("Saved in {folder}").format(folder=link), "done")
+
+
+def copySteps(inputs, parameters):
+    """Yield Progress while X-ray, DRR, edges and segments of each view are put into a folder of the subject hierarchy.
+
+    inputs: scene.backend.Inputs. Raises InputError for inputs that cannot be used.
+    """
+    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    dependencies.ensure()
+    theRig = rigOf(parameters.pose)
+    standing = results.standingOf(theRig, parameters.volume)
+    scene = yield from _told(inputs.sceneSteps(parameters))
+    for fraction, message in copies.copySteps(theRig, scene, parameters, standing):
+        yield Progress(_READING + (1 - _READING) * fraction, message, "write")
+    yield Progress(1.0, _("The folder is in the module Data."), "done")
+
+
+def _told(steps):
+    """Progress for each of the steps that convert nodes; returns what they return."""
+    while True:
+        try:
+            message = next(steps)
+        except StopIteration as done:
+            return done.value
+        yield Progress(0.0, message or _("Reading the images"), "prepare")

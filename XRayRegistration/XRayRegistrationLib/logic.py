@@ -1,0 +1,160 @@
+"""What scripts use, without any widget: X-rays, placement, registration, undo and export.
+
+    logic = slicer.util.getModuleLogic("XRayRegistration")
+    logic.getParameterNode().volume = slicer.util.getNode("CT")
+    logic.addXray(slicer.util.getNode("XA"))
+    logic.setPlacement(primary_deg=30.0, secondary_deg=-10.0)
+    outcome = logic.register()
+    print(outcome.verdict)
+
+The ...Steps methods do the same work as iterators of short steps, which a window advances from a timer.
+"""
+
+from collections import deque
+from dataclasses import replace
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from xrayreg.checks import InputError
+
+from . import dependencies
+from .parameters import Parameters
+from .scene import importing, outcome, posing, rig
+from .scene.backend import Inputs
+
+
+class Logic(ScriptedLoadableModuleLogic):
+    """Works on the module's parameter node; raises InputError (a ValueError) for what cannot be done.
+
+    Everything but `getParameterNode` needs packages that are installed when first needed, after asking; it raises
+    dependencies.MissingPackages where they are not.
+    """
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.inputs = Inputs()
+
+    def getParameterNode(self):
+        """The scene's parameters (parameters.Parameters)."""
+        return Parameters(super().getParameterNode())
+
+    def rig(self):
+        """The C-arm's pose with its X-rays (scene.rig.Rig), or None before the first one is added."""
+        return rig.rigOf(self.getParameterNode().pose)
+
+    def suggestVolume(self):
+        """Choose the scene's only volume with several slices as the CT, unless one is chosen or there are several."""
+        parameters = self.getParameterNode()
+        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if parameters.volume is None else []
+        found = [node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and _mayBeCt(node)]
+        if len(found) == 1:
+            parameters.volume = found[0]
+
+    def addXray(self, sourceNode, name=None):
+        """Add an X-ray (a volume node with one slice) and make it the active one; returns its scene.rig.View.
+
+        Its geometry comes from its DICOM file where there is one. The first one puts the C-arm at a first place.
+        """
+        dependencies.ensure()
+        parameters = self.getParameterNode()
+        known = rig.rigOf(parameters.pose)
+        if known and any(view.source is sourceNode for view in known.views):
+            raise InputError(
+                sourceNode.GetName(),
+                expected=_("an X-ray that is not in the list yet"),
+                found=_("one that is"),
+                remedy=_("choose another one"),
+            )
+        grown = known or rig.createRig()
+        try:
+            grown = importing.addXray(grown, sourceNode, name)
+        except (ValueError, RuntimeError):
+            if known is None:
+                slicer.mrmlScene.RemoveNode(grown.pose)
+            raise
+        parameters.pose = grown.pose
+        parameters.activeView = len(grown.views) - 1
+        self.placeUnposed()
+        return grown.views[-1]
+
+    def removeXray(self, view):
+        """Take an X-ray out of the list; its image stays in the scene."""
+        parameters = self.getParameterNode()
+        left = importing.removeXray(self.rig(), view)
+        parameters.activeView = max(0, min(parameters.activeView, len(left.views) - 1))
+
+    def placeUnposed(self):
+        """Give the C-arm its first place, by DICOM angles or as a textbook view, unless somebody has chosen a pose."""
+        parameters, shown = self.getParameterNode(), self.rig()
+        if parameters.volume and shown and shown.views and not posing.isPosed(shown):
+            posing.placeAtFirst(shown, parameters.volume)
+
+    def placement(self):
+        """Where the C-arm stands for the active view (xrayreg.geometry.Placement)."""
+        return posing.placement(*self._placed())
+
+    def setPlacement(self, **numbers):
+        """Move the C-arm for the active view: numbers of xrayreg.geometry.Placement by name, the others stay."""
+        posing.setPlacement(*self._placed(), replace(self.placement(), **numbers))
+
+    def importCalibration(self, path):
+        """Give the active view the geometry in a calibration file (MayaCam text, or the view in a case.json)."""
+        dependencies.ensure()
+        shown, view, _volume = self._placed(needsVolume=False)
+        importing.importCalibration(shown, view, path)
+
+    def importCase(self, path):
+        """Bring a case.json with all that it names into the scene."""
+        _last(self.importCaseSteps(path))
+
+    def importCaseSteps(self, path):
+        """`importCase` in short steps, each with a message."""
+        dependencies.ensure()
+        yield from importing.importCaseSteps(self.getParameterNode(), path)
+
+    def register(self):
+        """Register and return the outcome (scene.outcome.Outcome); the C-arm stands where it was found to."""
+        return _last(self.registrationSteps()).outcome
+
+    def registrationSteps(self):
+        """`register` in short steps (jobs.registration.Progress)."""
+        from .jobs import registration
+
+        return registration.registrationSteps(self.inputs, self.getParameterNode())
+
+    def search(self):
+        """Look for the pose all around, and return the outcome as `register` does."""
+        return _last(self.searchSteps()).outcome
+
+    def searchSteps(self):
+        """`search` in short steps (jobs.registration.Progress)."""
+        from .jobs import registration
+
+        return registration.searchSteps(self.inputs, self.getParameterNode())
+
+    def undo(self):
+        """Move the C-arm back to where it stood before the last registration; returns whether there was one."""
+        shown = self.rig()
+        return shown is not None and outcome.undo(shown)
+
+    def _placed(self, needsVolume=True):
+        """Rig, active view and CT; raises InputError where one is missing."""
+        parameters, shown = self.getParameterNode(), self.rig()
+        if not shown or not shown.views:
+            raise InputError(_("X-ray"), expected=_("one or more"), found=_("none"), remedy=_("add one"))
+        if needsVolume and parameters.volume is None:
+            raise InputError("CT", expected=_("a volume"), found=_("none"), remedy=_("choose one"))
+        return shown, shown.views[min(parameters.activeView, len(shown.views) - 1)], parameters.volume
+
+
+def _mayBeCt(node):
+    image = node.GetImageData()
+    return not node.GetHideFromEditors() and image is not None and min(image.GetDimensions()) > 1
+
+
+def _last(steps):
+    """The last value of an iterator, or None where there was none."""
+    kept = deque(steps, maxlen=1)
+    return kept[0] if kept else None

@@ -1,0 +1,174 @@
+"""What all sections of the panel do with their widgets."""
+
+import logging
+from dataclasses import dataclass
+
+import qt
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+from ..dependencies import MissingPackages
+from ..scene.rig import NodesRemoved
+
+# What a user can mend; anything else is a fault of ours and goes to the log as well.
+USER_ERRORS = (InputError, MissingPackages, NodesRemoved, ValueError)
+
+# Readable on light and on dark panels.
+ASSUMED_COLOR = "#c96a00"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the panel shows, taken anew for each refresh so that nothing in it grows old.
+
+    parameters: the parameter node, or None while there is no scene. rig: scene.rig.Rig or None.
+    running: what is being done, as the beginning of a sentence; empty when nothing is.
+    """
+
+    parameters: object = None
+    rig: object = None
+    running: str = ""
+
+    @property
+    def volume(self):
+        return self.parameters.volume if self.parameters else None
+
+    @property
+    def views(self):
+        return self.rig.views if self.rig else ()
+
+    @property
+    def view(self):
+        """The view whose geometry is shown and to which the sliders belong, or None."""
+        if not self.views:
+            return None
+        return self.views[min(max(self.parameters.activeView, 0), len(self.views) - 1)]
+
+    def busy(self):
+        """Why inputs and pose cannot be changed now; empty when they can."""
+        if self.parameters is None:
+            return _("The scene is being closed.")
+        if self.running:
+            return _("{work} is running; cancel it first.").format(work=self.running)
+        return ""
+
+    def incomplete(self):
+        """What is missing before the C-arm can be placed; empty when nothing is."""
+        if self.busy():
+            return self.busy()
+        if self.volume is None:
+            return _("Select a CT first.")
+        if self.volume.GetImageData() is None or min(self.volume.GetImageData().GetDimensions()) < 2:
+            return _("{name} is no CT: it has a single slice or none.").format(name=self.volume.GetName())
+        if not self.views:
+            return _("Add an X-ray first.")
+        return ""
+
+
+class Control:
+    """A widget whose tooltip says what it is for or, while it is disabled, why."""
+
+    def __init__(self, widget):
+        self.widget = widget
+        self._purpose = widget.toolTip
+
+    def offer(self, obstacle=""):
+        """Enable the widget unless there is an obstacle (a sentence)."""
+        self.widget.setEnabled(not obstacle)
+        self.widget.setToolTip(obstacle or self._purpose)
+
+
+class quiet:
+    """While a section fills a widget, the widget tells nobody."""
+
+    def __init__(self, *widgets):
+        self._widgets = widgets
+
+    def __enter__(self):
+        self._before = [widget.blockSignals(True) for widget in self._widgets]
+
+    def __exit__(self, *_error):
+        for widget, before in zip(self._widgets, self._before, strict=True):
+            widget.blockSignals(before)
+
+
+def cell(text, tooltip="", color="", editable=False):
+    """An item for a table."""
+    item = qt.QTableWidgetItem(text)
+    item.setToolTip(tooltip or text)
+    flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+    item.setFlags(flags | qt.Qt.ItemIsEditable if editable else flags)
+    if color:
+        item.setForeground(qt.QBrush(qt.QColor(color)))
+    return item
+
+
+def soon(slot):
+    """A timer that calls `slot` once when Slicer next has nothing else to do, however often it is started."""
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(0)
+    timer.timeout.connect(slot)
+    return timer
+
+
+class Resized(qt.QObject):
+    """Calls a function when a widget has got another width and its contents have followed; keep a reference."""
+
+    def __init__(self, widget, call):
+        qt.QObject.__init__(self)
+        self._width = None
+        self._timer = soon(call)
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched, event):
+        if event.type() == qt.QEvent.Resize and int(watched.width) != self._width:
+            self._width = int(watched.width)
+            self._timer.start()
+        return False
+
+
+def tell(label, text):
+    """Show a line, or nothing."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def stretch(table, columns):
+    """Let these columns share the table's width; the others are as wide as what they hold."""
+    header = table.horizontalHeader()
+    header.setMinimumSectionSize(24)
+    for column in range(int(table.columnCount)):
+        mode = qt.QHeaderView.Stretch if column in columns else qt.QHeaderView.ResizeToContents
+        header.setSectionResizeMode(column, mode)
+
+
+def fitHeight(table, most=24):
+    """Make a table as high as its rows, but no higher than `most` of them."""
+    table.resizeRowsToContents()
+    rows = int(table.rowCount)
+    header = table.horizontalHeader()
+    height = 2 * int(table.frameWidth) + (int(header.property("sizeHint").height()) if not header.isHidden() else 0)
+    height += sum(int(table.rowHeight(row)) for row in range(min(rows, most)))
+    table.setFixedHeight(max(height, 1))
+
+
+def fillViewSelector(selector, situation):
+    """Let a combo box list the views and stand on the active one."""
+    names = [view.name for view in situation.views]
+    with quiet(selector):
+        if [selector.itemText(n) for n in range(int(selector.count))] != names:
+            selector.clear()
+            selector.addItems(names)
+        selector.setCurrentIndex(names.index(situation.view.name) if names else -1)
+
+
+def sentence(error):
+    """An error as a line for the panel; what is not the user's to mend goes to the log with all it knows."""
+    if isinstance(error, USER_ERRORS):
+        return str(error)
+    logging.error("X-ray Registration", exc_info=error)
+    return _("Something unforeseen happened ({kind}: {error}). The application log has the details.").format(
+        kind=type(error).__name__, error=error
+    )

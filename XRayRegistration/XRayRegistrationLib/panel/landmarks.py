@@ -1,0 +1,121 @@
+"""The part of the Initial pose section that places the C-arm by landmarks marked on the CT and on the X-rays."""
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from ..scene import landmarks
+from .controls import Control, cell, fitHeight, sentence, stretch
+
+_NAME, _VIEW, _RESIDUAL = range(3)
+
+
+class LandmarksPart(VTKObservationMixin):
+    """Marking, solving, and how well it fits. `say(text)` shows a line.
+
+    A point that is clicked on an X-ray gets the name of the next landmark that has no partner there.
+    """
+
+    def __init__(self, panel, say):
+        VTKObservationMixin.__init__(self)
+        self._panel = panel
+        self._say = say
+        self.ui = ui = panel.ui
+        self._now = None
+        self._marking = None
+        self._selector, self._markVolume, self._markXray, self._solve = (
+            Control(ui.landmarksSelector), Control(ui.markVolumeButton), Control(ui.markXrayButton),
+            Control(ui.solveButton),
+        )  # fmt: skip
+        stretch(ui.landmarksTable, (_NAME, _VIEW))
+        ui.markVolumeButton.connect("clicked(bool)", self.onMarkVolume)
+        ui.markXrayButton.connect("clicked(bool)", self.onMarkXray)
+        ui.solveButton.connect("clicked(bool)", self.onSolve)
+
+    def clear(self):
+        self.removeObservers()
+        self._marking = None
+
+    def refresh(self, now):
+        """Show what can be marked and solved."""
+        self._now = now
+        node = now.parameters.landmarks if now.parameters else None
+        without = "" if node else _("Choose or create a point list first.")
+        unmarked = without or ("" if node.GetNumberOfControlPoints() else _("Mark landmarks on the CT first."))
+        self._selector.offer(now.busy())
+        self._markVolume.offer(now.busy() or without)
+        self._markXray.offer(now.incomplete() or unmarked)
+        self._solve.offer(now.incomplete() or unmarked)
+
+    def follow(self):
+        """Show how far each landmark's projection lies from its mark now."""
+        table, now = self.ui.landmarksTable, self._now
+        node = now.parameters.landmarks if now.parameters else None
+        try:
+            rows = landmarks.residuals(now.rig, node) if now.rig and node else []
+        except Exception as error:
+            rows = []
+            self._say(sentence(error))
+        table.setVisible(bool(rows))
+        table.setRowCount(len(rows))
+        for row, residual in enumerate(rows):
+            table.setItem(row, _NAME, cell(residual.name))
+            table.setItem(row, _VIEW, cell(residual.view))
+            told = _("{mm:.1f} mm").format(mm=residual.mm)
+            table.setItem(row, _RESIDUAL, cell(told, _("{px:.1f} pixels of the X-ray").format(px=residual.px)))
+        fitHeight(table)
+
+    def onMarkVolume(self):
+        self.removeObservers()
+        self._place(self._now.parameters.landmarks)
+        self._say(_("Click the landmarks in the CT's slices or in 3D; a right click ends."))
+
+    def onMarkXray(self):
+        self.removeObservers()
+        view = self._now.view
+        node = landmarks.landmarksIn(self._now.rig, view, create=True)
+        self._marking = view
+        self.addObserver(node, slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent, self._onMarked)
+        self._place(node)
+        self._sayNext()
+
+    def onSolve(self):
+        try:
+            fit = landmarks.poseFromLandmarks(self._now.rig, self._now.volume, self._now.parameters.landmarks)
+        except Exception as error:
+            self._say(sentence(error))
+            return
+        said = [fit.result.reason]
+        if fit.unpaired:
+            said.append(_("Without a partner: {names}.").format(names=", ".join(fit.unpaired)))
+        self._say(" ".join(said))
+
+    @vtk.calldata_type(vtk.VTK_INT)
+    def _onMarked(self, caller, event, index):
+        waiting = self._unmarked(but=index)
+        if waiting:
+            caller.SetNthControlPointLabel(index, waiting[0])
+        self._sayNext()
+
+    def _unmarked(self, but=None):
+        """Names of the landmarks on the CT without partner in the X-ray that is being marked, `but` one point."""
+        node, marked = self._now.parameters.landmarks, landmarks.landmarksIn(self._now.rig, self._marking)
+        there = {marked.GetNthControlPointLabel(n) for n in range(marked.GetNumberOfControlPoints()) if n != but}
+        names = [node.GetNthControlPointLabel(n) for n in range(node.GetNumberOfControlPoints())]
+        return [name for name in names if name not in there]
+
+    def _sayNext(self):
+        waiting = self._unmarked()
+        if waiting:
+            self._say(_("Click {landmark} in {view}.").format(landmark=waiting[0], view=self._marking.name))
+        else:
+            self._say(_("All landmarks are marked in {view}.").format(view=self._marking.name))
+            interaction = slicer.app.applicationLogic().GetInteractionNode()
+            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
+    def _place(self, node):
+        """Let the next clicks in the views set points of a markups node, until Slicer's place mode is left."""
+        logic = slicer.modules.markups.logic()
+        logic.SetActiveList(node)
+        logic.StartPlaceMode(True)

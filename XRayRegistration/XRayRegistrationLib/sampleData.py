@@ -1,0 +1,76 @@
+"""The phantom as sample data: generated on this computer, nothing is downloaded."""
+
+import zlib
+from pathlib import Path
+
+import slicer
+
+from . import dependencies, phantomCase
+
+CATEGORY = "X-ray Registration"
+NAMES = ("X-ray phantom", "X-ray phantom, two views")
+_THUMBNAILS = ("XRayPhantom.png", "XRayPhantomTwoViews.png")
+# Fine enough to look like a patient, coarse enough to be made in some six seconds on two cores.
+_SPACING_MM, _IMAGE_PX = 2.0, 512
+# A tone curve that shows both bone and skin; the bare detector is saturated.
+_MACHINE = {"rays_per_side": 1, "photons": 5e5, "exposure": 3.0, "gamma": 0.5}
+_FILES = ("Phantom CT", "PA", "Lateral", "Phantom bones")
+
+
+def register():
+    """Put the phantom on the page of the module Sample Data; call once, when Slicer has started."""
+    import SampleData
+
+    icons = Path(__file__).resolve().parents[1] / "Resources" / "Icons"
+    loaders = (loadOneView, loadTwoViews)
+    for name, thumbnail, load in zip(NAMES, _THUMBNAILS, loaders, strict=True):
+        # The address is empty because there is nothing to download; Slicer wants the fields to be of one length.
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=name,
+            uris="",
+            fileNames=phantomCase.CASE,
+            nodeNames=name,
+            thumbnailFileName=str(icons / thumbnail),
+            customDownloader=load,
+        )
+
+
+def loadOneView(_source=None):
+    """Open the module and let it load the phantom with one X-ray; what its button in Sample Data does."""
+    _load(lateral=False)
+
+
+def loadTwoViews(_source=None):
+    """Load the phantom with two X-rays at right angles, as `loadOneView` does."""
+    _load(lateral=True)
+
+
+def sampleSteps(parameters, lateral=False):
+    """Generate the phantom, unless this computer has it already, and load it; each step brings a message.
+
+    Fills `parameters` as importCaseSteps does, so that Register can be pressed at once. Raises MissingPackages.
+    """
+    dependencies.ensure()
+    from .scene import importing
+
+    folder = cacheFolder(lateral)
+    if not (folder / phantomCase.CASE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        yield from phantomCase.writeSteps(
+            folder, _SPACING_MM, _IMAGE_PX, lateral=lateral, labelled=True, names=_FILES, **_MACHINE
+        )
+    yield from importing.importCaseSteps(parameters, folder / phantomCase.CASE)
+
+
+def cacheFolder(lateral):
+    """Where a generated phantom is kept for the next time; another one after everything that it depends on."""
+    from xrayreg import __version__
+
+    made = zlib.crc32(repr((__version__, _SPACING_MM, _IMAGE_PX, _MACHINE, _FILES, lateral)).encode())
+    return Path(slicer.app.temporaryPath) / "XRayRegistration" / f"phantom-{made:08x}"
+
+
+def _load(lateral):
+    slicer.util.selectModule("XRayRegistration")
+    slicer.util.getModuleWidget("XRayRegistration").panel.inputs.loadSample(lateral)

@@ -1,0 +1,123 @@
+"""Where the C-arm stands: the isocentre, textbook and DICOM poses, and the six numbers that a clinician sets."""
+
+import json
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+from . import projections, rig
+from .world import worldFromIndex
+
+_POSED, _PLACED, _FIRST = (f"XRayRegistration.{name}" for name in ("posed", "placed", "firstPose"))
+# Entries of two poses that differ by less are equal: scene files keep fewer digits than nodes.
+_SAME = 1e-4
+
+
+def isocentre(volumeNode):
+    """The middle of a CT in RAS world, (3,) [mm]; raises InputError for one without image or bent by a transform."""
+    image = None if volumeNode is None else volumeNode.GetImageData()
+    if image is None:
+        name = "" if volumeNode is None else f" {volumeNode.GetName()}"
+        raise InputError(f"CT{name}", expected=_("an image"), found=_("none"), remedy=_("choose or load a CT"))
+    middle = (np.array(image.GetDimensions()) - 1) / 2
+    return (worldFromIndex(volumeNode, "CT") @ (*middle, 1.0))[:3]
+
+
+def isPosed(theRig):
+    """Whether anybody, or DICOM, chose the pose; a first placement that was left as it is does not count."""
+    if theRig.pose.GetAttribute(_POSED):
+        return True
+    placed = theRig.pose.GetAttribute(_PLACED)
+    return placed is not None and not np.allclose(json.loads(placed), rig.worldFromVolume(theRig), atol=_SAME)
+
+
+def markPosed(theRig, posed=True):
+    """Note that the pose now is one to start from, or (False) that it is only a place to show the X-ray at."""
+    theRig.pose.SetAttribute(_POSED, "yes" if posed else None)
+    placed = None if posed else json.dumps(rig.worldFromVolume(theRig).tolist())
+    theRig.pose.SetAttribute(_PLACED, placed)
+
+
+def placeAtFirst(theRig, volumeNode):
+    """Give a rig a first pose: by the angles of its first view where they are known, else an AP view of the CT."""
+    view = theRig.views[0]
+    if hasAngles(view):
+        toDicomAngles(theRig, view, volumeNode)
+        return
+    _toNominal(theRig, view, volumeNode, "ap")
+    markPosed(theRig, False)
+
+
+def rememberFirst(theRig):
+    """Note the pose now as the one to which `reset` goes back."""
+    theRig.pose.SetAttribute(_FIRST, json.dumps(rig.worldFromVolume(theRig).tolist()))
+
+
+def reset(theRig, volumeNode):
+    """Move the C-arm back to where it stood at first: the pose that a case brought, else as `placeAtFirst` does."""
+    first = theRig.pose.GetAttribute(_FIRST)
+    if first:
+        rig.setWorldFromVolume(theRig, np.array(json.loads(first)))
+        markPosed(theRig)
+    else:
+        placeAtFirst(theRig, volumeNode)
+
+
+def toNominal(theRig, view, volumeNode, name):
+    """Move the C-arm so that `view` is a textbook one of the CT: "ap", "pa", "left_lateral" or "right_lateral"."""
+    _toNominal(theRig, view, volumeNode, name)
+    markPosed(theRig)
+
+
+def hasAngles(view):
+    """Whether the C-arm's angles of a view are known."""
+    projection = view.projection
+    return projection.primary_deg is not None and projection.secondary_deg is not None
+
+
+def toDicomAngles(theRig, view, volumeNode):
+    """Move the C-arm to the angles that its file tells for `view`, the CT's middle on the central ray.
+
+    The angles are read as for a patient lying head first supine. Raises InputError where they are not known.
+    """
+    from xrayreg.geometry import Placement
+
+    projections.followFrame(theRig, view)
+    projection = view.projection
+    if not hasAngles(view):
+        raise InputError(
+            _("C-arm angles of {view}").format(view=view.name),
+            expected=_("primary and secondary angle"),
+            found=_("none"),
+            remedy=_("enter them in the geometry table"),
+        )
+    sodMm = projections.sodMm(projection)
+    placement = Placement(projection.primary_deg, projection.secondary_deg, 0.0, 0.0, 0.0, sodMm)
+    setPlacement(theRig, view, volumeNode, placement)
+
+
+def placement(theRig, view, volumeNode):
+    """The pose as a clinician sets it (xrayreg.geometry.Placement), for one view and about the CT's middle.
+
+    Raises InputError where the CT's middle is not in front of the source, or a transform above the C-arm scales it.
+    """
+    from xrayreg.geometry import placement_of
+
+    return placement_of(rig.cameraFromVolume(theRig, view), isocentre(volumeNode))
+
+
+def setPlacement(theRig, view, volumeNode, wanted):
+    """Move the C-arm so that `view` stands at a placement (xrayreg.geometry.Placement) about the CT's middle."""
+    from xrayreg.geometry import camera_from_placement
+
+    rig.setCameraFromVolume(theRig, view, camera_from_placement(wanted, isocentre(volumeNode)))
+    markPosed(theRig)
+
+
+def _toNominal(theRig, view, volumeNode, name):
+    from xrayreg.initial import nominal_pose
+
+    pose = nominal_pose(name, isocentre(volumeNode), projections.sodMm(view.projection))
+    rig.setCameraFromVolume(theRig, view, pose)

@@ -1,0 +1,148 @@
+"""The geometry of an X-ray: where it is found, and how the views of a rig stand to each other."""
+
+from dataclasses import replace
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+from . import rig, sources
+
+# Resolutions [dots per inch] that programs write into pictures and that tell nothing about a detector.
+_PRINTED_DPI = (72, 90, 96, 100, 120, 150, 200, 240, 300, 400, 600, 1200)
+# How origins begin that name where a view stands among the others; translated, they could not be read back.
+_BY_ANGLES = "C-arm angles"
+_ASSUMED = "assumed"
+
+
+def projectionFor(sourceNode):
+    """What is known of the geometry of an X-ray node (xrayreg.geometry.Projection), each number with its origin.
+
+    It comes from the node's DICOM file where there is one, else from its pixel spacing, else it is assumed. Raises
+    InputError for a node that is not one image.
+    """
+    from xrayreg.geometry import Projection
+    from xrayreg.io import dicom_projection, read_dataset
+
+    size = sources.imageSize(sourceNode)
+    found = sources.dicomFile(sourceNode)
+    if found is None:
+        return _bySpacing(sourceNode, Projection.assumed(*size))
+    path, frame = found
+    try:
+        projection = dicom_projection(read_dataset(path), frame)
+    except InputError as error:
+        return _doubted(Projection.assumed(*size), _("The DICOM file was not used: {reason}").format(reason=error))
+    stored = projection.size[::-1] if projection.quarter_turns % 2 else projection.size
+    if stored != size:
+        reason = _("it has {width} x {height} pixels").format(width=stored[0], height=stored[1])
+        return _doubted(Projection.assumed(*size), _("The DICOM file was not used: {reason}").format(reason=reason))
+    return projection
+
+
+def readCalibration(path, projection, name):
+    """The geometry that a MayaCam file, or the view `name` of a case.json, gives to the image of `projection`.
+
+    Raises InputError for a file that is neither, or that was made for an image of another size.
+    """
+    from xrayreg.io import calibrated_projection
+
+    calibrated = calibrated_projection(path, name)
+    size = projection.oriented(calibrated.quarter_turns, calibrated.mirrored, "").size
+    if calibrated.size != size:
+        raise InputError(
+            _("calibration {file}").format(file=path),
+            expected=_("a camera for {width} x {height} pixels").format(width=size[0], height=size[1]),
+            found="{} x {}".format(*calibrated.size),
+            remedy=_("choose the calibration of this image"),
+        )
+    if calibrated.intensity == "auto":
+        calibrated = replace(calibrated, intensity=projection.intensity)
+    kept = ("primary_deg", "secondary_deg", "sod_mm")
+    return replace(
+        calibrated,
+        **{field: getattr(projection, field) for field in kept},
+        origins={**projection.origins, **calibrated.origins},
+    )
+
+
+def relate(theRig):
+    """Place the views of a rig among each other by their C-arm angles, unless one of them is calibrated.
+
+    The first view's camera frame is the rig's world then, and all views turn about one isocentre. Views whose angles
+    nobody knows are taken to stand at right angles to each other, which `assumptions` tells.
+    """
+    from xrayreg.geometry import camera_from_carm
+
+    given = [view.projection for view in theRig.views]
+    if any(_isCalibrated(projection) for projection in given):
+        return
+    known = all(projection.primary_deg is not None and projection.secondary_deg is not None for projection in given)
+    poses = []
+    for number, projection in enumerate(given):
+        angles = (projection.primary_deg, projection.secondary_deg) if known else (90.0 * number, 0.0)
+        poses.append(camera_from_carm(*angles, sodMm(projection), np.zeros(3)))
+    origin = _BY_ANGLES if known else f"{_ASSUMED}: views at right angles"
+    for view, projection, pose in zip(theRig.views, given, poses, strict=True):
+        matrix = np.eye(4) if pose is poses[0] else pose @ np.linalg.inv(poses[0])
+        placed = replace(projection, camera_from_world=tuple(map(tuple, matrix.tolist())))
+        placed = replace(placed, origins={**projection.origins, "place": origin})
+        if placed != projection:
+            rig.setProjection(view, placed)
+
+
+def followFrame(theRig, view):
+    """Take over the C-arm's angles of the frame that a sequence shows now, where they came from its DICOM file."""
+    if view.source is None or not view.projection.origins.get("angles", "").startswith("DICOM"):
+        return
+    found = projectionFor(view.source)
+    told = {name: getattr(found, name) for name in ("primary_deg", "secondary_deg")}
+    if None not in told.values() and any(getattr(view.projection, name) != told[name] for name in told):
+        rig.setProjection(view, view.projection.changed(found.origins["angles"], **told))
+        relate(theRig)
+
+
+def sodMm(projection):
+    """Distance from source to isocentre [mm]: as the C-arm tells, else the usual share of the SID."""
+    from xrayreg.initial import nominal_sod_mm
+
+    return projection.sod_mm or nominal_sod_mm(projection.camera())
+
+
+def assumptions(theRig):
+    """What a registration of the rig rests on and nobody measured, in words ("the SID of X"); empty when nothing."""
+    names = {"SID": _("the SID of {view}"), "pixel pitch": _("the pixel pitch of {view}")}
+    found = [names[name].format(view=view.name) for view in theRig.views for name in view.projection.assumptions]
+    places = {_place(view.projection) for view in theRig.views}
+    if len(theRig.views) > 1 and (len(places) > 1 or _ASSUMED in places):
+        found.append(_("how the views stand to each other"))
+    return tuple(found)
+
+
+def _bySpacing(node, assumed):
+    """With the pitch that a picture's spacing suggests; it may be that at the patient, so it has to be confirmed."""
+    spacing = np.array(node.GetSpacing()[:2])
+    if np.allclose(spacing, 1.0) or not (spacing > 0).all():
+        return assumed
+    dpi = 25.4 / spacing
+    if np.allclose(dpi, np.rint(dpi), rtol=1e-3) and np.rint(dpi)[0] in _PRINTED_DPI:
+        return _doubted(
+            assumed, _("The image's {dpi:g} dots per inch are for printing and were not used.").format(dpi=dpi[0])
+        )
+    origin = f"{_ASSUMED}: the image's spacing, which may be that at the patient"
+    return assumed.changed(origin, pixel_mm=tuple(float(side) for side in spacing))
+
+
+def _doubted(projection, sentence):
+    return replace(projection, origins={**projection.origins, "doubts": sentence})
+
+
+def _isCalibrated(projection):
+    return _place(projection) not in ("", _ASSUMED, _BY_ANGLES)
+
+
+def _place(projection):
+    """How it is known where a view stands: by its C-arm's angles, assumed, by a calibration, or not yet at all."""
+    origin = projection.origins.get("place", "")
+    return next((kind for kind in (_BY_ANGLES, _ASSUMED) if origin.startswith(kind)), "calibrated" if origin else "")
