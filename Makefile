@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test lint bench clean
+.PHONY: help venv demo demo-in-slicer libraries test lint bench clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -18,8 +18,18 @@ help: ## this list
 
 venv: $(VENV)/installed-test ## create .venv with everything that `demo` and `test` need
 
-demo: $(VENV)/installed-run ## simulate an X-ray of a phantom, register it, write pictures to demo_output
+demo: libraries $(VENV)/installed-run ## register a phantom, then show it in Slicer's scene: pictures in demo_output
 	PYTHONPATH=XRayRegistration $(PY) -m xrayreg demo --out demo_output
+	@! test -e $(VENV)/can-draw || $(MAKE) --no-print-directory demo-in-slicer
+
+demo-in-slicer: $(VENV)/installed-slicer
+	PYTHONPATH=XRayRegistration OMP_WAIT_POLICY=PASSIVE $(PY) Testing/Slicer/demo.py demo_output
+
+# Asked before 274 MB are downloaded that would be of no use; installed where this may be done.
+libraries: | $(VENV)/bin/pip
+	@rm -f $(VENV)/can-draw
+	@if $(PY) Testing/Slicer/slicer_harness/libraries.py --install; then touch $(VENV)/can-draw; \
+	else echo "The demo goes on without pictures from Slicer's scene."; fi
 
 test: lint $(VENV)/installed-slicer ## check the code and run all tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS)
