@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -143,19 +142,11 @@ def new_parameters(**values: Any) -> Any:
 
 def run(steps: Generator[Any, None, Any]) -> Any:
     """What a generator of steps returns."""
-    return timed(steps)[0]
-
-
-def timed(steps: Generator[Any, None, Any]) -> tuple[Any, list[float]]:
-    """What a generator of steps returns, and the seconds that each step took."""
-    seconds = []
     while True:
-        began = time.perf_counter()
         try:
             next(steps)
         except StopIteration as end:
-            return end.value, [*seconds, time.perf_counter() - began]
-        seconds.append(time.perf_counter() - began)
+            return end.value
 
 
 def last(steps: Iterable[Any]) -> Any:

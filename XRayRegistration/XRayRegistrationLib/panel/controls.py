@@ -14,6 +14,7 @@ from ..scene.rig import NodesRemoved
 # What a user can mend; anything else is a fault of ours and goes to the log as well.
 USER_ERRORS = (InputError, MissingPackages, NodesRemoved, ValueError)
 
+_SWATCH_PX = 12
 # Readable on light and on dark panels.
 ASSUMED_COLOR = "#c96a00"
 
@@ -133,6 +134,13 @@ def tell(label, text):
     """Show a line, or nothing."""
     label.setText(text)
     label.setVisible(bool(text))
+
+
+def swatch(red, green, blue):
+    """A small patch of a colour, each part 0 to 1, as an icon."""
+    patch = qt.QPixmap(_SWATCH_PX, _SWATCH_PX)
+    patch.fill(qt.QColor.fromRgbF(red, green, blue))
+    return qt.QIcon(patch)
 
 
 def stretch(table, columns):

@@ -7,13 +7,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from .. import sampleData
-from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, soon, stretch, tell
+from ..display import layout
+from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, soon, stretch, swatch, tell
 from .packages import PackagesPart
 
 _SHOWN, _NAME, _GEOMETRY, _REMOVE = range(4)
 # Longer lists of structures scroll.
 _MOST_STRUCTURES_SHOWN = 6
-_SWATCH_PX = 12
 
 
 class InputsSection:
@@ -94,7 +94,9 @@ class InputsSection:
         shown.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
         shown.setCheckState(qt.Qt.Checked if view.shown else qt.Qt.Unchecked)
         table.setItem(row, _SHOWN, shown)
-        table.setItem(row, _NAME, cell(view.name))
+        name = cell(view.name)
+        name.setIcon(swatch(*layout.color(row)))
+        table.setItem(row, _NAME, name)
         table.setItem(row, _GEOMETRY, cell(short, told, ASSUMED_COLOR if doubtful else ""))
         if row == len(self._removeButtons):
             remove = qt.QToolButton()
@@ -170,7 +172,7 @@ class InputsSection:
 
     def importCase(self, path):
         """Load a case.json and all that it names."""
-        self._panel.run(_("An import"), self._panel.logic.importCaseSteps(str(path)), self._onStep, self._onImported)
+        self._load(_("An import"), self._panel.logic.importCaseSteps(str(path)))
 
     def importCalibration(self, path):
         """Give the active X-ray the geometry of a calibration file."""
@@ -187,8 +189,14 @@ class InputsSection:
 
     def loadSample(self, lateral):
         """Make the phantom with one X-ray, or with a lateral one as well, and load it."""
-        steps = sampleData.sampleSteps(self._panel.logic.getParameterNode(), lateral)
-        self._panel.run(_("Making the phantom"), steps, self._onStep, self._onImported)
+        self._load(_("Making the phantom"), sampleData.sampleSteps(self._panel.logic.getParameterNode(), lateral))
+
+    def _load(self, work, steps):
+        busy = self._panel.now.busy()
+        if busy:
+            self.say(busy)
+        else:
+            self._panel.run(work, steps, self._onStep, self._onImported)
 
     def _onStep(self, message):
         if message:
@@ -250,9 +258,7 @@ def _fillStructures(widget, structures, chosen):
     widget.clear()
     for identifier, name, color in structures:
         item = qt.QListWidgetItem(name)
-        swatch = qt.QPixmap(_SWATCH_PX, _SWATCH_PX)
-        swatch.fill(qt.QColor.fromRgbF(*color))
-        item.setIcon(qt.QIcon(swatch))
+        item.setIcon(swatch(*color))
         item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
         item.setCheckState(qt.Qt.Checked if identifier in chosen else qt.Qt.Unchecked)
         item.setData(qt.Qt.UserRole, identifier)

@@ -71,6 +71,7 @@ class Panel(VTKObservationMixin):
         """End what is running and forget what was said: the scene is being closed."""
         if self.running:
             self.job.cancel()
+            self.live.relax(False)
         self._work, self._onEnd = "", None
         self._placedFor = None
         self.live.follow(None)
@@ -94,7 +95,7 @@ class Panel(VTKObservationMixin):
             self._refreshTimer.start()
             return
         now = self.now
-        if now.volume is not self._placedFor and not now.running:
+        if now.rig and now.volume is not self._placedFor and not now.running:
             # The first CT, or another one: an X-ray that nobody has placed yet is shown in front of it.
             self._placedFor = now.volume
             try:
