@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xrayreg.checks import InputError
-from xrayreg.geometry import Projection
+from xrayreg.geometry import Camera, Projection
 
 SIZE = (1024, 768)
 FULL = Projection.assumed(*SIZE).changed(
@@ -64,6 +64,24 @@ def test_a_typed_number_is_taken_with_its_origin(table, key, text, field, value)
     assert row(table, changed, key).origin == "entered by hand"
     kept = {name: item for name, item in vars(FULL).items() if name not in (field, "origins")}
     assert {name: vars(changed)[name] for name in kept} == kept
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "sid"),
+    [("sid", "1500", 1500.0), ("pitch", "0.5", 1250.0), ("field", "614.4 x 307.2", 1500.0), ("sid", "900", 900.0)],
+)
+def test_of_a_calibrated_ratio_one_number_follows_the_other(table, key, text, sid):
+    matrix = np.array([[2500.0, 0.0, 500.0], [0.0, 2500.0, 400.0], [0.0, 0.0, 1.0]])
+    if key == "field":
+        matrix[1, 1] = 3750.0
+    given = Projection.of_camera(Camera(matrix, *SIZE, np.eye(4)), "case.json")
+    changed = table.setRow(given, key, text)
+    # Typed again, and as often as it takes, the X-ray still fits.
+    again = table.setRow(table.setRow(changed, "sid", "1234"), key, text)
+    for each in (changed, again):
+        assert each.sid_mm == pytest.approx(sid, rel=1e-12)
+        np.testing.assert_allclose(each.camera().matrix, matrix, rtol=1e-12)
+        assert {row(table, each, name).origin for name in ("sid", "pitch", "field")} == {"entered by hand"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,56 @@ def test_the_c_arm_stands_where_the_case_says(importing, tmp_path):
     assert not posing.isPosed(shown) and scene.reference is None
     # A textbook view of the CT's middle.
     assert posing.placement(shown, shown.views[0], parameters.volume).primary_deg == pytest.approx(180.0)
+
+
+def without_pitch() -> tuple[CaseView, ...]:
+    """The views of `write`, the second one mirrored, calibrated but for the distance of their detectors."""
+    bare = [Camera(each.matrix, each.width, each.height, each.camera_from_world) for each in cameras()]
+    return tuple(
+        CaseView(Path(f"{name}.tif"), camera, "transmission", mirrored=name == "side")
+        for name, camera in zip(("front", "side"), bare, strict=True)
+    )
+
+
+def corners_in(shown: Any, view: Any) -> np.ndarray:
+    """The outer corners of a CT's voxels in a view's camera frame [mm], (8, 3)."""
+    from XRayRegistrationLib.scene import rig
+
+    k, j, i = SHAPE
+    corners = np.array([(*corner, 1.0) for corner in product((-0.5, i - 0.5), (-0.5, j - 0.5), (-0.5, k - 0.5))])
+    return (corners @ RAS_FROM_INDEX.T @ rig.cameraFromVolume(shown, view).T)[:, :3]
+
+
+@pytest.mark.parametrize("depth", [350.0, 700.0, 1050.0, 1900.0, None])
+def test_a_detector_at_an_unknown_distance_is_drawn_behind_the_patient(importing, tmp_path, depth):
+    initial = None
+    if depth is not None:
+        initial = POSE.copy()
+        initial[2, 3] = depth
+    views = tuple(replace(view, image=tmp_path / view.image) for view in without_pitch())
+    path = write(tmp_path, views=views, initial=initial)
+    _parameters, shown, scene = imported(importing, path)
+    # All that the overlay and a registration take is as the file says.
+    same(scene, read_case(path))
+    for view in shown.views:
+        projection = view.projection
+        depths = corners_in(shown, view)[:, 2]
+        assert depths.min() > 0 and depths.max() < projection.sid_mm
+        assert projection.sid_mm % 50 == 0
+        assert projection.origins["SID"] == projection.origins["pixel pitch"] == "assumed: detector behind the patient"
+        assert projection.assumptions == ()
+
+
+def test_a_distance_typed_by_an_operator_is_left_alone(importing, tmp_path):
+    from XRayRegistrationLib.scene import geometryTable, posing
+
+    views = tuple(replace(view, image=tmp_path / view.image) for view in without_pitch())
+    parameters, shown, _scene = imported(importing, write(tmp_path, views=views))
+    view = shown.views[0]
+    importing.setGeometry(shown, view, geometryTable.setRow(view.projection, "sid", "640"))
+    posing.putDetectorsBehind(shown, parameters.volume)
+    assert (view.projection.sid_mm, view.projection.origins["SID"]) == (640.0, "entered by hand")
+    np.testing.assert_allclose(view.camera.matrix, cameras()[0].matrix, rtol=1e-12)
 
 
 def test_a_case_without_labels_has_no_segmentation(importing, tmp_path):
@@ -275,6 +327,10 @@ def test_angles_typed_for_both_views_place_them_and_removing_one_leaves_the_othe
 def test_real_cases_come_back_from_the_scene(importing, name):
     if not (SHARED / name).exists():
         pytest.skip(f"{SHARED / name} is not here")
-    _parameters, shown, scene = imported(importing, SHARED / name)
+    from XRayRegistrationLib.scene import posing
+
+    parameters, shown, scene = imported(importing, SHARED / name)
     same(scene, read_case(SHARED / name))
     assert all(view.projection.assumptions == () for view in shown.views)
+    for view in shown.views:
+        assert posing.placement(shown, view, parameters.volume).sod_mm < view.projection.sid_mm

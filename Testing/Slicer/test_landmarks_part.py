@@ -169,3 +169,25 @@ def test_removing_the_lists_is_safe(app, loaded):
     slicer.mrmlScene.RemoveNode(node)
     user.settle(app)
     assert not loaded.ui.solveButton.enabled
+
+
+@pytest.mark.parametrize("marked", [5, 20])
+def test_the_table_shows_its_rows_whole_once_it_is_unfolded(app, loaded, marked):
+    ui, node = loaded.ui, loaded.logic.getParameterNode().landmarks
+    for number in range(len(POINTS), marked):
+        node.AddControlPoint((50 + number, 60, 40), f"L-{number + 1}")
+    ui.landmarksCollapsibleButton.setProperty("collapsed", True)
+    ui.markXrayButton.click()
+    for pixel in range(marked):
+        click(app, loaded, (20.0 + 10 * pixel, 130.0))
+    loaded.parent.show()
+    for section in (ui.poseCollapsibleButton, ui.landmarksCollapsibleButton):
+        section.setProperty("collapsed", False)
+    user.settle(app)
+    table = ui.landmarksTable
+    assert table.rowCount == marked
+    last = min(marked, 12) - 1
+    bottom = table.rowViewportPosition(last) + table.rowHeight(last)
+    room = table.viewport().height
+    # The frame and the header leave a pixel or two, never a row.
+    assert bottom <= room < bottom + table.rowHeight(last)

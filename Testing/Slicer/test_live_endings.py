@@ -130,6 +130,8 @@ def test_one_that_is_stopped_draws_and_observes_no_more(app, show):
 
 
 def test_a_scene_that_was_read_is_followed_with_everything_in_place(app, show, tmp_path):
+    import slicer
+
     from XRayRegistrationLib.parameters import Parameters
 
     stage = stages.build(app, "oblique", "lateral")
@@ -137,7 +139,9 @@ def test_a_scene_that_was_read_is_followed_with_everything_in_place(app, show, t
     before = [stage.view(index).picture() for index in range(2)]
     live.stop()
     reopen(app, tmp_path)
-    stage.parameters = Parameters(app.scene.GetFirstNodeByName("XRayRegistration"))
+    # The module's own parameter node, of the same name, may be there too.
+    nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    stage.parameters = Parameters(next(node for node in nodes if node.GetNodeReference("pose")))
     for index in range(2):
         # As Slicer's windows do when they are laid out; until then its views of segments wait.
         stage.view(index).node.Modified()

@@ -148,6 +148,105 @@ def test_sliders_can_be_pulled_to_their_ends_and_stay_there(app, loaded, name, e
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-9)
 
 
+def turned_about_the_patient(degrees):
+    """An AP pose, as `loaded` has it, with the C-arm turned towards LAO about the CT's middle."""
+    angle = np.deg2rad(180.0 + degrees)
+    # Detector to the patient's left (RAS -x), rows downwards along the patient.
+    pose = np.eye(4)
+    pose[:3, :3] = [[np.cos(angle), np.sin(angle), 0], [0, 0, -1], [-np.sin(angle), np.cos(angle), 0]]
+    pose[:3, 3] = [0, 0, 700.0] - pose[:3, :3] @ [72.5, 62.5, 52.5]
+    return pose
+
+
+@pytest.mark.parametrize("way", [1, -1])
+@pytest.mark.parametrize("name", ["primarySlider", "rollSlider"])
+def test_a_slider_goes_on_beyond_a_half_turn_and_comes_back(app, loaded, name, way):
+    loaded.ui.paButton.click()
+    user.settle(app)
+    start, slider = user.pose_of(loaded), getattr(loaded.ui, name)
+    for value in (170, 175, 180, 185, 190, 220, 190, 182.5, 180, 177.5, 170):
+        slider.setValue(way * value)
+        user.settle(app, 0.02)
+        shown = dict(zip(SLIDERS, values(loaded), strict=True))
+        expected = {**dict.fromkeys(SLIDERS, 0.0), "sourceSlider": 700.0, name: way * value}
+        assert shown == pytest.approx(expected, abs=SHOWN)
+        # A degree is a degree on either side of the half turn.
+        turned = user.pose_of(loaded)[:3, :3] @ start[:3, :3].T
+        turn = np.rad2deg(np.arccos(np.clip((np.trace(turned) - 1) / 2, -1, 1)))
+        assert turn == pytest.approx(min(value, 360 - value), abs=1e-4)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_the_sliders_do_not_leap_while_the_transform_is_dragged_across_ap(app, loaded, way):
+    slider, seen = loaded.ui.primarySlider, []
+    for degrees in np.arange(-60.0, 61.0, 7.5) * way:
+        user.set_pose(loaded, turned_about_the_patient(degrees))
+        user.settle(app, 0.02)
+        seen.append(slider.value)
+        np.testing.assert_allclose(values(loaded)[1:], [0, 0, 0, 0, 700.0], atol=SHOWN)
+    np.testing.assert_allclose(np.diff(seen), 7.5 * way, atol=2 * SHOWN)
+    # Touching a slider now moves nothing but what it says.
+    loaded.ui.upSlider.setValue(12.0)
+    user.settle(app)
+    np.testing.assert_allclose(user.pose_of(loaded)[:3, :3], turned_about_the_patient(60.0 * way)[:3, :3], atol=1e-9)
+    assert slider.value == seen[-1]
+
+
+def test_dragged_on_and_on_the_sliders_stay_within_their_range(app, loaded):
+    slider = loaded.ui.primarySlider
+    for degrees in range(0, 900, 20):
+        user.set_pose(loaded, turned_about_the_patient(degrees))
+        user.settle(app, 0.01)
+        assert slider.minimum <= slider.value <= slider.maximum
+        assert (slider.value - 180.0 - degrees + 180.0) % 360.0 == pytest.approx(180.0, abs=SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("button", "primary"),
+    [("apButton", 180.0), ("paButton", 0.0), ("leftLateralButton", 90.0), ("rightLateralButton", -90.0)],
+)
+@pytest.mark.parametrize("before", [-260.0, -185.0, 20.0, 185.0, 260.0])
+def test_a_preset_has_its_textbook_angles_wherever_the_sliders_stood(app, loaded, button, primary, before):
+    loaded.ui.primarySlider.setValue(before)
+    loaded.ui.rollSlider.setValue(before)
+    getattr(loaded.ui, button).click()
+    user.settle(app)
+    np.testing.assert_allclose(values(loaded), [primary, 0, 0, 0, 0, 700.0], atol=SHOWN)
+
+
+@pytest.mark.parametrize("end", [90.0, -90.0])
+def test_along_the_patient_a_dragged_transform_is_told_once_and_no_slider_wanders(app, loaded, end):
+    loaded.ui.primarySlider.setValue(200.0)
+    loaded.ui.secondarySlider.setValue(end)
+    user.settle(app)
+    np.testing.assert_allclose(values(loaded)[:3], [200.0, end, 0.0], atol=SHOWN)
+    moved = user.pose_of(loaded)
+    moved[:3, 3] += [3.0, 0.0, 0.0]
+    user.set_pose(loaded, moved)
+    user.settle(app)
+    shown = values(loaded)
+    assert shown[1] == pytest.approx(end) and shown[3] == pytest.approx(3.0, abs=SHOWN)
+    loaded.panel.refresh()
+    user.settle(app)
+    assert values(loaded) == shown
+    np.testing.assert_allclose(user.pose_of(loaded), moved, atol=1e-12)
+
+
+def test_a_reopened_scene_shows_the_same_pose_in_its_usual_angles(app, loaded, tmp_path):
+    ui = loaded.ui
+    ui.primarySlider.setValue(200.0)
+    ui.rollSlider.setValue(-190.0)
+    user.settle(app)
+    before = user.pose_of(loaded)
+    app.save_scene(tmp_path / "scene.mrb")
+    app.scene.Clear(0)
+    user.settle(app)
+    app.load_scene(tmp_path / "scene.mrb")
+    user.settle(app)
+    np.testing.assert_allclose(user.pose_of(loaded), before, atol=1e-4)
+    np.testing.assert_allclose(values(loaded)[:3], [-160.0, 0.0, 170.0], atol=SHOWN)
+
+
 def test_a_c_arm_far_away_makes_the_sliders_longer(app, loaded):
     loaded.logic.setPlacement(right_mm=1234.0, sod_mm=40.0)
     user.settle(app)

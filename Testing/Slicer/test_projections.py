@@ -180,6 +180,18 @@ def test_the_view_of_a_case_is_found_by_its_images_name(projections, tmp_path):
         projections.readCalibration(tmp_path / "case.json", Projection.assumed(120, 90), "other")
 
 
+def test_a_calibration_with_the_pixel_pitch_closes_what_one_without_it_left_open(projections, tmp_path):
+    open_scale = Camera(Camera.from_sid(1000.0, 0.3, 120, 90).matrix, 120, 90, np.eye(4))
+    given = Projection.assumed(120, 90)
+    for name, camera, isOpen in (("a", open_scale, True), ("b", Camera.from_sid(1200.0, 0.3, 120, 90), False)):
+        write_case(
+            tmp_path / f"{name}.json", CaseFile(tmp_path / "ct.nrrd", (CaseView(tmp_path / "front.tif", camera),))
+        )
+        given = projections.readCalibration(tmp_path / f"{name}.json", given, "front")
+        assert given.scale_is_open == isOpen and given.assumptions == ()
+    assert given.sid_mm == pytest.approx(1200.0)
+
+
 def rig_of(*given: Projection) -> Any:
     from XRayRegistrationLib.scene import rig
 

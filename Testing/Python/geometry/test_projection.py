@@ -31,9 +31,22 @@ def test_an_uncalibrated_distance_is_named_as_such() -> None:
     unknown = Projection.of_camera(Camera(MATRIX, 97, 83, POSE), "calibration")
     assert known.sid_mm == pytest.approx(360.0)
     assert known.origins["SID"] == "calibration"
-    assert "ratio" in unknown.origins["SID"]
+    assert (
+        unknown.origins["SID"] == unknown.origins["pixel pitch"] == "assumed: calibration tells only SID / pixel pitch"
+    )
+    assert unknown.scale_is_open and not known.scale_is_open
     # The ratio is all that a registration needs.
     assert known.assumptions == unknown.assumptions == ()
+
+
+@pytest.mark.parametrize("sid", [150.0, 1000.0, 1550.0])
+def test_the_detector_of_a_camera_without_pitch_may_stand_anywhere(sid: float) -> None:
+    unknown = Projection.of_camera(Camera(MATRIX, 97, 83, POSE), "calibration")
+    moved = unknown.rescaled(sid, "assumed")
+    assert moved.sid_mm == sid and moved.scale_is_open
+    np.testing.assert_allclose(moved.camera().matrix, MATRIX, rtol=1e-14)
+    np.testing.assert_allclose(np.array(moved.pixel_mm), sid / MATRIX[[0, 1], [0, 1]], rtol=1e-14)
+    assert moved.origins["SID"] == moved.origins["pixel pitch"] == "assumed" and moved.assumptions == ()
 
 
 def test_what_an_image_does_not_tell_is_assumed_until_somebody_enters_it() -> None:

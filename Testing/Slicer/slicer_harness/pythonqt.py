@@ -77,7 +77,7 @@ class QtProperty:
 
 def _install() -> types.ModuleType:
     """Patch PySide6 and return the module `qt`."""
-    _keep_none()
+    _keep_singletons()
     qt = types.ModuleType("qt")
     for module in (QtCore, QtGui, QtUiTools, QtWidgets):
         # PySide6 makes its classes when they are first asked for.
@@ -115,10 +115,11 @@ def _install() -> types.ModuleType:
     return qt
 
 
-def _keep_none() -> None:
-    """PySide6 6.12 gives away None without owning it; before Python 3.12 that ends the interpreter sooner or later."""
+def _keep_singletons() -> None:
+    """PySide6 6.12 gives away None, True and False without owning them, which before Python 3.12 ends the process."""
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for kept in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(kept)).value += 1 << 40
 
 
 class loading_ui:

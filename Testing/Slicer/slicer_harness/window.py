@@ -8,6 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtWidgets import QWidget
 
 _PANEL_PX = 500
 _BAR_PX, _GAP_PX, _SCROLL_PX = 20, 2, 12
@@ -44,6 +45,10 @@ def _draw_panel(app: Any, painter: QPainter, panel: Any, height: int, scroll_px:
     """The panel as in Slicer's scroll area: what does not fit is out of sight, and then there is a scroll bar."""
     before = panel.property("size")
     panel.resize(_PANEL_PX, height)
+    app.processEvents()
+    # Form layouts in a section that was just unfolded keep the heights that their wrapped lines had at another width.
+    for each in panel.findChildren(QWidget):
+        each.updateGeometry()
     app.processEvents()
     needed = panel.layout().totalMinimumHeightForWidth(_PANEL_PX)
     if needed > height:

@@ -6,9 +6,11 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..scene import landmarks
-from .controls import Control, cell, fitHeight, sentence, stretch
+from .controls import Control, Resized, cell, fitHeight, sentence, stretch
 
 _NAME, _VIEW, _RESIDUAL = range(3)
+# With more landmarks their table scrolls.
+_MOST_ROWS = 12
 
 
 class LandmarksPart(VTKObservationMixin):
@@ -29,6 +31,8 @@ class LandmarksPart(VTKObservationMixin):
             Control(ui.solveButton),
         )  # fmt: skip
         stretch(ui.landmarksTable, (_NAME, _VIEW))
+        # In a narrower panel long names take more lines.
+        self._resized = Resized(ui.landmarksTable, self._fit)
         ui.markVolumeButton.connect("clicked(bool)", self.onMarkVolume)
         ui.markXrayButton.connect("clicked(bool)", self.onMarkXray)
         ui.solveButton.connect("clicked(bool)", self.onSolve)
@@ -64,7 +68,10 @@ class LandmarksPart(VTKObservationMixin):
             table.setItem(row, _VIEW, cell(residual.view))
             told = _("{mm:.1f} mm").format(mm=residual.mm)
             table.setItem(row, _RESIDUAL, cell(told, _("{px:.1f} pixels of the X-ray").format(px=residual.px)))
-        fitHeight(table)
+        self._fit()
+
+    def _fit(self):
+        fitHeight(self.ui.landmarksTable, _MOST_ROWS)
 
     def onMarkVolume(self):
         self.removeObservers()

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from math import sqrt
 
 from slicer.i18n import tr as _
 
@@ -209,18 +210,34 @@ def _angleText(degrees, words):
 def _setSid(projection, text):
     sid = _between(_numbers(_("SID"), text, 1)[0], 1.0, _MOST_MM, _("SID"))
     _requireBetween(projection.sod_mm, sid)
-    return _changed(projection, sid_mm=sid)
+    return _rescaled(projection, sid) if projection.scale_is_open else _changed(projection, sid_mm=sid)
 
 
 def _setPitch(projection, text):
     numbers = _numbers(_("pixel pitch"), text, 1, 2)
     pitch = [_between(number, _LEAST_PITCH_MM, _MOST_PITCH_MM, _("pixel pitch")) for number in numbers]
-    return _changed(projection, pixel_mm=(pitch[0], pitch[-1]))
+    return _withPitch(projection, pitch[0], pitch[-1])
 
 
 def _setField(projection, text):
     field = [_between(number, 1.0, _MOST_MM, _("image size")) for number in _numbers(_("image size"), text, 2)]
-    return _changed(projection, pixel_mm=(field[0] / projection.size[0], field[1] / projection.size[1]))
+    return _withPitch(projection, field[0] / projection.size[0], field[1] / projection.size[1])
+
+
+def _withPitch(projection, columns, rows):
+    if not projection.scale_is_open:
+        return _changed(projection, pixel_mm=(columns, rows))
+    known = projection.pixel_mm
+    sid = projection.sid_mm * sqrt(columns * rows / (known[0] * known[1]))
+    _requireBetween(projection.sod_mm, sid)
+    return _rescaled(projection, sid)
+
+
+def _rescaled(projection, sidMm):
+    """With a typed SID or pixel pitch of a camera that is calibrated but for these: the other one follows."""
+    from xrayreg.geometry.projection import BY_HAND
+
+    return projection.rescaled(sidMm, BY_HAND)
 
 
 def _setPrincipal(projection, text):

@@ -143,6 +143,7 @@ def _place(theRig, volumeNode, scene):
         rig.setWorldFromVolume(theRig, scene.initial)
         posing.markPosed(theRig)
         posing.rememberFirst(theRig)
+    posing.putDetectorsBehind(theRig, volumeNode)
     if scene.reference is not None:
         backend.rememberReference(theRig, volumeNode, scene.reference, scene.targets)
 

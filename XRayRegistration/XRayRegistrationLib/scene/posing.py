@@ -13,6 +13,8 @@ from .world import worldFromIndex
 _POSED, _PLACED, _FIRST = (f"XRayRegistration.{name}" for name in ("posed", "placed", "firstPose"))
 # Entries of two poses that differ by less are equal: scene files keep fewer digits than nodes.
 _SAME = 1e-4
+# An assumed SID is a multiple of this [mm].
+_SID_STEP_MM = 50.0
 
 
 def isocentre(volumeNode):
@@ -23,6 +25,22 @@ def isocentre(volumeNode):
         raise InputError(f"CT{name}", expected=_("an image"), found=_("none"), remedy=_("choose or load a CT"))
     middle = (np.array(image.GetDimensions()) - 1) / 2
     return (worldFromIndex(volumeNode, "CT") @ (*middle, 1.0))[:3]
+
+
+def putDetectorsBehind(theRig, volumeNode):
+    """Draw the detectors whose distance no calibration tells behind the patient; what their X-rays show stays.
+
+    Such a camera fits a detector at any distance. One that was entered by hand stays where it is.
+    """
+    from xrayreg.geometry.projection import ASSUMED, BY_HAND
+
+    for view in theRig.views:
+        projection = view.projection
+        if not projection.scale_is_open or projection.origins["SID"] == BY_HAND:
+            continue
+        sid = _sidBehind(rig.cameraFromVolume(theRig, view), volumeNode)
+        if sid is not None:
+            rig.setProjection(view, projection.rescaled(sid, f"{ASSUMED}: detector behind the patient"))
 
 
 def isPosed(theRig):
@@ -121,3 +139,17 @@ def _toNominal(theRig, view, volumeNode, name):
 
     pose = nominal_pose(name, isocentre(volumeNode), projections.sodMm(view.projection))
     rig.setCameraFromVolume(theRig, view, pose)
+
+
+def _sidBehind(cameraFromVolume, volumeNode):
+    """A usual C-arm's SID [mm] about a CT, beyond all its corners; None where its middle is behind the source."""
+    from xrayreg.initial.nominal import SOD_SHARE
+
+    middle = (cameraFromVolume @ (*isocentre(volumeNode), 1.0))[2]
+    if middle <= 0:
+        return None
+    last = np.array(volumeNode.GetImageData().GetDimensions()) - 0.5
+    corners = np.stack([*np.meshgrid(*((-0.5, end) for end in last), indexing="ij"), np.ones((2, 2, 2))], -1)
+    depths = corners @ (cameraFromVolume @ worldFromIndex(volumeNode, "CT"))[2]
+    usual = _SID_STEP_MM * np.round(middle / SOD_SHARE / _SID_STEP_MM)
+    return float(max(usual, _SID_STEP_MM * (np.floor(depths.max() / _SID_STEP_MM) + 1)))

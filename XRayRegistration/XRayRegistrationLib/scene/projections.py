@@ -46,6 +46,7 @@ def readCalibration(path, projection, name):
 
     Raises InputError for a file that is neither, or that was made for an image of another size.
     """
+    from xrayreg.geometry.projection import RATIO
     from xrayreg.io import calibrated_projection
 
     calibrated = calibrated_projection(path, name)
@@ -59,11 +60,13 @@ def readCalibration(path, projection, name):
         )
     if calibrated.intensity == "auto":
         calibrated = replace(calibrated, intensity=projection.intensity)
+    # Who told the numbers before tells nothing any more.
+    before = {name: origin for name, origin in projection.origins.items() if name != RATIO}
     kept = ("primary_deg", "secondary_deg", "sod_mm")
     return replace(
         calibrated,
         **{field: getattr(projection, field) for field in kept},
-        origins={**projection.origins, **calibrated.origins},
+        origins={**before, **calibrated.origins},
     )
 
 

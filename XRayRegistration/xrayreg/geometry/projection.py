@@ -17,6 +17,8 @@ NOMINAL_DETECTOR_MM = 350.0
 # How the origin of a number begins that nobody measured.
 ASSUMED = "assumed"
 BY_HAND = "entered by hand"
+# The name under which `origins` tells who calibrated this ratio, where its two numbers themselves are open.
+RATIO = "SID / pixel pitch"
 
 _IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 # Numbers on which the overlay and its depth depend; the others are hints.
@@ -33,7 +35,7 @@ class Projection:
     quarter_turns, mirrored: what makes the pinhole image of the stored one: turned counter-clockwise, then mirrored.
     primary_deg, secondary_deg, sod_mm: how the C-arm stood by its own account (LAO, CRAN positive), where known.
     intensity: "transmission", "attenuation" or "auto". origins: where the numbers came from, by name ("SID", "pixel
-        pitch", "central ray", "SOD", "angles", "place" for camera_from_world).
+        pitch", "central ray", "SOD", "angles", "place" for camera_from_world, RATIO where only that is calibrated).
     """
 
     sid_mm: float
@@ -66,7 +68,8 @@ class Projection:
         sid = camera.sid_mm or NOMINAL_SID_MM
         origins = dict.fromkeys((*_DECISIVE, "central ray", "place"), origin)
         if camera.pixel_mm is None:
-            origins["SID"] = f"{origin}: only its ratio to the pixel pitch is calibrated"
+            origins |= dict.fromkeys(_DECISIVE, f"{ASSUMED}: {origin} tells only {RATIO}")
+            origins[RATIO] = origin
         world = tuple(tuple(line) for line in camera.camera_from_world.tolist())
         size = (camera.width, camera.height)
         return cls(sid, (sid / fx, sid / fy), size, (column, row), skew, world, origins=origins)
@@ -86,6 +89,16 @@ class Projection:
         names |= dict.fromkeys(("primary_deg", "secondary_deg"), "angles")
         told = {names.get(name, name): origin for name in values}
         return replace(self, **values, origins={**self.origins, **told})
+
+    @property
+    def scale_is_open(self) -> bool:
+        """Whether only the ratio of SID to pixel pitch is calibrated: a detector at any distance shows the same."""
+        return RATIO in self.origins
+
+    def rescaled(self, sid_mm: float, origin: str) -> Projection:
+        """The same picture on a detector at another distance, the pixel pitch in proportion; both have `origin`."""
+        pitch_u, pitch_v = (side * sid_mm / self.sid_mm for side in self.pixel_mm)
+        return self.changed(origin, sid_mm=sid_mm, pixel_mm=(pitch_u, pitch_v))
 
     def oriented(self, quarter_turns: int, mirrored: bool, origin: str) -> Projection:
         """For the same stored image turned and mirrored otherwise: size, pitch and central ray follow the pixels.
@@ -136,7 +149,9 @@ class Projection:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Names of the decisive numbers that nobody measured."""
+        """Names of the decisive numbers that nobody measured; the ratio of the two is as good as both."""
+        if self.scale_is_open:
+            return ()
         return tuple(name for name in _DECISIVE if self.origins.get(name, ASSUMED).startswith(ASSUMED))
 
     def as_dict(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def write_results(
                 shown.append((shot.caption, f"{stem}.png"))
                 yield None
             yield Step("write", 0.95, "writing the report")
-            write_report(folder, title, told, shown)
+            yield from write_report.pieces(folder, title, told, shown)
             names += [REPORT, *(f"drr_{stem}.tif" for stem in stems), *(name for _, name in shown)]
         told["files"] = sorted([*names, RESULT])
         write_json(folder / RESULT, told)
@@ -141,9 +141,11 @@ def _drawn(
         share = 0.9 / len(scene.views)
         yield Step("write", share * number, f"{view.name}: comparing X-ray and DRR")
         sheet = yield from view_sheet.pieces(view, anatomy, pose, begun, _caption(view, content))
+        yield None
         write_image(folder / f"sheet_{stem}.png", sheet)
         yield Step("write", share * (number + 0.6), f"{view.name}: drawing the overlay")
         overlay = yield from overlay_view.pieces(view, anatomy, pose)
+        yield None
         write_image(folder / f"overlay_{stem}.png", overlay)
         yield Step("write", share * (number + 0.9), f"{view.name}: rendering the DRR")
         write_image(folder / f"drr_{stem}.tif", (yield from rendered.pieces(anatomy.whole, view.camera, pose)))

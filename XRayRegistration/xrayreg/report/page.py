@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from ..checks import InputError
+from ..pieces import Pieces, divisible
 
 # Longer side [pixels] of an embedded picture: sharp on paper, and a page of ten stays below a few megabytes.
 _PICTURE_PX = 1800
@@ -46,10 +47,13 @@ _UNITS = {"mm": "mm", "px": "pixels", "deg": "°", "s": "s", "rad": "rad"}
 _NAMES = {"mtre": "mTRE", "mpd": "mPD", "mrpd": "mRPD", "dgeo": "dGeo", "sid": "SID"}
 
 
+@divisible
 def write_report(
     folder: str | Path, title: str, result: Mapping[str, Any], pictures: Sequence[tuple[str, str | Path]]
-) -> Path:
+) -> Pieces[Path]:
     """Write `folder`/report.html and return its path; the page needs no other file and no network.
+
+    Divisible.
 
     result: the content of result.json (design: file contract); keys that are missing are left out of the page. One that
         is "unjudged" is shown without a verdict.
@@ -57,10 +61,14 @@ def write_report(
     Raises InputError for a picture that cannot be read.
     """
     folder = Path(folder)
+    figures = []
+    for caption, path in pictures:
+        figures.append((yield from _figure(folder / path, caption)))
+        yield
     body = [
         f"<h1>{escape(title)}</h1>",
         _verdict(result),
-        *(_figure(folder / path, caption) for caption, path in pictures),
+        *figures,
         '<div class="tables">',
         *_tables(result),
         "</div>",
@@ -162,12 +170,13 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-def _figure(path: Path, caption: str) -> str:
+def _figure(path: Path, caption: str) -> Pieces[str]:
     words = escape(caption)
-    return f'<figure><img alt="{words}" src="{_embedded(path)}"><figcaption>{words}</figcaption></figure>'
+    embedded = yield from _embedded(path)
+    return f'<figure><img alt="{words}" src="{embedded}"><figcaption>{words}</figcaption></figure>'
 
 
-def _embedded(path: Path) -> str:
+def _embedded(path: Path) -> Pieces[str]:
     """The picture as a data URL."""
     try:
         with Image.open(path) as opened:
@@ -176,7 +185,9 @@ def _embedded(path: Path) -> str:
         raise InputError(
             "picture", expected="a PNG, JPEG or TIFF file", found=f"{path} ({error})", remedy="write it first"
         ) from error
+    yield
     picture.thumbnail((_PICTURE_PX, _PICTURE_PX), Image.Resampling.LANCZOS)
+    yield
     data = io.BytesIO()
     # Without chroma subsampling, or thin coloured lines would blur.
     picture.save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..pieces import Pieces, divisible
+from ..scene.slabs import slabs
 from .shapes import REACH_MM, Floats, Matrix, Shape, moved, smooth_max, smooth_min
+
+# Voxels worked on between two pauses.
+AT_ONCE = 1 << 20
 
 Profile = tuple[tuple[float, float], ...]
 
@@ -83,18 +89,28 @@ class Bone:
         return np.min([low for low, _ in boxes], axis=0), np.max([high for _, high in boxes], axis=0)
 
 
-def bone_distance(bone: Bone, lattice: Lattice) -> Floats:
+@divisible
+def bone_distance(bone: Bone, lattice: Lattice) -> Pieces[Floats]:
     """Signed distance [mm] to the bone on the lattice, cut off at REACH_MM outside."""
     distance = np.full(lattice.shape, REACH_MM, np.float32)
     for solid in bone.solids:
-        window = lattice.window(*solid.box(), bone.blend_mm)
-        mesh = lattice.part(window).mesh()
-        distance[window] = smooth_min(distance[window], solid.distance(*mesh), bone.blend_mm)
+        for window in _parts(lattice.window(*solid.box(), bone.blend_mm)):
+            mesh = lattice.part(window).mesh()
+            distance[window] = smooth_min(distance[window], solid.distance(*mesh), bone.blend_mm)
+            yield
     for hollow in bone.hollows:
-        window = lattice.window(*hollow.box(), 3.0)
-        mesh = lattice.part(window).mesh()
-        distance[window] = smooth_max(distance[window], -hollow.distance(*mesh), 1.5)
+        for window in _parts(lattice.window(*hollow.box(), 3.0)):
+            mesh = lattice.part(window).mesh()
+            distance[window] = smooth_max(distance[window], -hollow.distance(*mesh), 1.5)
+            yield
     return distance
+
+
+def _parts(window: tuple[slice, slice, slice]) -> Iterator[tuple[slice, slice, slice]]:
+    """A window in parts of a few slices: some shapes take long for each voxel."""
+    shape = tuple(span.stop - span.start for span in window)
+    for rows in slabs(shape, AT_ONCE // 32):
+        yield slice(window[0].start + rows.start, window[0].start + rows.stop), *window[1:]
 
 
 def bone_hu(bone: Bone, distance: Floats, lattice: Lattice, texture: Floats) -> Floats:

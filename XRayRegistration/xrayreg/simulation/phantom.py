@@ -12,8 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from ..checks import InputError
 from ..geometry import VoxelGrid
+from ..pieces import Pieces, divisible
 from ..scene import Volume
-from .bones import Bone, Lattice, bone_distance, bone_hu, occupancy
+from ..scene.slabs import slabs
+from .bones import AT_ONCE, Bone, Lattice, bone_distance, bone_hu, occupancy
 from .pelvis import HIP_CENTRE, femur_right, hip_right, placed, sacrum
 from .shapes import REACH_MM, Ellipsoid, Floats
 from .spine import LUMBAR, vertebra
@@ -39,8 +41,11 @@ _LAYING_ORDER = tuple(sorted(LABEL_NAMES.values(), key=lambda name: name.startsw
 _JOINT_MM = 2.4
 
 
-def pelvis_phantom(spacing_mm: float = 1.5, seed: int = 0) -> Volume:
+@divisible
+def pelvis_phantom(spacing_mm: float = 1.5, seed: int = 0) -> Pieces[Volume]:
     """The CT of a generated pelvis and lumbar spine, about 400 x 280 x 410 mm.
+
+    Divisible.
 
     spacing_mm: edge of the cubic voxels. seed: of the texture and of the bowel; the bones do not depend on it.
     Returns a Volume in Hounsfield units (int16) with labels (uint8) named as in LABEL_NAMES; RAS millimetres with the
@@ -53,11 +58,17 @@ def pelvis_phantom(spacing_mm: float = 1.5, seed: int = 0) -> Volume:
         )
     generator = np.random.default_rng(seed)
     lattice = Lattice.over(_LOW, _HIGH, spacing_mm)
-    values = soft_tissue(lattice, generator)
-    texture = smooth_noise(lattice, 2.5, generator)
-    values += 9 * texture * (values > -900)
-    labels = _lay_bones(values, lattice, texture)
-    return Volume(np.rint(np.maximum(values, -1000)).astype(np.int16), _grid(lattice), labels, LABEL_NAMES)
+    values = yield from soft_tissue.pieces(lattice, generator)
+    texture = yield from smooth_noise.pieces(lattice, 2.5, generator)
+    for rows in slabs(lattice.shape, AT_ONCE):
+        values[rows] += 9 * texture[rows] * (values[rows] > -900)
+        yield
+    labels = yield from _lay_bones(values, lattice, texture)
+    counts = np.empty(lattice.shape, np.int16)
+    for rows in slabs(lattice.shape, AT_ONCE):
+        counts[rows] = np.rint(np.maximum(values[rows], -1000))
+        yield
+    return Volume(counts, _grid(lattice), labels, LABEL_NAMES)
 
 
 def _skeleton() -> dict[str, Bone]:
@@ -80,7 +91,7 @@ def _skeleton() -> dict[str, Bone]:
     return {bone.name: bone for bone in bones}
 
 
-def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> NDArray[np.uint8]:
+def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> Pieces[NDArray[np.uint8]]:
     """Write every bone into `values`; returns the label map. Later bones keep clear of earlier ones."""
     labels = np.zeros(lattice.shape, np.uint8)
     nearest = np.full(lattice.shape, REACH_MM, np.float32)
@@ -90,16 +101,43 @@ def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> NDArray[np.
         bone = skeleton[name]
         window = lattice.window(*bone.box(), REACH_MM)
         part = lattice.part(window)
-        distance = bone_distance(bone, part)
-        # Away from a neighbour its distance is only a bound and must not thicken this bone's cortex.
-        close = nearest[window] < REACH_MM / 2
-        distance = np.where(close, np.maximum(distance, _JOINT_MM - nearest[window]), distance)
-        inside = occupancy(distance, lattice.spacing_mm)
-        values[window] += inside * (bone_hu(bone, distance, part, texture[window]) - values[window])
-        nearest[window] = np.minimum(nearest[window], distance)
-        labels[window][distance < 0] = numbers[name]
+        distance = yield from bone_distance.pieces(bone, part)
+        yield
+        for rows in slabs(part.shape, AT_ONCE // 4):
+            above, across, along = window
+            here = slice(above.start + rows.start, above.start + rows.stop), across, along
+            _lay(
+                bone,
+                numbers[name],
+                distance[rows],
+                lattice.part(here),
+                texture[here],
+                values[here],
+                nearest[here],
+                labels[here],
+            )
+            yield
     _paint_bone_island(values, lattice)
     return labels
+
+
+def _lay(
+    bone: Bone,
+    number: int,
+    distance: Floats,
+    lattice: Lattice,
+    texture: Floats,
+    values: Floats,
+    nearest: Floats,
+    labels: NDArray[np.uint8],
+) -> None:
+    """Write a bone into the arrays of a part of the lattice; nearest is the distance to those laid before [mm]."""
+    # Away from a neighbour its distance is only a bound and must not thicken this bone's cortex.
+    close = nearest < REACH_MM / 2
+    distance = np.where(close, np.maximum(distance, _JOINT_MM - nearest), distance)
+    values += occupancy(distance, lattice.spacing_mm) * (bone_hu(bone, distance, lattice, texture) - values)
+    np.minimum(nearest, distance, out=nearest)
+    labels[distance < 0] = number
 
 
 def _paint_bone_island(values: Floats, lattice: Lattice) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_rigid
 from ..geometry import Camera
+from ..pieces import Pieces, divisible
 from ..scene import Volume
 from .detector import Collimator, detect, recorded, scatter_field
 from .materials import DENSITY, mass_attenuation, partial_densities, relative_attenuation
@@ -105,14 +106,17 @@ class SimulatedXray:
     seed: int
 
 
+@divisible
 def simulate_xray(
     volume: Volume,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     settings: XraySettings | None = None,
     seed: int = 0,
-) -> SimulatedXray:
+) -> Pieces[SimulatedXray]:
     """The X-ray of `volume` that `camera` records.
+
+    Divisible.
 
     camera_from_volume: rigid (4, 4) from RAS mm to the camera frame (source at the origin; the ray of pixel (u, v) runs
     along K^-1 (u, v, 1)); the camera's own camera_from_world plays no part. seed: of all noise.
@@ -122,7 +126,7 @@ def simulate_xray(
     settings = settings or XraySettings()
     pose = require_rigid(camera_from_volume, "camera_from_volume")
     spectrum = settings.spectrum()
-    passed = transmitted(volume, camera, pose, spectrum, settings)
+    passed = yield from transmitted.pieces(volume, camera, pose, spectrum, settings)
     weights = spectrum.energies_kev * spectrum.shares / spectrum.mean_kev
     primary = np.tensordot(weights, passed, axes=1)
 
@@ -130,6 +134,7 @@ def simulate_xray(
     opening = settings.collimator.opening(*size) if settings.collimator else np.ones(size[::-1])
     sigma_px = settings.scatter_mm / camera.pixel_mm if camera.pixel_mm else camera.width / 10
     scatter = _scatter_through(primary, opening, settings.scatter_to_primary, sigma_px)
+    yield
     signal = detect(
         passed * opening + scatter,
         spectrum,
@@ -138,6 +143,7 @@ def simulate_xray(
         settings.electronic_noise,
         np.random.default_rng(seed),
     )
+    yield
     return SimulatedXray(
         recorded(signal, settings.exposure, settings.gamma),
         primary.astype(np.float32),
@@ -149,26 +155,29 @@ def simulate_xray(
     )
 
 
+@divisible
 def transmitted(
     volume: Volume,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     spectrum: Spectrum,
     settings: XraySettings,
-) -> NDArray[np.float64]:
+) -> Pieces[NDArray[np.float64]]:
     """Share (E, H, W) of each energy's photons that cross the patient unscattered, averaged over each pixel's area."""
     water, bone = (mass_attenuation(name, spectrum.energies_kev) for name in ("water", "bone"))
     relative = relative_attenuation(volume.values, settings.air_hu)
+    yield
     split = partial(partial_densities, bone_hu=settings.bone_hu)
     total = np.zeros((len(spectrum.energies_kev), camera.height * camera.width))
     for directions in pixel_rays(camera, settings.rays_per_side):
-        soft_path, bone_path = line_integrals(
+        soft_path, bone_path = yield from line_integrals.pieces(
             relative, volume.grid, camera_from_volume, directions, settings.step_voxels, split
         )
         metal = _metal_depth(settings.metal, camera_from_volume, directions, spectrum.energies_kev)
         # Paths are g/cm3 times mm; mass attenuation wants g/cm2.
         for row in range(len(total)):
             total[row] += np.exp(-(water[row] * soft_path + bone[row] * bone_path) / 10 - metal[row])
+            yield
     return (total / settings.rays_per_side**2).reshape(-1, camera.height, camera.width)
 
 
