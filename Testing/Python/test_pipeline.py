@@ -281,7 +281,7 @@ def test_engines_agree_on_the_pose():
 
 
 def test_an_unknown_start_is_refused_by_name():
-    with pytest.raises(InputError, match="init: expected one of auto, case, search, found psychic"):
+    with pytest.raises(InputError, match=r"init: expected one of auto, case, search or the file .*, found psychic"):
         next(register(scene(), registration_settings(init="psychic")))
 
 

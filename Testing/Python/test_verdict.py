@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -202,10 +202,12 @@ class Landscape:
     height: float
     slope: float
     pivot: Tensor = PIVOT
+    counts: list[int] = field(default_factory=list)
 
     @divisible
     def scores(self, poses: Tensor) -> Pieces[Tensor]:
         yield
+        self.counts.append(len(poses))
         twist = pose_difference(poses, self.summit, self.pivot)
         distance = twist / torch.tensor([0.03, 0.03, 0.03, 3.0, 3.0, 15.0], dtype=DOUBLE)
         return self.height * (-0.5 * (distance**2).sum(-1)).exp() + self.slope * twist[:, 3]
@@ -230,6 +232,15 @@ def test_a_flat_score_has_no_contrast():
 def test_contrast_does_not_depend_on_the_scale_of_the_score_nor_on_chance():
     assert contrast_on(0.5, 0.002) == pytest.approx(contrast_on(0.05, 0.0002), rel=1e-4)
     assert contrast_on(0.5, 0.002) == contrast_on(0.5, 0.002)
+
+
+def test_displaced_poses_are_spared_where_the_first_leave_no_doubt():
+    def looked_at(height: float) -> int:
+        given = Landscape(POSE, height, 0.002)
+        contrast(given, POSE, height)  # type: ignore[arg-type]
+        return sum(given.counts)
+
+    assert looked_at(0.5) < looked_at(0.0) == 24
 
 
 OFF_CENTRE = torch.tensor([30.0, -20.0, 55.0], dtype=DOUBLE)

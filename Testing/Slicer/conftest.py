@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def widget(app: Any) -> Iterator[Any]:
 
     pythonqt.slot_errors.clear()
     app.scene.Clear(0)
+    # Clearing does not forget where the scene before was saved.
+    app.scene.SetURL("")
     opened = app.openModule(MODULE)
     yield opened
     app.closeModule(opened)
@@ -61,3 +64,35 @@ def screenshot() -> Callable[[str, Callable[[Path], object]], None]:
             write(Path(folder, name))
 
     return keep
+
+
+@pytest.fixture
+def wishes(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """What trainings were asked for; each plays the story of fake_training.py that `wishes.story` names."""
+    from XRayRegistrationLib.jobs import training
+
+    class Wishes(list):  # type: ignore[type-arg]
+        story = "done"
+
+    asked = Wishes()
+
+    def command(wish: Any) -> list[str]:
+        asked.append(wish)
+        fake = Path(__file__).with_name("fake_training.py")
+        return [sys.executable, str(fake), *wish.arguments(), "--story", asked.story]
+
+    monkeypatch.setattr(training, "command", command)
+    yield asked
+    run = training.running()
+    if run is not None:
+        run.end()
+
+
+@pytest.fixture
+def section(app: Any, widget: Any, wishes: Any, tmp_path: Path) -> Any:
+    """The Train section with a CT, its network to be kept in the test's folder."""
+    import panel_driver as user
+
+    widget.ui.volumeSelector.setCurrentNode(user.add_ct("Patient: 7"))
+    widget.panel.train.chooseModel(str(tmp_path / "hip"))
+    return widget.panel.train

@@ -32,7 +32,7 @@ WINDOW_PX = (1680, 1000)
 SAME_MM = 1e-3
 MOST_SECONDS = 120.0
 
-SECTIONS = ("inputs", "geometry", "pose", "register", "review", "results")
+SECTIONS = ("inputs", "geometry", "train", "pose", "register", "review", "results")
 
 
 def main(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ repository: few colours are enough for grey images with lines on them.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -33,6 +34,8 @@ LANDMARKS = {
 }
 # How far clicks are off, one standard deviation [pixels].
 CLICK_PX = 1.5
+# How long the network in the picture is trained.
+MINUTES = 5
 
 
 def shrunk(picture: Path, name: str, width: int | None = None) -> None:
@@ -136,10 +139,33 @@ def landmarks(window: demo.Window) -> None:
     Camera(window).take("landmarks", "pose")
 
 
+def network(window: demo.Window) -> None:
+    """A network trained for the phantom, and the pose that it sees."""
+    from XRayRegistrationLib.jobs import training
+
+    window.panel.inputs.loadSample(lateral=False)
+    window.settle()
+    section = window.panel.train
+    model = training.modelOf(window.widget.logic.getParameterNode())
+    shutil.rmtree(training.folderOf(model), ignore_errors=True)
+    model.unlink(missing_ok=True)
+    window.panel.refresh()
+    section.ui.anatomySelector.setCurrentIndex(section.ui.anatomySelector.findData("pelvis"))
+    section.ui.minutesSpinBox.setValue(MINUTES)
+    window.ui.leftLateralButton.click()
+    section.ui.trainButton.click()
+    window.settle()
+    window.app.wait_until(lambda: training.running() is None, 60.0 * (MINUTES + 3))
+    window.wait(lambda: window.panel.pose.network.settled and window.panel.pose.network.ui.fromNetworkButton.enabled)
+    window.panel.pose.network.ui.fromNetworkButton.click()
+    Camera(window).take("network", "train", "pose")
+
+
 STORIES: dict[str, Callable[[demo.Window], None]] = {
     "one_view": one_view,
     "two_views": two_views,
     "landmarks": landmarks,
+    "network": network,
 }
 
 

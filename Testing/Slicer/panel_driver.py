@@ -154,3 +154,25 @@ def set_pose(widget: Any, world_from_volume: NDArray[np.float64]) -> None:
 def until(app: Any, happened: Callable[[], bool]) -> None:
     """Let the application live until something has happened."""
     app.wait_until(happened, 60.0)
+
+
+def press(app: Any, widget: Any, button: Any) -> None:
+    """Click, and wait until what it does in the panel is done."""
+    button.click()
+    finish(app, widget)
+
+
+def training_said(section: Any) -> str:
+    """The status line of the Train section."""
+    return str(section.ui.trainStatusLabel.text)
+
+
+def until_training(app: Any, section: Any) -> None:
+    """Wait until a training tells of its iterations."""
+    until(app, lambda: "Iteration" in training_said(section))
+
+
+def until_trained(app: Any, section: Any) -> None:
+    """Wait until a training has ended, and the panel knows."""
+    until(app, lambda: section.ended)
+    settle(app)

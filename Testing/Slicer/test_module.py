@@ -58,7 +58,7 @@ def test_a_panel_of_400_pixels_shows_everything(app, widget, case, stage):
     elif stage == "registered":
         user.import_case(app, widget, case)
         user.register(app, widget)
-    for section in ("geometry", "landmarks", "results"):
+    for section in ("geometry", "train", "landmarks", "results"):
         getattr(widget.ui, f"{section}CollapsibleButton").setProperty("collapsed", False)
     user.settle(app)
     assert widget.parent.layout().minimumSize().width() <= 400

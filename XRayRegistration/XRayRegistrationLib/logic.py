@@ -134,6 +134,31 @@ class Logic(ScriptedLoadableModuleLogic):
 
         return registration.searchSteps(self.inputs, self.getParameterNode())
 
+    def startTraining(self, resume=False, more=()):
+        """Train a network on the CT in a process of its own; returns its jobs.runFolder.Run, which tells how it stands.
+
+        resume: go on with the network in the file. more: further options of `python -m xrayreg train`.
+        """
+        from xrayreg.pieces import whole
+
+        return whole(self.trainingSteps(resume, more))
+
+    def trainingSteps(self, resume=False, more=()):
+        """`startTraining` in short steps, each (fraction, message), returning the Run."""
+        from .jobs import training
+
+        return training.trainingSteps(self.inputs, self.getParameterNode(), resume, more)
+
+    def estimate(self):
+        """Move the C-arm to where the network of the parameters sees it, neither refined nor judged."""
+        _last(self.estimateSteps())
+
+    def estimateSteps(self):
+        """`estimate` in short steps (jobs.registration.Progress)."""
+        from .jobs import estimate
+
+        return estimate.estimateSteps(self.inputs, self.getParameterNode())
+
     def undo(self):
         """Move the C-arm back to where it stood before the last registration; returns whether there was one."""
         shown = self.rig()

@@ -26,17 +26,20 @@ class Effort(enum.Enum):
 
 
 class Start(enum.Enum):
-    """Where a registration starts; named as in xrayreg.pipeline, where "case" means the pose that is shown."""
+    """Where a registration starts; named as in xrayreg.pipeline, where "case" means the pose that is shown, and the
+    file of a network stands for itself."""
 
     auto = "auto"
     case = "case"
     search = "search"
+    network = "network"
 
     def label(self):
         return {
             "auto": _("Pose shown, then a search if needed"),
             "case": _("Pose shown only"),
             "search": _("Search around the pose shown"),
+            "network": _("Network, then a search if needed"),
         }[self.name]
 
 
@@ -67,6 +70,16 @@ class Parameters:
 
     effort: Effort = Effort.standard
     start: Start = Start.auto
+    # The file of the network to start from; empty for none.
+    network: str = ""
+
+    # How to train one: views by name (xrayreg.settings.DISTRIBUTIONS), and its file, empty for the suggested one.
+    # Another CT than the one that the file is for, where that is known, gets another file.
+    trainViews: str = "any_side"
+    trainMinutes: Annotated[int, WithinRange(1, 1440)] = 5
+    trainDevice: str = "auto"
+    trainOutput: str = ""
+    trainOutputVolume: vtkMRMLScalarVolumeNode
 
     drrOpacity: Annotated[float, WithinRange(0, 1)] = 0.0
     comparison: Comparison = Comparison.blend

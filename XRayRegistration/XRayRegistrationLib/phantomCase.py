@@ -26,7 +26,7 @@ def write(folder, spacingMm=5.0, imagePixels=96, seed=0, lateral=False, labelled
 
 
 def writeSteps(folder, spacingMm, imagePixels, seed=0, lateral=False, labelled=False, names=NAMES, **machine):
-    """`write`, with a message before each part that takes a second or two.
+    """`write` in short steps, with a message before each part that takes a second or two.
 
     names: of the files, as in NAMES. machine: further settings of the X-rays (xrayreg.simulation.XraySettings).
     """
@@ -38,7 +38,7 @@ def writeSteps(folder, spacingMm, imagePixels, seed=0, lateral=False, labelled=F
     from xrayreg.simulation import XraySettings, pelvis_phantom, simulate_xray
 
     yield _("Generating the CT of a phantom")
-    volume = pelvis_phantom(spacingMm, seed)
+    volume = yield from pelvis_phantom.pieces(spacingMm, seed)
     isocentre = volume.grid.centre
     pivot = torch.as_tensor(isocentre)
     nominal = {name: nominal_pose(name, isocentre, SOD_MM) for name in ("pa", "left_lateral")}
@@ -55,14 +55,14 @@ def writeSteps(folder, spacingMm, imagePixels, seed=0, lateral=False, labelled=F
         yield _("Simulating X-ray {number} of the phantom").format(number=len(views) + 1)
         place = nominal[name] @ np.linalg.inv(nominal["pa"])
         camera = Camera.from_sid(SID_MM, DETECTOR_MM / imagePixels, imagePixels, imagePixels, place)
-        xray = simulate_xray(volume, camera, place @ true, settings, seed)
+        xray = yield from simulate_xray.pieces(volume, camera, place @ true, settings, seed)
         write_image(folder / f"{stem}.tif", xray.transmission)
         views.append(CaseView(folder / f"{stem}.tif", camera, "transmission"))
     yield _("Writing the phantom")
-    write_nifti(folder / f"{ct}.nii.gz", volume.values, volume.grid.volume_from_index)
+    yield from write_nifti.pieces(folder / f"{ct}.nii.gz", volume.values, volume.grid.volume_from_index)
     labels = folder / f"{bones}.nii.gz" if labelled else None
     if labelled:
-        write_nifti(labels, volume.labels, volume.grid.volume_from_index)
+        yield from write_nifti.pieces(labels, volume.labels, volume.grid.volume_from_index)
         write_json(folder / f"{bones}.json", {str(number): name for number, name in volume.label_names.items()})
     # Last, so that a case that is there is whole.
     case = CaseFile(folder / f"{ct}.nii.gz", tuple(views), labels, initial=believed, reference=true)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .pieces import Pieces, divisible, retold
+from .problem import Problem
 from .refine import State, descend
 from .verdict import (
     SURE_SIMILARITY,
@@ -87,11 +88,19 @@ def weigh(workshop: Workshop, state: State, gap: float | None, started: Tensor, 
         expected_error_mm=uncertainty.target_mm,
         mirror_gap=(yield from _mirror_gap(workshop, pose, coarser, finest)),
     )
-    per_view = []
+    per_view = yield from _by_view(problem, pose, finest)
+    return Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
+
+
+def _by_view(problem: Problem, pose: Tensor, together: float) -> Pieces[tuple[float, ...]]:
+    """The similarity of each view at a pose (4, 4); `together`: their mean, which is known already."""
+    if len(problem.views) == 1:
+        return (together,)
+    similarities = []
     for view, image in zip(problem.views, problem.images(pose[None]), strict=True):
-        per_view.append(float(problem.similarity.score(view.target, image, view.support)[0]))
+        similarities.append(float(problem.similarity.score(view.target, image, view.support)[0]))
         yield
-    return Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), tuple(per_view))
+    return tuple(similarities)
 
 
 def _mirror_gap(workshop: Workshop, pose: Tensor, coarser: float, finest: float) -> Pieces[float]:

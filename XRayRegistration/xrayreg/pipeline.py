@@ -4,8 +4,8 @@
         ...
     result = step.result
 
-Whoever loops over the steps may draw them, or stop. When a case brings a pose, that is tried first; when the verdict on
-it is no, the prior around it is searched (`--init auto`).
+Whoever loops over the steps may draw them, or stop. What is tried first, and what after it when the verdict is no, is
+planned in `starts`.
 """
 
 from __future__ import annotations
@@ -15,32 +15,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from .checks import InputError
-from .initial import (
-    NOMINAL_VIEWS,
-    Candidates,
-    deviations,
-    distinct,
-    draw_poses,
-    nominal_pose,
-    nominal_sod_mm,
-    search,
-)
+from .initial import Candidates, distinct, search
+from .initial.regression import Prediction, predict, unfamiliar
 from .judgement import Found, weigh
-from .pieces import Pieces, Story, retold
+from .learn.checkpoint import Checkpoint, load_checkpoint
+from .pieces import Pieces, Story, divisible, retold
 from .problem import Prior, Problem
-from .refine import State, best_first, descend
-from .render import choose_engine, warm_up
-from .results import Registration, Step, ViewResult
+from .refine import State, best_first, descend, falling
+from .render import choose_device, choose_engine, warm_up
+from .results import Estimate, Registration, Step, ViewResult
 from .scene import Scene
-from .settings import LevelSettings, PosePrior, RegistrationSettings, SearchSettings
+from .settings import LevelSettings, RegistrationSettings, SearchSettings
+from .starts import Attempt, attempts, network_file, require_start
 from .workshop import REFINE_MARGIN_MM, Workshop, workshop_for
-
-STARTS = ("auto", "case", "search")
 
 
 def register(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Iterator[Step]:
@@ -49,72 +40,78 @@ def register(scene: Scene, settings: RegistrationSettings, load_seconds: float =
     Steps come often enough for a window to live meanwhile: where there is nothing new to tell, the last Step comes
     again, the same object. Only where the render engine was never compiled on this machine the first steps take long
     (see `render.kernels_are_cached`).
-    Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view).
+    Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view, a
+    network of another patient).
     """
-    if settings.init not in STARTS:
-        raise InputError("init", expected=f"one of {', '.join(STARTS)}", found=settings.init, remedy="choose one")
-    if settings.init == "case" and scene.initial is None:
-        raise InputError(
-            "init", expected='an "initial" pose in the case', found="none", remedy="add one or use --init search"
-        )
+    require_start(settings.init, scene)
     told = Step("prepare", 0.0, "loading the render engine")
     for news in _story(scene, settings, load_seconds):
         told = told if news is None else news
         yield told
 
 
+@divisible
+def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Pieces[Estimate]:
+    """The pose that the network named by `settings.init` believes in most, neither refined nor judged.
+
+    Takes milliseconds, as nothing is rendered. Raises InputError where `settings.init` names no network, and as
+    `register` does.
+    """
+    file = network_file(settings.init)
+    if file is None:
+        raise InputError(
+            "init", expected="the file of a trained network", found=settings.init, remedy="name one, or let it register"
+        )
+    clock = _Clock()
+    clock.switch("network")
+    checkpoint = load_checkpoint(file, choose_device(settings.device))
+    yield
+    prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device)
+    if not len(prediction.poses):
+        raise InputError(
+            f"network {file.name}", expected="a pose", found="numbers that are none", remedy="train it again"
+        )
+    world_from_volume = world_pose(scene, prediction.poses[0].numpy())
+    return Estimate(
+        world_from_volume=world_from_volume,
+        views=tuple((view.name, view.camera.camera_from_world @ world_from_volume) for view in scene.views),
+        start=prediction.names[0],
+        belief=float(prediction.beliefs[0]),
+        seconds=clock.seconds(load_seconds),
+        notes=_notes(scene, prediction, checkpoint, prediction.poses[0]),
+    )
+
+
 def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) -> Story[Step, None]:
     clock = _Clock()
     _, _, engine = choose_engine(settings.engine, settings.device)
+    checkpoint, prediction = None, None
+    file = network_file(settings.init)
+    if file is not None:
+        clock.switch("network")
+        yield Step("prepare", 0.0, "asking the network")
+        checkpoint = load_checkpoint(file, choose_device(settings.device))
+        yield None
+        prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device)
+        clock.switch("initialise")
     yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
     yield Step("prepare", 0.0, "preparing the volume")
     workshop = yield from workshop_for.pieces(scene, settings)
     best: Found | None = None
-    attempts = _attempts(scene, workshop, settings)
-    for number, attempt in enumerate(attempts):
-        found = yield from _try(workshop, attempt, _Span(number / len(attempts), 1 / len(attempts)), clock)
+    planned = yield from attempts.pieces(workshop, prediction)
+    for number, attempt in enumerate(planned):
+        found = yield from _try(workshop, attempt, _Span(number / len(planned), 1 / len(planned)), clock)
+        if found is None:
+            continue
         best = found if best is None or found.is_better_than(best) else best
         if best.is_sure(workshop.partial):
             break
     assert best is not None
+    notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
     yield Step(
         "done", 1.0, best.verdict.reason, best.pose.numpy(), best.evidence.similarity,
-        _registration(scene, workshop, best, engine, clock.seconds(load_seconds)),
+        _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes),
     )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class _Attempt:
-    """A way to start: hypotheses (N, 4, 4) about an expected pose, ranked by `search` when there is more than one."""
-
-    name: str
-    hypotheses: Tensor
-    expected: Tensor
-    prior: PosePrior
-    search: SearchSettings | None
-
-
-def _attempts(scene: Scene, workshop: Workshop, settings: RegistrationSettings) -> list[_Attempt]:
-    """What to try, cheapest first."""
-    camera = scene.views[0].camera
-    attempts: list[_Attempt] = []
-    if scene.initial is not None:
-        initial = torch.as_tensor(camera.camera_from_world @ scene.initial)[None]
-        _require_in_view(scene, workshop, initial[0])
-        if settings.init != "search":
-            attempts.append(_Attempt("the case's initial pose", initial, initial[0], settings.search.prior, None))
-        centres = initial
-    else:
-        sod = nominal_sod_mm(camera)
-        poses = [nominal_pose(view, workshop.pivot.numpy(), sod) for view in NOMINAL_VIEWS]
-        centres = torch.as_tensor(np.stack(poses))
-    if settings.init != "case":
-        small = scene.initial is not None and workshop.is_small(centres[0])
-        wide = settings.part_search if small else settings.search
-        spread = PosePrior(_times(wide.prior.rotation_deg, wide.spread), _times(wide.prior.translation_mm, wide.spread))
-        drawn = draw_poses(centres, workshop.pivot, spread, wide.hypotheses, settings.seed)
-        attempts.append(_Attempt("a search", drawn, centres[0], spread, wide))
-    return attempts
 
 
 @dataclass(frozen=True)
@@ -129,54 +126,79 @@ class _Span:
         return self.start + self.length * share
 
 
-def _try(workshop: Workshop, attempt: _Attempt, span: _Span, clock: _Clock) -> Story[Step, Found]:
-    """Run one attempt: search where it asks for that, refine, judge."""
-    settings = workshop.settings
-    one_centre = workshop.scene.initial is not None
-    prior = Prior(attempt.expected, deviations(attempt.prior), settings.refine.prior_weight) if one_centre else None
-    poses, gap, levels = attempt.hypotheses, None, settings.refine.levels
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """What is left of an attempt's hypotheses, the best first.
+
+    poses: (N, 4, 4) as they are now; origins: (N, 4, 4) where they started. names: of those starts.
+    gap: how much lower the best other optimum scored where that was last looked at.
+    """
+
+    poses: Tensor
+    origins: Tensor
+    names: tuple[str, ...]
+    gap: float | None = None
+
+    def after(self, state: State, pivot: Tensor) -> _Field:
+        """The field when a level ends with `state`, whose starts are its first poses."""
+        order = falling(state.agreement.score)
+        poses, scores = state.poses[order], state.agreement.score[order]
+        gap = self.gap if len(poses) == 1 else _gap(distinct(poses, scores, pivot, 2)[1])
+        return _Field(poses, self.origins[order], tuple(self.names[n] for n in order.tolist()), gap)
+
+
+def _try(workshop: Workshop, attempt: Attempt, span: _Span, clock: _Clock) -> Story[Step, Found | None]:
+    """Run one attempt: search where it asks for that, refine, judge; None where it is given up as hopeless."""
+    field = _Field(attempt.hypotheses, attempt.hypotheses, attempt.names)
+    # The first level of an attempt without a search stands for one.
+    early = 1
     if attempt.search is not None:
         clock.switch("initialise")
-        candidates = yield from _searched(workshop, attempt, attempt.search, span, prior)
-        poses = candidates.poses
-        if len(candidates.scores) > 1:
-            gap = float(candidates.scores[0] - candidates.scores[1])
-        larger = tuple(level for level in levels if level.image_px > attempt.search.levels[0].image_px * 2)
-        levels = larger or levels[-1:]
+        field, early = (yield from _searched(workshop, attempt, attempt.search, span)), 0
     clock.switch("refine")
-    for number, level in enumerate(levels):
-        last = number == len(levels) - 1
-        poses = poses[:1] if last else poses
-        part = _Span(span.at(0.5 + 0.45 * number / len(levels)), span.length * 0.45 / len(levels))
-        state = best_first((yield from _refined(workshop, level, poses, part, prior)))
-        if not last:
-            gap = _rivals(state, workshop.pivot)
-        poses = state.poses
+    for number, level in enumerate(attempt.levels):
+        if number == early and attempt.hopeless is not None:
+            similarity = yield from _coarse_similarity(workshop, field.poses[:1])
+            if not similarity >= attempt.hopeless:
+                message = f"{field.names[0]}: leads nowhere"
+                yield Step("refine", span.at(0.99), message, field.poses[0].numpy(), similarity)
+                return None
+        poses = field.poses[:1] if level is attempt.levels[-1] else field.poses
+        part = _Span(span.at(0.5 + 0.45 * number / len(attempt.levels)), span.length * 0.45 / len(attempt.levels))
+        state = yield from _refined(workshop, level, poses, part, attempt.prior)
+        field = field.after(state, workshop.pivot)
     clock.switch("judge")
+    state, name = best_first(state), field.names[0]
     pose, score = state.poses[0].numpy(), float(state.agreement.score[0])
-    yield Step("judge", span.at(0.96), f"judging {attempt.name}", pose, score)
-    found = yield from weigh.pieces(workshop, state, gap, attempt.expected, attempt.name)
-    message = f"{attempt.name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
+    yield Step("judge", span.at(0.96), f"judging {name}", pose, score)
+    found = yield from weigh.pieces(workshop, state, field.gap, field.origins[0], name)
+    message = f"{name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
     yield Step("judge", span.at(0.99), message, found.pose.numpy(), found.evidence.similarity)
     return found
 
 
-def _searched(
-    workshop: Workshop, attempt: _Attempt, settings: SearchSettings, span: _Span, prior: Prior | None
-) -> Story[Step, Candidates]:
+def _searched(workshop: Workshop, attempt: Attempt, settings: SearchSettings, span: _Span) -> Story[Step, _Field]:
     """The distinct best poses around an attempt's hypotheses."""
-    margin = REFINE_MARGIN_MM + 2 * max(attempt.prior.translation_mm[:2])
+    margin = REFINE_MARGIN_MM + 2 * max(attempt.spread.translation_mm[:2])
     searching = yield from workshop.for_search.pieces()
 
     def problem_at(level: LevelSettings, around: Tensor) -> Pieces[Problem]:
-        return searching.problem.pieces(level, around, margin, prior)
+        return searching.problem.pieces(level, around, margin, attempt.prior)
 
     def step(found: Candidates) -> Step:
         pose, score = found.poses[0].numpy(), float(found.scores[0])
         return Step("search", span.at(0.5 * found.fraction), found.message, pose, score)
 
     story = search(problem_at, attempt.hypotheses, settings, workshop.settings.refine.step)
-    return (yield from retold(story, step))
+    found = yield from retold(story, step)
+    expected = attempt.hypotheses[:1].expand_as(found.poses)
+    return _Field(found.poses, expected, attempt.names[:1] * len(found.poses), _gap(found.scores))
+
+
+def _coarse_similarity(workshop: Workshop, poses: Tensor) -> Pieces[float]:
+    """Similarity of one pose (1, 4, 4) on the level before the finest: a cheap sign of whether it may be right."""
+    problem = yield from workshop.problem.pieces(workshop.settings.refine.levels[-2], poses, REFINE_MARGIN_MM)
+    return float((yield from problem.scores.pieces(poses))[0])
 
 
 def _refined(
@@ -195,14 +217,18 @@ def _refined(
     return (yield from retold(story, step))
 
 
-def _rivals(state: State, pivot: Tensor) -> float | None:
-    """How much lower the best other optimum of a level scores; None when all starts found the same one."""
-    _, scores = distinct(state.poses, state.agreement.score, pivot, 2)
+def _gap(scores: Tensor) -> float | None:
+    """How much lower the second of distinct optima scores; None when all starts found the same one."""
     return float(scores[0] - scores[1]) if len(scores) > 1 else None
 
 
 def _registration(
-    scene: Scene, workshop: Workshop, found: Found, engine: str, seconds: dict[str, float]
+    scene: Scene,
+    workshop: Workshop,
+    found: Found,
+    engine: str,
+    seconds: dict[str, float],
+    notes: tuple[str, ...],
 ) -> Registration:
     world_from_first = np.linalg.inv(scene.views[0].camera.camera_from_world)
     world_from_volume = world_from_first @ found.pose.numpy()
@@ -221,33 +247,13 @@ def _registration(
         seconds=seconds,
         renders=workshop.renders,
         engine=engine,
-        notes=tuple(f"{view.name}: {note}" for view in scene.views for note in view.notes),
+        notes=(*(f"{view.name}: {note}" for view in scene.views for note in view.notes), *notes),
     )
 
 
-def _require_in_view(scene: Scene, workshop: Workshop, pose: Tensor) -> None:
-    """Refuse an initial pose that puts the whole volume outside every view."""
-    first_from_world = scene.views[0].camera.camera_from_world
-    for view in scene.views:
-        camera_from_volume = view.camera.camera_from_world @ np.linalg.inv(first_from_world) @ pose.numpy()
-        corners = workshop.attenuation.grid.corners() @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]
-        if corners[:, 2].max() <= 0:
-            continue
-        pixels = view.camera.project(corners)
-        low, high = np.nanmin(pixels, axis=0), np.nanmax(pixels, axis=0)
-        if low[0] < view.camera.width and low[1] < view.camera.height and (high > 0).all():
-            return
-    raise InputError(
-        "initial pose",
-        expected="a pose that puts the volume into the X-ray",
-        found="a volume entirely outside the view",
-        remedy='check "initial" (world_from_volume, RAS mm), or leave it out to search',
-    )
-
-
-def _times(values: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
-    first, second, third = (value * factor for value in values)
-    return first, second, third
+def _notes(scene: Scene, prediction: Prediction, checkpoint: Checkpoint, pose: Tensor) -> tuple[str, ...]:
+    """What to say of the network at a pose (4, 4) of the first camera."""
+    return (*prediction.notes, *unfamiliar(checkpoint.card, prediction, scene, pose))
 
 
 class _Clock:
@@ -259,7 +265,7 @@ class _Clock:
 
     def switch(self, stage: str) -> None:
         now = time.perf_counter()
-        self._spent[self._stage] += now - self._since
+        self._spent[self._stage] = self._spent.get(self._stage, 0.0) + now - self._since
         self._stage, self._since = stage, now
 
     def seconds(self, load: float) -> dict[str, float]:

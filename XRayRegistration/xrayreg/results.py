@@ -66,6 +66,42 @@ class Registration:
 
 
 @dataclass(frozen=True, eq=False)
+class Estimate:
+    """A pose that a network gave, on which there is no verdict.
+
+    world_from_volume: (4, 4) [mm]. views: name and camera_from_volume (4, 4) of each.
+    start: which of the network's poses it is, in words; belief: how much the network believes in it, 0 to 1.
+    """
+
+    world_from_volume: NDArray[np.float64]
+    views: tuple[tuple[str, NDArray[np.float64]], ...]
+    start: str
+    belief: float
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result file's content (design.md 5), without the score, which needs a reference."""
+        return {
+            "world_from_volume": self.world_from_volume.tolist(),
+            "views": [
+                {"name": name, "camera_from_volume": pose.tolist(), "similarity": None} for name, pose in self.views
+            ],
+            "accepted": False,
+            "reason": "An initial estimate only: the network's pose, neither refined nor judged.",
+            "unjudged": True,
+            "quality": {"belief": self.belief},
+            "uncertainty": {},
+            "start": self.start,
+            "seconds": self.seconds,
+            "renders": 0,
+            "engine": "network",
+            "notes": list(self.notes),
+            "version": __version__,
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """One moment of a registration.
 

@@ -20,7 +20,9 @@ from .similarity import Agreement
 
 # Displacements for the contrast: rotations [rad] and translations [mm] far enough to spoil a true match.
 _NEAR_RAD, _NEAR_MM, _NEAR_DEPTH_MM = math.radians(8.0), 12.0, 40.0
-_DISPLACED = 24
+_DISPLACED, _DISPLACED_AT_ONCE = 24, 8
+# Contrast after which no more are looked at. Of 22 wrong poses on simulated X-rays none had more than 7.6 with eight.
+_CLEAR_CONTRAST = 9.0
 
 # Calibrated on right and wrong registrations of simulated X-rays of a pelvis CT and a phantom, and of a real wrist.
 LEAST_SIMILARITY = 0.36
@@ -120,6 +122,7 @@ def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> Pie
     """How many standard deviations `score` lies above the scores of poses displaced from `pose` (4, 4).
 
     The displacements are fixed by `seed`: twists in random directions whose rotation and translation spoil a match.
+    Where the first of them leave no doubt, the others are spared.
     """
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(_DISPLACED, 6, generator=generator, dtype=torch.float64)
@@ -128,8 +131,13 @@ def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> Pie
     shift = shift * torch.tensor([_NEAR_MM, _NEAR_MM, _NEAR_DEPTH_MM], dtype=torch.float64)
     size = 0.5 + 1.5 * torch.rand(_DISPLACED, 1, generator=generator, dtype=torch.float64)
     displaced = retract(pose.expand(_DISPLACED, 4, 4), size * torch.cat([turn, shift], dim=-1), problem.pivot)
-    scores = (yield from problem.scores.pieces(displaced)).to(torch.float64)
-    return float((score - scores.mean()) / scores.std().clamp(min=1e-6))
+    scores = torch.empty(0, dtype=torch.float64)
+    for some in displaced.split(_DISPLACED_AT_ONCE):
+        scores = torch.cat([scores, (yield from problem.scores.pieces(some)).to(torch.float64)])
+        reached = float((score - scores.mean()) / scores.std().clamp(min=1e-6))
+        if reached > _CLEAR_CONTRAST:
+            break
+    return reached
 
 
 def in_view(problem: Problem, pose: Tensor) -> float:

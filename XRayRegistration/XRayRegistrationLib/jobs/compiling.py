@@ -2,16 +2,14 @@
 
 import logging
 import math
-import os
-import shutil
-import sys
 import time
-from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
+
+from . import python
 
 _COMPILE = "from xrayreg.render import warm_up; warm_up()"
 # Between two looks at the process [s]; it needs the processor more than this one does.
@@ -43,11 +41,8 @@ def _childSteps():
     from xrayreg.render import require_kernel_cache
 
     require_kernel_cache()
-    library = str(Path(__file__).parents[2])
-    paths = os.pathsep.join(path for path in (library, os.environ.get("PYTHONPATH")) if path)
-    python = shutil.which("PythonSlicer") or sys.executable
     process = slicer.util.launchConsoleProcess(
-        [python, "-c", _COMPILE], useStartupEnvironment=False, updateEnvironment={"PYTHONPATH": paths}
+        [python.interpreter(), "-c", _COMPILE], useStartupEnvironment=False, updateEnvironment=python.environment()
     )
     began = time.monotonic()
     try:

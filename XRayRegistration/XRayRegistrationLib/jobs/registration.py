@@ -53,10 +53,10 @@ class Progress:
 def registrationSteps(inputs, parameters):
     """Yield Progress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
 
-    inputs: scene.backend.Inputs. The registration starts from the pose shown when somebody chose it, else it looks all
-    around. Closed before its end it leaves the best pose so far, which `outcome.undo` takes back; after an error the
-    C-arm stands where it stood. Raises InputError for what cannot be registered, MissingPackages, and NodesRemoved as
-    soon as a node that it needs has left the scene.
+    inputs: scene.backend.Inputs. The registration starts where `parameters.start` says: from the pose shown when
+    somebody chose it, else it looks all around, or where a network sees the C-arm. Closed before its end it leaves the
+    best pose so far, which `outcome.undo` takes back; after an error the C-arm stands where it stood. Raises InputError
+    for what cannot be registered, MissingPackages, and NodesRemoved as soon as a node that it needs has left the scene.
     """
     return _steps(inputs, parameters, parameters.start.name)
 
@@ -70,6 +70,7 @@ def _steps(inputs, parameters, start):
     yield Progress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()
     work = _Work(parameters)
+    init = backend.requireNetwork(parameters) if start == "network" else start
     yield Progress(0.0, _("Loading the libraries"), "packages")
     from xrayreg.pipeline import register
     from xrayreg.settings import registration_settings
@@ -80,9 +81,11 @@ def _steps(inputs, parameters, start):
         done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
         yield Progress(done, message, "compile")
     began = time.perf_counter()
-    initial = work.before if work.wasPosed or start == "case" else None
+    # Whoever asks a network lets it alone tell where the C-arm stood.
+    fromShown = start == "case" or (work.wasPosed and start != "network")
+    initial = work.before if fromShown else None
     scene, done = yield from _prepared(work, inputs.sceneSteps(parameters, initial), done)
-    settings = registration_settings(parameters.effort.name, init=start)
+    settings = registration_settings(parameters.effort.name, init=init)
     loadSeconds = time.perf_counter() - began
     try:
         for step in register(scene, settings, loadSeconds):

@@ -56,14 +56,14 @@ class Situation:
 
     def incomplete(self):
         """What is missing before the C-arm can be placed; empty when nothing is."""
-        if self.busy():
-            return self.busy()
+        return self.busy() or self.withoutCt() or ("" if self.views else _("Add an X-ray first."))
+
+    def withoutCt(self):
+        """Why there is no CT to work on; empty when there is one."""
         if self.volume is None:
             return _("Select a CT first.")
         if self.volume.GetImageData() is None or min(self.volume.GetImageData().GetDimensions()) < 2:
             return _("{name} is no CT: it has a single slice or none.").format(name=self.volume.GetName())
-        if not self.views:
-            return _("Add an X-ray first.")
         return ""
 
 

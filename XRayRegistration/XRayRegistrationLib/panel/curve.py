@@ -1,4 +1,4 @@
-"""The similarity as it rises, drawn into a label."""
+"""Curves drawn into a label: the similarity as it rises, and the errors of a network as they fall."""
 
 import qt
 from slicer.i18n import tr as _
@@ -15,37 +15,22 @@ _FAINT = "#8a8f98"
 _LEAST_SPAN = 0.02
 
 
-class SimilarityCurve:
-    """Draws the similarities of a registration's steps; where they are not comparable a new line begins."""
+class Chart:
+    """Lines in a label, as wide as the label is, with a title above and the last value at the right."""
 
-    def __init__(self, label):
-        self._label = label
+    def __init__(self, label, title, written, low=None):
+        """written: a value as text. low: where the vertical axis begins; the smallest value when not given."""
+        self._label, self._title, self._written, self._low = label, title, written, low
+        self._lines = []
         self._resized = Resized(label, self.draw)
-        self.clear()
 
-    def clear(self):
-        self._lines, self._last = [], None
+    def show(self, lines):
+        """Draw lines, each a colour and its points (x, y), x rising; what was drawn before goes."""
+        self._lines = [line for line in lines if line[1]]
         self.draw()
-
-    def add(self, progress):
-        """One more step (jobs.registration.Progress); one without similarity is left out."""
-        if progress.similarity is None or progress.stage not in _COLORS:
-            return
-        # Images of another size have another similarity, and only the message of a refinement tells the size.
-        kind = (progress.stage, progress.message if progress.stage == "refine" else "")
-        if kind != self._last:
-            self._last = kind
-            self._lines.append((progress.stage, []))
-        self._lines[-1][1].append(float(progress.similarity))
-        self.draw()
-
-    @property
-    def points(self):
-        """All similarities in order."""
-        return [value for _stage, values in self._lines for value in values]
 
     def draw(self):
-        """Paint the curve anew, as wide as the label is now."""
+        """Paint everything anew."""
         picture = qt.QPixmap(max(int(self._label.width), 100), max(int(self._label.height), 40))
         picture.fill(qt.QColor(0, 0, 0, 0))
         painter = qt.QPainter()
@@ -57,26 +42,80 @@ class SimilarityCurve:
     def _paint(self, painter, width, height):
         pen = qt.QPen(qt.QColor(_FAINT))
         painter.setPen(pen)
-        painter.drawText(_LEFT, _TOP - 8, _("Similarity"))
+        painter.drawText(_LEFT, _TOP - 8, self._title)
         painter.drawLine(_LEFT, height - _BOTTOM, width - _RIGHT, height - _BOTTOM)
-        values = self.points
-        if not values:
+        if not self._lines:
             return
-        low, span = min(values), max(max(values) - min(values), _LEAST_SPAN)
-        across = (width - _LEFT - _RIGHT) / max(len(values) - 1, 1)
+        across = [x for _color, points in self._lines for x, _y in points]
+        values = [y for _color, points in self._lines for _x, y in points]
+        first, length = min(across), max(max(across) - min(across), 1e-9)
+        low = min(values) if self._low is None else self._low
+        span = max(max(values) - low, _LEAST_SPAN)
 
-        def at(number, value):
-            return round(_LEFT + number * across), round(
-                height - _BOTTOM - (value - low) / span * (height - _TOP - _BOTTOM)
+        def at(x, y):
+            right, up = (x - first) / length, (y - low) / span
+            return (
+                round(_LEFT + right * (width - _LEFT - _RIGHT)),
+                round(height - _BOTTOM - up * (height - _TOP - _BOTTOM)),
             )
 
         pen.setWidth(_LINE_PX)
-        first = 0
-        for stage, line in self._lines:
-            pen.setColor(qt.QColor(_COLORS[stage]))
+        for color, points in self._lines:
+            pen.setColor(qt.QColor(color))
             painter.setPen(pen)
-            ends = [at(first + number, value) for number, value in enumerate(line)]
+            ends = [at(x, y) for x, y in points]
             for start, end in zip([ends[0], *ends], ends, strict=False):
                 painter.drawLine(*start, *end)
-            first += len(line)
-        painter.drawText(width - _RIGHT + 6, ends[-1][1] + 4, f"{values[-1]:.3f}")
+        painter.drawText(width - _RIGHT + 6, ends[-1][1] + 4, self._written(points[-1][1]))
+
+
+class SimilarityCurve:
+    """Draws the similarities of a registration's steps; where they are not comparable a new line begins."""
+
+    def __init__(self, label):
+        self._chart = Chart(label, _("Similarity"), "{:.3f}".format)
+        self.clear()
+
+    def clear(self):
+        self._lines, self._last = [], None
+        self._chart.show([])
+
+    def add(self, progress):
+        """One more step (jobs.registration.Progress); one without similarity is left out."""
+        if progress.similarity is None or progress.stage not in _COLORS:
+            return
+        # Images of another size have another similarity, and only the message of a refinement tells the size.
+        kind = (progress.stage, progress.message if progress.stage == "refine" else "")
+        if kind != self._last:
+            self._last = kind
+            self._lines.append((_COLORS[progress.stage], []))
+        self._lines[-1][1].append((len(self.points), float(progress.similarity)))
+        self._chart.show(self._lines)
+
+    @property
+    def points(self):
+        """All similarities in order."""
+        return [value for _color, line in self._lines for _number, value in line]
+
+
+class ErrorCurve:
+    """Draws how far a network's poses are off, by the time that it was trained."""
+
+    # Simulated X-rays come last: they are the ones whose value is written.
+    _KINDS = (("clean", "#8a8f98"), ("physics", "#2f8fd0"))
+
+    def __init__(self, label):
+        self._label = label
+        self._chart = Chart(label, _("Median error [mm] (grey: DRRs, blue: simulated X-rays)"), "{:.1f}".format, 0.0)
+
+    def show(self, rows):
+        """rows: of jobs.runFolder.curveOf. Hidden while there is nothing to draw."""
+        lines = [
+            (
+                color,
+                [(row["seconds"], row[f"{kind}_mtre_mm"]) for row in rows if row.get(f"{kind}_mtre_mm") is not None],
+            )
+            for kind, color in self._KINDS
+        ]
+        self._label.setVisible(any(points for _color, points in lines))
+        self._chart.show(lines)

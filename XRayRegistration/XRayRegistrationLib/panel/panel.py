@@ -17,6 +17,7 @@ from .pose import PoseSection
 from .register import RegisterSection
 from .results import ResultsSection
 from .review import ReviewSection
+from .train import TrainSection
 
 _MODIFIED = vtk.vtkCommand.ModifiedEvent
 _MOVED = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
@@ -42,7 +43,10 @@ class Panel(VTKObservationMixin):
         self._layoutTimer = soon(self._leaveEmptyLayout)
         self.inputs, self.geometry, self.register = InputsSection(self), GeometrySection(self), RegisterSection(self)
         self.pose, self.review, self.results = PoseSection(self), ReviewSection(self), ResultsSection(self)
-        self._sections = (self.inputs, self.geometry, self.pose, self.register, self.review, self.results)
+        self.train = TrainSection(self)
+        self._sections = (
+            self.inputs, self.geometry, self.train, self.pose, self.register, self.review, self.results
+        )  # fmt: skip
         layout.register()
         self.forgetScene()
 
@@ -60,6 +64,11 @@ class Panel(VTKObservationMixin):
 
     def setParameters(self, parameters):
         """Show these parameters; None while the panel is left (job and overlay go on) and while there is no scene."""
+        if self._parameters is not None:
+            # Parameters keep values, and hear of changes by others in the order of their observers: before we do.
+            key = self._parameters.parameterNode, _MODIFIED
+            if key in self._watched:
+                self.removeObserver(*key, self._watched.pop(key))
         self._parameters = parameters
         if parameters is not None:
             self.logic.suggestVolume()
@@ -83,6 +92,7 @@ class Panel(VTKObservationMixin):
     def close(self):
         """The module is unloaded: nothing of the panel may be called any more."""
         self.forgetScene()
+        self.train.close()
         self.live.stop()
         for timer in (self._refreshTimer, self._poseTimer, self._layoutTimer):
             timer.stop()

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from ..scene import posing
 from .controls import Control, fillViewSelector, quiet, sentence, tell
 from .landmarks import LandmarksPart
+from .network import NetworkPart
 
 # Sliders and the numbers of xrayreg.geometry.Placement that they set.
 _SLIDERS = {
@@ -27,6 +28,9 @@ _PRESETS = {
 # Poses whose entries differ by less stand at the same place: a slider's rounding must not move the C-arm.
 _SAME = 1e-6
 _DIGITS = 6
+# Angles that a full turn changes into others of the same pose. Their sliders reach a quarter turn beyond AP and its
+# mirror image, so that nobody who slides about a textbook view meets an end.
+_TURNING = ("primary_deg", "roll_deg")
 # What the slider for the source shows while there is nothing to show.
 _USUAL_SOD_MM = 700.0
 # By how much a slider's range grows at a time when the C-arm stands beyond its end [mm].
@@ -42,12 +46,15 @@ class PoseSection:
         self._now = None
         # What the sliders stand for, with all digits, and what they show: one digit after the point.
         self._placement, self._shown = None, {}
+        # The view to which they belong: another one's angles start anew.
+        self._placed = None
         self._view = Control(ui.poseViewSelector)
         self._sliders = {field: Control(getattr(ui, name)) for name, field in _SLIDERS.items()}
         self._presets = {view: Control(getattr(ui, name)) for name, view in _PRESETS.items()}
         self._reset, self._dicom, self._search = (
             Control(ui.resetButton), Control(ui.dicomAnglesButton), Control(ui.searchButton)
         )  # fmt: skip
+        self.network = NetworkPart(panel, self.say)
         self._landmarks = LandmarksPart(panel, self.say)
         ui.poseViewSelector.connect("currentIndexChanged(int)", panel.onViewChosen)
         for name in _SLIDERS:
@@ -67,6 +74,7 @@ class PoseSection:
             slider = getattr(self.ui, name)
             with quiet(slider):
                 slider.setValue(_USUAL_SOD_MM if name == "sourceSlider" else 0.0)
+        self.network.clear()
         self._landmarks.clear()
 
     def say(self, text):
@@ -75,12 +83,16 @@ class PoseSection:
     def refresh(self, now):
         """Show the pose and what can be done about it."""
         self._now = now
+        view = now.view.picture.GetID() if now.view else None
+        if view != self._placed:
+            self._placed, self._placement = view, None
         fillViewSelector(self.ui.poseViewSelector, now)
         self._view.offer("" if now.views else _("Add an X-ray first."))
         obstacle = now.incomplete()
         for control in (*self._sliders.values(), *self._presets.values(), self._reset, self._search):
             control.offer(obstacle)
         self._dicom.offer(obstacle or _withoutAngles(now.view))
+        self.network.refresh(now)
         self._landmarks.refresh(now)
         self.follow()
 
@@ -97,8 +109,21 @@ class PoseSection:
         except Exception as error:
             self.say(sentence(error))
             return
-        if self._placement is None or not _standAlike(self._placement, placement):
+        if self._placement is None:
             self._show(placement)
+        elif not _standAlike(self._placement, placement):
+            self._show(self._continued(placement))
+
+    def _continued(self, placement):
+        """A placement with those of its equivalent angles that lie nearest to what the sliders show, so none leaps."""
+        return replace(placement, **{field: self._nearest(getattr(placement, field), field) for field in _TURNING})
+
+    def _nearest(self, degrees, field):
+        slider = self._sliders[field].widget
+        near = degrees + 360.0 * round((getattr(self._placement, field) - degrees) / 360.0)
+        if near > slider.maximum:
+            return near - 360.0
+        return near + 360.0 if near < slider.minimum else near
 
     def _show(self, placement):
         self._placement = placement
@@ -120,7 +145,7 @@ class PoseSection:
         try:
             # Somebody may have moved the C-arm since the sliders were set.
             standing = posing.placement(now.rig, now.view, now.volume)
-            known = self._placement if _standAlike(self._placement, standing) else standing
+            known = self._placement if _standAlike(self._placement, standing) else self._continued(standing)
             self._placement, self._shown = replace(known, **moved), values
             posing.setPlacement(now.rig, now.view, now.volume, self._placement)
         except Exception as error:
@@ -144,26 +169,25 @@ class PoseSection:
         self._attempt(posing.toDicomAngles)
 
     def onReset(self):
-        try:
-            posing.reset(self._now.rig, self._now.volume)
-        except Exception as error:
-            self.say(sentence(error))
-        else:
-            self.say("")
-            self.follow()
+        self._attempt(lambda rig, _view, volume: posing.reset(rig, volume))
 
     def onSearch(self):
         self._panel.register.startSearch()
 
     def _attempt(self, move, *arguments):
-        """Move the C-arm for the active view, or say why that cannot be."""
+        """Move the C-arm for the active view, or say why that cannot be.
+
+        A textbook pose has its textbook angles, wherever the sliders stood.
+        """
+        said, self._placement = "", None
         try:
             move(self._now.rig, self._now.view, self._now.volume, *arguments)
         except Exception as error:
-            self.say(sentence(error))
-        else:
-            self.say("")
-            self.follow()
+            said = sentence(error)
+        self.say("")
+        self.follow()
+        if said:
+            self.say(said)
 
 
 def _withoutAngles(view):

@@ -2,6 +2,7 @@
 
 from slicer.i18n import tr as _
 
+from ..parameters import Start
 from ..scene import outcome
 from .controls import Control
 from .curve import SimilarityCurve
@@ -43,7 +44,7 @@ class RegisterSection:
         self._now = now
         for control in (self._effort, self._start):
             control.offer(now.busy())
-        self._register.offer(now.incomplete() or _withoutImage(now.views))
+        self._register.offer(now.incomplete() or _withoutImage(now.views) or _withoutNetwork(now.parameters))
         self._cancel.offer("" if now.running else _("Nothing is running."))
         found = outcome.outcomeOf(now.rig) if now.rig else None
         self._undo.offer(now.busy() or ("" if found else _("Nothing has been registered yet.")))
@@ -113,6 +114,13 @@ class RegisterSection:
         if color != self._frameColor:
             self._frameColor = color
             ui.verdictFrame.setStyleSheet(_FRAME.format(color=color))
+
+
+def _withoutNetwork(parameters):
+    """Why there is nothing to start from; empty unless a network is wanted and none is chosen."""
+    if parameters.start is not Start.network or parameters.network:
+        return ""
+    return _("Choose a network in the section Initial pose, or another start.")
 
 
 def _withoutImage(views):

@@ -49,6 +49,15 @@ class Inputs:
         kept = yield from self._labelledSteps(volumeNode, segmentationNode)
         return kept.value[0]
 
+    def chosenSteps(self, parameters):
+        """The CT with its segments (xrayreg.scene.Volume), and the labels of those chosen, none for all of the CT.
+
+        Raises InputError as `volumeSteps` does, without a CT, and for a segment without voxels in it.
+        """
+        kept = yield from self._labelledSteps(requireVolume(parameters), parameters.segmentation)
+        volume, present = kept.value
+        return volume, _structures(parameters, volume.label_names, present)
+
     def notes(self):
         """Sentences on the segments converted last: which overlap."""
         return () if self._labelled is None else self._labelled.notes
@@ -61,7 +70,7 @@ class Inputs:
         source = _requireSource(view)
         sources.imageSize(source)
         projection = view.projection
-        state = (_imageState(source), sources.frameOf(source), json.dumps(projection.as_dict()), view.name)
+        state = (stateOf(source), sources.frameOf(source), json.dumps(projection.as_dict()), view.name)
         kept = self._radiographs.get(view.picture.GetID())
         if kept is None or kept.state != state:
             yield _("Reading {name}").format(name=view.name)
@@ -76,13 +85,13 @@ class Inputs:
         projection = view.projection
         radiograph = yield from self.radiographSteps(view)
         identifier = view.picture.GetID()
-        if self._pictures.get(identifier) != (radiograph, _imageState(view.picture)):
+        if self._pictures.get(identifier) != (radiograph, stateOf(view.picture)):
             grey = yield from shown_grey.pieces(radiograph)
             yield
             # Meanwhile the view may have been removed, or its geometry corrected.
             if view.picture.GetScene() is not None and view.projection == projection:
                 rig.showPixels(view, np.rint(255 * grey).astype(np.uint8))
-                self._pictures[identifier] = (radiograph, _imageState(view.picture))
+                self._pictures[identifier] = (radiograph, stateOf(view.picture))
         return radiograph
 
     def sceneSteps(self, parameters, initial=None):
@@ -93,9 +102,7 @@ class Inputs:
         from xrayreg.scene import Scene
 
         theRig = requireRig(parameters)
-        kept = yield from self._labelledSteps(requireVolume(parameters), parameters.segmentation)
-        volume, present = kept.value
-        structures = _structures(parameters, volume.label_names, present)
+        volume, structures = yield from self.chosenSteps(parameters)
         views = []
         for view in theRig.views:
             views.append((yield from self.pictureSteps(view)))
@@ -121,7 +128,7 @@ class Inputs:
         """Pause, and return the CT without labels (_Kept of xrayreg.scene.Volume)."""
         _requireImage(node)
         matrix = worldFromIndex(node, "CT")
-        state = (_imageState(node), matrix.tobytes())
+        state = (stateOf(node), matrix.tobytes())
         kept = self._volume
         if kept is None or kept.state != state:
             from xrayreg.geometry import VoxelGrid
@@ -159,6 +166,15 @@ def requireVolume(parameters):
     if parameters.volume is None:
         raise InputError("CT", expected=_("a volume"), found=_("none chosen"), remedy=_("choose the patient's CT"))
     return parameters.volume
+
+
+def requireNetwork(parameters):
+    """The file of the network to start from; raises InputError where none was chosen."""
+    if not parameters.network:
+        raise InputError(
+            _("network"), expected=_("one that knows this CT"), found=_("none"), remedy=_("choose or train one")
+        )
+    return parameters.network
 
 
 def requireRig(parameters):
@@ -219,7 +235,7 @@ def _wrongCt(node, expected, found, remedy):
     return InputError(f"CT {node.GetName()}", expected=expected, found=found, remedy=remedy)
 
 
-def _imageState(node):
+def stateOf(node):
     """A value that changes whenever the pixels of a volume node do."""
     image = node.GetImageData()
     return node.GetID(), image.GetAddressAsString(""), image.GetMTime()

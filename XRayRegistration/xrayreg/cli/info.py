@@ -1,4 +1,4 @@
-"""`info`: what geometry was found in a file, and where each number came from."""
+"""`info`: what geometry was found in a file, and where each number came from; what a network was trained on."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def add_to(commands: Any) -> None:
         commands,
         "info",
         run,
-        "show what was found in an X-ray, a volume or a case, and where each number came from",
-        ("xray.dcm", "case.json", "ct.nii.gz --json"),
+        "show what was found in an X-ray, a volume, a case or a network, and where each number came from",
+        ("xray.dcm", "case.json", "ct.nii.gz --json", "model.pt"),
     )
-    parser.add_argument("path", metavar="PATH", help="X-ray, CT, DICOM folder or case.json")
+    parser.add_argument("path", metavar="PATH", help="X-ray, CT, DICOM folder, case.json or network")
     parser.add_argument("--frame", type=int, metavar="N", help="image of a run, from 0 (default: the first)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
@@ -55,6 +55,10 @@ def found_in(path: Path, frame: int | None = None) -> dict[str, dict[str, Entry]
     require_file(path, "file")
     if path.suffix.lower() == ".json":
         return _of_case(path)
+    if path.suffix.lower() == ".pt":
+        from .network_info import of_network
+
+        return of_network(path)
     if path.is_file() and is_dicom(path):
         return _of_dicom(path, frame or 0)
     if path.suffix.lower() in _PICTURES:

@@ -70,7 +70,12 @@ def label_list(text: str) -> tuple[int, ...]:
 def add_volume(parser: argparse.ArgumentParser, required: bool) -> None:
     """The options that name a CT and what of it is meant."""
     parser.add_argument("--volume", metavar="CT", required=required, help="NIfTI, NRRD, MHA, or a DICOM folder")
-    parser.add_argument("--labels", metavar="MAP", help="label map in the frame of the CT")
+    add_structures(parser)
+
+
+def add_structures(parser: argparse.ArgumentParser, besides: str = "") -> None:
+    """The options that name a label map and what of it is meant; `besides` goes on with the help on maps."""
+    parser.add_argument("--labels", metavar="MAP", help=f"label map in the frame of the CT{besides}")
     parser.add_argument("--structures", metavar="1,2,..", type=label_list, default=(), help="only these labels")
 
 

@@ -20,12 +20,16 @@ def add_to(commands: Any) -> None:
         (
             "case.json --out result",
             "case.json --out result --init search --effort thorough",
+            "case.json --out result --init model.pt",
             "case.json --out result --quiet --json > result.json",
         ),
     )
     parser.add_argument("case", metavar="CASE", help="case.json with the CT, the X-rays and their cameras")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results, made when needed")
     add_settings(parser, RegistrationSettings)
+    parser.add_argument(
+        "--init-only", action="store_true", help="with a network: write its pose as it is, neither refined nor judged"
+    )
     parser.add_argument("--no-pictures", action="store_true", help="write only result.json and pose.tfm")
     parser.add_argument("--json", action="store_true", help="print the content of result.json instead of a table")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
@@ -38,12 +42,13 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Register the case and write its results."""
     from .progress import Display
-    from .session import register_case
+    from .session import estimate_case, register_case
     from .table import show_result
 
+    handle = estimate_case if arguments.init_only else register_case
     with Display(shown=not arguments.quiet) as display:
         settings = registration_settings_from(arguments)
-        outcome = register_case(
+        outcome = handle(
             Path(arguments.case), Path(arguments.out), settings, display, pictures=not arguments.no_pictures
         )
     if arguments.json:

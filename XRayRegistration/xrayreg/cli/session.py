@@ -39,17 +39,12 @@ def register_case(
     Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt goes on.
     Raises InputError for anything that cannot be used, with nothing written.
     """
-    from ..io import read_case, require_output
     from ..render import choose_engine, warm_up
     from ..report import write_results
     from .interrupted import write_interrupted
 
-    require_output(out)
     _, _, engine = choose_engine(settings.engine, settings.device)
-    display.stage("reading the case")
-    started = time.perf_counter()
-    scene = read_case(case)
-    load_seconds = time.perf_counter() - started
+    scene, load_seconds = _loaded(case, out, settings, display)
     display.stage("loading the render engine (compiled on its first run)")
     compile_seconds = warm_up(settings.engine, settings.device)
     started = time.perf_counter()
@@ -78,12 +73,51 @@ def register_case(
     return Outcome(write_interrupted(out, scene, last, engine, seconds), out, INTERRUPTED)
 
 
+def estimate_case(
+    case: Path, out: Path, settings: RegistrationSettings, display: Display, pictures: bool = True
+) -> Outcome:
+    """Write a network's pose for a case to the folder `out`, neither refined nor judged; all files or none.
+
+    Raises InputError for anything that cannot be used, with nothing written.
+    """
+    from ..pipeline import estimate
+    from ..report import write_results
+
+    scene, load_seconds = _loaded(case, out, settings, display)
+    display.stage("asking the network")
+    found = estimate(scene, settings, load_seconds)
+    display.stage("drawing the pictures" if pictures else "writing the result")
+    content = write_results(
+        out,
+        scene,
+        found.as_dict(),
+        case.stem,
+        before=scene.initial,
+        pictures=pictures,
+        engine=settings.engine,
+        device=settings.device,
+    )
+    return Outcome(content, out, REJECTED)
+
+
+def _loaded(case: Path, out: Path, settings: RegistrationSettings, display: Display) -> tuple[Scene, float]:
+    """The scene of a case and the seconds it took to read; what else is asked for is known to be there."""
+    from ..io import read_case, require_output
+    from ..starts import network_file
+
+    require_output(out)
+    network_file(settings.init)
+    display.stage("reading the case")
+    started = time.perf_counter()
+    return read_case(case), time.perf_counter() - started
+
+
 def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display) -> Step:
     """The last step of a registration that has a pose: the final one, unless Ctrl-C ended it."""
     from ..pipeline import register
 
     last: Step | None = None
-    with _ctrl_c_noted() as asked_to_stop:
+    with ctrl_c_noted() as asked_to_stop:
         try:
             for step in register(scene, settings, load_seconds):
                 display.step(step)
@@ -98,7 +132,7 @@ def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float,
 
 
 @contextmanager
-def _ctrl_c_noted() -> Iterator[Callable[[], bool]]:
+def ctrl_c_noted() -> Iterator[Callable[[], bool]]:
     """Within this context the first Ctrl-C is only noted, so that it strikes between steps; the second strikes at once.
 
     Raised within a step it could be lost in a library's callback. Only Python's main thread may set signal handlers.

@@ -17,6 +17,7 @@ def show_result(content: dict[str, Any], folder: Path) -> None:
     table.add_column(overflow="fold")
     word, style = ("Accepted", "bold green") if content["accepted"] else ("Rejected", "bold red")
     word, style = ("Interrupted", "bold yellow") if content.get("interrupted") else (word, style)
+    word, style = ("Not judged", "bold yellow") if content.get("unjudged") else (word, style)
     table.add_row("Verdict", Text(word, style))
     table.add_row("Reason", Text(content["reason"]))
     for name, value in _figures(content):

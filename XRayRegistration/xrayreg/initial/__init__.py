@@ -1,8 +1,8 @@
-"""Where to start: nominal views, landmarks and global search."""
+"""Where to start: nominal views, landmarks, a trained network and global search."""
 
 from .landmarks import LandmarkPose, pose_from_landmarks
 from .nominal import NOMINAL_VIEWS, NominalView, nominal_placement, nominal_pose, nominal_sod_mm
-from .search import Candidates, deviations, distinct, draw_poses, search
+from .search import Candidates, deviations, distinct, distinct_places, draw_poses, search
 
 __all__ = [
     "NOMINAL_VIEWS",
@@ -11,6 +11,7 @@ __all__ = [
     "NominalView",
     "deviations",
     "distinct",
+    "distinct_places",
     "draw_poses",
     "nominal_placement",
     "nominal_pose",

@@ -94,6 +94,12 @@ def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[T
 
     Depth is left out of the comparison: coarse images hardly tell it, so equal poses can differ in it.
     """
+    chosen = distinct_places(poses, pivot, most)
+    return poses[chosen], scores[chosen]
+
+
+def distinct_places(poses: Tensor, pivot: Tensor, most: int) -> list[int]:
+    """The places of those that `distinct` keeps of poses (B, 4, 4) in falling order of their scores."""
     chosen: list[int] = []
     for n in range(len(poses)):
         if chosen:
@@ -104,7 +110,7 @@ def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[T
         chosen.append(n)
         if len(chosen) == most:
             break
-    return poses[chosen], scores[chosen]
+    return chosen
 
 
 def _refined(state: State, level: LevelSettings, before: float, share: float) -> Candidates:

@@ -28,6 +28,8 @@ _BONE_MU = 1.2 * MU_WATER
 _LEAST_BONE = 0.002
 # Pixels rendered between two pauses: a live picture at once, some 30 ms.
 _AT_ONCE_PX = 3 << 15
+# The same for plain torch on a processor, which takes many times as long.
+_SLOW_AT_ONCE_PX = 1 << 11
 # Edges are not smoothed further than for voxels of this share of the picture's longer side.
 _LARGEST_VOXEL = 0.03
 
@@ -96,7 +98,8 @@ def rendered(projector: Projector, camera: Camera, camera_from_volume: NDArray) 
     left, top, right, bottom = _image_box(projector.grid.corners() @ pose[:3, :3].T + pose[:3, 3], camera)
     if right > left and bottom > top:
         at_pose = torch.as_tensor(pose, device=projector.mu.device)[None]
-        rows = max(1, _AT_ONCE_PX // (right - left))
+        slow = projector.name == "torch" and projector.mu.device.type == "cpu"
+        rows = max(1, (_SLOW_AT_ONCE_PX if slow else _AT_ONCE_PX) // (right - left))
         for first in range(top, bottom, rows):
             if first > top:
                 yield

@@ -37,8 +37,7 @@ def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSetti
 
 def best_first(state: State) -> State:
     """The state with its starts in the order of falling score; those that cannot be scored (NaN) come last."""
-    # Sorting takes NaN for the largest number.
-    order = state.agreement.score.nan_to_num(nan=-math.inf).argsort(descending=True)
+    order = falling(state.agreement.score)
     agreement = Agreement(state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order])
     return replace(
         state,
@@ -50,6 +49,12 @@ def best_first(state: State) -> State:
         step=state.step[order],
         reasons=tuple(state.reasons[n] for n in order.tolist()),
     )
+
+
+def falling(scores: Tensor) -> Tensor:
+    """The order (B,) of falling scores (B,); those that are NaN come last, equal ones stay as they are."""
+    # Sorting takes NaN for the largest number.
+    return scores.nan_to_num(nan=-math.inf).argsort(descending=True, stable=True)
 
 
 def _with(old: Agreement, where: Tensor, found: Agreement) -> Agreement:

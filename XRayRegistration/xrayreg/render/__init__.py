@@ -2,6 +2,7 @@
 
 from .dispatch import (
     available_engines,
+    choose_device,
     choose_engine,
     kernels_are_cached,
     prepare,
@@ -17,6 +18,7 @@ __all__ = [
     "Rays",
     "available_engines",
     "cast_rays",
+    "choose_device",
     "choose_engine",
     "kernels_are_cached",
     "prepare",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +35,8 @@ except RuntimeError:
 
 # Levels of a packed map: the most that 16 bits count to.
 _MOST_LEVELS = 65535
+# One of numba's threading layers (workqueue) ends the process when two threads are in parallel kernels at once.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class NumbaProjector:
@@ -59,7 +62,8 @@ class NumbaProjector:
     def project_with_jacobian(self, rays: Rays, tangents: RayTangents) -> tuple[Tensor, Tensor]:
         """Line integrals (B, H, W) and their derivatives (B, P, H, W) in float32."""
         arguments = jacobian_arguments(self._current(), rays, tangents)
-        kernels.project_with_jacobian(*arguments)
+        with _ONE_AT_A_TIME:
+            kernels.project_with_jacobian(*arguments)
         image, jacobian = arguments[-2:]
         return torch.from_numpy(image), torch.from_numpy(jacobian)
 
@@ -185,7 +189,8 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, source: Tensor, matrix: Tensor, length_mm: Tensor, mu: Tensor, rimmed: RimmedMap) -> Tensor:
         arguments = image_arguments(rimmed, Rays(source, matrix, length_mm))
-        kernels.project(*arguments)
+        with _ONE_AT_A_TIME:
+            kernels.project(*arguments)
         ctx.save_for_backward(source, matrix, length_mm, mu)
         ctx.rimmed = rimmed
         return torch.from_numpy(arguments[-1])
@@ -216,7 +221,8 @@ class _PullBack(torch.autograd.Function):
         if any(needed[:3]):
             by_row = np.empty((*above.shape[:2], 4, 3))
             by_pixel = np.empty(above.shape)
-            kernels.pull_back_rays(*rimmed.arguments, *rays, above, by_row, by_pixel)
+            with _ONE_AT_A_TIME:
+                kernels.pull_back_rays(*rimmed.arguments, *rays, above, by_row, by_pixel)
             sums = torch.from_numpy(by_row).sum(1)
             by_source = sums[:, 0].to(source)
             by_matrix = sums[:, 1:].mT.to(matrix)
@@ -226,7 +232,8 @@ class _PullBack(torch.autograd.Function):
             layout = list(rimmed.layout)
             # Empty blocks have a gradient too, so nothing may be skipped here.
             layout[2] = np.ones_like(layout[2])
-            kernels.pull_back_map(gradient.reshape(-1), *layout, *rays, above)
+            with _ONE_AT_A_TIME:
+                kernels.pull_back_map(gradient.reshape(-1), *layout, *rays, above)
             tissue = slice(kernels.RIM_BEFORE, -kernels.RIM_AFTER)
             by_map = torch.from_numpy(gradient[tissue, tissue, tissue]).to(mu)
         return by_source, by_matrix, by_length, by_map

@@ -1,6 +1,6 @@
 """What is registered: the patient's volume, the X-ray images, and how numbers in files become attenuation."""
 
-from .attenuation import Attenuation, attenuation_of, coarsened
+from .attenuation import Attenuation, attenuation_of, coarsened, rendered_grid
 from .field import find_field
 from .intensity import IntensityKind, line_integrals
 from .radiograph import Radiograph
@@ -20,4 +20,5 @@ __all__ = [
     "intensity_named",
     "line_integrals",
     "radiograph_from_array",
+    "rendered_grid",
 ]

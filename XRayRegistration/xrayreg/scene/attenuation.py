@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checks import InputError
@@ -16,6 +17,8 @@ from .volume import AIR_HU, Volume
 
 # Linear attenuation of water at 70 keV, about the mean energy of a 120 kV beam [1/mm] (NIST XCOM: 0.1929 cm2/g).
 MU_WATER = 0.01929
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +46,7 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[A
     """
     mask = (yield from volume.structure_mask.pieces(structures)) if structures else None
     air = AIR_HU if volume.is_hounsfield else 0.0
-    box = yield from bounds(volume.values.shape, lambda some: volume.values[some] > air if mask is None else mask[some])
-    (k0, j0, i0), (k1, j1, i1) = box[:, 0].tolist(), (box[:, 1] + 1).tolist()
+    (k0, k1), (j0, j1), (i0, i1) = yield from _box(volume, mask)
     offset = 1000.0 if volume.is_hounsfield else 0.0
     mu = np.empty((k1 - k0, j1 - j0, i1 - i0), dtype=np.float32)
     tissue = False
@@ -60,8 +62,14 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[A
         raise InputError(
             "structures", expected="tissue", found="only air", remedy="check that the label map belongs to this CT"
         )
-    grid = volume.grid.cropped((i0, j0, k0), (i1 - i0, j1 - j0, k1 - k0))
-    return Attenuation(torch.from_numpy(mu), grid)
+    return Attenuation(torch.from_numpy(mu), _cropped(volume, ((k0, k1), (j0, j1), (i0, i1))))
+
+
+@divisible
+def rendered_grid(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[VoxelGrid]:
+    """The grid that `attenuation_of` has, without making it."""
+    mask = (yield from volume.structure_mask.pieces(structures)) if structures else None
+    return _cropped(volume, (yield from _box(volume, mask)))
 
 
 @divisible
@@ -80,6 +88,19 @@ def coarsened(attenuation: Attenuation, voxel_mm: float) -> Pieces[Attenuation]:
         blocks[some] = torch.nn.functional.avg_pool3d(fine[None, None], (nk, nj, ni))[0, 0]
         yield
     return Attenuation(blocks, grid)
+
+
+def _box(volume: Volume, mask: NDArray[np.bool_] | None) -> Pieces[Box]:
+    """First index and the one after the last along k, j and i, of what is not air or of what the mask holds."""
+    air = AIR_HU if volume.is_hounsfield else 0.0
+    box = yield from bounds(volume.values.shape, lambda some: volume.values[some] > air if mask is None else mask[some])
+    (k0, k1), (j0, j1), (i0, i1) = box.tolist()
+    return (k0, k1 + 1), (j0, j1 + 1), (i0, i1 + 1)
+
+
+def _cropped(volume: Volume, box: Box) -> VoxelGrid:
+    (k0, k1), (j0, j1), (i0, i1) = box
+    return volume.grid.cropped((i0, j0, k0), (i1 - i0, j1 - j0, k1 - k0))
 
 
 def _padded_to_multiple(mu: Tensor, block: tuple[int, int, int]) -> Tensor:

@@ -26,7 +26,10 @@ _LEAST_USABLE = 0.5 - 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The X-ray side of a comparison: attenuation (H, W) and usable pixels (H, W) of zeros and ones."""
+    """The X-ray side of a comparison: attenuation (H, W) and usable pixels (H, W) of zeros and ones.
+
+    Both may also be (B, H, W), another X-ray for each DRR.
+    """
 
     image: Tensor
     mask: Tensor
@@ -75,10 +78,10 @@ def _channels(term: Term) -> int:
 
 def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     """For each channel of the term's filter: stacked images (B, 2 or 2 + P, H, W) and pixel weights (B, H, W)."""
-    mask = target.mask[None].to(images[0].dtype)
+    mask = _batched(target.mask).to(images[0].dtype)
     # Unusable pixels may hold anything, even NaN; zero keeps them finite, the eroded mask keeps them out.
     usable = torch.where(target.mask > 0, target.image, 0)
-    everything = stacked([usable[None].to(images[0].dtype), *images])
+    everything = stacked([_batched(usable).to(images[0].dtype), *images])
     if term.filter == "none":
         weights = mask if support is None else mask * support
         return [(everything, weights.expand(everything.shape[0], -1, -1))]
@@ -89,6 +92,10 @@ def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor 
     weights = mask if support is None else mask * support
     weights = weights.expand(everything.shape[0], -1, -1)
     return [(filtered(everything, smooth_y, slope_x), weights), (filtered(everything, slope_y, smooth_x), weights)]
+
+
+def _batched(image: Tensor) -> Tensor:
+    return image if image.dim() == 3 else image[None]
 
 
 def _windows(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:

@@ -1,0 +1,111 @@
+"""A patient, settings and networks so small that a training run takes a second or two."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xrayreg.learn.card import FrameCard, ModelCard, SubjectCard
+from xrayreg.learn.distributed import Process
+from xrayreg.learn.frame import Frame
+from xrayreg.learn.networks import PoseNetwork, build_network
+from xrayreg.learn.poses import nominal_rotation
+from xrayreg.learn.rendering import Subject, subject_of
+from xrayreg.learn.status import TrainStep
+from xrayreg.learn.trainer import Run, Trained, train
+from xrayreg.scene import Volume
+from xrayreg.settings import NetworkCamera, NetworkSettings, TrainingSettings
+from xrayreg.settings.plain import from_plain
+from xrayreg.simulation import pelvis_phantom
+from xrayreg.training import validation_set
+
+SETTINGS = TrainingSettings(
+    minutes=0.0,
+    iterations=6,
+    batch=4,
+    precision="float32",
+    validate_every_s=1e9,
+    validation_poses=3,
+    validation_xrays=0,
+    engine="torch",
+    device="cpu",
+    camera=NetworkCamera(image_px=32),
+    network=NetworkSettings(hypotheses=2, width=8),
+)
+CPU = Process(torch.device("cpu"))
+
+
+@functools.lru_cache(maxsize=1)
+def patient() -> Volume:
+    return pelvis_phantom(8.0)
+
+
+@functools.lru_cache(maxsize=1)
+def subject() -> Subject:
+    return subject_of(patient(), voxel_mm=10.0, engine="torch", device="cpu", name="phantom")
+
+
+@dataclass(frozen=True)
+class OnePatient:
+    """A pool that holds the phantom alone."""
+
+    def subject(self, number: int, generator: torch.Generator) -> Subject:
+        return subject()
+
+
+def frame_of(settings: TrainingSettings = SETTINGS) -> Frame:
+    return Frame(nominal_rotation(settings.poses), settings.poses.sod_mm)
+
+
+def new_network(settings: TrainingSettings = SETTINGS, seed: int = 0) -> PoseNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(settings.network, settings.camera, frame_of(settings))
+        # Untrained networks ignore their input: the last weights start at zero.
+        torch.nn.init.normal_(network.head.last.weight, std=1e-3)
+    return network
+
+
+def card_of(settings: TrainingSettings = SETTINGS) -> ModelCard:
+    return ModelCard(
+        "patient",
+        settings,
+        from_plain(FrameCard, frame_of(settings).as_dict()),
+        (SubjectCard("phantom", "0123456789abcdef", (0.0, 0.0, 0.0)),),
+    )
+
+
+def run_of(out: Path, settings: TrainingSettings = SETTINGS, **changes: Any) -> Run:
+    (out.parent / f"{out.stem}_training").mkdir(exist_ok=True)
+    return replace(Run(card_of(settings), validation_set(subject(), patient(), settings), out), **changes)
+
+
+def trained(
+    run: Run,
+    network: PoseNetwork | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    process: Process = CPU,
+) -> tuple[list[TrainStep], Trained]:
+    """All steps of a run, and what came of it."""
+    story = train(network or new_network(run.card.settings), OnePatient(), run, process, asked_to_stop)
+    steps = []
+    while True:
+        try:
+            step = next(story)
+        except StopIteration as end:
+            return steps, end.value
+        if step is not None:
+            steps.append(step)
+
+
+def losses(steps: list[TrainStep]) -> list[float]:
+    return [step.loss for step in steps if step.state == "training" and step.loss is not None]
+
+
+def weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])

@@ -1,0 +1,41 @@
+"""The pose that a trained network gives for the X-rays, as Slicer shows it."""
+
+from slicer.i18n import tr as _
+
+from .. import dependencies
+from ..scene import backend, posing, rig
+from .registration import Progress
+
+
+def estimateSteps(inputs, parameters):
+    """Yield Progress while the network of `parameters` looks at the X-rays; then the C-arm stands where it says.
+
+    inputs: scene.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
+    for a network that is not one or does not know this CT; MissingPackages; NodesRemoved.
+    """
+    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    dependencies.ensure()
+    theRig = backend.requireRig(parameters)
+    file = backend.requireNetwork(parameters)
+    yield Progress(0.0, _("Loading the libraries"), "packages")
+    from xrayreg.pipeline import estimate
+    from xrayreg.settings import registration_settings
+
+    scene = yield from _told(inputs.sceneSteps(parameters), 0.2, _("Preparing the images"))
+    asked = estimate.pieces(scene, registration_settings(init=file))
+    found = yield from _told(asked, 0.8, _("Asking the network"))
+    theRig.requireAll()
+    rig.setWorldFromVolume(theRig, found.world_from_volume)
+    posing.markPosed(theRig)
+    told = _("The C-arm stands where the network sees it; it was not refined.")
+    yield Progress(1.0, " ".join([told, *found.notes]), "done")
+
+
+def _told(steps, fraction, message):
+    """Yield Progress for each step; returns what they return."""
+    while True:
+        try:
+            told = next(steps)
+        except StopIteration as done:
+            return done.value
+        yield Progress(fraction, told or message, "prepare")

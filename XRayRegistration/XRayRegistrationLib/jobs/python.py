@@ -1,0 +1,52 @@
+"""Slicer's own Python as a process of its own, which knows xrayreg and all installed packages but no scene."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# How much a process in the background steps back for the window.
+_NICE = "10"
+
+
+def interpreter():
+    """The executable: PythonSlicer, which every Slicer has on its path."""
+    return shutil.which("PythonSlicer") or sys.executable
+
+
+def environment():
+    """The variables that such a process needs beside those of Slicer: where xrayreg is found."""
+    library = str(Path(__file__).parents[2])
+    return {"PYTHONPATH": os.pathsep.join(path for path in (library, os.environ.get("PYTHONPATH")) if path)}
+
+
+def launch(command, log):
+    """Start a process that lives on without Slicer, and return it (subprocess.Popen); all it says goes to a file.
+
+    slicer.util.launchConsoleProcess is for processes that end with Slicer: it reads what they say through a pipe, and
+    whoever writes into a pipe that nobody holds any more is ended.
+    """
+    variables = {**os.environ, **environment(), "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    with open(log, "wb") as said:
+        return subprocess.Popen(
+            [*_polite(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            **_detached(),
+        )
+
+
+def _polite():
+    """What lets a process step back for the window, where there is such a program (not on Windows)."""
+    nice = shutil.which("nice") if os.name != "nt" else None
+    return [nice, "-n", _NICE] if nice else []
+
+
+def _detached():
+    if os.name != "nt":
+        return {"start_new_session": True}
+    kinds = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+    return {"creationflags": kinds}

@@ -1,0 +1,302 @@
+"""A training as it is told by its folder, which outlives panel, scene and Slicer: see xrayreg.learn.status."""
+
+import csv
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+_STATUS, _CURVE, _STOP, _LOG, _NOTE = "status.json", "curve.csv", "stop", "log.txt", "slicer.json"
+_LIVING = ("starting", "preparing", "training", "validating", "ending")
+_ENDS = ("done", "stopped", "failed")
+# How long a process may take to end when it is asked to [s], before it is ended; and then, before it is killed.
+PATIENCE_S, LAST_PATIENCE_S = 15.0, 20.0
+# Another program may have got the number of a process that nobody has heard of for so long [s].
+_SILENT_S = 600.0
+# An error of xrayreg in its last words.
+_TELLS = "xrayreg: "
+_LOG_TAIL = 4096
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How a training stands.
+
+    state: starting, preparing, training, validating, ending, done, stopped or failed. message: what it says itself, or
+    why it failed. fraction: of the whole, 0 to 1. seconds: trained so far. secondsLeft, imagesPerSecond: None while
+    unknown. validation: errors by kind of image (clean, physics) as xrayreg.learn.card.Errors has them, empty before
+    the first.
+    """
+
+    state: str
+    message: str = ""
+    fraction: float = 0.0
+    iteration: int = 0
+    seconds: float = 0.0
+    secondsLeft: float | None = None
+    imagesPerSecond: float | None = None
+    validation: dict = field(default_factory=dict)
+
+    @property
+    def running(self):
+        """Whether its process is alive."""
+        return self.state in _LIVING
+
+
+class Run:
+    """The training of one network file; `process` (subprocess.Popen) is known to the Slicer that started it only."""
+
+    def __init__(self, model, process=None):
+        self.model = Path(model)
+        self.folder = folderOf(self.model)
+        self._process = process
+        self._status = {}
+        self._askedAt = None
+
+    @property
+    def log(self):
+        """Where the process writes what it says."""
+        return self.folder / _LOG
+
+    @property
+    def inputs(self):
+        """Where the CT is put for the process."""
+        return self.folder / "input"
+
+    def exists(self):
+        """Whether there is anything to tell of such a training."""
+        return (self.folder / _NOTE).is_file() or (self.folder / _STATUS).is_file()
+
+    def prepare(self, resume):
+        """Make an empty place for the inputs; what is left of an earlier run tells nothing about another one."""
+        self.inputs.mkdir(parents=True, exist_ok=True)
+        for name in (_STATUS, _STOP, _LOG) if resume else (_STATUS, _STOP, _LOG, _CURVE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def began(self, pid, content):
+        """Note the process and, for people, what it works on (dict)."""
+        text = json.dumps({"pid": pid, **content}, indent=1, ensure_ascii=False)
+        (self.folder / _NOTE).write_text(text, encoding="utf-8")
+
+    @property
+    def note(self):
+        """What `began` was told; empty where another program started the training."""
+        return _read(self.folder / _NOTE) or {}
+
+    def moment(self):
+        """How it stands now (Moment)."""
+        # Between two looks the file may be half replaced, on some file systems.
+        self._status = status = _read(self.folder / _STATUS) or self._status
+        state, alive = status.get("state", "starting"), self._isAlive(status)
+        message = status.get("message") or ""
+        if alive and state in _ENDS:
+            state = "ending"
+        elif not alive and state not in _ENDS:
+            state, message = ("stopped", "") if self.isStopping() else ("failed", self._lastWords())
+        return Moment(
+            state,
+            message,
+            float(status.get("fraction") or 0.0),
+            int(status.get("iteration") or 0),
+            float(status.get("seconds") or 0.0),
+            status.get("seconds_left"),
+            status.get("images_per_second"),
+            status.get("validation") or {},
+        )
+
+    def curve(self):
+        """The rows of the learning curve, each a dict of numbers by column (xrayreg.learn.curves)."""
+        try:
+            with (self.folder / _CURVE).open(newline="", encoding="utf-8") as file:
+                return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def curveState(self):
+        """A value that changes whenever the curve does."""
+        try:
+            found = (self.folder / _CURVE).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def stop(self):
+        """Ask the process to end with its best network so far; `insist` sees to it that it does."""
+        if not self.isStopping():
+            self._askedAt = time.time()
+            self._ask()
+
+    def insist(self):
+        """End a process that was asked to end a while ago; call now and then."""
+        since = self._stopAsked()
+        if since is None:
+            return
+        if since > PATIENCE_S:
+            self.end(kill=since > LAST_PATIENCE_S)
+        elif not (self.folder / _STOP).exists():
+            # A process that only began to work has taken it for that of an earlier run.
+            self._ask()
+
+    def isStopping(self):
+        """Whether it was asked to end."""
+        return self._stopAsked() is not None
+
+    def hasNetwork(self):
+        """Whether it has brought a network that can be used."""
+        try:
+            return self.model.stat().st_mtime >= _moment(self.note.get("started")) - 1
+        except OSError:
+            return False
+
+    def clean(self):
+        """Remove the copy of the CT, which nobody needs any more."""
+        for path in self.inputs.glob("*") if self.inputs.is_dir() else ():
+            path.unlink(missing_ok=True)
+        if self.inputs.is_dir() and not any(self.inputs.iterdir()):
+            self.inputs.rmdir()
+
+    def _ask(self):
+        try:
+            (self.folder / _STOP).touch()
+        except OSError as error:
+            # On a full disk, for one; `insist` ends it nevertheless.
+            logging.warning("A training could not be asked to end: %s", error)
+
+    def _stopAsked(self):
+        """How long ago it was asked to end [s], or None."""
+        if self._askedAt is not None:
+            return max(0.0, time.time() - self._askedAt)
+        try:
+            return max(0.0, time.time() - (self.folder / _STOP).stat().st_mtime)
+        except OSError:
+            return None
+
+    def _isAlive(self, status):
+        if self._process is not None:
+            return self._process.poll() is None
+        note = self.note
+        heard = _age(status.get("updated") if status else note.get("started"))
+        return heard < _SILENT_S and any(_exists(int(each["pid"])) for each in (status, note) if each.get("pid"))
+
+    def pids(self):
+        """Numbers of its processes, as far as they are known: PythonSlicer is a launcher, Python runs below it."""
+        started = self.note.get("pid") if self._process is None else self._process.pid
+        return [pid for pid in (started, self._status.get("pid")) if pid]
+
+    def end(self, kill=True):
+        """End the process at once, without waiting for its best network."""
+        if not self._isAlive(self._status):
+            return
+        for pid in self.pids():
+            if os.name == "nt":
+                hidden = subprocess.CREATE_NO_WINDOW
+                subprocess.Popen(["taskkill", "/PID", str(pid), "/T", "/F"], creationflags=hidden)
+            elif _exists(pid):
+                self._signal(pid, signal.SIGKILL if kill else signal.SIGTERM)
+
+    def _signal(self, pid, number):
+        try:
+            # The group is the training's own only where we have made it.
+            if os.getpgid(pid) == self.note.get("pid"):
+                os.killpg(os.getpgid(pid), number)
+            else:
+                os.kill(pid, number)
+        except ProcessLookupError:
+            # It has ended meanwhile.
+            return
+
+    def _lastWords(self):
+        """Why a process that told no end has ended."""
+        said = _tail(self.log)
+        told = [line for line in said if line.startswith(_TELLS)]
+        if told:
+            return _sentence(told[-1].removeprefix(_TELLS))
+        code = None if self._process is None else self._process.poll()
+        if said:
+            return _("The training ended with an error: {line}").format(line=said[-1])
+        if code:
+            return _("The training ended without a word (exit code {code}).").format(code=code)
+        return _("The training ended without a word.")
+
+
+def folderOf(model):
+    """The folder beside a network file that tells of its training (as xrayreg.learn.status has it)."""
+    return model.with_name(f"{model.stem}_training")
+
+
+def _read(path):
+    """The content of a JSON file, or None where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _tail(path):
+    """The last lines of a text file that hold something."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _sentence(text):
+    return text[:1].upper() + text[1:]
+
+
+def _age(moment):
+    """Seconds since a moment (ISO 8601); endless when it is not known."""
+    return max(0.0, time.time() - _moment(moment))
+
+
+def _moment(text):
+    """A moment (ISO 8601) in seconds of the computer's clock; long ago when it is not known."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (TypeError, ValueError):
+        return float("-inf")
+
+
+def _exists(pid):
+    """Whether there is a process of this number that is not a dead child of ours."""
+    if os.name == "nt":
+        return _existsOnWindows(pid)
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    except ChildProcessError:
+        # Not a child of this Slicer.
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _existsOnWindows(pid):
+    """There a signal of 0 would be Ctrl-C."""
+    import ctypes
+
+    queryLimitedInformation, stillActive = 0x1000, 259
+    kernel = ctypes.windll.kernel32
+    handle = kernel.OpenProcess(queryLimitedInformation, False, pid)
+    if not handle:
+        return False
+    code = ctypes.c_ulong()
+    found = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return bool(found) and code.value == stillActive

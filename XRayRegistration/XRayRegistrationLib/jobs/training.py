@@ -1,0 +1,223 @@
+"""Training a network in the background: the CT is written for a process of its own, which Slicer may outlive or not."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+from .. import dependencies
+from ..scene import backend, rig
+from . import python
+from .runFolder import Run, folderOf
+
+SUFFIX = ".pt"
+_LATEST = "XRayRegistration/training"
+# As xrayreg.learn.status has it.
+_LAST = "last.pt"
+# Trainings by file. Those that this Slicer has started hold their process: nobody else learns of its exit code.
+_runs = {}
+# Room for the network and what goes with it [bytes].
+_SPARE = 200 << 20
+_LABELS = "labels.nii"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line is asked for: see `python -m xrayreg train --help`.
+
+    structures: labels in `labels`, none for all of the CT. camera: (SID, edge of the detector) [mm], or None for the
+    usual ones. more: further options.
+    """
+
+    model: Path
+    volume: Path
+    labels: Path | None = None
+    structures: tuple = ()
+    distribution: str = "any_side"
+    minutes: float = 5.0
+    device: str = "auto"
+    camera: tuple | None = None
+    resume: bool = False
+    more: tuple = ()
+
+    def arguments(self):
+        """The options, as texts."""
+        options = ["--volume", self.volume, "--out", self.model]
+        if self.structures:
+            options += ["--labels", self.labels, "--structures", ",".join(map(str, self.structures))]
+        options += ["--distribution", self.distribution, "--minutes", f"{self.minutes:g}", "--device", self.device]
+        if self.camera:
+            options += ["--sid", f"{self.camera[0]:.1f}", "--field", f"{self.camera[1]:.1f}"]
+        if self.resume:
+            options.append("--resume")
+        return [str(option) for option in (*options, "--quiet", *self.more)]
+
+
+def command(wish):
+    """The process's command line."""
+    return [python.interpreter(), "-m", "xrayreg", "train", *wish.arguments()]
+
+
+def suggestedModel(volumeNode):
+    """Where a network for a CT is kept unless somebody chooses: beside the scene, or in Slicer's temporary folder."""
+    scene = slicer.mrmlScene.GetURL()
+    folder = Path(scene).parent if scene and os.access(Path(scene).parent, os.W_OK) else None
+    folder = folder or Path(slicer.app.temporaryPath) / "XRayRegistration" / "networks"
+    return folder / f"{_fileName(volumeNode)}{SUFFIX}"
+
+
+def modelOf(parameters):
+    """The file in which the network of these parameters is kept; None without a CT."""
+    if parameters.trainOutput and parameters.trainOutputVolume in (None, parameters.volume):
+        return Path(parameters.trainOutput)
+    return None if parameters.volume is None else suggestedModel(parameters.volume)
+
+
+def keepAs(parameters, path):
+    """Let the network for the CT of these parameters be kept in a file; empty for the suggested one."""
+    parameters.trainOutput = str(withSuffix(path)) if str(path).strip() else ""
+    parameters.trainOutputVolume = parameters.volume if parameters.trainOutput else None
+
+
+def runOf(model):
+    """The training of a network's file (Run), whether there is any or not; the same one each time."""
+    return _runs.setdefault(str(model), Run(model))
+
+
+def running():
+    """The training that a Slicer on this computer has started and that still runs (Run), or None."""
+    path = slicer.util.settingsValue(_LATEST, "")
+    run = runOf(path) if path else None
+    return run if run is not None and run.exists() and run.moment().running else None
+
+
+def canResume(model):
+    """Whether there is a training of a file to go on with."""
+    return (folderOf(model) / _LAST).is_file()
+
+
+def withSuffix(path):
+    """A network's file, under a name that says what it is."""
+    path = Path(str(path).strip()).expanduser()
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def trainingSteps(inputs, parameters, resume=False, more=()):
+    """Yield (fraction, message) while the CT is written, start the process, and return its Run.
+
+    inputs: scene.backend.Inputs. resume: go on with the network that is in the file. more: further options of the
+    command line. Raises InputError for a CT or a place for the network that cannot be used, and MissingPackages.
+    """
+    yield 0.0, _("Looking for the Python packages")
+    dependencies.ensure()
+    from xrayreg.io import prepare_output, write_nifti
+
+    volumeNode = backend.requireVolume(parameters)
+    model = withSuffix(modelOf(parameters))
+    run = runOf(model)
+    if run.exists() and run.moment().running:
+        raise InputError(
+            model.name, expected=_("no training of it"), found=_("one that is running"), remedy=_("cancel it first")
+        )
+    volume, structures = yield from _told(inputs.chosenSteps(parameters), 0.0, _("Reading the CT for the training"))
+    prepare_output(model.parent)
+    _requireRoom(model.parent, volume)
+    files = {run.inputs / f"{_fileName(volumeNode)}.nii": volume.values}
+    if structures:
+        files[run.inputs / _LABELS] = volume.labels
+    before = run.moment().seconds / 60 if resume and run.exists() else 0.0
+    try:
+        run.prepare(resume)
+        for path, values in files.items():
+            written = write_nifti.pieces(path, values, volume.grid.volume_from_index)
+            yield from _told(written, 0.5, _("Writing the CT for the training"))
+        wish = Wish(
+            model,
+            next(iter(files)),
+            run.inputs / _LABELS if structures else None,
+            structures,
+            parameters.trainViews,
+            # The command line counts from the beginning.
+            before + parameters.trainMinutes,
+            parameters.trainDevice,
+            cameraOf(parameters),
+            resume,
+            tuple(more),
+        )
+        started = _launched(wish, volumeNode.GetName())
+    except GeneratorExit:
+        run.clean()
+        raise
+    except OSError as error:
+        run.clean()
+        raise InputError(
+            _("folder of the network"),
+            expected=_("one that takes files"),
+            found=f"{run.folder} ({error.strerror or error})",
+            remedy=_("choose another place for the network"),
+        ) from error
+    _runs[str(model)] = started
+    qt.QSettings().setValue(_LATEST, str(model))
+    # What is suggested depends on where the scene is saved, which may change while it trains.
+    keepAs(parameters, model)
+    return started
+
+
+def _launched(wish, name):
+    """Start the process, and return its Run; `name` is the CT's."""
+    process = python.launch(command(wish), runOf(wish.model).log)
+    run = Run(wish.model, process)
+    try:
+        run.began(process.pid, {"started": datetime.now(UTC).isoformat(), "CT": name, "minutes": wish.minutes})
+    except OSError:
+        # Nobody would find it again.
+        process.kill()
+        raise
+    return run
+
+
+def cameraOf(parameters):
+    """SID and edge of the detector [mm] that cover the widest X-ray of the rig; None without X-rays."""
+    from xrayreg.learn.view import network_camera_for
+
+    theRig = rig.rigOf(parameters.pose)
+    cameras = [network_camera_for(view.camera, 1) for view in theRig.views] if theRig else []
+    if not cameras:
+        return None
+    widest = max(cameras, key=lambda camera: camera.field_mm / camera.sid_mm)
+    return widest.sid_mm, widest.field_mm
+
+
+def _fileName(node):
+    """A node's name as one for files, on any file system. The panel asks for it, so no library is loaded for it."""
+    return "".join(each if each.isalnum() or each in " -_.()" else "_" for each in node.GetName()).strip(" .") or "CT"
+
+
+def _told(steps, fraction, message):
+    """Yield (fraction, message) for each step; returns what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+        yield fraction, message
+
+
+def _requireRoom(folder, volume):
+    """Raise InputError unless a copy of the CT and a network fit on the disk."""
+    needed = volume.values.nbytes + (0 if volume.labels is None else volume.labels.nbytes) + _SPARE
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            _("disk"),
+            expected=_("{size} MB to put a copy of the CT into").format(size=needed >> 20),
+            found=_("{size} MB free").format(size=free >> 20),
+            remedy=_("choose a place for the network on another disk"),
+        )

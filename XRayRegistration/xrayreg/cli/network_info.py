@@ -1,0 +1,68 @@
+"""What `info` shows of a network: its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..learn.card import ModelCard
+    from ..settings import PoseDistribution
+
+# What was found, where it came from.
+Entry = tuple[str, str]
+
+_KINDS = {
+    "patient": "trained on one CT",
+    "agnostic": "trained on several CTs",
+    "finetuned": "trained on one CT, beginning with another network",
+}
+_IMAGES = {"clean": "DRRs", "physics": "simulated X-rays"}
+
+
+def of_network(path: Path) -> dict[str, dict[str, Entry]]:
+    """The card of a network by thing and name; raises InputError for a file that is none."""
+    from ..learn.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    card, network = checkpoint.card, checkpoint.network
+    settings = card.settings
+    backbone = f"{settings.network.backbone}, {network.parameters_count / 1e6:.2f} million weights"
+    entries = {
+        "kind": (_KINDS[card.kind], "card"),
+        "trained on": (", ".join(subject.name for subject in card.subjects), "card"),
+        "structures": (", ".join(map(str, card.structures)) or "the whole volume", "card"),
+        "created": (card.created, "card"),
+        "training": (f"{card.images} images, {card.seconds / 60:.1f} minutes, seed {settings.seed}", "card"),
+        "network": (f"{backbone}, {settings.network.hypotheses} hypotheses", "settings"),
+        "camera": (_camera(card), "settings"),
+        "poses": (_poses(settings.poses), "settings"),
+        "number type": (settings.precision, "settings"),
+        "digest": (checkpoint.digest[:16], "card and weights"),
+    }
+    if card.parent:
+        entries["begun with"] = (card.parent[:16], "digest of that network")
+    for kind, errors in card.validation.items():
+        entries[_IMAGES.get(kind, kind)] = (
+            f"rotation {errors.rotation_deg:.1f} degrees, x {errors.x_mm:.1f}, y {errors.y_mm:.1f}, "
+            f"depth {errors.depth_mm:.1f} mm, mTRE {errors.mtre_mm:.1f} mm",
+            f"median error on {errors.images} new poses",
+        )
+    notes: dict[str, Entry] = {f"note {number}": (note, "") for number, note in enumerate(card.notes, 1)}
+    return {f"network {path.name}": entries | notes}
+
+
+def _camera(card: ModelCard) -> str:
+    camera = card.settings.camera
+    return f"{camera.image_px} x {camera.image_px} pixels, field {camera.field_mm:.0f} mm, SID {camera.sid_mm:.0f} mm"
+
+
+def _poses(poses: PoseDistribution) -> str:
+    views = ", ".join(f"{angle:g}" for angle in poses.primaries_deg)
+    turns, shifts = (
+        ", ".join(f"{value:g}" for value in spread) for spread in (poses.rotation_deg, poses.translation_mm)
+    )
+    return (
+        f"about primary angle {views} degrees, SOD {poses.sod_mm:g} mm; "
+        f"{poses.law} {poses.coordinates}: {turns} degrees, {shifts} mm"
+    )

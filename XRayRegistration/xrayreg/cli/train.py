@@ -1,0 +1,250 @@
+"""`train`: a network that tells from one X-ray how the C-arm stood."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..settings import DISTRIBUTIONS, NetworkSettings, TrainingSettings
+from .options import PROGRAM, add_command, add_settings, add_structures, one_of
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..learn.card import Errors
+    from ..learn.status import TrainStep
+    from ..learn.trainer import Trained
+    from ..training import TrainingOrder
+
+FINISHED, DIVERGED, INTERRUPTED = 0, 3, 130
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = add_command(
+        commands,
+        "train",
+        run,
+        "train a network on X-rays simulated from a CT, to start registrations from",
+        (
+            "--volume ct.nii.gz --out model.pt --minutes 5",
+            "--volume ct.nii.gz --camera case.json --distribution pelvis --out model.pt",
+            "--volume folder_of_cts --out pelvis.pt --minutes 2000",
+            "--volume ct.nii.gz --finetune pelvis.pt --out patient.pt --minutes 2",
+        ),
+    )
+    parser.add_argument("--out", metavar="FILE", required=True, help="file for the network, such as model.pt")
+    parser.add_argument(
+        "--volume",
+        metavar="CT",
+        nargs="+",
+        required=True,
+        help="NIfTI, NRRD, MHA, or a DICOM folder; several, or a folder of them, make a network for many patients",
+    )
+    add_structures(parser, "; for many patients a folder of maps, or ct_labels.nii.gz beside each ct.nii.gz")
+    poses = parser.add_argument_group("X-rays to train on")
+    poses.add_argument(
+        "--distribution",
+        type=one_of(tuple(DISTRIBUTIONS)),
+        metavar="|".join(DISTRIBUTIONS),
+        default="chen",
+        help="where the C-arm may stand (default: chen)",
+    )
+    poses.add_argument("--camera", metavar="CASE", help="cover the geometry of the first X-ray of this case")
+    numbers: tuple[tuple[str, type, str], ...] = (
+        ("--sid", float, "distance from the source to the detector [mm]"),
+        ("--field", float, "edge of the square detector [mm]"),
+        ("--sod", float, "distance from the source to the isocentre [mm]"),
+        ("--pixels", int, "edge of the network's images [pixels]"),
+    )
+    for name, kind, text in numbers:
+        poses.add_argument(name, type=kind, metavar="N", help=f"{text} (default: the preset's)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--finetune", metavar="MODEL", help="begin with this network instead of an untrained one")
+    start.add_argument("--resume", action="store_true", help="go on where the last run for --out stopped")
+    add_settings(parser, TrainingSettings)
+    add_settings(parser, NetworkSettings)
+    parser.add_argument("--json", action="store_true", help="print what was trained as JSON instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    parser.epilog = (
+        f"{parser.epilog}\nBeside the network lies a folder with the learning curve; a file named stop in it ends the"
+        "\nrun, as Ctrl-C does, and the best network so far stays.\n"
+        "\nexit codes: 0 trained, 3 stopped because training failed (the best network so far stays), 2 bad input,\n"
+        "130 interrupted (the best network so far stays)\n"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and say how well the network does."""
+    from .session import ctrl_c_noted
+
+    # Started by torchrun, the first of several processes speaks for all.
+    leads = os.environ.get("RANK", "0") == "0"
+    order = order_of(arguments)
+    with ctrl_c_noted() as interrupted, TrainingDisplay(shown=leads and not arguments.quiet) as display:
+        trained = _followed(order, display, interrupted)
+    if leads and arguments.json:
+        content = {"model": str(order.out), "reason": trained.reason, **trained.card.as_dict()}
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+    elif leads and not arguments.quiet:
+        show_trained(trained)
+    return DIVERGED if trained.ending == "diverged" else INTERRUPTED if interrupted() else FINISHED
+
+
+def order_of(arguments: argparse.Namespace) -> TrainingOrder:
+    """What the options ask for; raises InputError."""
+    from ..checks import require_file
+    from ..training import TrainingOrder
+
+    return TrainingOrder(
+        tuple(require_file(Path(volume), "volume") for volume in arguments.volume),
+        Path(arguments.out),
+        _settings_of(arguments),
+        None if arguments.labels is None else Path(arguments.labels),
+        arguments.structures,
+        None if arguments.finetune is None else Path(arguments.finetune),
+        arguments.resume,
+    )
+
+
+def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
+    given = vars(arguments)
+    plain = TrainingSettings(
+        **{name: given[name] for name in TrainingSettings.__dataclass_fields__ if name in given and name != "camera"}
+    )
+    network = NetworkSettings(**{name: given[name] for name in NetworkSettings.__dataclass_fields__ if name in given})
+    poses, camera = DISTRIBUTIONS[arguments.distribution], plain.camera
+    if arguments.pixels is not None:
+        camera = replace(camera, image_px=arguments.pixels)
+    if arguments.camera is not None:
+        from ..io import read_case
+        from ..learn.view import network_camera_for
+
+        camera = network_camera_for(read_case(arguments.camera).views[0].camera, camera.image_px)
+    lengths = {"sid_mm": arguments.sid, "field_mm": arguments.field}
+    camera = replace(camera, **{name: length for name, length in lengths.items() if length is not None})
+    if arguments.sod is not None:
+        poses = replace(poses, sod_mm=arguments.sod)
+    return replace(plain, network=network, poses=poses, camera=camera)
+
+
+def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) -> Trained:
+    from ..training import train_network
+
+    story = train_network(order, interrupted)
+    preparing = True
+    while True:
+        try:
+            step = next(story)
+        except StopIteration as end:
+            trained: Trained = end.value
+            return trained
+        if step is not None:
+            preparing = step.state == "preparing"
+            display.step(step)
+        if preparing and interrupted():
+            # There is no network yet that could be kept.
+            story.close()
+            raise KeyboardInterrupt
+
+
+class TrainingDisplay:
+    """A progress bar on standard error where that is a terminal; nothing elsewhere."""
+
+    def __init__(self, shown: bool = True) -> None:
+        self._progress: Progress | None = None
+        if not shown:
+            # A Python without rich, such as Slicer's, trains too.
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[figures]}", style="cyan"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("preparing", total=None, left="", figures="")
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def step(self, step: TrainStep) -> None:
+        """One moment of the run."""
+        if self._progress is None:
+            return
+        preparing = step.state == "preparing"
+        self._progress.update(
+            self._task,
+            description=step.message if preparing else step.state,
+            total=None if preparing else 1.0,
+            completed=step.fraction,
+            left="" if preparing or step.seconds_left is None else f"{_clock(step.seconds_left)} left",
+            figures=figures_of(step),
+        )
+
+
+def figures_of(step: TrainStep) -> str:
+    """Loss, speed and the latest validation, briefly."""
+    told = []
+    if step.loss is not None:
+        told.append(f"loss {step.loss:.1f}")
+    if step.images_per_second is not None:
+        told.append(f"{step.images_per_second:.0f} images/s")
+    if step.validation:
+        errors = " / ".join(f"{errors.mtre_mm:.1f}" for errors in step.validation.values())
+        told.append(f"validation {errors} mm")
+    return ", ".join(told)
+
+
+def show_trained(trained: Trained) -> None:
+    """Print the validation errors, where the network is, and how to use it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, card = Console(highlight=False), trained.card
+    said = f"Trained on {card.images} images in {_clock(card.seconds)} ({trained.reason}). Median errors on new poses:"
+    console.print(Text(said))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in ("rotation", "x", "y", "depth", "mTRE", "images"):
+        table.add_column(name, justify="right", style="" if name != "images" else "dim")
+    for kind, errors in card.validation.items():
+        table.add_row({"clean": "DRRs", "physics": "simulated X-rays"}.get(kind, kind), *_row(errors))
+    console.print(table)
+    for note in card.notes:
+        console.print(Text(f"Note: {note}", style="dim"))
+    # Unbroken, to be copied.
+    console.print(Text(f"Network: {trained.path}"), soft_wrap=True)
+    console.print(Text(f"Use it:  {PROGRAM} register case.json --init {trained.path} --out result"), soft_wrap=True)
+
+
+def _row(errors: Errors) -> list[str]:
+    values = asdict(errors)
+    lengths = [f"{values[name]:.1f} mm" for name in ("x_mm", "y_mm", "depth_mm", "mtre_mm")]
+    return [f"{errors.rotation_deg:.1f} deg", *lengths, str(errors.images)]
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"

@@ -1,0 +1,224 @@
+"""How X-rays of one pose may differ: what was drawn for the images of a batch, and its effect on their line integrals.
+
+The images are attenuation as `scene.Radiograph` gives it for a real X-ray: line integrals read back from a recording,
+right up to an increasing curve, with a mask of what is known to be image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from . import effects
+
+# Cosines of the slow gain along each axis: constant, tilt and two bends.
+GAIN_ORDERS = 4
+# Share of the beam that passes a closed collimator (lead of 2 mm, and scatter behind it).
+_LEAKAGE = 0.002
+# Line integrals of what counts as air, and of a trunk, mean over what is not air.
+_THIN, _TRUNK = 0.05, 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rods:
+    """Round pieces of metal or tissue in some images of a batch.
+
+    image: (N,) number of the image each lies in. start, end, radius: see `effects.rods`. depth: (N,) attenuation of
+    the longest path through it.
+    """
+
+    image: Tensor
+    start: Tensor
+    end: Tensor
+    radius: Tensor
+    depth: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """Rounded rectangles in some images of a batch: fields of collimators, borders of X-rays, patches.
+
+    image: (N,) number of the image each belongs to. centre, half, angle, corner: see `effects.opening`.
+    """
+
+    image: Tensor
+    centre: Tensor
+    half: Tensor
+    angle: Tensor
+    corner: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """What was drawn for a batch of B square images; tensors are (B,) unless told otherwise.
+
+    low_energy, bone_contrast, scatter, noise, gamma, s_curve, inverted: see `settings.AppearanceSettings`.
+    scatter_width: share of the image. gain: (B, 4, 4) coefficients of `effects.slow_field`.
+    blur: variance [pixels squared], below 0 to sharpen. noise_seed: of the photon noise, drawn where it is used.
+    clip: (B, 2) shares of the range of tones lost at its thin and at its dense end.
+    fields: what is lit. unseen: (N,) which of the fields count as image nevertheless. patches: painted over with
+    patch_tone (N,), a share of the range of tones; at most one in an image. rods: metal. flesh, bones: what surrounds a
+    part that was cut out of the body.
+    """
+
+    low_energy: Tensor
+    bone_contrast: Tensor
+    scatter: Tensor
+    scatter_width: Tensor
+    gain: Tensor
+    blur: Tensor
+    noise: Tensor
+    noise_seed: int
+    gamma: Tensor
+    s_curve: Tensor
+    clip: Tensor
+    inverted: Tensor
+    fields: Shapes
+    unseen: Tensor
+    patches: Shapes
+    patch_tone: Tensor
+    rods: Rods
+    flesh: Rods
+    bones: Rods
+
+    def summary(self) -> dict[str, float]:
+        """Means over the batch, and the shares of its images that have fields, patches and rods, for a log."""
+        count = max(1, len(self.noise))
+        numbers = ("low_energy", "bone_contrast", "scatter", "blur", "noise", "gamma", "s_curve", "inverted")
+        told = {name: float(getattr(self, name).double().mean()) for name in numbers}
+        told["gain"] = float(self.gain.double().square().sum((1, 2)).mean().sqrt())
+        for name in ("fields", "patches", "rods", "flesh", "bones"):
+            told[name] = len(getattr(self, name).image.unique()) / count
+        return told
+
+
+def no_appearance(count: int) -> Appearance:
+    """The identity for `count` images: attenuation is the sum of both parts and everything is image."""
+    zeros, ones = torch.zeros(count), torch.ones(count)
+    nowhere, none = torch.zeros(0, dtype=torch.long), torch.zeros(0)
+    nothing = Shapes(nowhere, torch.zeros(0, 2), torch.zeros(0, 2), none, none)
+    no_rods = Rods(nowhere, torch.zeros(0, 2), torch.zeros(0, 2), none, none)
+    return Appearance(
+        low_energy=zeros,
+        bone_contrast=ones,
+        scatter=zeros,
+        scatter_width=ones,
+        gain=torch.zeros(count, GAIN_ORDERS, GAIN_ORDERS),
+        blur=zeros,
+        noise=zeros,
+        noise_seed=0,
+        gamma=ones,
+        s_curve=zeros,
+        clip=torch.zeros(count, 2),
+        inverted=torch.zeros(count, dtype=torch.bool),
+        fields=nothing,
+        unseen=torch.zeros(0, dtype=torch.bool),
+        patches=nothing,
+        patch_tone=none,
+        rods=no_rods,
+        flesh=no_rods,
+        bones=no_rods,
+    )
+
+
+@torch.no_grad()
+def apply_appearance(appearance: Appearance, integrals: Tensor) -> tuple[Tensor, Tensor]:
+    """Attenuation (B, H, W) as it is read back from X-rays, and which pixels are known to be image (B, H, W), 0 or 1.
+
+    integrals: soft and bony part (B, 2, H, W) of square images. The images come on the integrals' device.
+    """
+    here = _moved(appearance, integrals.device)
+    px = integrals.shape[-1]
+    if len(here.flesh.image) or len(here.bones.image):
+        soft, bone = integrals.unbind(1)
+        integrals = torch.stack([_with(soft, here.flesh), _with(bone, here.bones)], 1)
+    arriving = effects.transmission(integrals, here.low_energy, here.bone_contrast)
+    if len(here.rods.image):
+        arriving *= _with(torch.zeros_like(arriving), here.rods).neg_().exp_()
+    lit, valid = _lit(here, arriving)
+    arriving *= lit
+    arriving += effects.scattered(arriving, here.scatter * _thickness(integrals), here.scatter_width)
+    arriving *= effects.slow_field(here.gain, px).exp_()
+    arriving = effects.blurred(arriving, here.blur)
+    recorded = _read_back(_noisy(arriving, here), arriving)
+    low, high = _range(recorded, valid)
+    span = high - low
+    image = effects.tone(
+        recorded, low + span * here.clip[:, 0], high - span * here.clip[:, 1], here.gamma, here.s_curve
+    )
+    image = torch.where(here.inverted[:, None, None], (low + high)[:, None, None] - image, image)
+    return _painted(image, here, low, span), valid
+
+
+def _with(image: Tensor, rods: Rods) -> Tensor:
+    """Line integrals (B, H, W) with those through the rods added."""
+    paths = rods.depth[:, None, None] * effects.rods(rods.start, rods.end, rods.radius, image.shape[-1])
+    return image.index_add(0, rods.image, paths)
+
+
+def _lit(appearance: Appearance, like: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of the beam reaches each pixel (B, H, W), and which pixels are known to be image."""
+    shapes = appearance.fields
+    if not len(shapes.image):
+        return torch.ones_like(like), torch.ones_like(like)
+    openings = effects.opening(shapes.centre, shapes.half, shapes.angle, shapes.corner, like.shape[-1])
+    # The edge of a field is left out with what lies beyond it, as scene.find_field does.
+    hidden = ((openings < 1) & ~appearance.unseen[:, None, None]).to(like)
+    closed = torch.zeros_like(like).index_add_(0, shapes.image, 1 - openings).clamp_max_(1)
+    unknown = torch.zeros_like(like).index_add_(0, shapes.image, hidden)
+    return 1 - (1 - _LEAKAGE) * closed, (unknown == 0).to(like)
+
+
+def _thickness(integrals: Tensor) -> Tensor:
+    """How thick the patient is (B,), 0 to 1 for a trunk: a hand scatters little."""
+    depth = integrals.sum(1)
+    behind = depth > _THIN
+    mean = (depth * behind).sum((1, 2)) / behind.sum((1, 2)).clamp_min(1)
+    return (mean / _TRUNK).clamp_max(1)
+
+
+def _noisy(arriving: Tensor, appearance: Appearance) -> Tensor:
+    """Photon noise: its variance grows with the light."""
+    generator = torch.Generator(arriving.device).manual_seed(appearance.noise_seed)
+    draws = torch.randn(arriving.shape, generator=generator, device=arriving.device)
+    return arriving + draws * arriving.clamp_min(0).sqrt_() * appearance.noise[:, None, None]
+
+
+def _read_back(recorded: Tensor, noiseless: Tensor) -> Tensor:
+    """Attenuation of a recording; what is darker than half the darkest tissue was no tissue but noise."""
+    floor = 0.5 * noiseless.amin((1, 2), keepdim=True).clamp_min(1e-6)
+    return torch.maximum(recorded, floor).log_().neg_()
+
+
+def _range(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest value (B,) of each image where it is valid; of all of it where nothing is."""
+    hidden = (valid == 0) & valid.any(1).any(1)[:, None, None]
+    low = image.masked_fill(hidden, torch.inf).amin((1, 2))
+    return low, image.masked_fill(hidden, -torch.inf).amax((1, 2))
+
+
+def _painted(image: Tensor, appearance: Appearance, low: Tensor, span: Tensor) -> Tensor:
+    shapes = appearance.patches
+    if not len(shapes.image):
+        return image
+    masks = effects.opening(shapes.centre, shapes.half, shapes.angle, shapes.corner, image.shape[-1])
+    tones = low[shapes.image] + span[shapes.image] * appearance.patch_tone
+    return image.index_copy(0, shapes.image, image[shapes.image].lerp_(tones[:, None, None].expand_as(masks), masks))
+
+
+Held = TypeVar("Held", bound=Appearance | Shapes | Rods)
+
+
+def _moved(held: Held, device: torch.device) -> Held:
+    """The same with its tensors on another device."""
+    moved: dict[str, Any] = {}
+    for item in fields(held):
+        value = getattr(held, item.name)
+        if isinstance(value, Tensor):
+            moved[item.name] = value.to(device)
+        elif isinstance(value, Shapes | Rods):
+            moved[item.name] = _moved(value, device)
+    return replace(held, **moved)

@@ -1,0 +1,75 @@
+"""Several processes that train one network together, each on its own batches (torchrun)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among `count`, numbered from 0; number 0 alone writes files and decides when to stop.
+
+    device: what it computes on, on a machine with several GPUs its own one.
+    """
+
+    device: torch.device
+    number: int = 0
+    count: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and decides."""
+        return self.number == 0
+
+    def batch_number(self, turn: int) -> int:
+        """The number of this process's batch when every process takes its `turn`-th; none is drawn twice."""
+        return turn * self.count + self.number
+
+    def told(self, values: list[float]) -> list[float]:
+        """The leader's values, in every process."""
+        if self.count == 1:
+            return values
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.broadcast(shared, src=0)
+        told: list[float] = shared.tolist()
+        return told
+
+    def shared(self, network: nn.Module) -> nn.Module:
+        """The network whose gradients become the processes' mean; itself where there is only one process."""
+        if self.count == 1:
+            return network
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(network, device_ids=None if self.device.type == "cpu" else [self.device])
+
+    def gathering(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        """Keep gradients to this process while further ones will be added to them; with the `last` they are shared."""
+        return nullcontext() if last or self.count == 1 else network.no_sync()  # type: ignore[operator]
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Process]:
+    """This process as torchrun started it, joined with the others for as long as the context lasts.
+
+    device: kind of device that training runs on. Without torchrun there is one process.
+    """
+    count, number = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if count == 1:
+        yield Process(torch.device(device))
+        return
+    on_gpu = torch.device(device).type != "cpu"
+    own = torch.device(device, int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device(device)
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        if on_gpu:
+            torch.accelerator.set_device_index(own)
+        yield Process(own, number, count)
+    finally:
+        distributed.destroy_process_group()

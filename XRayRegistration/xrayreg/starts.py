@@ -1,0 +1,191 @@
+"""The ways a registration may start: what to try, cheapest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .checks import InputError
+from .geometry import pose_difference
+from .initial import (
+    NOMINAL_VIEWS,
+    deviations,
+    distinct_places,
+    draw_poses,
+    nominal_pose,
+    nominal_sod_mm,
+)
+from .initial.regression import Prediction
+from .pieces import Pieces, divisible
+from .problem import Prior
+from .refine import falling
+from .scene import Scene
+from .settings import LevelSettings, PosePrior, SearchSettings
+from .workshop import REFINE_MARGIN_MM, Workshop
+
+STARTS = ("auto", "case", "search")
+NETWORK_SUFFIX = ".pt"
+AROUND_NETWORK = "a search around the network's poses"
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A way to start.
+
+    names: for people, of each hypothesis, or one for all that a search thins out.
+    hypotheses: (N, 4, 4) poses of the first camera, the one that is expected most first.
+    search: how they are thinned out; None where they are few, and all of them are refined.
+    levels: on which what is left is refined; after a search those that it did not use.
+    prior: where the pose is expected, if anything is known of it. spread: how far hypotheses lie from their centre.
+    hopeless: similarity below which it is given up early (see `NetworkStart`); None for what is seen to its end.
+    """
+
+    names: tuple[str, ...]
+    hypotheses: Tensor
+    search: SearchSettings | None
+    levels: tuple[LevelSettings, ...]
+    prior: Prior | None
+    spread: PosePrior
+    hopeless: float | None = None
+
+
+def network_file(init: str) -> Path | None:
+    """The file of the network that a start names, None for one of STARTS.
+
+    Raises InputError for a word that is neither, and for a file that is not there.
+    """
+    path = Path(init)
+    if init in STARTS:
+        return None
+    if path.is_file():
+        return path
+    if path.suffix.lower() == NETWORK_SUFFIX:
+        raise InputError(
+            "init", expected="the file of a trained network", found=f"nothing at {path}", remedy="check the path"
+        )
+    raise InputError(
+        "init",
+        expected=f"one of {', '.join(STARTS)} or the file of a trained network (model{NETWORK_SUFFIX})",
+        found=init,
+        remedy="choose one",
+    )
+
+
+def require_start(init: str, scene: Scene) -> None:
+    """Raise InputError for a start that there is not."""
+    if network_file(init) is None and init == "case" and scene.initial is None:
+        raise InputError(
+            "init", expected='an "initial" pose in the case', found="none", remedy="add one or use --init search"
+        )
+
+
+@divisible
+def attempts(workshop: Workshop, prediction: Prediction | None) -> Pieces[list[Attempt]]:
+    """What to try, cheapest first; `prediction` is the network's, where one was asked.
+
+    Raises InputError when the case's initial pose shows nothing in any view.
+    """
+    scene, settings = workshop.scene, workshop.settings
+    planned: list[Attempt] = []
+    prior: Prior | None = None
+    initial: Tensor | None = None
+    if scene.initial is not None:
+        initial = torch.as_tensor(scene.views[0].camera.camera_from_world @ scene.initial)
+        _require_in_view(workshop, initial)
+        prior = _prior(workshop, initial, settings.search.prior)
+    if prediction is not None and len(prediction.poses):
+        planned += yield from _of_network(workshop, prediction, prior)
+    elif initial is not None and settings.init in ("auto", "case"):
+        names = ("the case's initial pose",)
+        planned.append(Attempt(names, initial[None], None, settings.refine.levels, prior, settings.search.prior))
+    if settings.init != "case":
+        planned.append(_search(workshop, initial))
+    return planned
+
+
+def _search(workshop: Workshop, initial: Tensor | None) -> Attempt:
+    """A search around the case's initial pose, or around all nominal views where there is none."""
+    settings = workshop.settings
+    if initial is None:
+        sod = nominal_sod_mm(workshop.scene.views[0].camera)
+        poses = [nominal_pose(view, workshop.pivot.numpy(), sod) for view in NOMINAL_VIEWS]
+        centres = torch.as_tensor(np.stack(poses))
+    else:
+        centres = initial[None]
+    small = initial is not None and workshop.is_small(initial)
+    wide = settings.part_search if small else settings.search
+    spread = PosePrior(_times(wide.prior.rotation_deg, wide.spread), _times(wide.prior.translation_mm, wide.spread))
+    drawn = draw_poses(centres, workshop.pivot, spread, wide.hypotheses, settings.seed)
+    prior = None if initial is None else _prior(workshop, initial, spread)
+    return Attempt(("a search",), drawn, wide, _levels_after(workshop, wide), prior, spread)
+
+
+def _of_network(workshop: Workshop, prediction: Prediction, prior: Prior | None) -> Pieces[list[Attempt]]:
+    """The network's best hypotheses themselves, then a search around them."""
+    settings = workshop.settings
+    kept = yield from _best_rendered(workshop, prediction.poses, prior)
+    poses = prediction.poses[kept]
+    finest = settings.refine.levels[-1]
+    # A network's pose is near enough for the finest level to follow the first one, where the whole body is compared.
+    levels = settings.refine.levels if workshop.partial else (settings.network.level, finest)
+    around = settings.part_search if workshop.is_small(poses[0]) else settings.network.around
+    drawn = draw_poses(poses, workshop.pivot, around.prior, around.hypotheses // len(poses), settings.seed)
+    names = tuple(prediction.names[n] for n in kept)
+    # A single bone among others is too unlike the X-ray on small images to be given up there.
+    hopeless = None if workshop.partial else settings.network.hopeless
+    finer = _levels_after(workshop, around)
+    return [
+        Attempt(names, poses, None, levels, prior, around.prior, hopeless),
+        Attempt((AROUND_NETWORK,), drawn, around, finer, prior, around.prior, hopeless),
+    ]
+
+
+def _best_rendered(workshop: Workshop, poses: Tensor, prior: Prior | None) -> Pieces[list[int]]:
+    """The places of the distinct best poses (N, 4, 4) by rendering them, the best first."""
+    settings = workshop.settings.network
+    shifts = pose_difference(poses, poses[0].expand_as(poses), workshop.pivot)[:, 3:5]
+    searching = yield from workshop.for_search.pieces()
+    margin = REFINE_MARGIN_MM + float(shifts.abs().max())
+    problem = yield from searching.problem.pieces(settings.level, poses, margin, prior)
+    order = falling((yield from problem.scores.pieces(poses)))
+    return [int(order[n]) for n in distinct_places(poses[order], workshop.pivot, settings.refined)]
+
+
+def _levels_after(workshop: Workshop, search: SearchSettings) -> tuple[LevelSettings, ...]:
+    """The levels of refinement that are clearly finer than where a search begins."""
+    levels = workshop.settings.refine.levels
+    return tuple(level for level in levels if level.image_px > search.levels[0].image_px * 2) or levels[-1:]
+
+
+def _prior(workshop: Workshop, expected: Tensor, spread: PosePrior) -> Prior:
+    return Prior(expected, deviations(spread), workshop.settings.refine.prior_weight)
+
+
+def _require_in_view(workshop: Workshop, pose: Tensor) -> None:
+    """Refuse an initial pose that puts the whole volume outside every view."""
+    views = workshop.scene.views
+    first_from_world = views[0].camera.camera_from_world
+    for view in views:
+        camera_from_volume = view.camera.camera_from_world @ np.linalg.inv(first_from_world) @ pose.numpy()
+        corners = workshop.attenuation.grid.corners() @ camera_from_volume[:3, :3].T + camera_from_volume[:3, 3]
+        if corners[:, 2].max() <= 0:
+            continue
+        pixels = view.camera.project(corners)
+        low, high = np.nanmin(pixels, axis=0), np.nanmax(pixels, axis=0)
+        if low[0] < view.camera.width and low[1] < view.camera.height and (high > 0).all():
+            return
+    raise InputError(
+        "initial pose",
+        expected="a pose that puts the volume into the X-ray",
+        found="a volume entirely outside the view",
+        remedy='check "initial" (world_from_volume, RAS mm), or leave it out to search',
+    )
+
+
+def _times(values: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+    first, second, third = (value * factor for value in values)
+    return first, second, third
