@@ -2,8 +2,10 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
@@ -11,12 +13,23 @@ from xrayreg.checks import InputError
 from ..dependencies import MissingPackages
 from ..scene.rig import NodesRemoved
 
+_UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
+
 # What a user can mend; anything else is a fault of ours and goes to the log as well.
 USER_ERRORS = (InputError, MissingPackages, NodesRemoved, ValueError)
 
 _SWATCH_PX = 12
 # Readable on light and on dark panels.
 ASSUMED_COLOR = "#c96a00"
+
+
+def widgetsIn(container, fileName):
+    """The widgets, by name, of a UI file that is put into `container`, a widget of the panel without a layout."""
+    widget = slicer.util.loadUI(str(_UI_FOLDER / fileName))
+    layout = qt.QVBoxLayout(container)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(widget)
+    return slicer.util.childWidgetVariables(widget)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ from .. import networks
 from ..jobs import training
 from ..jobs.job import StepJob
 from ..scene import backend
-from .controls import Control, quiet, sentence, tell
-
-_UI = Path(__file__).resolve().parents[2] / "Resources" / "UI" / "XRayRegistrationNetwork.ui"
+from .controls import Control, quiet, sentence, tell, widgetsIn
 
 
 class NetworkPart:
@@ -20,11 +18,7 @@ class NetworkPart:
 
     def __init__(self, panel, say):
         self._panel, self._say = panel, say
-        widget = slicer.util.loadUI(str(_UI))
-        layout = qt.QVBoxLayout(panel.ui.networkContainer)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(widget)
-        self.ui = ui = slicer.util.childWidgetVariables(widget)
+        self.ui = ui = widgetsIn(panel.ui.networkContainer, "XRayRegistrationNetwork.ui")
         self._now = self._job = self._dialog = None
         # What is known of the networks in the list, what that was found for, and what the list shows.
         self._known, self._knownFor, self._shown = [], None, None

@@ -8,9 +8,8 @@ from slicer.i18n import tr as _
 
 from ..jobs import saving
 from ..scene import results
-from .controls import Control, quiet, sentence
+from .controls import Control, quiet, sentence, widgetsIn
 
-_UI = Path(__file__).resolve().parents[2] / "Resources" / "UI" / "XRayRegistrationResults.ui"
 _FOLDER_SETTING = "XRayRegistration/resultsFolder"
 
 
@@ -19,11 +18,7 @@ class ResultsSection:
 
     def __init__(self, panel):
         self._panel = panel
-        widget = slicer.util.loadUI(str(_UI))
-        layout = qt.QVBoxLayout(panel.ui.resultsContainer)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(widget)
-        self.ui = ui = slicer.util.childWidgetVariables(widget)
+        self.ui = ui = widgetsIn(panel.ui.resultsContainer, "XRayRegistrationResults.ui")
         self._now = self._dialog = None
         self._direction, self._create, self._save = (
             Control(ui.directionSelector), Control(ui.createTransformButton), Control(ui.saveTransformButton)

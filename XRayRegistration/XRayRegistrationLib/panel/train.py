@@ -10,10 +10,9 @@ from xrayreg.settings import DEVICES, DISTRIBUTIONS
 
 from .. import networks
 from ..jobs import training
-from .controls import Control, quiet, tell
+from .controls import Control, quiet, tell, widgetsIn
 from .curve import ErrorCurve
 
-_UI = Path(__file__).resolve().parents[2] / "Resources" / "UI" / "XRayRegistrationTrain.ui"
 # Between two looks at a training [ms]; it tells about once a second.
 _EVERY_MS = 500
 
@@ -23,11 +22,7 @@ class TrainSection:
 
     def __init__(self, panel):
         self._panel = panel
-        widget = slicer.util.loadUI(str(_UI))
-        layout = qt.QVBoxLayout(panel.ui.trainContainer)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(widget)
-        self.ui = ui = slicer.util.childWidgetVariables(widget)
+        self.ui = ui = widgetsIn(panel.ui.trainContainer, "XRayRegistrationTrain.ui")
         self._now = self._dialog = None
         self._title = str(panel.ui.trainCollapsibleButton.text)
         self._run, self._moment, self._drawn = None, None, None
