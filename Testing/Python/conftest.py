@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Compiled kernels are kept between runs; numba reads this once, when it is first imported.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))
+# So are Triton's.
+os.environ.setdefault("TRITON_CACHE_DIR", str(ROOT / ".cache" / "triton"))
 # As in xrayreg.__main__: threads that spin while they wait keep parallel workers from computing.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -32,6 +34,18 @@ def shared_data(*parts: str) -> Path:
 def shared_data_fixture():
     """`shared_data` for tests that prefer a fixture to an import."""
     return shared_data
+
+
+@pytest.fixture
+def straight_looks(monkeypatch):
+    """Every look at an X-ray goes straight ahead: a network that says the same of all of them agrees with itself."""
+    from xrayreg.learn import looks
+
+    monkeypatch.setattr(looks, "_MOST_ASIDE", 0.0)
+    monkeypatch.setattr(looks, "_MOST_ROLL_DEG", 0.0)
+    looks.turns.cache_clear()
+    yield
+    looks.turns.cache_clear()
 
 
 def pytest_configure() -> None:

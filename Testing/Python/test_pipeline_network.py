@@ -21,6 +21,8 @@ from xrayreg.scene import Scene
 from xrayreg.settings import registration_settings
 from xrayreg.starts import AROUND_NETWORK
 
+pytestmark = pytest.mark.usefixtures("straight_looks")
+
 GOAL_MM = 1.0
 # As far off as a network that was trained for five minutes: 2 degrees, 2 mm in the image, 8 mm in depth.
 GOOD = moved(truth(), (2, -2, 1), (2, -1, 8))

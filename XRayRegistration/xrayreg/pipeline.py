@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float =
     clock.switch("network")
     checkpoint = load_checkpoint(file, choose_device(settings.device))
     yield
-    prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device)
+    prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device, settings.network.looks)
     if not len(prediction.poses):
         raise InputError(
             f"network {file.name}", expected="a pose", found="numbers that are none", remedy="train it again"
@@ -92,7 +92,9 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
         yield Step("prepare", 0.0, "asking the network")
         checkpoint = load_checkpoint(file, choose_device(settings.device))
         yield None
-        prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device)
+        prediction = yield from predict.pieces(
+            checkpoint, scene, settings.engine, settings.device, settings.network.looks
+        )
         clock.switch("initialise")
     yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
     yield Step("prepare", 0.0, "preparing the volume")
@@ -100,7 +102,8 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     best: Found | None = None
     planned = yield from attempts.pieces(workshop, prediction)
     for number, attempt in enumerate(planned):
-        found = yield from _try(workshop, attempt, _Span(number / len(planned), 1 / len(planned)), clock)
+        story = _try(workshop, attempt, _Span(number / len(planned), 1 / len(planned)), clock)
+        found = yield from retold(story, lambda step: replace(step, renders=workshop.renders))
         if found is None:
             continue
         best = found if best is None or found.is_better_than(best) else best
@@ -110,7 +113,7 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
     yield Step(
         "done", 1.0, best.verdict.reason, best.pose.numpy(), best.evidence.similarity,
-        _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes),
+        _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes), workshop.renders,
     )  # fmt: skip
 
 

@@ -121,9 +121,22 @@ def test_a_run_is_resumed_and_a_network_finetuned(train, tmp_path, capfd):
     assert "beginning with another network" in " ".join(capfd.readouterr().out.split())
 
 
-def ended_by(ward, tmp_path, end, *options: str) -> subprocess.Popen:
+# Validates, and so writes what a run is resumed from, as often as no option has it.
+HASTY = """
+import sys
+from dataclasses import replace
+import xrayreg.cli.train as command
+from xrayreg.cli import main
+real = command._settings_of
+often = {"validate_every_s": 0.3, "validation_poses": 4, "validation_xrays": 1}
+command._settings_of = lambda arguments: replace(real(arguments), **often)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def ended_by(ward, tmp_path, end, *options: str, program: tuple[str, ...] = ("-m", "xrayreg")) -> subprocess.Popen:
     """A run in another process, ended by `end` once it trains."""
-    command = [sys.executable, "-m", "xrayreg", "train", "--volume", str(ward.folder / "ct.mha"), *TINY, *options]
+    command = [sys.executable, *program, "train", "--volume", str(ward.folder / "ct.mha"), *TINY, *options]
     child = subprocess.Popen(
         [*command, "--out", str(tmp_path / "model.pt"), "--minutes", "5"],
         env=os.environ | {"PYTHONPATH": str(ROOT / "XRayRegistration")},
@@ -159,6 +172,47 @@ def test_a_file_named_stop_ends_the_run_with_its_best_network(ward, tmp_path):
     status = status_of(tmp_path)
     assert (status["state"], status["message"]) == ("stopped", "stopped as asked")
     assert 0 < load_checkpoint(tmp_path / "model.pt").card.iteration <= status["iteration"]
+
+
+def test_a_network_is_trained_by_one_run_at_a_time(train, ward, tmp_path, capfd):
+    told = []
+
+    def second(child):
+        told.append(train("--quiet"))
+        child.send_signal(signal.SIGINT)
+
+    child = ended_by(ward, tmp_path, second)
+    assert child.communicate(timeout=60)[1] == ""
+    err = capfd.readouterr().err
+    assert (told, err.count("\n")) == ([2], 1)
+    assert f"the run of process {child.pid} on " in err
+    assert "choose another --out" in err
+    # The first went on as if nothing had happened, and nobody holds the network now.
+    assert child.returncode == 130
+    assert (status_of(tmp_path)["pid"], status_of(tmp_path)["state"]) == (child.pid, "stopped")
+    assert train("--quiet") == 0
+
+
+def test_a_run_that_was_killed_is_resumed(train, ward, tmp_path):
+    last = tmp_path / "model_training" / "last.pt"
+
+    def killed(child):
+        until = time.monotonic() + 120
+        while not last.exists() and time.monotonic() < until and child.poll() is None:
+            time.sleep(0.05)
+        child.kill()
+
+    child = ended_by(ward, tmp_path, killed, "--quiet", program=("-c", HASTY))
+    child.communicate(timeout=60)
+    before = load_checkpoint(last).card
+    # As a process leaves it that is killed while it writes.
+    (tmp_path / ".model-h4lf_1ed.pt").write_bytes(b"half")
+    length = ("--minutes", "0", "--iterations", str(before.iteration + 3))
+    assert train("--quiet", "--resume", length=length) == 0
+    after = load_checkpoint(last).card
+    assert (after.iteration, after.images) == (before.iteration + 3, before.images + 12)
+    assert any(f"process {child.pid} " in note and "taken over" in note for note in after.notes)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt", "model_training"]
 
 
 def test_ctrl_c_before_there_is_a_network_leaves_none(train, tmp_path, monkeypatch, capfd):

@@ -45,7 +45,7 @@ def test_a_batch_depends_on_seed_and_number_alone():
     assert same(first, made(5))
     assert not same(first, made(6))
     assert not same(first, made(5, replace(SETTINGS, seed=12)))
-    assert first.inputs.shape == (6, 2, 16, 16) and first.integrals.shape == (6, 2, 16, 16)
+    assert first.inputs.shape == (6, 3, 16, 16) and first.integrals.shape == (6, 2, 16, 16)
     assert first.poses.shape == (6, 4, 4) and first.poses.dtype == torch.float64
     assert bool(first.inputs.isfinite().all()) and not first.inputs.requires_grad
     # Zero mean over what is valid, before the extremes are cut off.

@@ -49,7 +49,7 @@ class Oracle:
         return line_integrals(subject, camera, poses)
 
     def __call__(self, inputs: Tensor) -> Hypotheses:
-        assert inputs.shape[1:] == (2, 24, 24)
+        assert inputs.shape[1:] == (3, 24, 24)
         assert inputs[:, 0].std() > 0.5
         answers = self.rendered @ inverse(self.truth)
         scale = torch.tensor([np.deg2rad(1.0)] * 3 + [1.0] * 3, dtype=torch.float64) * self.spread

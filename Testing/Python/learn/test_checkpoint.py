@@ -48,7 +48,7 @@ def test_what_was_saved_is_loaded(path):
     assert (loaded.digest, digest_of(loaded.training_state)) == (digest, digest_of(state))
     assert torch.equal(weights(loaded.network), weights(network))
     assert not loaded.network.training
-    inputs = torch.randn(2, 2, 32, 32)
+    inputs = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(loaded.network(inputs).poses, network.eval()(inputs).poses)
 
@@ -111,7 +111,13 @@ def test_content_that_was_changed_is_refused(path, what):
 def test_a_newer_format_is_told_as_such(path):
     save_checkpoint(path, Checkpoint(card_of(), new_network()))
     torch.save(content_of(path) | {"version": checkpoint.VERSION + 1}, path)
-    refused(path, "version 2; update this program")
+    refused(path, f"version {checkpoint.VERSION + 1}; update this program")
+
+
+def test_an_older_format_is_told_as_such(path):
+    save_checkpoint(path, Checkpoint(card_of(), new_network()))
+    torch.save(content_of(path) | {"version": checkpoint.VERSION - 1}, path)
+    refused(path, f"version {checkpoint.VERSION - 1}; train it again")
 
 
 @pytest.mark.parametrize(

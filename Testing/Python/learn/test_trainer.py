@@ -240,7 +240,7 @@ def test_adaptive_clipping_shortens_only_gradients_that_are_large_beside_their_w
 
 def test_float16_finds_its_scale_before_it_gives_up():
     learner = Learner(new_network(), replace(SETTINGS, precision="float16"), trainer.Process(torch.device("cpu")))
-    inputs, large = torch.ones(2, 2, 32, 32), 1e6
+    inputs, large = torch.ones(2, 3, 32, 32), 1e6
 
     def loss_of(hypotheses) -> tuple[torch.Tensor, dict[str, float]]:
         return hypotheses.logits.sum() * large, {}

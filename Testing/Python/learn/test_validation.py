@@ -22,7 +22,7 @@ POINTS = torch.tensor([[100.0, 0, 0], [-100.0, 0, 0]], dtype=torch.float64)
 
 def told(poses: torch.Tensor, logits: torch.Tensor, truth: torch.Tensor):
     """What validation says of a network that predicts these poses."""
-    images = ValidationImages(torch.zeros(len(truth), 2, 4, 4), truth, POINTS.expand(len(truth), -1, -1))
+    images = ValidationImages(torch.zeros(len(truth), 3, 4, 4), truth, POINTS.expand(len(truth), -1, -1))
 
     class Fixed(torch.nn.Module):
         at = 0

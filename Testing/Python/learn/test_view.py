@@ -174,7 +174,7 @@ def test_input_is_deaf_to_gain_and_offset_and_to_what_is_not_valid() -> None:
 def test_outliers_are_cut_off() -> None:
     image = torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(0))
     image[0, 3, 4] = 1000.0
-    assert float(network_input(image, torch.ones_like(image)).max()) == 4.0
+    assert float(network_input(image, torch.ones_like(image))[:, 0].max()) == 4.0
 
 
 @pytest.mark.parametrize("value", [0.0, 7.3, -1e6])
@@ -183,8 +183,32 @@ def test_flat_image_and_nothing_valid_give_zeros(value) -> None:
     valid = torch.ones_like(image)
     valid[1] = 0
     made = network_input(image, valid)
-    assert bool((made[:, 0] == 0).all())
+    assert bool((made[:, 0] == 0).all()) and bool((made[:, 2] == 0).all())
     np.testing.assert_array_equal(made[:, 1], valid)
+
+
+def test_local_contrast_hardly_sees_haze_and_tone() -> None:
+    """What scatter and tone curves do to the image as a whole is mostly gone from its third channel."""
+    image = blobs(pinhole(NETWORK)).float()[None] + 0.2 * torch.rand(
+        1, 64, 64, generator=torch.Generator().manual_seed(0)
+    )
+    slope = torch.linspace(-3, 3, 64).expand(1, 64, 64) * image.std()
+    valid = torch.ones_like(image)
+    plain, hazy = network_input(image, valid), network_input(image + slope, valid)
+    apart = (hazy - plain).square().mean((-2, -1)).sqrt()[0]
+    assert float(apart[0]) > 0.5
+    assert float(apart[2]) < 0.5 * float(apart[0])
+
+
+def test_local_contrast_is_zero_where_nothing_is_known_and_bounded_elsewhere() -> None:
+    image = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(1))
+    valid = torch.ones_like(image)
+    valid[:, :, 20:] = 0
+    image[:, :, 20:] = float("nan")
+    made = network_input(image, valid)[0, 2]
+    assert bool((made[:, 20:] == 0).all()) and bool(made.isfinite().all())
+    # A window of five pixels a side: none of n values lies further than sqrt(n) deviations from their mean.
+    assert float(made.abs().max()) <= 5.0
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
     parser.epilog = (
         f"{parser.epilog}\nBeside the network lies a folder with the learning curve; a file named stop in it ends the"
-        "\nrun, as Ctrl-C does, and the best network so far stays.\n"
+        "\nrun, as Ctrl-C does, and the best network so far stays. While it lives, a second run for the same --out is"
+        "\nrefused; one that was killed is resumed as any other.\n"
         "\nexit codes: 0 trained, 3 stopped because training failed (the best network so far stays), 2 bad input,\n"
         "130 interrupted (the best network so far stays)\n"
     )

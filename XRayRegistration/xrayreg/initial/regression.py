@@ -11,7 +11,10 @@ from torch import Tensor
 from ..geometry import beam_axes, inverse, placement_of, pose_difference, rigid
 from ..learn.card import ModelCard
 from ..learn.checkpoint import Checkpoint
-from ..learn.view import network_input, pinhole, resampled
+from ..learn.heads import Hypotheses
+from ..learn.looks import agreed, looks, turned_back, turns
+from ..learn.networks import PoseNetwork
+from ..learn.view import pinhole
 from ..pieces import Pieces, divisible
 from ..scene import Radiograph, Scene
 from ..settings import DeviceName, EngineName, NetworkCamera, PoseDistribution
@@ -42,31 +45,32 @@ class Prediction:
 
 @divisible
 def predict(
-    checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
+    checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto", count: int = 1
 ) -> Pieces[Prediction]:
     """The network's hypotheses for each view, all of them as poses of the first view's camera.
 
-    engine, device: render the CT, where that is needed. Raises InputError where the network is for another patient.
+    count: how often each X-ray is shown to it (see `learn.looks`). engine, device: render the CT, where that is needed.
+    Raises InputError where the network is for another patient.
     """
     network, camera = checkpoint.network, checkpoint.card.settings.camera
     centred_from_volume, notes = yield from patient_in_frame.pieces(checkpoint, scene, engine, device)
-    seen = []
+    told = []
     for view in scene.views:
-        seen.append(resampled(view, camera))
-        notes += _coverage_notes(view, camera, seen[-1][1])
+        inputs, valid = looks(view, camera, count)
+        notes += _coverage_notes(view, camera, valid)
         yield
-    inputs = network_input(*(torch.cat(part) for part in zip(*seen, strict=True)))
-    with torch.no_grad():
-        told = network(inputs.to(next(network.parameters()).device)).ordered()
-    beliefs = told.beliefs.cpu().double()
+        told.append(_asked(network, inputs, camera))
+        yield
+    beliefs = torch.cat([some.beliefs for some in told])
+    answers = torch.cat([some.poses for some in told])
     first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
     world_from_view = torch.stack([inverse(torch.as_tensor(view.camera.camera_from_world)) for view in scene.views])
     # Networks answer in float32, whose rotations are such to six digits only.
-    poses = (
-        (first_from_world @ world_from_view)[:, None] @ _orthonormal(told.poses.cpu().double()) @ centred_from_volume
-    )
-    usable = (poses.isfinite().all(-1).all(-1) & beliefs.isfinite()).flatten()
-    if not usable.all():
+    poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(answers) @ centred_from_volume
+    finite = (poses.isfinite().all(-1).all(-1) & beliefs.isfinite()).flatten()
+    # All looks may agree on fewer opinions than the network has hypotheses.
+    usable = finite & (beliefs.flatten() > 0)
+    if not (finite | (beliefs.flatten() == 0)).all():
         notes += ("The network gave poses that are no numbers; they are left out.",)
     order = [n for n in beliefs.flatten().argsort(descending=True, stable=True).tolist() if usable[n]]
     names = _names(scene, beliefs.shape[1])
@@ -77,6 +81,14 @@ def predict(
         centred_from_volume,
         notes,
     )
+
+
+def _asked(network: PoseNetwork, inputs: Tensor, camera: NetworkCamera) -> Hypotheses:
+    """What a network says of one X-ray (1, K), float64 on the CPU, from the inputs (N, 3, H, W) of N looks at it."""
+    with torch.no_grad():
+        told: Hypotheses = network(inputs.to(next(network.parameters()).device))
+    told = Hypotheses(told.poses.cpu().double(), told.logits.cpu().double())
+    return told.ordered() if len(inputs) == 1 else agreed(turned_back(told, turns(len(inputs), camera)))
 
 
 def unfamiliar(card: ModelCard, prediction: Prediction, scene: Scene, pose: Tensor) -> tuple[str, ...]:

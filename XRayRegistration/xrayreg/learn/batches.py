@@ -39,7 +39,7 @@ class Subjects(Protocol):
 class Batch:
     """B simulated X-rays of one subject.
 
-    inputs: (B, 2, H, W) as `view.network_input` makes them. poses: camera_from_volume (B, 4, 4), float64 on the CPU.
+    inputs: (B, 3, H, W) as `view.network_input` makes them. poses: camera_from_volume (B, 4, 4), float64 on the CPU.
     integrals: (B, 2, H, W) what was rendered. appearance: what was done to it, in means.
     """
 

@@ -23,7 +23,8 @@ from .networks import PoseNetwork, build_network
 from .template import Template
 
 FORMAT = "xrayreg pose network"
-VERSION = 1
+# 2: networks are given local contrast as a third channel.
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,8 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     version = content.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise _refused(path, f"format version {VERSION}", f"version {version}", "update this program")
+    if version < VERSION:
+        raise _refused(path, f"format version {VERSION}", f"version {version}", "train it again with this program")
     card, weights, training = content.get("card"), content.get("network"), content.get("training")
     if not isinstance(card, str) or not isinstance(weights, dict):
         raise _refused(path, "a card and weights", "neither or only one of them")

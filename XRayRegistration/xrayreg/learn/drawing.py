@@ -13,8 +13,9 @@ from .appearance import GAIN_ORDERS, Appearance, Rods, Shapes
 
 # Variation of the gain along each axis falls off as fast as this power of its order.
 _GAIN_DECAY = 1.0
-# Most of the range of tones that is lost at the thin and at the dense end.
-_CLIP = (0.25, 0.1)
+# Most of the range of tones that is lost at the thin end, where exposure for the densest bone burns out skin and limbs,
+# and at the dense one.
+_CLIP = (0.45, 0.1)
 # Metal: least and most radius, length (shares of the image's edge) and attenuation, of wires, of rods and screws, of
 # balls and screw heads along the beam, and of plates and cushions.
 _METAL = torch.tensor(

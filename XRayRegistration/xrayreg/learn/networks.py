@@ -12,8 +12,8 @@ from ..settings import BACKBONES, NORMS, ROTATION_HEADS, NetworkCamera, NetworkS
 from .frame import Frame
 from .heads import Hypotheses, PoseHead
 
-# Channels of a network's input: the X-ray and where it is valid.
-INPUT_CHANNELS = 2
+# Channels of a network's input: the X-ray, where it is valid, and its local contrast.
+INPUT_CHANNELS = 3
 
 # Pixels that become one place of the small network's last stage: its image must be a multiple.
 SMALL_STRIDE = 16
@@ -38,7 +38,7 @@ class PoseNetwork(nn.Module):
         self.head = PoseHead(_HIDDEN, settings, camera, frame)
 
     def forward(self, inputs: Tensor) -> Hypotheses:
-        """Hypotheses for inputs (B, 2, H, W) as `view.network_input` makes them."""
+        """Hypotheses for inputs (B, 3, H, W) as `view.network_input` makes them."""
         hypotheses: Hypotheses = self.head(self.hidden(self.backbone(inputs)))
         return hypotheses
 

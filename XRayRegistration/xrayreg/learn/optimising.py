@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..settings import PrecisionName, TrainingSettings
 from .distributed import Process
 from .heads import Hypotheses
-from .networks import PoseNetwork
+from .networks import INPUT_CHANNELS, PoseNetwork
+from .orthogonal import Orthogonalised
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # A shorter type has to save at least this share of the time on the CPU, or float32 is kept.
@@ -25,6 +26,10 @@ _MEASURED_IMAGES, _MEASURED_TURNS = 16, 5
 _LOST_AFTER, _LOST_AFTER_SCALED = 5, 25
 # Adaptive clipping lets weights that are nearly zero grow as if they were this large.
 _LEAST_WEIGHT_NORM = 1e-3
+
+# Learning rate of filters, whose steps are orthogonalised, over that of everything else: three degrees fell to two and
+# a half in the first minute, twice or half as much was worse.
+_FILTER_RATE = 4.0
 
 # What a learner is shown for one gradient: the loss of a batch's hypotheses and its parts, and the images to predict.
 LossOf = Callable[[Hypotheses], tuple[Tensor, dict[str, float]]]
@@ -49,10 +54,7 @@ class Learner:
         self.network, self._settings, self._process = network, settings, process
         self._shared = process.shared(network)
         self._dtype = _TYPES[settings.precision]
-        decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-        self._optimiser = torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay)
+        self._optimisers = _optimisers(network, settings)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=self._dtype is torch.float16)
         self._lost = 0
 
@@ -62,10 +64,11 @@ class Learner:
         return self._lost >= (_LOST_AFTER_SCALED if self._scaler.is_enabled() else _LOST_AFTER)
 
     def step(self, batches: Sequence[tuple[Tensor, LossOf]], rate: float) -> StepTaken:
-        """One step with the mean gradient of the batches, each inputs (B, 2, H, W) and their loss."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        self._optimiser.zero_grad(set_to_none=True)
+        """One step with the mean gradient of the batches, each inputs (B, 3, H, W) and their loss."""
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * (_FILTER_RATE if isinstance(optimiser, Orthogonalised) else 1)
+            optimiser.zero_grad(set_to_none=True)
         self._shared.train()
         losses: list[Tensor] = []
         parts: dict[str, float] = {}
@@ -77,23 +80,27 @@ class Learner:
                 self._scaler.scale(loss / len(batches)).backward()
             losses.append(loss.detach())
             parts |= told
-        self._scaler.unscale_(self._optimiser)
+        for optimiser in self._optimisers:
+            self._scaler.unscale_(optimiser)
         norm = self._clip()
         # Gradients are those of all processes, so that all of them decide alike.
         used = bool(torch.isfinite(norm))
         if used:
-            self._scaler.step(self._optimiser)
+            for optimiser in self._optimisers:
+                self._scaler.step(optimiser)
         self._scaler.update()
         self._lost = 0 if used else self._lost + 1
         return StepTaken(float(torch.stack(losses).mean()), parts, used)
 
     def state(self) -> dict[str, Any]:
         """All that a further step depends on, besides the weights."""
-        return {"optimiser": self._optimiser.state_dict(), "scaler": self._scaler.state_dict(), "lost": self._lost}
+        optimisers = [optimiser.state_dict() for optimiser in self._optimisers]
+        return {"optimisers": optimisers, "scaler": self._scaler.state_dict(), "lost": self._lost}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state`; raises ValueError or KeyError for one of another network."""
-        self._optimiser.load_state_dict(state["optimiser"])
+        for optimiser, known in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(known)
         if self._scaler.is_enabled() and state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
         self._lost = int(state["lost"])
@@ -106,6 +113,20 @@ class Learner:
         if self._settings.clipping == "adaptive" and self._settings.clip > 0:
             clip_adaptively(self.network.backbone.parameters(), self._settings.clip)
         return norm
+
+
+def _optimisers(network: PoseNetwork, settings: TrainingSettings) -> tuple[torch.optim.Optimizer, ...]:
+    """Orthogonalised momentum for the backbone's filters but the first ones, AdamW for everything else."""
+    first = next(network.backbone.parameters())
+    filters = [some for some in network.backbone.parameters() if some.ndim == 4 and some is not first]
+    taken = {id(some) for some in filters}
+    rest = [some for some in network.parameters() if id(some) not in taken]
+    groups: list[dict[str, Any]] = [
+        {"params": [some for some in rest if some.ndim > 1]},
+        {"params": [some for some in rest if some.ndim <= 1], "weight_decay": 0.0},
+    ]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    return torch.optim.AdamW(groups, rate, weight_decay=decay, betas=(0.9, 0.99)), Orthogonalised(filters, rate, decay)
 
 
 @torch.no_grad()
@@ -145,7 +166,7 @@ def choose_precision(wanted: PrecisionName, network: PoseNetwork, device: torch.
 def _seconds(network: PoseNetwork, device: torch.device, dtype: torch.dtype) -> float:
     """The usual time of a forward and backward pass; the network's weights and gradients stay as they are."""
     side = network.camera.image_px
-    inputs = torch.zeros(_MEASURED_IMAGES, 2, side, side, device=device)
+    inputs = torch.zeros(_MEASURED_IMAGES, INPUT_CHANNELS, side, side, device=device)
     parameters = list(network.parameters())
     taken = []
     # The first turn also loads what the others find ready.

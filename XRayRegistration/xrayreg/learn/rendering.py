@@ -16,7 +16,7 @@ from torch import Tensor
 from ..checks import InputError
 from ..geometry import Camera
 from ..pieces import Pieces, divisible
-from ..render import Projector, prepare, render
+from ..render import ChannelProjector, Projector, choose_engine, prepare, prepare_channels, render_channels
 from ..scene import Attenuation, Volume, attenuation_of
 from ..scene.attenuation import MU_WATER
 from ..scene.slabs import bounds
@@ -30,6 +30,7 @@ from .fingerprint import fingerprint
 BONE_HU = (150.0, 400.0)
 # Attenuation [1/mm] of cortical bone in CT, some 1000 HU.
 _DENSE_MU = 2 * MU_WATER
+_CPU = torch.device("cpu")
 # A map that is thinner than this many voxels along an axis shows nothing to a network.
 _FEWEST_VOXELS = 3
 
@@ -38,30 +39,27 @@ _FEWEST_VOXELS = 3
 class Subject:
     """One volume made ready for an engine.
 
-    soft, bone: the two parts of its attenuation; None where a part is empty. Together they are
+    soft, bone: the two parts of its attenuation, on one grid; None where a part is empty. Together they are
         a CT's `scene.attenuation_of`, averaged to the voxels rendered.
     isocentre: (3,) about which poses are drawn, the centre of what is rendered [volume frame, mm], float64.
     points: (8, 3) corners of the box around what is rendered [volume frame, mm], float64.
     beyond: the body where the scan has ended, None where it ends too; see `continuation`.
+    parts: soft and bone as channels, or the one that is not empty; None where both are.
+    device: where its images are made.
     partial: whether it is a part cut out of the body, of which an X-ray shows the rest too.
     fingerprint, name: which volume it is, for machines and for people.
     """
 
-    soft: Projector | None
-    bone: Projector | None
+    soft: Attenuation | None
+    bone: Attenuation | None
     isocentre: Tensor
     points: Tensor
+    parts: ChannelProjector | None = None
+    device: torch.device = _CPU
     beyond: Projector | None = None
     partial: bool = False
     fingerprint: str = ""
     name: str = "volume"
-
-    @property
-    def device(self) -> torch.device:
-        """Where its images are made."""
-        part = self.soft if self.bone is None else self.bone
-        assert part is not None
-        return part.mu.device
 
 
 @divisible
@@ -96,26 +94,33 @@ def subject_of(
     del whole
     # A structure ends where it is cut off; only a body goes on.
     further = None if soft is None or structures else continuation(soft, bone, volume.grid)
-    made = []
-    for part in (soft, bone, further):
-        made.append(None if part is None else (yield from _prepared(part, engine, device)))
+    both = yield from _without_air([soft, bone])
+    parts = [part for part in both if part is not None]
+    rendered = (yield from prepare_channels.pieces(parts, engine, device)) if parts else None
+    beyond = None
+    for around in (yield from _without_air([further])):
+        beyond = None if around is None else (yield from prepare.pieces(around, engine, device))
+    place = torch.device(choose_engine(engine, device)[1])
     centre, corners = torch.as_tensor(grid.centre), torch.as_tensor(grid.corners())
     partial = bool(structures) or not volume.is_hounsfield
-    return Subject(made[0], made[1], centre, corners, made[2], partial, fingerprint(volume), name)
+    return Subject(both[0], both[1], centre, corners, rendered, place, beyond, partial, fingerprint(volume), name)
 
 
-def _prepared(attenuation: Attenuation, engine: EngineName, device: DeviceName) -> Pieces[Projector | None]:
-    """The map without the air around it, ready for an engine; None where it is all air."""
-    mu = attenuation.mu.numpy()
-    if not mu.any():
-        return None
-    box = yield from bounds(mu.shape, lambda some: mu[some] > 0)
+def _without_air(parts: list[Attenuation | None]) -> Pieces[list[Attenuation | None]]:
+    """Maps on one grid without the air around all of them; None for those that are all air."""
+    there = [part if part is not None and bool(part.mu.any()) else None for part in parts]
+    maps = [part.mu.numpy() for part in there if part is not None]
+    if not maps:
+        return there
+    box = yield from bounds(maps[0].shape, lambda some: np.any([mu[some] > 0 for mu in maps], axis=0))
     first, size = box[:, 0], box[:, 1] + 1 - box[:, 0]
     inside = tuple(slice(start, start + count) for start, count in zip(first, size, strict=True))
     # Arrays are stored [k, j, i], grids named (i, j, k).
     (k0, j0, i0), (nk, nj, ni) = first.tolist(), size.tolist()
-    grid = attenuation.grid.cropped((i0, j0, k0), (ni, nj, nk))
-    return (yield from prepare.pieces(Attenuation(attenuation.mu[inside].contiguous(), grid), engine, device))
+    return [
+        part and Attenuation(part.mu[inside].contiguous(), part.grid.cropped((i0, j0, k0), (ni, nj, nk)))
+        for part in there
+    ]
 
 
 def bony(mu: Tensor) -> Tensor:
@@ -137,9 +142,13 @@ def line_integrals(subject: Subject, camera: Camera, poses: Tensor) -> Tensor:
 
     poses: camera_from_volume (B, 4, 4). Differentiable with respect to them.
     """
-    empty = torch.zeros(len(poses), camera.height, camera.width, device=subject.device)
-    parts = (subject.soft, subject.bone)
-    return torch.stack([empty if part is None else render(part, camera, poses).float() for part in parts], 1)
+    if subject.parts is None:
+        return torch.zeros(len(poses), 2, camera.height, camera.width, device=subject.device)
+    images = render_channels(subject.parts, camera, poses).float()
+    if subject.parts.channels == 2:
+        return images
+    empty = torch.zeros_like(images)
+    return torch.cat([empty, images] if subject.soft is None else [images, empty], 1)
 
 
 def _require_bone(bone: Attenuation) -> None:

@@ -18,7 +18,7 @@ from .networks import PoseNetwork
 class ValidationImages:
     """Images of one kind and the truth about them.
 
-    inputs: float32 (N, 2, H, W) as `view.network_input` makes them.
+    inputs: float32 (N, 3, H, W) as `view.network_input` makes them.
     poses: camera_from_centred (N, 4, 4) float64 [mm].
     points: corners of the anatomy's box in the centred frame (N, P, 3) float64 [mm].
     """

@@ -22,6 +22,9 @@ _MOST_DEVIATIONS = 4.0
 _LEAST_COVERED = 0.5 - 1e-6
 # Share of the X-ray's own range below which differences are rounding.
 _FLAT = 1e-6
+# Edge of the window for local contrast, a share of the image, and what is added to the deviation within it, a share of
+# the deviation of the whole image: it keeps noise in flat places small.
+_LOCAL_SHARE, _LOCAL_FLOOR = 1 / 7, 0.05
 
 
 def pinhole(camera: NetworkCamera) -> Camera:
@@ -73,11 +76,12 @@ def resampled(radiograph: Radiograph, camera: NetworkCamera) -> tuple[Tensor, Te
 
 
 def network_input(attenuation: Tensor, valid: Tensor) -> Tensor:
-    """What a network is given (B, 2, H, W) for images (B, H, W) and their valid pixels (B, H, W) of zeros and ones.
+    """What a network is given (B, 3, H, W) for images (B, H, W) and their valid pixels (B, H, W) of zeros and ones.
 
     First channel: the attenuation with zero mean and unit variance over the valid pixels, cut off at four standard
-    deviations, 0 elsewhere: unchanged by gain and offset. Second channel: the valid pixels. An image without valid
-    pixels or without contrast gives zeros.
+    deviations, 0 elsewhere: unchanged by gain and offset. Second channel: the valid pixels. Third channel: the first
+    less its mean in a window, over the deviation there; haze, exposure and tone curve, which change slowly over the
+    image, are hardly seen in it. An image without valid pixels or without contrast gives zeros.
     """
     mask = valid.to(attenuation.dtype)
     # Pixels that are not valid may hold anything, even NaN.
@@ -88,7 +92,20 @@ def network_input(attenuation: Tensor, valid: Tensor) -> Tensor:
     deviation = (centred.square().sum((-2, -1), keepdim=True) / count).sqrt()
     contrast = deviation > _FLAT * largest
     normal = torch.where(contrast, centred / torch.where(contrast, deviation, 1), 0)
-    return torch.stack([normal.clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS), mask], dim=1)
+    normal = normal.clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+    return torch.stack([normal, mask, _local_contrast(normal, mask)], dim=1)
+
+
+def _local_contrast(image: Tensor, mask: Tensor) -> Tensor:
+    """Images (B, H, W) less their mean over the valid pixels of a window, over the deviation there; 0 elsewhere."""
+    edge = 2 * round((image.shape[-1] * _LOCAL_SHARE - 1) / 2) + 1
+
+    def means(values: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(values[:, None], edge, stride=1, padding=edge // 2)[:, 0]
+
+    share = means(mask).clamp(min=1e-3)
+    apart = (image - means(image * mask) / share) * mask
+    return apart / ((means(apart.square()) / share).sqrt() + _LOCAL_FLOOR)
 
 
 def _as_image(image: NDArray) -> Tensor:

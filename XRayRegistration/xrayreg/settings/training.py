@@ -206,7 +206,7 @@ class TrainingSettings:
     patience: int = 0
     validate_every_s: float = 30.0
     validation_poses: int = 64
-    validation_xrays: int = 16
+    validation_xrays: int = 32
     precision: PrecisionName = "auto"
     least_visible: float = 0.1
     seed: int = field(default=0, metadata={"help": "seed of everything random"})

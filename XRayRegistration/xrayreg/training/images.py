@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Camera
 from ..learn.appearance import apply_appearance, no_appearance
 from ..learn.batches import generator_of, visible_views
 from ..learn.frame import centred
@@ -29,8 +28,9 @@ _MACHINES = (
     XraySettings(kvp=110.0, photons=2e5, scatter_to_primary=0.8, exposure=8.0, gamma=0.7),
     XraySettings(kvp=65.0, photons=5e5, scatter_to_primary=0.3, exposure=20.0, gamma=0.4),
 )
-# Rays along an image's edge, and their samples: enough for images this small.
-_RAYS, _SAMPLE_MM, _ENERGIES = 128, 2.0, 5
+# Pixels along the edge of the machines' detectors, at least, and the samples along a ray: detectors are finer than a
+# network's images, and what blurs and grains them is small there.
+_PIXELS, _SAMPLE_MM, _ENERGIES = 128, 2.0, 5
 
 
 @divisible
@@ -50,20 +50,19 @@ def validation_set(subject: Subject, volume: Volume, settings: TrainingSettings)
         poses, _ = visible_views(subject, camera, settings, settings.validation_xrays, generator)
         inputs = []
         for number, pose in enumerate(poses):
-            inputs.append((yield from _xray_input(volume, camera, settings.camera, pose, number)))
+            inputs.append((yield from _xray_input(volume, settings.camera, pose, number)))
         images["physics"] = _judged(subject, torch.cat(inputs), poses)
     return images
 
 
-def _xray_input(
-    volume: Volume, camera: Camera, network_camera: NetworkCamera, pose: Tensor, number: int
-) -> Pieces[Tensor]:
-    """What the network is given (1, 2, H, W) of a simulated X-ray."""
+def _xray_input(volume: Volume, network_camera: NetworkCamera, pose: Tensor, number: int) -> Pieces[Tensor]:
+    """What the network is given (1, 3, H, W) of a simulated X-ray."""
+    camera = pinhole(replace(network_camera, image_px=max(network_camera.image_px, _PIXELS)))
     spacing_mm = float(volume.grid.spacing_mm.min())
     machine = replace(
         _MACHINES[number % len(_MACHINES)],
         energy_bins=_ENERGIES,
-        rays_per_side=max(1, round(_RAYS / camera.width)),
+        rays_per_side=1,
         step_voxels=max(1.0, _SAMPLE_MM / spacing_mm),
     )
     xray = yield from simulate_xray.pieces(volume, camera, pose.numpy(), machine, seed=number)

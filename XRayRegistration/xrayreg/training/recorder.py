@@ -15,19 +15,22 @@ from ..settings import TrainingSettings
 class Recorder:
     """Writes status, curves and settings, in the leading process alone.
 
-    note: a sentence when something cannot be written, else empty.
+    notes: a sentence when something cannot be written, and one when a dead run was replaced.
     """
 
-    def __init__(self, out: Path, settings: TrainingSettings, process: Process, start: Checkpoint | None) -> None:
-        self._last = TrainStep("preparing", "starting")
+    def __init__(
+        self, out: Path, settings: TrainingSettings, process: Process, start: Checkpoint | None, taken_over: str = ""
+    ) -> None:
+        """taken_over: a sentence on the dead run whose place this one takes."""
+        self._last = TrainStep("preparing", taken_over or "starting")
         self._folder: RunFolder | None = None
         self._curves: Curves | None = None
-        self.note = ""
+        self.notes: tuple[str, ...] = (taken_over,) if taken_over else ()
         if process.leads:
             state = start.training_state if start is not None else None
             self._folder = RunFolder(out, settings)
             self._curves = Curves(self._folder.path, 0 if state is None else int(state["progress"]["iteration"]))
-            self.note = self._curves.note
+            self.notes = tuple(note for note in (self._curves.note, taken_over) if note)
             self._folder.tell(self._last, at_once=True)
 
     def asked_to_stop(self) -> bool:

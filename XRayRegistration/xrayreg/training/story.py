@@ -6,6 +6,7 @@ The run's folder beside the network (see `learn.status`) tells the same to other
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from ..render import choose_engine, warm_up
 from ..settings import TrainingSettings
 from ..settings.plain import from_plain
 from .images import joined_sets, validation_set
+from .lock import only_run
 from .recorder import Recorder
 
 
@@ -57,7 +59,8 @@ def train_network(order: TrainingOrder, asked_to_stop: Callable[[], bool] = lamb
     """Train a network and keep the best one at `order.out`, a step at a time; see `learn.trainer.train`.
 
     The file `stop` in the run's folder ends it too. Started by torchrun, each process trains on batches of its own;
-    the first one alone writes. Raises InputError for anything that cannot be used; the status then says failed.
+    the first one alone writes. Raises InputError while another run trains `order.out`, which is left alone, and for
+    anything that cannot be used; the status then says failed.
     """
     require_sound(order.settings)
     _require_files(order)
@@ -65,8 +68,8 @@ def train_network(order: TrainingOrder, asked_to_stop: Callable[[], bool] = lamb
     settings = _settings_of(order, start)
     _, device, _ = choose_engine(settings.engine, settings.device)
     prepare_output(order.out.absolute().parent)
-    with joined(device) as process:
-        recorder = Recorder(order.out, settings, process, start)
+    with joined(device) as process, only_run(order.out) if process.leads else nullcontext("") as taken_over:
+        recorder = Recorder(order.out, settings, process, start, taken_over)
         try:
             story = _story(replace(order, settings=settings), start, process, recorder, asked_to_stop)
             trained = yield from retold(story, recorder.noted)
@@ -99,7 +102,7 @@ def _story(
         if order.resume and start is not None and not _same(start.card.subjects, trainees.cards):
             raise _not_resumed("the CTs of the run", f"others ({sources[0].name})")
         validation = (yield from _judges(trainees, settings)) if process.leads else {}
-        card = _card(order, trainees, frame, start, recorder.note)
+        card = _card(order, trainees, frame, start, recorder.notes)
         run = Run(card, validation, order.out, start, trainees.template)
 
         def stop() -> bool:
@@ -165,9 +168,11 @@ def _settings_of(order: TrainingOrder, start: Checkpoint | None) -> TrainingSett
     return replace(wanted, network=known.network, camera=known.camera)
 
 
-def _card(order: TrainingOrder, trainees: Trainees, frame: Frame, start: Checkpoint | None, written: str) -> ModelCard:
+def _card(
+    order: TrainingOrder, trainees: Trainees, frame: Frame, start: Checkpoint | None, notes: tuple[str, ...]
+) -> ModelCard:
     if order.resume and start is not None:
-        return replace(start.card, settings=order.settings)
+        return replace(start.card, settings=order.settings, notes=tuple(dict.fromkeys((*start.card.notes, *notes))))
     return ModelCard(
         trainees.kind,
         order.settings,
@@ -175,7 +180,7 @@ def _card(order: TrainingOrder, trainees: Trainees, frame: Frame, start: Checkpo
         trainees.cards,
         order.structures,
         parent="" if start is None else start.digest,
-        notes=tuple(note for note in (*trainees.notes, written) if note),
+        notes=(*trainees.notes, *notes),
     )
 
 
