@@ -27,13 +27,14 @@ from memory import peak_memory  # noqa: E402
 from responsiveness import responsiveness  # noqa: E402
 from rich.console import Console  # noqa: E402
 from sliding import sliding  # noqa: E402
-from speed import beside_nanodrr, by_image_size, use_threads  # noqa: E402
+from speed import beside_nanodrr, by_image_size, training_batches, use_threads  # noqa: E402
 from tables import Table  # noqa: E402
 
 # Each takes the number of repeats and returns a table. Speed first: memory that later ones keep would slow it down.
 BENCHMARKS: tuple[Callable[[int], Table], ...] = (
     beside_nanodrr,
     by_image_size,
+    training_batches,
     live_pictures,
     registrations,
     responsiveness,

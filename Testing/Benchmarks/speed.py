@@ -15,11 +15,27 @@ from tables import Cell, Table
 from torch import Tensor
 
 from xrayreg.geometry import twist_tangents
-from xrayreg.render import Projector, available_engines, prepare, render, render_with_jacobian
+from xrayreg.learn.poses import sample_poses
+from xrayreg.learn.rendering import line_integrals, subject_of
+from xrayreg.learn.view import pinhole
+from xrayreg.render import (
+    Projector,
+    StackedProjector,
+    available_engines,
+    prepare,
+    prepare_channels,
+    render,
+    render_channels,
+    render_with_jacobian,
+)
 from xrayreg.scene import Attenuation
+from xrayreg.settings import DISTRIBUTIONS, NetworkCamera
+from xrayreg.simulation import pelvis_phantom
 
-TARGET_IMAGE, TARGET_JACOBIAN = 20, 50
+TARGET_IMAGE, TARGET_JACOBIAN = 25, 60
 PIXELS = (32, 64, 128, 256, 512)
+# The batch of a training: poses, the network's camera, and the voxels that it asks for.
+BATCH, NETWORK, VOXEL_MM = 64, NetworkCamera(64, 396.8, 1020.0), 4.3
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
@@ -131,6 +147,36 @@ def by_image_size(repeats: int) -> Table:
         f"One DRR of {SIZE}^3 voxels by image size",
         ("engine", "pixels", "image [ms]", "with derivatives [ms]", "prepare the map [ms]"),
         rows,
+    )
+
+
+def training_batches(repeats: int) -> Table:
+    """Images a second for a network's training: soft tissue and bone, in one pass and one after the other."""
+    rows: list[list[Cell]] = []
+    for name in _engines():
+        subject = subject_of(pelvis_phantom(2.0), voxel_mm=VOXEL_MM, engine=name, device="cpu")  # type: ignore[arg-type]
+        maps = [part for part in (subject.soft, subject.bone) if part is not None]
+        stacked = StackedProjector([prepare(part, name, "cpu") for part in maps])  # type: ignore[arg-type]
+        four = prepare_channels([*maps, *maps], name, "cpu")  # type: ignore[arg-type]
+        poses = sample_poses(DISTRIBUTIONS["chen"], subject.isocentre, BATCH, torch.Generator().manual_seed(1))
+        camera = pinhole(NETWORK)
+        times = medians(
+            {
+                "both parts in one pass": lambda: line_integrals(subject, camera, poses),  # noqa: B023
+                "one part after the other": lambda: render_channels(stacked, camera, poses),  # noqa: B023
+                "soft tissue alone": lambda: render(stacked.projectors[0], camera, poses),  # noqa: B023
+                "four maps": lambda: render_channels(four, camera, poses),  # noqa: B023
+            },
+            repeats,
+        )
+        rows += [
+            [name, what, milliseconds / BATCH, 1000 * BATCH / milliseconds] for what, milliseconds in times.items()
+        ]
+    return Table(
+        f"A training's batch: {BATCH} poses, {NETWORK.image_px} x {NETWORK.image_px} pixels, {VOXEL_MM} mm voxels",
+        ("engine", "what", "an image [ms]", "images a second"),
+        rows,
+        (f"Medians of {repeats} runs on {torch.get_num_threads()} threads, rays and all; poses as in Chen et al.",),
     )
 
 

@@ -9,7 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xrayreg.geometry import rotation_from_vector, skew, vector_from_rotation
+from xrayreg.geometry import (
+    left_jacobian,
+    left_jacobian_inverse,
+    rotation_from_vector,
+    skew,
+    vector_from_rotation,
+)
 
 AXES = torch.nn.functional.normalize(
     torch.tensor(
@@ -112,3 +118,20 @@ def test_both_maps_agree_with_roma() -> None:
     matrices = roma.rotvec_to_rotmat(vectors)
     torch.testing.assert_close(rotation_from_vector(vectors), matrices, atol=1e-12, rtol=0)
     torch.testing.assert_close(vector_from_rotation(matrices), roma.rotmat_to_rotvec(matrices), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("angle", [*ANGLES, 0.0999, 0.1001, math.pi, 4.0, 2 * math.pi, 7.0])
+def test_the_left_jacobian_is_the_turn_that_a_change_of_the_vector_makes(angle) -> None:
+    vectors, step = angle * AXES, 1e-6
+    for n, unit in enumerate(torch.eye(3, dtype=torch.float64)):
+        after, before = (rotation_from_vector(vectors + sign * step * unit) for sign in (1, -1))
+        expected = vector_from_rotation(after @ before.mT) / (2 * step)
+        # Rotations round at 1e-16, which the step makes 1e-10; the differences' own error is of that order too.
+        torch.testing.assert_close(left_jacobian(vectors)[..., n], expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("angle", [*ANGLES, 0.0999, 0.1001, math.pi, 4.0, 6.0])
+def test_the_two_left_jacobians_undo_each_other(angle) -> None:
+    product = left_jacobian(angle * AXES) @ left_jacobian_inverse(angle * AXES)
+    # Near a whole turn the inverse is as large as one over what is left to it.
+    torch.testing.assert_close(product, identity_like(product), rtol=0, atol=1e-12)

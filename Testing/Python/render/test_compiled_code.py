@@ -13,7 +13,7 @@ import pytest
 import xrayreg
 from xrayreg.checks import InputError
 from xrayreg.cli import main
-from xrayreg.render import kernel_cache, kernels_are_cached, numba_engine, require_kernel_cache, warm_up
+from xrayreg.render import kernel_cache, kernels_are_cached, numba_compiling, require_kernel_cache, warm_up
 
 SOURCES = str(Path(xrayreg.__file__).parents[1])
 # Stands in for a read-only checkout of a user without a home: numba may write only where the package itself says.
@@ -40,13 +40,13 @@ def test_loading_kernels_again_compiles_nothing():
 
 
 def test_kernels_are_loaded_one_at_a_time_and_named():
-    assert list(warm_up.pieces("numba"))[-2:] == ["DRRs", "DRRs with derivatives"]
+    assert list(warm_up.pieces("numba"))[-3:] == ["DRRs", "DRRs with derivatives", "DRRs of several maps"]
     assert list(warm_up.pieces("torch")) == []
 
 
 def test_compiling_kernels_is_timed(monkeypatch):
     # As on a first run, without the time that takes: numba counts one more kernel that no folder held.
-    counts = iter((0, 1, 1, 1))
+    counts = iter((0, 1, 1, 1, 1, 1))
     monkeypatch.setattr(kernel_cache, "_compiled", lambda kernel: next(counts))
     assert warm_up("numba") > 0
 
@@ -70,6 +70,19 @@ def asked_with(folder: Path) -> str:
     return subprocess.check_output([sys.executable, "-c", ASKED], text=True, env=environment).strip()
 
 
+def test_what_was_kept_counts_as_missing_once_a_file_changes_from_which_functions_were_taken(tmp_path):
+    warm_up("numba")
+    # Numba itself looks at numba_kernels.py alone.
+    package = shutil.copytree(Path(xrayreg.__file__).parent, tmp_path / "sources" / "xrayreg")
+    environment = {"PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    load = [sys.executable, "-c", f"from xrayreg.render import warm_up; warm_up('numba'); {ASKED}"]
+    assert subprocess.check_output(load, text=True, env={**os.environ, **environment}).strip() == "True"
+    with (package / "render" / "numba_reads.py").open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    asked = [sys.executable, "-c", ASKED]
+    assert subprocess.check_output(asked, text=True, env={**os.environ, **environment}).strip() == "False"
+
+
 def test_warming_up_where_everything_is_there_says_so(capsys):
     warm_up("numba")
     assert main(["warm-up"]) == 0
@@ -90,7 +103,7 @@ def test_where_nothing_can_be_written_warming_up_is_refused_and_the_process_clea
 
 
 def test_a_folder_asked_for_in_vain_is_named(monkeypatch):
-    monkeypatch.setattr(numba_engine, "KEPT", False)
+    monkeypatch.setattr(numba_compiling, "KEPT", False)
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc/nowhere")
     with pytest.raises(InputError, match="expected a folder to keep it in, found NUMBA_CACHE_DIR, /proc/nowhere"):
         require_kernel_cache("numba")

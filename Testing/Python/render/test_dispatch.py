@@ -16,9 +16,21 @@ from xrayreg.settings import ENGINES
 
 
 @pytest.fixture
-def without_numba(monkeypatch):
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else real(name, *rest))
+def without(monkeypatch):
+    """Hides a package."""
+
+    def hide(package: str) -> None:
+        real = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest)
+        )
+
+    return hide
+
+
+@pytest.fixture
+def without_numba(without):
+    without("numba")
 
 
 @pytest.fixture
@@ -33,8 +45,10 @@ def devices(monkeypatch):
 
 
 def test_every_engine_of_the_settings_is_known_and_can_run_here():
-    assert set(available_engines()) == set(ENGINES) - {"auto"}
-    assert not any(available_engines().values())
+    missing = available_engines()
+    assert set(missing) == set(ENGINES) - {"auto"}
+    assert not any(why for name, why in missing.items() if name != "triton")
+    assert bool(missing["triton"]) != torch.cuda.is_available()
 
 
 def test_prepare_gives_the_engine_that_was_asked_for():
@@ -52,11 +66,63 @@ def test_prepare_gives_the_engine_that_was_asked_for():
 
 
 def test_automatic_choice_takes_the_gpu_then_numba_then_torch(devices, monkeypatch):
+    triton_ready = pytest.importorskip("xrayreg.render.triton_ready", exc_type=ImportError)
     devices(cuda=True, mps=False)
-    assert choose_engine() == ("torch", "cuda", "torch on cuda")
+    monkeypatch.setattr(triton_ready, "failure", lambda place: "")
+    assert choose_engine() == ("triton", "cuda", "triton on cuda")
+    assert choose_engine("triton") == ("triton", "cuda", "triton on cuda as asked")
+    assert choose_engine("torch")[:2] == ("torch", "cuda")
     devices(cuda=False, mps=False)
     assert choose_engine() == ("numba", "cpu", "numba on the CPU")
     assert choose_engine("auto", "cpu")[:2] == ("numba", "cpu")
+
+
+def test_where_triton_does_not_work_torch_takes_the_gpu_and_the_reason_is_told(devices, without, monkeypatch):
+    devices(cuda=True, mps=False)
+    triton_ready = pytest.importorskip("xrayreg.render.triton_ready", exc_type=ImportError)
+    monkeypatch.setattr(triton_ready, "failure", lambda place: f"triton fails on {place}: no C compiler")
+    engine, device, reason = choose_engine()
+    assert (engine, device) == ("torch", "cuda")
+    assert reason == "torch on cuda, because triton is not to be had: triton fails on cuda: no C compiler"
+    with pytest.raises(
+        InputError, match=r"engine triton: .*found triton fails on cuda: no C compiler; take --engine auto"
+    ):
+        choose_engine("triton")
+    without("triton")
+    assert choose_engine()[:2] == ("torch", "cuda")
+    assert choose_engine()[2].endswith("the package triton is not installed")
+
+
+def test_a_triton_that_is_too_old_is_told(monkeypatch):
+    triton_ready = pytest.importorskip("xrayreg.render.triton_ready", exc_type=ImportError)
+    monkeypatch.delattr(triton_ready.triton, "knobs")
+    assert triton_ready.failure("an old place").endswith("is older than 3.4")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_what_hinders_triton_is_found_by_trying():
+    triton_ready = pytest.importorskip("xrayreg.render.triton_ready", exc_type=ImportError)
+    assert triton_ready.failure("cuda").startswith("triton ")
+    assert " fails on cuda: " in triton_ready.failure("cuda")
+
+
+def test_triton_without_a_gpu_is_refused_with_the_way_out(devices, without, monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    devices(cuda=False, mps=False)
+    with pytest.raises(InputError, match=r"engine triton: .*found torch sees no CUDA device; take --engine auto"):
+        choose_engine("triton")
+    devices(cuda=True, mps=False)
+    with pytest.raises(InputError, match=r"device: expected cuda for the triton engine, found cpu; use --engine torch"):
+        choose_engine("triton", "cpu")
+    # Whoever sets the interpreter gets it where nothing else is there, and only by name.
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    devices(cuda=False, mps=False)
+    assert choose_engine("triton") == ("triton", "cpu", "triton on cpu as asked, interpreted")
+    assert choose_engine()[0] == "numba"
+    without("triton")
+    with pytest.raises(InputError, match="the package triton is not installed"):
+        choose_engine("triton")
 
 
 def test_automatic_choice_leaves_apples_gpu_to_those_who_ask(devices):

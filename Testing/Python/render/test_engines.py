@@ -13,7 +13,7 @@ from render_checks import ENGINES, noise_map, relative
 
 from xrayreg.geometry import VoxelGrid, twist_tangents
 from xrayreg.pieces import Pieces
-from xrayreg.render import Projector, numba_engine, render, render_with_jacobian
+from xrayreg.render import Projector, numba_maps, render, render_with_jacobian
 from xrayreg.scene import Attenuation, slabs
 
 VIEW = camera(13, 10, 9.0)
@@ -105,7 +105,7 @@ def holed_map() -> Attenuation:
     return Attenuation(mu.float(), VoxelGrid.from_spacing((81, 65, 70), (1, 1, 1)))
 
 
-def all_blocks(packed: NDArray, zero: int) -> Pieces[NDArray]:
+def all_blocks(packed: NDArray, air: int, bits: int) -> Pieces[NDArray]:
     yield
     return np.ones([-(-size // 16) for size in packed.shape], dtype=bool)
 
@@ -116,7 +116,7 @@ def test_skipping_empty_blocks_changes_nothing(axis, monkeypatch):
     pose = looking(attenuation.grid) if axis is None else along_index_axis(attenuation.grid, axis, -1)
     tangents = twist_tangents(pose, torch.zeros(3, dtype=DOUBLE))
     skipping = render_with_jacobian(ENGINES["numba"](attenuation), view, pose, tangents)
-    monkeypatch.setattr(numba_engine, "_occupied_blocks", all_blocks)
+    monkeypatch.setattr(numba_maps, "_occupied_blocks", all_blocks)
     reading_all = render_with_jacobian(ENGINES["numba"](attenuation), view, pose, tangents)
     assert (reading_all[0] > 0).sum() > 200
     # Starting elsewhere on the ray rounds places differently, by 1e-6 voxels, and may meet a kink of the derivative.
@@ -128,9 +128,9 @@ def test_skipping_empty_blocks_changes_nothing(axis, monkeypatch):
 @pytest.mark.parametrize("voxels", [1, 65 * 81 * 20])
 def test_packing_a_map_slice_by_slice_gives_the_same_map(voxels, monkeypatch):
     mu = holed_map().mu - 0.2
-    at_once = numba_engine.rimmed_map(mu)
+    at_once = numba_maps.rimmed_map(mu)
     monkeypatch.setattr(slabs, "_VOXELS", voxels)
-    for whole, made in zip(at_once.arguments, numba_engine.rimmed_map(mu).arguments, strict=True):
+    for whole, made in zip(at_once.arguments, numba_maps.rimmed_map(mu).arguments, strict=True):
         np.testing.assert_array_equal(made, whole)
 
 

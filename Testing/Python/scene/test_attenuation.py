@@ -8,7 +8,7 @@ import torch
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import VoxelGrid
-from xrayreg.scene import Attenuation, Volume, attenuation_of, coarsened
+from xrayreg.scene import Attenuation, Volume, attenuation_by_label, attenuation_of, coarsened
 
 SHAPE = (13, 11, 9)
 MU_WATER_70_KEV = 0.1929 / 10  # NIST XCOM, cm2/g at 1 g/cm3, per mm
@@ -157,3 +157,50 @@ def test_structure_of_air_is_refused() -> None:
 def test_array_that_does_not_fit_its_grid_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected shape \(9, 11, 13\)"):
         Attenuation(torch.zeros(SHAPE), grid("straight"))
+
+
+def labelled(kind: str = "oblique") -> Volume:
+    """Noise with labels 2, 5 and 9, which leave a border free and lie in more than one piece."""
+    generator = np.random.default_rng(0)
+    labels = np.zeros(SHAPE[::-1], dtype=np.int16)
+    inner = labels[2:-1, 1:-3, 4:-2]
+    inner[:] = generator.choice([0, 2, 5, 9], inner.shape)
+    return Volume(generator.integers(-1000, 2000, labels.shape).astype(np.int16), grid(kind), labels)
+
+
+@pytest.mark.parametrize("kind", ["plain", "oblique", "left-handed"])
+@pytest.mark.parametrize("structures", [(2, 5, 9), (9, 2), (5,)])
+def test_structures_by_themselves_together_are_their_union(kind, structures):
+    volume = labelled(kind)
+    maps = attenuation_by_label(volume, structures)
+    union = attenuation_of(volume, structures)
+    assert len(maps) == len(structures)
+    assert all(one.grid.same_as(union.grid) for one in maps)
+    assert torch.equal(sum(one.mu for one in maps), union.mu)
+    for label, one in zip(structures, maps, strict=True):
+        alone = attenuation_of(volume, (label,))
+        assert mass(one) == pytest.approx(mass(alone), rel=1e-12)
+        np.testing.assert_allclose(centroid(one), centroid(alone), atol=1e-9)
+
+
+def test_without_names_every_label_of_the_map_is_taken_in_order():
+    volume = labelled()
+    for found, expected in zip(attenuation_by_label(volume), attenuation_by_label(volume, (2, 5, 9)), strict=True):
+        assert torch.equal(found.mu, expected.mu)
+
+
+def test_a_structure_named_twice_counts_once():
+    assert len(attenuation_by_label(labelled(), (5, 5))) == 1
+
+
+@pytest.mark.parametrize(
+    ("volume", "structures", "word"),
+    [
+        (Volume(labelled().values, grid("plain")), (), "label map to take them from"),
+        (Volume(labelled().values, grid("plain"), np.zeros(SHAPE[::-1], np.int16)), (), "background alone"),
+        (labelled(), (2, 77), "77"),
+    ],
+)
+def test_structures_that_are_not_there_are_refused(volume, structures, word):
+    with pytest.raises(InputError, match=word):
+        attenuation_by_label(volume, structures)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..settings import RegistrationSettings
+from ..settings import RenderSettings
 from .options import add_carm, add_command, add_settings, add_volume, carm_of
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..geometry import Camera
-    from ..scene import Radiograph, Scene, Volume
+    from ..scene import Attenuation, Radiograph, Scene, Volume
 
 SUFFIXES = (".png", ".tif", ".tiff")
 
@@ -30,9 +31,10 @@ def add_to(commands: Any) -> None:
             "--volume ct.nii.gz --primary 30 --secondary -10 --out drr.png",
             "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2 --size 512 512 --pixel 0.6 --out hips.png",
             "--case case.json --pose result/result.json --out drr.tif",
+            "--volume ct.nii.gz --picture mip --beam parallel --out mip.png",
         ),
     )
-    parser.add_argument("--out", metavar="FILE", required=True, help=".png to look at, .tif for line integrals")
+    parser.add_argument("--out", metavar="FILE", required=True, help=".png to look at, .tif for numbers")
     add_volume(parser, required=False)
     case = parser.add_argument_group("case (instead of --volume and the C-arm)")
     case.add_argument("--case", metavar="CASE", help="a case, which brings CT, structures and camera")
@@ -41,22 +43,19 @@ def add_to(commands: Any) -> None:
         "--pose", default="initial", metavar="initial|reference|FILE", help="of the case, or a file (default: initial)"
     )
     add_carm(parser)
-    add_settings(parser, RegistrationSettings, ("engine", "device"))
+    add_settings(parser, RenderSettings)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Render one image and write it."""
     from ..io import require_output, write_image
-    from ..overlay import rendered
-    from ..render import prepare
     from ..scene import attenuation_of
 
     out = Path(arguments.out)
     _require_suffix(out)
     require_output(out.parent)
     volume, structures, camera, pose = _from_case(arguments) if arguments.case else _from_options(arguments)
-    projector = prepare(attenuation_of(volume, structures), arguments.engine, arguments.device)
-    drr = rendered(projector, camera, pose)
+    drr = _picture(attenuation_of(volume, structures), camera, pose, _settings(arguments))
     _require_something(drr)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_image(out, drr if out.suffix.lower() != ".png" else as_picture(drr))
@@ -64,8 +63,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _settings(arguments: argparse.Namespace) -> RenderSettings:
+    return RenderSettings(**{field.name: getattr(arguments, field.name) for field in fields(RenderSettings)})
+
+
+def _picture(
+    attenuation: Attenuation, camera: Camera, camera_from_volume: NDArray[np.float64], settings: RenderSettings
+) -> NDArray[np.float32]:
+    """The image (H, W) that the settings ask for."""
+    import numpy as np
+    import torch
+
+    from ..overlay import rendered
+    from ..render import prepare_picture, render_parallel
+
+    projector = prepare_picture(attenuation, settings)
+    if settings.beam == "cone":
+        return rendered(projector, camera, camera_from_volume)
+    middle = camera_from_volume[:3, :3] @ attenuation.grid.centre + camera_from_volume[:3, 3]
+    if middle[2] <= 0:
+        return np.zeros((camera.height, camera.width), dtype=np.float32)
+    pose = torch.as_tensor(camera_from_volume, device=projector.mu.device)[None]
+    image: NDArray[np.float32] = render_parallel(projector, camera, pose, float(middle[2]))[0].float().cpu().numpy()
+    return image
+
+
 def as_picture(drr: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Line integrals (H, W) as grey tones: bone bright, nothing black."""
+    """An image (H, W) as grey tones: bone bright, nothing black."""
     import numpy as np
 
     return np.rint(np.clip(drr / max(float(np.quantile(drr, 0.999)), 1e-6), 0, 1) * 255).astype(np.uint8)

@@ -3,6 +3,7 @@
 from .cameras import NOMINAL_SID_MM, Camera
 from .carm import beam_axes, camera_from_carm
 from .epipolar import epipolar_segment, triangulate, world_rays
+from .eulers import euler_axes, eulers_from_rotation, rotation_from_eulers
 from .grids import VoxelGrid
 from .placement import Placement, camera_from_placement, placement_of
 from .poses import (
@@ -15,7 +16,7 @@ from .poses import (
     twist_tangents,
 )
 from .projection import Projection
-from .rotations import left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
+from .rotations import left_jacobian, left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
 
 __all__ = [
     "NOMINAL_SID_MM",
@@ -27,13 +28,17 @@ __all__ = [
     "camera_from_carm",
     "camera_from_placement",
     "epipolar_segment",
+    "euler_axes",
+    "eulers_from_rotation",
     "inverse",
+    "left_jacobian",
     "left_jacobian_inverse",
     "placement_of",
     "pose_difference",
     "retract",
     "rigid",
     "rotation_angle",
+    "rotation_from_eulers",
     "rotation_from_vector",
     "skew",
     "transform_points",

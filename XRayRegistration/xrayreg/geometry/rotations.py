@@ -61,6 +61,25 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
     return factor[..., None] * sine_axis
 
 
+def left_jacobian(vector: Tensor) -> Tensor:
+    """Derivatives (..., 3, 3) of w, with log(exp(w) exp(vector)), by `vector` (Barfoot 2017, eq. 7.77).
+
+    Singular at whole turns other than none.
+    """
+    squared = (vector * vector).sum(-1)[..., None, None]
+    small = squared < 1e-2
+    safe = torch.where(small, torch.ones_like(squared), squared)
+    angle = safe.sqrt()
+    series = 1 / 6 - squared / 120 + squared**2 / 5040 - squared**3 / 362880
+    sine_term = torch.where(small, series, (angle - angle.sin()) / (safe * angle))
+    half = torch.where(small, torch.ones_like(squared), (angle / 2).sin() / (angle / 2))
+    cosine_series = 0.5 - squared / 24 + squared**2 / 720 - squared**3 / 40320
+    cosine_term = torch.where(small, cosine_series, half**2 / 2)
+    cross = skew(vector)
+    eye = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    return eye + cosine_term * cross + sine_term * (cross @ cross)
+
+
 def left_jacobian_inverse(vector: Tensor) -> Tensor:
     """Derivatives (..., 3, 3) of log(exp(w) exp(vector)) with respect to w at zero (Barfoot 2017, eq. 7.77).
 

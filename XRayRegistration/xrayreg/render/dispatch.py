@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 
 import torch
@@ -17,7 +18,20 @@ from .projector import Projector
 def available_engines() -> Mapping[str, str]:
     """Each engine with an empty string when it can run here, otherwise the sentence that says why not."""
     numba_missing = "" if importlib.util.find_spec("numba") else "the package numba is not installed"
-    return {"reference": "", "torch": "", "numba": numba_missing}
+    return {"reference": "", "torch": "", "numba": numba_missing, "triton": _triton_missing()}
+
+
+def _triton_missing() -> str:
+    if not importlib.util.find_spec("triton"):
+        return "the package triton is not installed"
+    if _is_interpreted() or torch.cuda.is_available():
+        return ""
+    return "torch sees no CUDA device"
+
+
+def _is_interpreted() -> bool:
+    """Whether Triton was told to compute in its interpreter, where it runs without a GPU, slowly, for tests."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
 
 
 def choose_device(device: DeviceName = "auto") -> str:
@@ -44,11 +58,15 @@ def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> t
     missing = available_engines()
     if engine == "auto":
         place = choose_device(device)
+        if place == "cuda":
+            return _choose_on_cuda(place, missing["triton"])
         if place != "cpu":
             return "torch", place, f"torch on {place}"
         if missing["numba"]:
             return "torch", place, f"torch on the CPU, about five times slower than numba: {missing['numba']}"
         return "numba", place, "numba on the CPU"
+    if engine == "triton":
+        return _choose_triton(device, missing["triton"])
     if missing[engine]:
         raise InputError(
             f"engine {engine}",
@@ -66,18 +84,54 @@ def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> t
     return engine, place, f"{engine} on {place} as asked"
 
 
+def _choose_on_cuda(place: str, missing: str) -> tuple[str, str, str]:
+    """Triton where it runs, otherwise torch and the reason."""
+    if not missing:
+        from . import triton_ready
+
+        missing = triton_ready.failure(place)
+    if missing:
+        return "torch", place, f"torch on {place}, because triton is not to be had: {missing}"
+    return "triton", place, f"triton on {place}"
+
+
+def _choose_triton(device: DeviceName, missing: str) -> tuple[str, str, str]:
+    if not missing and not _is_interpreted() and choose_device(device) == "cuda":
+        from . import triton_ready
+
+        missing = triton_ready.failure("cuda")
+    if missing:
+        raise InputError(
+            "engine triton",
+            expected="its package and a CUDA device that it runs on",
+            found=missing,
+            remedy="take --engine auto; for tests TRITON_INTERPRET=1 computes without a GPU",
+        )
+    place = choose_device(device)
+    if place == "cuda" or (place == "cpu" and _is_interpreted()):
+        return "triton", place, f"triton on {place} as asked" + (", interpreted" if _is_interpreted() else "")
+    raise InputError(
+        "device", expected="cuda for the triton engine", found=place, remedy=f"use --engine torch on {place}"
+    )
+
+
 @divisible
 def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Pieces[Projector]:
     """The attenuation map made ready for an engine; see `choose_engine` for the errors."""
     name, place, _ = choose_engine(engine, device)
     if name == "numba":
-        from .numba_engine import NumbaProjector, rimmed_map
+        from .numba_engine import NumbaProjector
+        from .numba_maps import rimmed_map
 
         return NumbaProjector(attenuation, (yield from rimmed_map.pieces(attenuation.mu)))
     if name == "reference":
         from .reference import ReferenceProjector
 
         return ReferenceProjector(attenuation, place)
+    if name == "triton":
+        from .triton_engine import TritonProjector
+
+        return TritonProjector(attenuation, place)
     from .torch_engine import TorchProjector
 
     return TorchProjector(attenuation, place)
@@ -89,7 +143,12 @@ def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> Story[s
 
     Returns the seconds spent on compiling them, 0 where that was done before. Raises as `choose_engine` does.
     """
-    name, _, _ = choose_engine(engine, device)
+    name, place, _ = choose_engine(engine, device)
+    if name == "triton":
+        yield "triton"
+        from . import triton_ready
+
+        return (yield from triton_ready.load(place))
     if name != "numba":
         return 0.0
     yield "numba"
@@ -104,7 +163,11 @@ def kernels_are_cached(engine: EngineName = "auto", device: DeviceName = "auto")
 
     Raises as `choose_engine` does.
     """
-    name, _, _ = choose_engine(engine, device)
+    name, place, _ = choose_engine(engine, device)
+    if name == "triton":
+        from . import triton_ready
+
+        return triton_ready.is_loaded(place)
     if name != "numba":
         return True
     from . import kernel_cache

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..geometry import Camera, VoxelGrid, twist_tangents
 from ..pieces import Story
-from . import numba_engine
+from . import numba_channel_kernels, numba_channels, numba_compiling, numba_engine, numba_maps
 from . import numba_kernels as kernels
 from .rays import cast_rays, ray_tangents
 
@@ -49,7 +49,7 @@ def load() -> Story[str, float]:
 
 def require_folder() -> None:
     """Raise InputError where there is no folder in which compiled kernels outlast this process."""
-    if not numba_engine.KEPT:
+    if not numba_compiling.KEPT:
         asked = os.environ.get("NUMBA_CACHE_DIR")
         raise InputError(
             "compiled code",
@@ -62,7 +62,7 @@ def require_folder() -> None:
 def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
     """Each kernel by the name of what it computes, and the smallest arguments to call it with."""
     grid = VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))
-    rimmed = numba_engine.rimmed_map(torch.ones(2, 2, 2))
+    rimmed, paired = numba_maps.rimmed_map(torch.ones(2, 2, 2)), numba_maps.paired_maps([torch.ones(2, 2, 2)])
     pose = torch.eye(4, dtype=torch.float64)[None]
     pose[:, 2, 3] = 10.0
     camera = Camera.from_sid(20.0, 1.0, 2, 2)
@@ -73,6 +73,10 @@ def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
         "DRRs with derivatives": (
             kernels.project_with_jacobian,
             numba_engine.jacobian_arguments(rimmed, rays, tangents),
+        ),
+        "DRRs of several maps": (
+            numba_channel_kernels.project_channels,
+            numba_channels.channel_arguments(paired, rays),
         ),
     }
 

@@ -1,6 +1,6 @@
 """What is registered: the patient's volume, the X-ray images, and how numbers in files become attenuation."""
 
-from .attenuation import Attenuation, attenuation_of, coarsened, rendered_grid
+from .attenuation import Attenuation, attenuation_by_label, attenuation_of, coarsened, rendered_grid
 from .field import find_field
 from .intensity import IntensityKind, line_integrals
 from .radiograph import Radiograph
@@ -14,6 +14,7 @@ __all__ = [
     "Radiograph",
     "Scene",
     "Volume",
+    "attenuation_by_label",
     "attenuation_of",
     "coarsened",
     "find_field",

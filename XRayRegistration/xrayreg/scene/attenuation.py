@@ -66,6 +66,32 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[A
 
 
 @divisible
+def attenuation_by_label(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[list[Attenuation]]:
+    """Attenuation of each structure by itself, all on the grid of their union; without names, of every label there is.
+
+    Together they are `attenuation_of` the union. Raises InputError as `Volume.structure_mask` does, also where the map
+    has no label. Peak memory: one map for each label and one more.
+    """
+    wanted = tuple(dict.fromkeys(structures)) or (yield from volume.present_labels.pieces())
+    union = yield from attenuation_of.pieces(volume, wanted)
+    first = volume.grid.index_from_volume @ union.grid.volume_from_index[:, 3]
+    window = tuple(
+        slice(start, start + size)
+        for start, size in zip(np.rint(first[2::-1]).astype(int).tolist(), union.mu.shape, strict=True)
+    )
+    assert volume.labels is not None
+    labels = volume.labels[window]
+    maps = []
+    for label in wanted:
+        mu = np.empty(labels.shape, dtype=np.float32)
+        for some in slabs(mu.shape):
+            mu[some] = np.where(labels[some] == label, union.mu[some].numpy(), 0)
+            yield
+        maps.append(Attenuation(torch.from_numpy(mu), union.grid))
+    return maps
+
+
+@divisible
 def rendered_grid(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[VoxelGrid]:
     """The grid that `attenuation_of` has, without making it."""
     mask = (yield from volume.structure_mask.pieces(structures)) if structures else None

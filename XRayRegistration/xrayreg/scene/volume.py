@@ -79,22 +79,16 @@ class Volume:
     @divisible
     def structure_mask(self, structures: tuple[int, ...]) -> Pieces[NDArray[np.bool_]]:
         """Where the label map holds one of `structures`; raises InputError when there is no such voxel."""
-        if self.labels is None:
-            raise InputError(
-                "structures",
-                expected="a label map to take them from",
-                found="none",
-                remedy='name one under "labels" or leave out "structures"',
-            )
-        mask = np.empty(self.labels.shape, dtype=bool)
+        labels = self._label_map()
+        mask = np.empty(labels.shape, dtype=bool)
         missing = set(structures)
-        for some in slabs(self.labels.shape):
-            mask[some] = np.isin(self.labels[some], structures)
+        for some in slabs(labels.shape):
+            mask[some] = np.isin(labels[some], structures)
             if missing:
-                missing -= set(np.unique(self.labels[some][mask[some]]).tolist())
+                missing -= set(np.unique(labels[some][mask[some]]).tolist())
             yield
         if missing:
-            present = sorted(set().union(*(np.unique(self.labels[some]).tolist() for some in slabs(self.labels.shape))))
+            present = sorted(set().union(*(np.unique(labels[some]).tolist() for some in slabs(labels.shape))))
             raise InputError(
                 "structures",
                 expected=f"labels of the map ({', '.join(str(v) for v in present if v)})",
@@ -102,3 +96,30 @@ class Volume:
                 remedy="correct the list",
             )
         return mask
+
+    @divisible
+    def present_labels(self) -> Pieces[tuple[int, ...]]:
+        """The labels above 0 that some voxel has, in order; raises InputError when there is none."""
+        labels = self._label_map()
+        present: set[int] = set()
+        for some in slabs(labels.shape):
+            present |= set(np.unique(labels[some]).tolist())
+            yield
+        if not (structures := tuple(sorted(value for value in present if value > 0))):
+            raise InputError(
+                "label map",
+                expected="a structure, a label above 0",
+                found="background alone",
+                remedy="check that it belongs to this CT",
+            )
+        return structures
+
+    def _label_map(self) -> NDArray:
+        if self.labels is None:
+            raise InputError(
+                "structures",
+                expected="a label map to take them from",
+                found="none",
+                remedy='name one under "labels" or leave out "structures"',
+            )
+        return self.labels

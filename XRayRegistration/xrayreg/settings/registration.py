@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 Effort = Literal["fast", "standard", "thorough"]
-EngineName = Literal["auto", "reference", "torch", "numba"]
+EngineName = Literal["auto", "reference", "torch", "numba", "triton"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-Filter = Literal["none", "gradient", "sobel"]
+Filter = Literal["none", "gradient", "sobel", "smooth_sobel"]
+Weighting = Literal["equal", "variance"]
 IntensityName = Literal["auto", "transmission", "attenuation"]
 
 EFFORTS: tuple[str, ...] = get_args(Effort)
@@ -20,12 +21,18 @@ DEVICES: tuple[str, ...] = get_args(DeviceName)
 class Term:
     """One correlation of a similarity (see `similarity.terms`).
 
-    filter: none, gradient (derivative of a Gaussian of `sigma` pixels) or sobel (3 x 3).
+    filter: none, gradient (derivative of a Gaussian of `sigma` pixels), sobel (3 x 3), or smooth_sobel (a Gaussian of
+        `sigma` pixels, then sobel).
     window: edge of the square patches [pixels], None for one window over the whole image.
     stride: distance between patches [pixels].
     weight: the term's share of the sum.
     floor: share of the image's mean variance that is added to the variance of every patch of X-ray and DRR, so that
         noise in flat patches does not count as structure.
+    epsilon: where above 0, both images are first brought to the range 0 to 1, and this is added to every variance
+        besides; the guard against flat images that published systems write down.
+    padded: whether filters count what lies beyond the border as zero and the border is compared too; otherwise only
+        pixels are whose whole neighbourhood lies inside.
+    weighting: of the patches among each other: equal, or by the variance of the DRR's (filtered) patch.
     """
 
     filter: Filter = "none"
@@ -34,6 +41,9 @@ class Term:
     stride: int = 1
     weight: float = 1.0
     floor: float = 1e-4
+    epsilon: float = 0.0
+    padded: bool = False
+    weighting: Weighting = "equal"
 
 
 def patch_gradient(window: int, weight: float = 1.0, floor: float = 0.05) -> Term:
@@ -131,12 +141,14 @@ PART_SEARCH = SearchSettings(
 class NetworkStart:
     """What is made of the poses that a trained network gives for the X-rays.
 
+    looks: how often the network is shown each X-ray, turned a little, for what its answers agree on.
     level: ranks them by rendering, and is the first to refine them. refined: how many distinct ones that does.
     around: the search around them where they lead to nothing sure; a few times as wide as networks err.
     hopeless: similarity on the level before the finest one below which refined poses are given up for the next way to
         start. On simulated X-rays, hard ones among them, right poses had at least 0.45 there, wrong ones at most 0.13.
     """
 
+    looks: int = 16
     level: LevelSettings = LevelSettings(64, 12, (Term(weight=0.5), patch_gradient(13, weight=0.5)))
     refined: int = 3
     around: SearchSettings = field(

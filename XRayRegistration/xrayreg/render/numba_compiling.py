@@ -1,0 +1,50 @@
+"""How the CPU kernels are compiled and where the compiled code is kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numba
+from numba import njit
+
+# For every function that a kernel is made of.
+INNER: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
+
+
+def _any_kernel() -> None:
+    """Stands for all kernels where numba looks for a folder to keep them in."""
+
+
+# Whether compiled kernels outlast this process.
+KEPT = True
+try:
+    njit(cache=True)(_any_kernel)
+except RuntimeError:
+    # numba found no folder for its cache: neither the package's nor one at home can be written to. A shared one would
+    # be unsafe, because what lies in it is executed; this process gets its own.
+    _CACHE = tempfile.TemporaryDirectory(prefix="xrayreg-numba-")
+    vars(numba.config)["CACHE_DIR"] = _CACHE.name
+    KEPT = False
+
+
+def kernel(*sources: ModuleType, parallel: bool = True) -> Callable[[Callable[..., None]], Any]:
+    """Decorator of a kernel that is compiled once and kept between runs.
+
+    sources: modules besides the kernel's own whose functions it is made of. Numba looks at the kernel's own file alone
+    to tell whether what it kept is still right; here a change of theirs counts too.
+    """
+
+    def decorated(function: Callable[..., None]) -> Any:
+        compiled = njit(parallel=parallel, cache=True, **INNER)(function)
+        files = compiled._cache._cache_file
+        texts = [Path(inspect.getfile(source)).read_bytes() for source in sources]
+        files._source_stamp = (files._source_stamp, *(hashlib.sha256(text).hexdigest() for text in texts))
+        return compiled
+
+    return decorated

@@ -1,0 +1,221 @@
+"""Optimisers' settings, and the published constants of methods that ours is compared with.
+
+Lengths are millimetres; `PoseSpan` is told in degrees, learning rates in the chart's own numbers (radians and
+millimetres, where it is not scaled).
+Sources, quoted by the short names below:
+    xvr        Gopalakrishnan et al., arXiv 2503.16309, 2025, and its released registrar.
+    DiffPose   Gopalakrishnan et al., CVPR 2024.
+    ProST      Gao et al., MICCAI 2020.
+    Grupp      Grupp et al., IJCARS 15, 2020 (IPCAI), and its released program Regi2D3D with the library xReg.
+    CMAES-reg  Chen et al., the released CMA-ES baseline of "Fully differentiable correlation-driven 2D/3D
+               registration", ISBI 2024. LRA-CMA: its successor, ISBI 2025, after Nomura, Akimoto and Ono, GECCO 2023.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class PoseSpan:
+    """How far a twist reaches in the first camera's axes: standard deviations, or half the edges of a box."""
+
+    rotation_deg: tuple[float, float, float]
+    translation_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Learning rates that stay."""
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Rates times `factor` after `patience` steps without a relative gain of `threshold` (torch's ReduceLROnPlateau).
+
+    plateaus: the run ends when the rates reach the last of so many values, the first one counted; 2 or more.
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    plateaus: int = 3
+
+
+@dataclass(frozen=True)
+class Stairs:
+    """Rates times `factor` every so many steps (torch's StepLR)."""
+
+    every: int
+    factor: float
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Rates that rise to `highest` times theirs and fall to `lowest` times, in `half` steps each (torch's CyclicLR)."""
+
+    lowest: float
+    highest: float
+    half: int
+
+
+Schedule = Constant | Plateau | Stairs | Cycle
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """Adam (Kingma and Ba 2015), step for step as torch.optim has it.
+
+    rates: learning rate of each number, begun anew for every further object of as many numbers.
+    steps: at most. still: ends when the last ten scores have a smaller standard deviation than this.
+    """
+
+    rates: tuple[float, ...]
+    steps: int = 500
+    schedule: Schedule = Constant()
+    still: float = 0.0
+
+
+@dataclass(frozen=True)
+class SgdSettings:
+    """Gradient ascent with momentum as torch.optim has it; see `AdamSettings`."""
+
+    rates: tuple[float, ...]
+    momentum: float = 0.9
+    steps: int = 500
+    schedule: Schedule = Constant()
+    still: float = 0.0
+
+
+@dataclass(frozen=True)
+class LbfgsSettings:
+    """L-BFGS-B (Byrd et al. 1995) as SciPy has it.
+
+    memory: pairs kept. steps: iterations at most, evaluations five times as many. gain: ends when an iteration gains
+    less than this share of the score's size (or of one). slope: ends when no slope within the bounds is steeper.
+    """
+
+    steps: int = 100
+    memory: int = 10
+    gain: float = 1e-7
+    slope: float = 1e-6
+
+
+@dataclass(frozen=True)
+class CmaSettings:
+    """CMA-ES (Hansen 2016) as the package cmaes has it.
+
+    population: 0 for 4 + 3 ln P. generations: at most.
+    tolerance_points: ends when a generation's standard deviation is below it in every number, in the chart's units.
+    tolerance_scores: ends when the best scores of the last 10 + 30 P / population generations, and all scores of the
+        last one, lie this close together. 0 switches a tolerance off; the package's own limits end it then.
+    adapt_rates: learning rates adapted to noise and to many optima (LRA-CMA).
+    """
+
+    population: int = 0
+    generations: int = 100
+    tolerance_points: float = 0.0
+    tolerance_scores: float = 0.0
+    adapt_rates: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BobyqaSettings:
+    """BOBYQA (Powell 2009) as NLopt has it.
+
+    tolerance: relative, of points and of the cost 1 - score. first_step: share of the distance between the bounds.
+    evaluations: at most.
+    """
+
+    tolerance: float = 1e-4
+    first_step: float = 0.25
+    evaluations: int = 2000
+
+
+@dataclass(frozen=True)
+class DeSettings:
+    """Differential evolution DE/rand/1/bin (Storn and Price 1997).
+
+    scale: of the differences; with `dither`, drawn between it and one for every candidate. crossover: chance that a
+    number is taken from the mutant. tolerance_scores: ends when the whole population's scores lie this close together.
+    """
+
+    population: int = 100
+    generations: int = 100
+    scale: float = 0.5
+    dither: bool = True
+    crossover: float = 0.2
+    tolerance_scores: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """Points along each number, both ends included; one stands in the middle. batch: points asked for at a time."""
+
+    counts: tuple[int, ...]
+    batch: int = 500
+
+
+@dataclass(frozen=True)
+class LmSettings:
+    """Levenberg-Marquardt with Nielsen's damping, as in `refine.levenberg_marquardt`, on the numbers of a chart.
+
+    scores_are: "correlation" where 1 is perfect and the curvature falls with the score; "cost" for minus squares.
+    most_step: longest step allowed for the numbers of one object together, in the chart's units.
+    stop_step, stop_gain: a step shorter than this, or one that gains less, is the last one.
+    """
+
+    steps: int = 50
+    scores_are: Literal["correlation", "cost"] = "correlation"
+    most_step: float = 40.0
+    stop_step: float = 1e-3
+    stop_gain: float = 1e-5
+
+
+# xvr.
+XVR_ADAM = AdamSettings(rates=(1e-2,) * 3 + (1.0,) * 3, steps=500, schedule=Plateau())
+
+
+def xvr_adam(level: int, steps: int = 500) -> AdamSettings:
+    """xvr's refinement on pyramid level 1, 2, ... of Euler ZXY angles and the source's place.
+
+    Each level divides the rates by 2^(level - 1) once more, that is by 1, 2, 8, 64: so does the released program.
+    """
+    finer = 2.0 ** (level * (level - 1) // 2)
+    return replace(XVR_ADAM, rates=tuple(rate / finer for rate in XVR_ADAM.rates), steps=steps)
+
+
+# DiffPose: 500 iterations, rates 7.5e-3 rad and 7.5 mm, times 0.9 every 25.
+DIFFPOSE_ADAM = AdamSettings(rates=(7.5e-3,) * 3 + (7.5,) * 3, steps=500, schedule=Stairs(25, 0.9))
+
+# ProST: first on the learned similarity, then on gradient correlation. Its numbers are a rotation vector and a
+# translation in units of half the volume's edge, which is the scale of its chart.
+PROST_SGD = SgdSettings(rates=(1e-2,), momentum=0.9, steps=500, still=3e-3)
+PROST_SGD_GRADIENT = SgdSettings(rates=(2e-3,), momentum=0.9, steps=500, schedule=Cycle(0.5, 1.5, 100), still=1e-4)
+
+# Grupp: intraoperative registration at 1/8 and 1/4 of the resolution; rad and mm.
+XREG_CMA = CmaSettings(population=100, generations=1000, tolerance_points=0.01, tolerance_scores=0.01)
+XREG_CMA_SIGMA = PoseSpan((15.0, 15.0, 30.0), (50.0, 50.0, 100.0))
+# The penalty's standard deviations: near a known view (its method 2), and after the global search.
+XREG_PENALTY = PoseSpan((15.0, 15.0, 10.0), (30.0, 30.0, 150.0))
+XREG_PENALTY_GLOBAL = PoseSpan((10.0, 10.0, 10.0), (20.0, 20.0, 100.0))
+XREG_WEIGHTS = (0.9, 0.1)
+XREG_BOBYQA = BobyqaSettings(tolerance=1e-4)
+XREG_BOBYQA_BOX = PoseSpan((2.5, 2.5, 2.5), (5.0, 5.0, 10.0))
+
+# Grupp: global search at 1/32 of the resolution, and the exhaustive grid around what it finds.
+GRUPP_DE = DeSettings(population=1000, generations=400)
+GRUPP_DE_BOX = PoseSpan((60.0, 40.0, 10.0), (200.0, 200.0, 250.0))
+GRUPP_GRID = GridSettings((11, 11, 3, 11, 11, 11))
+GRUPP_GRID_BOX = PoseSpan((5.0, 5.0, 1.0), (10.0, 10.0, 50.0))
+# Its second way: 2.7 million poses 7.5, 5 degrees and 20, 20, 25 mm apart.
+GRUPP_GLOBAL_GRID = GridSettings((17, 17, 1, 21, 21, 21))
+GRUPP_GLOBAL_GRID_BOX = PoseSpan((60.0, 40.0, 0.0), (200.0, 200.0, 250.0))
+
+# CMAES-reg: bounds about the nominal view; in units of the box a first standard deviation of 0.05 to 1.
+CHEN_CMA = CmaSettings(population=30, generations=100)
+CHEN_BOX = PoseSpan((30.0, 30.0, 30.0), (50.0, 50.0, 50.0))
+LRA_CMA = replace(CHEN_CMA, adapt_rates=True)
