@@ -108,6 +108,7 @@ class Step:
     stage: prepare, search, refine, judge or done. fraction: of the whole, between 0 and 1, never falling.
     message: what is being done. camera_from_volume: (4, 4) best pose of the first view so far, once there is one.
     similarity: at that pose, comparable within a stage only. result: on the last step.
+    renders: images made so far.
     """
 
     stage: str
@@ -116,3 +117,4 @@ class Step:
     camera_from_volume: NDArray[np.float64] | None = None
     similarity: float | None = None
     result: Registration | None = None
+    renders: int = 0

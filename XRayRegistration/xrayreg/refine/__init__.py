@@ -1,6 +1,53 @@
 """Optimisers: asked for candidates, told how good they are; they know poses and scores, never images."""
 
+from .asking import Answer, Objective, Optimiser, Optimum, Query, run
+from .bobyqa import bobyqa
+from .charts import AP_AXES, Chart, EulerZXYChart, HeldChart, ScrewChart, SeveralChart, TwistChart, span
+from .damped import levenberg_marquardt
 from .descent import best_first, descend, falling
+from .evolution import cma_es, differential_evolution
+from .first_order import adam, sgd
+from .grid import grid
 from .levenberg_marquardt import State, ask, start, tell
+from .objective import PoseObjective, Progress, optimise
+from .penalties import EulerPenalty, LandmarkPenalty, ObjectPenalty, Penalty
+from .quasi_newton import lbfgs
 
-__all__ = ["State", "ask", "best_first", "descend", "falling", "start", "tell"]
+__all__ = [
+    "AP_AXES",
+    "Answer",
+    "Chart",
+    "EulerPenalty",
+    "EulerZXYChart",
+    "HeldChart",
+    "LandmarkPenalty",
+    "ObjectPenalty",
+    "Objective",
+    "Optimiser",
+    "Optimum",
+    "Penalty",
+    "PoseObjective",
+    "Progress",
+    "Query",
+    "ScrewChart",
+    "SeveralChart",
+    "State",
+    "TwistChart",
+    "adam",
+    "ask",
+    "best_first",
+    "bobyqa",
+    "cma_es",
+    "descend",
+    "differential_evolution",
+    "falling",
+    "grid",
+    "lbfgs",
+    "levenberg_marquardt",
+    "optimise",
+    "run",
+    "sgd",
+    "span",
+    "start",
+    "tell",
+]

@@ -22,8 +22,8 @@ from ..settings import StepSettings
 from ..similarity import Agreement
 
 # Damping beyond which steps are too small to matter.
-_MOST_DAMPING = 1e6
-_FIRST_DAMPING = 1e-2
+MOST_DAMPING = 1e6
+FIRST_DAMPING = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def start(poses: Tensor, agreement: Agreement) -> State:
     return State(
         poses=poses,
         agreement=agreement,
-        damping=poses.new_full((batch,), _FIRST_DAMPING),
+        damping=poses.new_full((batch,), FIRST_DAMPING),
         growth=poses.new_full((batch,), 2.0),
         active=torch.ones(batch, dtype=torch.bool),
         step=poses.new_zeros(batch, 6),
@@ -61,15 +61,34 @@ def start(poses: Tensor, agreement: Agreement) -> State:
     )
 
 
-def ask(state: State, pivot: Tensor, settings: StepSettings) -> tuple[State, Tensor]:
-    """The state with its next step, and the candidate poses (B, 4, 4) to evaluate; resting poses stay in place."""
-    normal = state.agreement.curvature.to(torch.float64)
-    gradient = state.agreement.gradient.to(torch.float64)
+def damped_step(gradient: Tensor, normal: Tensor, damping: Tensor) -> Tensor:
+    """Steps (B, P) down a cost of gradients (B, P) and normal matrices (B, P, P), each with its own damping (B,)."""
     scale = normal.diagonal(dim1=-2, dim2=-1)
     # A parameter that the images do not see would make the system singular; it simply does not move.
     scale = scale.clamp(min=1e-12) + 1e-9 * scale.amax(-1, keepdim=True)
-    damped = normal + torch.diag_embed(state.damping[:, None] * scale)
-    step = -torch.linalg.solve(damped, gradient[..., None])[..., 0]
+    damped = normal + torch.diag_embed(damping[:, None] * scale)
+    return -torch.linalg.solve(damped, gradient[..., None])[..., 0]
+
+
+def predicted_gain(step: Tensor, gradient: Tensor, normal: Tensor) -> Tensor:
+    """By how much (B,) the quadratic model of a cost falls with steps (B, P)."""
+    curved = torch.einsum("bi,bij,bj->b", step, normal, step)
+    return -(step * gradient).sum(-1) - 0.5 * curved
+
+
+def redamped(damping: Tensor, growth: Tensor, ratio: Tensor, better: Tensor) -> tuple[Tensor, Tensor]:
+    """Nielsen's mu and nu (B,) after steps with a ratio (B,) of gain to prediction, some of them `better` (B,)."""
+    easier = (1 - (2 * ratio.clamp(0, 1) - 1) ** 3).clamp(min=1 / 10)
+    return (
+        torch.where(better, damping * easier, damping * growth),
+        torch.where(better, torch.full_like(growth, 2.0), growth * 2),
+    )
+
+
+def ask(state: State, pivot: Tensor, settings: StepSettings) -> tuple[State, Tensor]:
+    """The state with its next step, and the candidate poses (B, 4, 4) to evaluate; resting poses stay in place."""
+    gradient, normal = state.agreement.gradient, state.agreement.curvature
+    step = damped_step(gradient.to(torch.float64), normal.to(torch.float64), state.damping)
     largest = torch.maximum(
         step[:, :3].norm(dim=-1) / torch.deg2rad(step.new_tensor(settings.most_rotation_deg)),
         step[:, 3:].norm(dim=-1) / settings.most_translation_mm,
@@ -85,18 +104,14 @@ def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepS
     old = state.agreement
     gained = (agreement.score - old.score).to(torch.float64)
     normal, gradient = old.curvature.to(torch.float64), old.gradient.to(torch.float64)
-    curved = torch.einsum("bi,bij,bj->b", state.step, normal, state.step)
-    predicted = -(state.step * gradient).sum(-1) - 0.5 * curved
-    ratio = gained / predicted.clamp(min=1e-15)
+    predicted = predicted_gain(state.step, gradient, normal)
     better = state.active & (gained > 0) & torch.isfinite(gained)
-    easier = (1 - (2 * ratio.clamp(0, 1) - 1) ** 3).clamp(min=1 / 10)
-    damping = torch.where(better, state.damping * easier, state.damping * state.growth)
-    growth = torch.where(better, torch.full_like(state.growth, 2.0), state.growth * 2)
+    damping, growth = redamped(state.damping, state.growth, gained / predicted.clamp(min=1e-15), better)
     small = (state.step[:, :3].norm(dim=-1).rad2deg() < settings.stop_rotation_deg) & (
         state.step[:, 3:].norm(dim=-1) < settings.stop_translation_mm
     )
     flat = torch.where(better, gained, predicted) < settings.stop_gain
-    stuck = damping > _MOST_DAMPING
+    stuck = damping > MOST_DAMPING
     vanished = ~torch.isfinite(agreement.score)
     reasons = tuple(
         reason or _why(bool(small[n]), bool(flat[n]), bool(stuck[n]), bool(vanished[n]))

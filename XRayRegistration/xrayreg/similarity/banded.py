@@ -14,6 +14,11 @@ from torch import Tensor
 
 from ..settings import Term
 
+# Edge of an image [pixels] from which sums take less time than products with banded matrices.
+_LARGE = 128
+_SOBEL_SMOOTH = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
+_SOBEL_SLOPE = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+
 
 @functools.lru_cache(maxsize=64)
 def derivative_matrices(term: Term, size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, int]:
@@ -40,15 +45,43 @@ def filtered(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return rows @ images @ columns.mT
 
 
+def window_means(images: Tensor, window: int, stride: int) -> Tensor:
+    """Means (..., H', W') over the windows of `window` x `window` pixels of images (..., H, W) that lie inside."""
+    height, width = images.shape[-2:]
+    # Windows at every pixel of a large image are added up four times as fast, but not when it has to be done backwards.
+    if stride == 1 and min(height, width) >= _LARGE and not images.requires_grad and images.device.type == "cpu":
+        return _shifted_sum(_shifted_sum(images, window, -2), window, -1) / window**2
+    rows = window_matrix(window, stride, height, images.dtype, images.device)
+    columns = window_matrix(window, stride, width, images.dtype, images.device)
+    return filtered(images, rows, columns)
+
+
+def _shifted_sum(images: Tensor, window: int, axis: int) -> Tensor:
+    """The sum of every `window` neighbours along an axis."""
+    count = images.shape[axis] - window + 1
+    total = images.narrow(axis, 0, count).clone()
+    for first in range(1, window):
+        total += images.narrow(axis, first, count)
+    return total
+
+
 def _kernels(term: Term) -> tuple[Tensor, Tensor]:
     """Smoothing and derivative kernel of odd length, as correlations: the derivative of a rising ramp is positive."""
     if term.filter == "sobel":
-        return torch.tensor([1.0, 2.0, 1.0]), torch.tensor([-1.0, 0.0, 1.0])
+        return _SOBEL_SMOOTH, _SOBEL_SLOPE
     radius = max(1, math.ceil(2.5 * term.sigma))
     at = torch.arange(-radius, radius + 1, dtype=torch.float64)
     smooth = torch.exp(-0.5 * (at / term.sigma) ** 2)
     smooth = smooth / smooth.sum()
+    if term.filter == "smooth_sobel":
+        return _convolved(smooth, _SOBEL_SMOOTH), _convolved(smooth, _SOBEL_SLOPE)
     return smooth, at * smooth / term.sigma**2
+
+
+def _convolved(smooth: Tensor, kernel: Tensor) -> Tensor:
+    """The kernel that does what a symmetric one and then another do."""
+    full = torch.nn.functional.conv1d(kernel[None, None], smooth[None, None], padding=len(smooth) - 1)
+    return full[0, 0]
 
 
 def _banded(kernel: Tensor, size: int) -> Tensor:

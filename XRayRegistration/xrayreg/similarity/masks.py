@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 
 
-def eroded(mask: Tensor, radius: int) -> Tensor:
-    """Mask (..., H, W) without the pixels closer than `radius` [pixels, square] to an unusable one or the border."""
+def eroded(mask: Tensor, radius: int, border: bool = True) -> Tensor:
+    """Mask (..., H, W) without the pixels closer than `radius` [pixels, square] to an unusable one or the border.
+
+    border: whether the border counts as unusable.
+    """
     if radius <= 0:
         return mask
     flat = mask.reshape(-1, 1, *mask.shape[-2:]).to(torch.float32)
-    outside = torch.nn.functional.pad(1 - flat, (radius,) * 4, value=1.0)
+    outside = torch.nn.functional.pad(1 - flat, (radius,) * 4, value=1.0 if border else 0.0)
     return (1 - _grown(outside, 2 * radius + 1)).reshape(mask.shape).to(mask.dtype)
 
 

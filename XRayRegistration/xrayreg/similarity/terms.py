@@ -3,22 +3,24 @@
     filter none,     window none:   global ZNCC
     filter none,     window p:      local (patch) ZNCC
     filter gradient, window none:   gradient correlation, the mean of the ZNCC of the two derivatives
-    filter gradient, window p:      patch gradient correlation (xReg)
+    filter gradient, window p:      patch gradient correlation
+    filter sobel, window p:         local gradient correlation (DiffDRR); smooth_sobel: of smoothed images (xReg)
 Derivatives are linear, so the Jacobian images go through the same filter and every term is least squares.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..pieces import Pieces, divisible
 from ..settings import Term
-from .banded import derivative_matrices, filtered, window_matrix
-from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
+from .banded import derivative_matrices, filtered, window_means
+from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, weighting_gradient, zncc_from_gram
 from .masks import eroded
+from .ranges import unit_range
 
 # Share of a window that must be usable for the window to count: half, less what rounding takes off.
 _LEAST_USABLE = 0.5 - 1e-6
@@ -63,6 +65,8 @@ class Similarity:
             for images, weight in _filtered(term, target, [moving, jacobian], support):
                 gram, share, floors = _windows(term, images, weight)
                 part = agreement_from_gram(gram, share, *floors)
+                if term.weighting == "variance":
+                    part = replace(part, gradient=part.gradient + weighting_gradient(gram, share, *floors))
                 total = total + part.scaled(term.weight / _channels(term))
                 yield
         return total.scaled(1 / self._total_weight)
@@ -82,13 +86,15 @@ def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor 
     # Unusable pixels may hold anything, even NaN; zero keeps them finite, the eroded mask keeps them out.
     usable = torch.where(target.mask > 0, target.image, 0)
     everything = stacked([_batched(usable).to(images[0].dtype), *images])
+    if term.epsilon > 0:
+        everything = torch.where(mask[:, None] > 0, unit_range(everything, mask), 0)
     if term.filter == "none":
         weights = mask if support is None else mask * support
         return [(everything, weights.expand(everything.shape[0], -1, -1))]
     height, width = everything.shape[-2:]
     smooth_y, slope_y, radius = derivative_matrices(term, height, everything.dtype, everything.device)
     smooth_x, slope_x, _ = derivative_matrices(term, width, everything.dtype, everything.device)
-    mask = eroded(mask, radius)
+    mask = eroded(mask, radius, border=not term.padded)
     weights = mask if support is None else mask * support
     weights = weights.expand(everything.shape[0], -1, -1)
     return [(filtered(everything, smooth_y, slope_x), weights), (filtered(everything, slope_y, smooth_x), weights)]
@@ -103,7 +109,7 @@ def _windows(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
     if term.window is None:
         gram = _global_gram(images, weight)
         share = torch.ones_like(gram[..., 0, 0])
-        nothing = torch.full_like(share, _TINY)
+        nothing = torch.full_like(share, _TINY + term.epsilon)
         return gram, share, (nothing, nothing)
     return _local_gram(term, images, weight)
 
@@ -127,12 +133,8 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     usable = weight.flatten(1).sum(-1).clamp(min=_TINY)[:, None, None, None]
     images = images - (images * weight[:, None]).sum((-2, -1), keepdim=True) / usable
 
-    height, width = images.shape[-2:]
-    rows = window_matrix(size, term.stride, height, images.dtype, images.device)
-    columns = window_matrix(size, term.stride, width, images.dtype, images.device)
-
     def patch_means(stack: Tensor) -> Tensor:
-        return filtered(stack, rows, columns).flatten(2)
+        return window_means(stack, size, term.stride).flatten(2)
 
     covered = patch_means(weight[:, None])
     share_of_pixels = covered.clamp(min=_TINY)
@@ -145,8 +147,12 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
         gram[..., row:, row] = products
     usable_patch = (covered[:, 0] >= _LEAST_USABLE).to(images.dtype)
     share = usable_patch / usable_patch.sum(-1, keepdim=True).clamp(min=1)
+    least = _TINY + term.epsilon
     floors = [
-        (term.floor * (gram[..., n, n].clamp(min=0) * share).sum(-1, keepdim=True)).detach().expand_as(share) + _TINY
+        (term.floor * (gram[..., n, n].clamp(min=0) * share).sum(-1, keepdim=True)).detach().expand_as(share) + least
         for n in range(2)
     ]
+    if term.weighting == "variance":
+        variance = usable_patch * gram[..., 1, 1].clamp(min=0)
+        share = variance / variance.sum(-1, keepdim=True).clamp(min=_TINY)
     return gram, share, (floors[0], floors[1])

@@ -1,0 +1,66 @@
+"""Small scenes for methods, and budgets of a second or less."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pelvis_scenes import nearby, pelvis, radiograph, truth
+
+from xrayreg.evaluation import pose_error
+from xrayreg.methods import METHODS, MethodContext, Outcome, run_method
+from xrayreg.scene import Scene
+
+Pose = NDArray[np.float64]
+
+TINY = {"population": 8, "generations": 6, "evaluations": 25}
+# Enough to come nearer, not to arrive.
+BUDGETS: dict[str, dict[str, Any]] = {
+    "xvr": {"scales": [24.0, 12.0], "steps": [20, 5]},
+    "diffpose": {"image_px": 48, "steps": 10},
+    "lbfgs": {"scales": [24.0], "steps": 10},
+    "lm-xvr": {"scales": [24.0], "steps": 25},
+    "xreg": TINY,
+    "cmaes-chen": {"image_px": 48, "population": 8, "generations": 8},
+    "lra-cma": {"image_px": 48, "population": 8, "generations": 8},
+    "grupp-global": {"population": 12, "generations": 4, "counts": [1, 1, 1, 3, 3, 1], "refined": TINY},
+    "grid": {
+        "counts": [1, 1, 3, 3, 3, 1],
+        "rotation_deg": [1.0, 1.0, 8.0],
+        "translation_mm": [12.0, 12.0, 1.0],
+        "refined": TINY,
+    },
+    "ours-lm": {},
+    "ours-lm-quick": {},
+}
+
+
+def small_scene(views: tuple[str, ...] = ("frontal",), **changes: object) -> Scene:
+    """The pelvis under X-rays of 64 pixels."""
+    fields = {"reference": truth(), "initial": nearby(), **changes}
+    return Scene(pelvis(), tuple(_small(view) for view in views), **fields)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=2)
+def _small(view: str):
+    return radiograph(view).reduced(3)
+
+
+def run(name: str, scene: Scene, seed: int = 0, **options: object) -> Outcome:
+    """A method on a scene, on a small budget."""
+    return run_method(METHODS[name], scene, MethodContext(seed=seed, options={**BUDGETS.get(name, {}), **options}))
+
+
+@functools.cache
+def near(name: str) -> Outcome:
+    """What a method makes of the small scene from nearby."""
+    return run(name, small_scene())
+
+
+def error_mm(scene: Scene, pose: Pose) -> float:
+    """mTRE of a pose of the first view's camera."""
+    camera = scene.views[0].camera
+    assert scene.reference is not None
+    return pose_error(camera, pose, camera.camera_from_world @ scene.reference, scene.target_points()).mtre_mm

@@ -1,0 +1,36 @@
+"""Every method by name, and the one way to run them."""
+
+from __future__ import annotations
+
+from ..checks import InputError
+from ..pieces import Story, divisible
+from ..results import Step
+from ..scene import Scene
+from .evolution import EVOLUTION
+from .given import GIVEN
+from .gradients import GRADIENTS
+from .method import Method, MethodContext, Outcome, require_needs
+from .objects import OBJECTS
+from .ours import OURS
+
+METHODS: dict[str, Method] = {method.name: method for method in (*GIVEN, *OURS, *GRADIENTS, *EVOLUTION, *OBJECTS)}
+
+
+def method_named(name: str) -> Method:
+    """The method of that name; raises InputError, listing all names, where there is none."""
+    if name not in METHODS:
+        raise InputError(
+            "method", expected=f"one of {', '.join(METHODS)}", found=repr(name), remedy="choose one of them"
+        )
+    return METHODS[name]
+
+
+@divisible
+def run_method(method: Method, scene: Scene, context: MethodContext | None = None) -> Story[Step, Outcome]:
+    """What a method makes of a scene; taken in pieces it tells a Step at a time.
+
+    Raises InputError for what it needs and does not find in scene or context, and for options that it does not have.
+    """
+    context = context or MethodContext()
+    require_needs(method, scene, context)
+    return (yield from method.run(scene, context))

@@ -1,0 +1,39 @@
+"""Exhaustive search on a grid."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..checks import InputError
+from ..settings import GridSettings
+from .asking import Asking, Query, bounds, told_best
+
+
+@told_best
+def grid(lower: Tensor, upper: Tensor, settings: GridSettings) -> Asking:
+    """Every point of a grid between bounds (P,), the last number changing fastest, a batch at a time."""
+    low, high = bounds(lower, upper)
+    counts = settings.counts
+    if len(counts) != len(low) or min(counts) < 1 or settings.batch < 1:
+        raise InputError(
+            "counts of a grid", expected=f"{len(low)} numbers above 0", found=str(counts), remedy="one for each number"
+        )
+    axes = [_axis(float(a), float(b), count) for a, b, count in zip(low, high, counts, strict=True)]
+    total = math.prod(counts)
+    for first in range(0, total, settings.batch):
+        rest = torch.arange(first, min(first + settings.batch, total))
+        columns = []
+        for axis in reversed(axes):
+            columns.append(axis[rest % len(axis)])
+            rest = rest // len(axis)
+        yield Query(torch.stack(columns[::-1], dim=1))
+    return "Every point of the grid was looked at."
+
+
+def _axis(low: float, high: float, count: int) -> Tensor:
+    if count == 1:
+        return torch.tensor([(low + high) / 2], dtype=torch.float64)
+    return torch.linspace(low, high, count, dtype=torch.float64)

@@ -1,0 +1,41 @@
+"""Images brought to the range 0 to 1, as systems do that add fixed numbers to variances."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_TINY = 1e-12
+
+
+def unit_range(images: Tensor, mask: Tensor) -> Tensor:
+    """Images (B, C, H, W) with channels 0 (X-ray), 1 (DRR) and the DRR's derivatives, the first two from 0 to 1.
+
+    mask: (B or 1, H, W), the pixels among which the least and the greatest value are sought. The derivatives become
+    those of the DRR so changed, exactly where its extremes are single pixels.
+    """
+    usable = mask.expand(images.shape[0], -1, -1).flatten(1) > 0
+    parts = []
+    for channel, columns in ((0, images[:, :1]), (1, images[:, 1:])):
+        values = images[:, channel].detach().flatten(1)
+        low, span = _extremes(columns, values, usable)
+        first = (columns[:, :1] - low[:, :1]) / span[:, :1]
+        parts.append(first)
+        if columns.shape[1] > 1:
+            changed = columns[:, 1:] - low[:, 1:] - first * span[:, 1:]
+            parts.append(changed / span[:, :1])
+    return torch.cat(parts, dim=1)
+
+
+def _extremes(columns: Tensor, values: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns (B, C, H, W) at the pixel of the least value, and their rise to that of the greatest: (B, C, 1, 1)."""
+    flat = columns.flatten(2)
+    lowest = torch.where(usable, values, math.inf).argmin(1)
+    highest = torch.where(usable, values, -math.inf).argmax(1)
+    low, high = (flat.gather(2, at[:, None, None].expand(-1, flat.shape[1], 1)) for at in (lowest, highest))
+    span = high - low
+    # A flat image stays flat.
+    span = torch.cat([span[:, :1].clamp(min=_TINY), span[:, 1:]], dim=1)
+    return low[..., None], span[..., None]
