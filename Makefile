@@ -16,7 +16,7 @@ PYTEST_WORKERS ?= 2
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-venv: $(VENV)/installed-test $(VENV)/installed-train ## create .venv with everything that `demo` and `test` need
+venv: $(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-evaluate ## create .venv with everything that `demo` and `test` need
 
 demo: libraries $(VENV)/installed-run ## register a phantom, then show it in Slicer's scene: pictures in demo_output
 	PYTHONPATH=XRayRegistration $(PY) -m xrayreg demo --out demo_output
@@ -31,10 +31,10 @@ libraries: | $(VENV)/bin/pip
 	@if $(PY) Testing/Slicer/slicer_harness/libraries.py --install; then touch $(VENV)/can-draw; \
 	else echo "The demo goes on without pictures from Slicer's scene."; fi
 
-test: lint $(VENV)/installed-slicer ## check the code and run all tests
+test: lint $(VENV)/installed-slicer $(VENV)/installed-triton ## check the code and run all tests
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS)
 
-lint: $(VENV)/installed-test $(VENV)/installed-train ## style, formatting and types
+lint: $(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-evaluate ## style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
@@ -56,7 +56,7 @@ print(*names[sys.argv[1]], sep="\n")
 endef
 export LIST_PACKAGES
 
-$(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-bench $(VENV)/installed-slicer: $(VENV)/installed-run
+$(addprefix $(VENV)/installed-,test train evaluate triton bench slicer): $(VENV)/installed-run
 
 $(VENV)/installed-%: Makefile constraints.txt $(PACKAGE) | $(VENV)/bin/pip
 	$(PY) -c "$$LIST_PACKAGES" $* > $(VENV)/requirements-$*.txt

@@ -70,7 +70,8 @@ def test_files_are_short_and_finished():
 
 def test_the_package_declares_exactly_what_it_imports():
     project = tomllib.loads((MODULE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["train"], *extras["evaluate"], *extras["triton"]]
     names = [re.split(r"[<>=]", dependency)[0] for dependency in wanted]
     declared = {IMPORT_NAMES.get(name, name) for name in names}
     imported = set().union(*(laws.third_party(*parsed(path)) for path in BACKEND))

@@ -92,7 +92,13 @@ def test_every_picture_of_the_description_is_in_the_repository():
             image.verify()
 
 
-PAGES = ("README.md", "CONTRIBUTING.md", "Documentation/tutorial.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "Documentation/tutorial.md",
+    "Documentation/datasets.md",
+    "Documentation/gpu.md",
+)
 
 
 def pictures_of(page: str) -> list[Path]:

@@ -20,7 +20,9 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("initial", "verdict"), 5),
     **dict.fromkeys(("evaluation", "overlay", "simulation", "results", "judgement", "starts"), 6),
     **dict.fromkeys(("pipeline", "report", "training"), 7),
-    **dict.fromkeys(("cli", "__main__"), 8),
+    "methods": 8,
+    "study": 9,
+    **dict.fromkeys(("cli", "__main__"), 10),
 }
 # Who may know a sibling on the same floor.
 ACQUAINTED = {("geometry", "checks"), ("settings", "checks"), ("__main__", "cli")}

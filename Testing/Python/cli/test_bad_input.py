@@ -286,6 +286,18 @@ COMMANDS = {
         "outside the view",
     ),
     "render by a C-arm without length": (["render", "--volume", "{ct}", "--sid", "0", "--out", "{out}/a.png"], "sid"),
+    "render exact integrals by a fast engine": (
+        ["render", "--volume", "{ct}", "--picture", "siddon", "--engine", "torch", "--out", "{out}/a.png"],
+        "reference engine",
+    ),
+    "render an unknown picture": (
+        ["render", "--volume", "{ct}", "--picture", "photo", "--out", "{out}/a.png"],
+        "joseph, trilinear, siddon, mip",
+    ),
+    "render a parallel beam away from the volume": (
+        ["render", "--volume", "{ct}", "--beam", "parallel", "--isocentre", "0", "3000", "0", "--out", "{out}/a.png"],
+        "outside the view",
+    ),
     "simulate a structure that is not there": (
         ["simulate", "--volume", "{ct}", "--labels", "{labels}", "--structures", "77", "--out", "{out}"],
         "77",

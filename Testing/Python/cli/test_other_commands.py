@@ -52,6 +52,35 @@ def test_only_the_named_structures_are_rendered(ward, tmp_path):
     assert (hip <= whole + 1e-4).all()
 
 
+def test_each_kind_of_picture_shows_the_same_patient(ward, tmp_path):
+    options = ["--volume", str(ward.folder / "ct.mha"), "--size", "48", "48", "--pixel", "10"]
+    pictures = {}
+    for name in ("joseph", "trilinear", "siddon", "mip"):
+        out = str(tmp_path / f"{name}.tif")
+        assert main(["render", *options, "--picture", name, "--out", out]) == 0
+        pictures[name] = pixels_of(out)
+    # Two ways to integrate one interpolant, and one through uniform voxels of 5 mm: speckled, but of the same mass.
+    largest = pictures["joseph"].max()
+    assert np.abs(pictures["trilinear"] - pictures["joseph"]).mean() < 5e-3 * largest
+    assert np.abs(pictures["siddon"] - pictures["joseph"]).mean() < 3e-2 * largest
+    assert pictures["siddon"].sum() == pytest.approx(float(pictures["joseph"].sum()), rel=0.01)
+    # 1/mm, not a number without a unit: at most what the densest voxel attenuates.
+    densest = 0.01929 * (1 + ward.values.max() / 1000)
+    assert 0.8 * densest < pictures["mip"].max() <= densest * (1 + 1e-6)
+
+
+def test_a_parallel_beam_shows_the_middle_as_large_as_a_cone(ward, tmp_path):
+    options = ["--volume", str(ward.folder / "ct.mha"), "--size", "64", "64", "--pixel", "9", "--primary", "90"]
+    masses = {}
+    for beam in ("cone", "parallel"):
+        out = str(tmp_path / f"{beam}.tif")
+        assert main(["render", *options, "--beam", beam, "--out", out]) == 0
+        masses[beam] = pixels_of(out).sum()
+    # A patient around the middle: what is nearer looks larger and what is farther smaller, by a few per cent in all.
+    assert masses["parallel"] == pytest.approx(masses["cone"], rel=0.1)
+    assert masses["parallel"] != masses["cone"]
+
+
 def test_a_simulated_case_holds_the_pose_that_made_it(ward, tmp_path, capfd):
     out = tmp_path / "case"
     options = ["--primary", "12", "--secondary", "-8", "--size", "112", "112", "--pixel", "3", "--rays-per-side", "1"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_pages import page_of
 from PIL import Image
 
 from xrayreg.checks import InputError
@@ -27,34 +27,6 @@ RESULT = {
     "engine": "numba",
     "version": "1.0",
 }
-
-
-class Page(HTMLParser):
-    """Tags, attributes and visible text; notes tags that do not close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
-def page_of(path) -> Page:
-    return Page(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

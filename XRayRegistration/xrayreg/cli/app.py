@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .. import __version__
-from . import demo, info, register, render, simulate, train, warm_up
+from . import demo, evaluate, info, register, render, simulate, train, warm_up
 from .options import PROGRAM
 
 # Exit codes (design.md 5), besides 0 and the 3 of a result that is not trusted.
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xrayreg {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (register, train, render, simulate, info, demo, warm_up):
+    for command in (register, train, evaluate, render, simulate, info, demo, warm_up):
         command.add_to(commands)
     return parser
 

@@ -64,7 +64,7 @@ def pose_error(camera: Camera, estimated: ArrayLike, reference: ArrayLike, targe
     level with the source or behind it.
     """
     moved, true = require_rigid(estimated, "estimated pose"), require_rigid(reference, "reference pose")
-    points = _points(targets)
+    points = require_points(targets)
     found, expected = _in_camera(moved, points), _in_camera(true, points)
     if (expected[:, 2] <= 0).any():
         raise InputError(
@@ -94,7 +94,8 @@ def pose_error(camera: Camera, estimated: ArrayLike, reference: ArrayLike, targe
     )
 
 
-def _points(targets: ArrayLike) -> NDArray[np.float64]:
+def require_points(targets: ArrayLike) -> NDArray[np.float64]:
+    """Return `targets` as points (N, 3), at least one; raise InputError otherwise."""
     count = len(targets) if isinstance(targets, np.ndarray | list | tuple) else 0
     return require_array(targets, "targets", (max(count, 1), 3))
 

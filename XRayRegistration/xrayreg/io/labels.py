@@ -26,17 +26,22 @@ def read_labels(path: str | Path, volume: Volume) -> NDArray:
     the volume.
     """
     values, grid = open_grid(Path(path), "label map")
+    return labels_on(values, grid, volume.grid)
+
+
+def labels_on(values: NDArray, grid: VoxelGrid, target: VoxelGrid) -> NDArray:
+    """A label map of `values` [k, j, i] on `grid` as unsigned integers on the grid `target`; see `read_labels`."""
     labels = _as_integers(values)
     if not labels.any():
         raise InputError("label map", expected="labelled voxels", found="only background", remedy="check the file")
-    if grid.same_as(volume.grid):
+    if grid.same_as(target):
         return labels
-    resampled = _on_grid(labels, grid, volume.grid)
+    resampled = _on_grid(labels, grid, target)
     if not resampled.any():
         raise InputError(
             "label map",
             expected="labels inside the CT",
-            found=f"none there: its centre lies {_text(grid.centre)} mm (RAS), the CT's {_text(volume.grid.centre)} mm",
+            found=f"none there: its centre lies {_text(grid.centre)} mm (RAS), the CT's {_text(target.centre)} mm",
             remedy="use the label map made on this CT, or save both in the same frame",
         )
     return resampled

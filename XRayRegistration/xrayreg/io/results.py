@@ -99,6 +99,18 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the neighbours of `path` that processes which were killed while they replaced it have left.
+
+    Only to be called while nobody else replaces it.
+    """
+    # As mkstemp names them above: eight letters, figures or underscores.
+    name = re.compile(re.escape(f".{path.stem}-") + "[a-z0-9_]{8}" + re.escape(path.suffix))
+    for neighbour in path.parent.iterdir() if path.parent.is_dir() else ():
+        if name.fullmatch(neighbour.name) and neighbour.is_file() and not neighbour.is_symlink():
+            neighbour.unlink(missing_ok=True)
+
+
 def _plain(value: Any) -> Any:
     """`value` in JSON's own types."""
     if isinstance(value, Mapping):

@@ -23,6 +23,8 @@ from .results import replace_file, write_json
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5")
 _KEY = "world_from_volume"
+# Scaling and shear by which an affine transform may differ from a rigid one.
+_MOST_STRETCH = 0.1
 
 
 def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
@@ -54,6 +56,29 @@ def read_pose(path: str | Path) -> NDArray[np.float64]:
     path = Path(path)
     require_file(path, "pose")
     return require_rigid(_from_json(path) if path.suffix.lower() == ".json" else _from_itk(path), f"pose {path}")
+
+
+def read_nearly_rigid(path: str | Path, pivot_ras: ArrayLike) -> NDArray[np.float64]:
+    """The rigid pose parent_from_child (4, 4) [mm, RAS] nearest to an affine ITK transform, as ANTs writes them.
+
+    pivot_ras: point (3,) of the child that goes exactly where the affine transform takes it. Raises InputError for a
+    file that is missing or damaged, and for axes that are off a rotation by more than a tenth.
+    """
+    path = Path(path)
+    require_file(path, "transform")
+    affine, pivot = _from_itk(path), np.asarray(pivot_ras, dtype=np.float64)
+    left, stretch, right = np.linalg.svd(affine[:3, :3])
+    if np.linalg.det(affine[:3, :3]) < 0 or np.abs(stretch - 1).max() > _MOST_STRETCH:
+        found = "a reflection" if np.linalg.det(affine[:3, :3]) < 0 else f"axes stretched by {_told(stretch)}"
+        raise _bad(path, "a rotation and a translation, or nearly", found)
+    rigid = np.eye(4)
+    rigid[:3, :3] = left @ right
+    rigid[:3, 3] = affine[:3, :3] @ pivot + affine[:3, 3] - rigid[:3, :3] @ pivot
+    return rigid
+
+
+def _told(factors: NDArray) -> str:
+    return ", ".join(f"{factor:.3g}" for factor in factors)
 
 
 def _from_json(path: Path) -> ArrayLike:

@@ -15,7 +15,7 @@ from .images import array_of, load, open_image
 from .nifti import is_nifti, read_nifti
 from .series import affine_of, read_series
 
-_RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Types that hold Hounsfield units in at most four bytes stay as they are; the others become float32.
 _KEPT = (np.int8, np.uint8, np.int16, np.uint16, np.float32)
 
@@ -35,7 +35,7 @@ def read_volume(path: str | Path) -> Volume:
         return Volume(compact(values), grid)
     image, lps_from_index = read_series(path)
     _require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), "volume")
-    return Volume(compact(array_of(image)), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ lps_from_index))
+    return Volume(compact(array_of(image)), VoxelGrid(image.GetSize(), RAS_FROM_LPS @ lps_from_index))
 
 
 def open_grid(path: Path, what: str) -> tuple[NDArray, VoxelGrid]:
@@ -52,7 +52,7 @@ def open_grid(path: Path, what: str) -> tuple[NDArray, VoxelGrid]:
     require_positive_spacing(path)
     _require_scalar_3d(reader.GetSize(), reader.GetNumberOfComponents(), what)
     image = load(reader, what)
-    return array_of(image), VoxelGrid(image.GetSize(), _RAS_FROM_LPS @ affine_of(image))
+    return array_of(image), VoxelGrid(image.GetSize(), RAS_FROM_LPS @ affine_of(image))
 
 
 def _require_scalar_3d(size: tuple[int, ...], components: int, what: str) -> None:

@@ -1,7 +1,7 @@
 """Pictures of a registration: the anatomy drawn on the X-ray, and a sheet that compares the two."""
 
 from .anatomy import Anatomy, pose_edges, pose_silhouettes, prepare_anatomy, prepare_labels, rendered
-from .drawing import Silhouette, Style, checkerboard, difference, draw_overlay, label_colour
+from .drawing import Silhouette, Style, checkerboard, difference, draw_edges, draw_overlay, label_colour
 from .lines import Lines, drr_edges, outline, stroke
 from .live import LIVE_PX, LiveDrr, prepare_live
 from .sheet import Caption, Panel, compose_sheet
@@ -22,6 +22,7 @@ __all__ = [
     "compose_sheet",
     "dense_is_dark",
     "difference",
+    "draw_edges",
     "draw_overlay",
     "drr_edges",
     "label_colour",

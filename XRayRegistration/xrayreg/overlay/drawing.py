@@ -96,10 +96,17 @@ def draw_overlay(
         _lay(canvas, label_colour(label), stroke(lines, grey.shape, width))
         yield
     if edges is not None:
-        # A dark casing keeps lines legible on white.
-        _lay(canvas, (0, 0, 0), style.casing * stroke(edges, grey.shape, width + 1.2))
-        yield
-        _lay(canvas, style.edge_colour, stroke(edges, grey.shape, width))
+        yield from _lay_lines(canvas, edges, style, width)
+    return as_picture(canvas)
+
+
+@divisible
+def draw_edges(picture: Picture, edges: Lines, style: Style | None = None) -> Pieces[Picture]:
+    """The picture with the edges of one more pose drawn on it."""
+    style = style or Style()
+    canvas = picture.astype(np.float32)
+    canvas /= 255
+    yield from _lay_lines(canvas, edges, style, style.width_for(picture.shape))
     return as_picture(canvas)
 
 
@@ -132,6 +139,14 @@ def difference(grey: NDArray, matched: NDArray, region: NDArray[np.bool_], dense
 def as_picture(canvas: NDArray[np.float32]) -> Picture:
     """An RGB picture in bytes from one (H, W, 3) of 0 to 1."""
     return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+
+
+def _lay_lines(canvas: NDArray[np.float32], lines: Lines, style: Style, width_px: float) -> Pieces[None]:
+    shape = (canvas.shape[0], canvas.shape[1])
+    # A dark casing keeps lines legible on white.
+    _lay(canvas, (0, 0, 0), style.casing * stroke(lines, shape, width_px + 1.2))
+    yield
+    _lay(canvas, style.edge_colour, stroke(lines, shape, width_px))
 
 
 def _lay(canvas: NDArray[np.float32], colour: Colour, opacity: NDArray[np.float32]) -> None:

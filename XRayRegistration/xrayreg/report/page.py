@@ -172,12 +172,13 @@ def _told(value: Any) -> str:
 
 def _figure(path: Path, caption: str) -> Pieces[str]:
     words = escape(caption)
-    embedded = yield from _embedded(path)
-    return f'<figure><img alt="{words}" src="{embedded}"><figcaption>{words}</figcaption></figure>'
+    source = yield from embedded.pieces(path)
+    return f'<figure><img alt="{words}" src="{source}"><figcaption>{words}</figcaption></figure>'
 
 
-def _embedded(path: Path) -> Pieces[str]:
-    """The picture as a data URL."""
+@divisible
+def embedded(path: Path) -> Pieces[str]:
+    """The picture as a data URL of moderate size; raises InputError for one that cannot be read."""
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")

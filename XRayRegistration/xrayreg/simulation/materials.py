@@ -69,7 +69,8 @@ def partial_densities(
     low, high = (np.float32(1 + hu / 1000) for hu in bone_hu)
     step = np.clip((relative - low) / (high - low), 0, 1)
     hard = step * step * (3 - 2 * step) * relative
-    return relative - hard, hard * _BONE_PER_WATER
+    return relative - hard, hard * BONE_PER_WATER
 
 
-_BONE_PER_WATER = np.float32(mass_attenuation("water", CT_KEV) / mass_attenuation("bone", CT_KEV))
+# Density [g/cm3] of bone that attenuates at CT_KEV as water of density 1.
+BONE_PER_WATER = np.float32(mass_attenuation("water", CT_KEV) / mass_attenuation("bone", CT_KEV))

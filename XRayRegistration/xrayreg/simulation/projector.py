@@ -59,7 +59,7 @@ def line_integrals(
     box = _occupied_box(field)
     if box is None:
         return result
-    enter, leave = _chord(source, slopes, *box)
+    enter, leave = ray_chords(source, slopes, *box)
     samples = np.ceil((leave - enter) * np.abs(slopes).max(axis=1) / step_voxels)
     for number, (rays, count) in enumerate(_chunks(samples)):
         if number % _CHUNKS_IN_A_PIECE == 0:
@@ -85,7 +85,7 @@ def _occupied_box(array: NDArray) -> tuple[NDArray, NDArray] | None:
     return low, high
 
 
-def _chord(
+def ray_chords(
     source: NDArray, slopes: NDArray, low: NDArray, high: NDArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Parameters (N,) at which rays source + t slopes enter and leave a box; equal where they miss it. t >= 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ from ..scene import Volume
 from .detector import Collimator, detect, recorded, scatter_field
 from .materials import DENSITY, mass_attenuation, partial_densities, relative_attenuation
 from .metal import Metal
+from .patient import Patient
 from .projector import line_integrals, pixel_rays
 from .spectrum import Spectrum, single_energy, tube_spectrum
 
@@ -108,7 +110,7 @@ class SimulatedXray:
 
 @divisible
 def simulate_xray(
-    volume: Volume,
+    volume: Volume | Patient,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     settings: XraySettings | None = None,
@@ -118,6 +120,8 @@ def simulate_xray(
 
     Divisible.
 
+    volume: a CT, or a patient made ready once for many X-rays, which is faster and needs numba; the settings' air_hu
+    then plays no part.
     camera_from_volume: rigid (4, 4) from RAS mm to the camera frame (source at the origin; the ray of pixel (u, v) runs
     along K^-1 (u, v, 1)); the camera's own camera_from_world plays no part. seed: of all noise.
     Metal adds to the tissue whose place it takes; an implant therefore absorbs slightly too much.
@@ -157,7 +161,7 @@ def simulate_xray(
 
 @divisible
 def transmitted(
-    volume: Volume,
+    volume: Volume | Patient,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     spectrum: Spectrum,
@@ -165,20 +169,36 @@ def transmitted(
 ) -> Pieces[NDArray[np.float64]]:
     """Share (E, H, W) of each energy's photons that cross the patient unscattered, averaged over each pixel's area."""
     water, bone = (mass_attenuation(name, spectrum.energies_kev) for name in ("water", "bone"))
-    relative = relative_attenuation(volume.values, settings.air_hu)
-    yield
-    split = partial(partial_densities, bone_hu=settings.bone_hu)
+    paths = volume.material_paths if isinstance(volume, Patient) else (yield from _sampled(volume, settings.air_hu))
     total = np.zeros((len(spectrum.energies_kev), camera.height * camera.width))
     for directions in pixel_rays(camera, settings.rays_per_side):
-        soft_path, bone_path = yield from line_integrals.pieces(
-            relative, volume.grid, camera_from_volume, directions, settings.step_voxels, split
-        )
+        soft_path, bone_path = yield from paths(camera_from_volume, directions, settings.bone_hu, settings.step_voxels)
         metal = _metal_depth(settings.metal, camera_from_volume, directions, spectrum.energies_kev)
         # Paths are g/cm3 times mm; mass attenuation wants g/cm2.
         for row in range(len(total)):
             total[row] += np.exp(-(water[row] * soft_path + bone[row] * bone_path) / 10 - metal[row])
             yield
     return (total / settings.rays_per_side**2).reshape(-1, camera.height, camera.width)
+
+
+Paths = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[float, float], float], Pieces[NDArray[np.float64]]]
+
+
+def _sampled(volume: Volume, air_hu: float) -> Pieces[Paths]:
+    """The paths through soft matter and bone of a CT, without compiled code; see `Patient.material_paths`."""
+    relative = relative_attenuation(volume.values, air_hu)
+    yield
+
+    def paths(
+        camera_from_volume: NDArray[np.float64],
+        directions: NDArray[np.float64],
+        bone_hu: tuple[float, float],
+        step_voxels: float,
+    ) -> Pieces[NDArray[np.float64]]:
+        split = partial(partial_densities, bone_hu=bone_hu)
+        return line_integrals.pieces(relative, volume.grid, camera_from_volume, directions, step_voxels, split)
+
+    return paths
 
 
 def _metal_depth(

@@ -1,0 +1,84 @@
+"""Datasets without an arm: their own scenes and references, their own cases, and what they know besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pelvis_scenes
+import pytest
+from study import standins
+
+from xrayreg.checks import InputError
+from xrayreg.io.datasets import CaseExtras
+from xrayreg.methods import Outcome
+from xrayreg.pieces import whole
+from xrayreg.scene import Scene
+from xrayreg.study import conduct as conduct_module
+from xrayreg.study import workplace
+from xrayreg.study.conduct import StudyOrder, conduct
+from xrayreg.study.folder import StudyFolder
+from xrayreg.study.summaries import tabulate
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Two cases of a pelvis, the second without a reference."""
+
+    name: str = "shelf"
+    cases: tuple[str, ...] = ("first", "second")
+    left_out: tuple[str, ...] = ()
+
+    def scene(self, case: str) -> Scene:
+        scene = pelvis_scenes.scene(initial=pelvis_scenes.nearby())
+        return scene if case == "first" else replace(scene, reference=None)
+
+    def extras(self, case: str) -> CaseExtras:
+        return CaseExtras(("a", "b"), np.arange(6.0).reshape(2, 3), np.zeros((1, 2, 2)))
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch) -> Path:
+    for module in (conduct_module, workplace):
+        monkeypatch.setattr(module, "open_dataset", lambda path: Shelf())
+    return tmp_path / "data"
+
+
+def test_a_dataset_is_scored_against_its_own_references(tmp_path, shelf):
+    whole(conduct(StudyOrder(tmp_path / "out", ("perfect", "start"), dataset=shelf), standins.method))
+    rows = StudyFolder(tmp_path / "out").rows()
+    assert rows["perfect", "first"].mtre_mm == pytest.approx(0, abs=1e-9)
+    assert rows["start", "first"].mtre_mm == pytest.approx(rows["start", "first"].initial_mtre_mm) != 0
+    assert "no reference" in rows["perfect", "second"].error
+    table = tabulate(tmp_path / "out")
+    assert table.name == "shelf" and table.cases == 2
+    assert not (tmp_path / "out/cases").exists()
+
+
+def test_a_part_of_a_dataset_is_its_beginning(tmp_path, shelf):
+    whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), standins.method))
+    assert [case for _, case in StudyFolder(tmp_path / "out").rows()] == ["first"]
+
+
+def test_landmarks_of_a_dataset_reach_the_methods_that_need_them(tmp_path, shelf):
+    seen = []
+
+    def spy(scene, context):
+        seen.append(context.options["landmarks"])
+        yield None
+        return Outcome(scene.reference, 0.0, 0, 0.0, "Seen.")
+
+    def find(name: str):
+        return replace(standins.method("perfect"), needs=("landmarks",), run=spy)
+
+    whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), find))
+    assert np.array_equal(seen[0]["points"], np.arange(6.0).reshape(2, 3)) and seen[0]["names"] == ("a", "b")
+
+
+def test_what_is_no_dataset_is_told_and_nothing_written(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/holiday.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="dataset"):
+        whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=tmp_path / "data"), standins.method))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,228 @@
+"""`evaluate`: methods on the cases of a protocol arm or a dataset, with tables and a report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..settings import RegistrationSettings
+from .options import PROGRAM, add_command, add_settings, add_structures
+
+if TYPE_CHECKING:
+    from ..study.conduct import StudyOrder
+    from .study_display import StudyDisplay
+
+FINISHED, INTERRUPTED = 0, 130
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        run,
+        "run registration methods on simulated X-rays of a CT, or on a dataset, and compare them",
+        (
+            "--list",
+            "--volume ct.nii.gz --arm C-A --methods initial,ours,xvr --limit 50 --out study",
+            "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2,3 --arm V-A --methods ours-lm,xvr --out study2",
+            "--dataset deepfluoro.h5 --methods initial,ours --out study3",
+            "--report-only study",
+        ),
+    )
+    parser.add_argument("--list", action="store_true", help="show the arms and the methods, each in a line")
+    parser.add_argument("--methods", metavar="A,B,..", type=_names, default=("initial", "ours"), help="see --list")
+    parser.add_argument("--out", metavar="DIR", help="folder of the study; what it holds already is not done again")
+    parser.add_argument("--arm", metavar="NAME", help="of the protocol (default: C-A), see --list")
+    parser.add_argument("--volume", metavar="CT", help="for an arm: NIfTI, NRRD, MHA, or a DICOM folder")
+    add_structures(parser)
+    parser.add_argument("--dataset", metavar="PATH", help="a dataset's file or folder, instead of --arm and --volume")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
+    parser.add_argument("--seed", type=int, metavar="N", help="of poses, noise and methods (default: the arm's)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core; 1 on a GPU)")
+    parser.add_argument("--network", metavar="MODEL", help="trained network for the methods that need one")
+    parser.add_argument(
+        "--set", metavar="METHOD.NAME=VALUE", action="append", default=[], help="one setting of a method; repeatable"
+    )
+    add_settings(parser, RegistrationSettings, ("engine", "device"))
+    parser.add_argument("--report-only", metavar="DIR", help="tables and report of a study again, without running it")
+    parser.add_argument("--no-report", action="store_true", help="tables without report.html and figures")
+    parser.add_argument("--json", action="store_true", help="print the content of table.json instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    parser.epilog = (
+        f"{parser.epilog}\nStopped by Ctrl-C or for another reason, the same command goes on where it was.\n"
+        "\nexit codes: 0 done, 2 bad input, 130 interrupted (the results so far are kept and in the tables)\n"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, report, or do the study."""
+    from .study_display import StudyDisplay, show_choices
+
+    if arguments.list:
+        show_choices()
+        return FINISHED
+    if arguments.report_only is not None:
+        with StudyDisplay(shown=not arguments.quiet) as display:
+            finished = _finish(Path(arguments.report_only), arguments, display, settings=None)
+        finished()
+        return FINISHED
+    order = order_of(arguments)
+    with StudyDisplay(shown=not arguments.quiet) as display:
+        interrupted = _followed(order, display)
+        if interrupted and not _has_results(order.out):
+            display.say(f"interrupted before there was a result; what was made is kept in {order.out}")
+            return INTERRUPTED
+        finished = _finish(order.out, arguments, display, _settings_told(order))
+    finished()
+    if interrupted:
+        display.say("interrupted: the same command goes on from here")
+    return INTERRUPTED if interrupted else FINISHED
+
+
+def order_of(arguments: argparse.Namespace) -> StudyOrder:
+    """What the options ask for; raises InputError."""
+    from ..checks import InputError
+    from ..study.conduct import StudyOrder
+
+    if arguments.out is None:
+        raise InputError("evaluate", expected="--out DIR", found="none", remedy="name a folder for the results")
+    for name in ("arm", "volume", "labels"):
+        if arguments.dataset is not None and getattr(arguments, name) is not None:
+            raise InputError(
+                "evaluate", expected=f"--dataset or --{name}", found="both", remedy="a dataset brings its own"
+            )
+    order = StudyOrder(
+        out=Path(arguments.out),
+        methods=arguments.methods,
+        arm=None if arguments.dataset is not None else arguments.arm or "C-A",
+        volume=_path(arguments.volume),
+        labels=_path(arguments.labels),
+        structures=arguments.structures,
+        dataset=_path(arguments.dataset),
+        limit=arguments.limit,
+        seed=arguments.seed,
+        engine=arguments.engine,
+        device=arguments.device,
+        options=_options(arguments),
+    )
+    return replace(order, workers=_workers(arguments, order) if arguments.workers is None else arguments.workers)
+
+
+def _followed(order: StudyOrder, display: StudyDisplay) -> bool:
+    """Do the study; returns whether Ctrl-C ended it."""
+    from ..study.conduct import conduct
+    from .session import ctrl_c_noted
+
+    with ctrl_c_noted() as asked_to_stop:
+        story = conduct(order)
+        try:
+            for step in story:
+                if step is not None:
+                    display.step(step)
+                if asked_to_stop():
+                    break
+        finally:
+            story.close()
+        return asked_to_stop()
+
+
+def _finish(folder: Path, arguments: argparse.Namespace, display: StudyDisplay, settings: dict[str, Any] | None) -> Any:
+    """Write the tables and the report; returns what prints them when the display is gone."""
+    from ..study.reading import TABLE
+    from ..study.summaries import write_tables
+    from .study_display import show_table
+
+    display.stage("writing the tables")
+    table = write_tables(folder, settings)
+    files = [folder / TABLE]
+    if not arguments.no_report:
+        display.stage("writing the report")
+        files = [*_report(folder, display), *files]
+
+    def finished() -> None:
+        if arguments.json:
+            print((folder / TABLE).read_text(encoding="utf-8"), end="")
+        elif not arguments.quiet:
+            show_table(table, files[0])
+
+    return finished
+
+
+def _report(folder: Path, display: StudyDisplay) -> list[Path]:
+    """The report's files; none, and a word about it, where a package for it is not installed."""
+    try:
+        from ..study.report import write_report
+    except ImportError as error:
+        display.say(f"no report: {error}; install the package, then: {PROGRAM} evaluate --report-only {folder}")
+        return []
+    return write_report(folder)
+
+
+def _has_results(folder: Path) -> bool:
+    from ..study.folder import StudyFolder
+
+    return bool(StudyFolder(folder).rows())
+
+
+def _workers(arguments: argparse.Namespace, order: StudyOrder) -> int:
+    """One process for each core there is work for; on a GPU one, which has it to itself."""
+    from ..render import choose_device
+
+    if choose_device(arguments.device) != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cases = order.limit or cores
+    return max(1, min(cores, cases * len(order.methods)))
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Options by method from --network and --set; raises InputError."""
+    import json
+
+    from ..checks import InputError
+    from ..methods import method_named
+
+    options: dict[str, dict[str, Any]] = {name: {} for name in arguments.methods}
+    for name in arguments.methods:
+        if arguments.network is not None and "network" in method_named(name).needs:
+            options[name]["network"] = arguments.network
+    for text in arguments.set:
+        path, equals, value = text.partition("=")
+        method, dot, name = path.partition(".")
+        if not equals or not dot or method not in options:
+            raise InputError(
+                "--set",
+                expected=f"METHOD.NAME=VALUE with one of {', '.join(options)}",
+                found=text,
+                remedy="correct it",
+            )
+        try:
+            options[method][name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[method][name] = value
+    return options
+
+
+def _settings_told(order: StudyOrder) -> dict[str, Any]:
+    return {
+        "engine": order.engine,
+        "device": order.device,
+        "workers": order.workers,
+        "threads": "one in each process" if order.workers > 1 else "as many as the engine takes",
+        "options": {name: dict(options) for name, options in order.options.items() if options},
+    }
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError("expected names such as initial,ours")
+    return names
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

@@ -1,0 +1,184 @@
+"""What a user sees of a study: its progress, its table, and what there is to choose from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from ..study.conduct import StudyStep
+    from ..study.summaries import StudyTable, TableRow
+
+# Over so many seconds the time left is reckoned: runs differ, and a few of them say little.
+_PERIOD_S = 900.0
+# Columns of a terminal for all figures.
+_WIDE = 130
+_METRICS = {"mtre_mm": "mTRE", "mtre_far_mm": "far-lever mTRE, for comparison with ISBI 2024 Table 1 only"}
+
+
+class StudyDisplay:
+    """A progress bar on standard error where that is a terminal; nothing elsewhere, so that logs stay clean."""
+
+    def __init__(self, shown: bool = True) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[figures]}", style="cyan"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            speed_estimate_period=_PERIOD_S,
+            disable=not (shown and console.is_terminal),
+        )
+        self._stage = ""
+        self._task = self._progress.add_task("", total=None, figures="", count="")
+        self._errors: dict[str, list[float]] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, message: str) -> None:
+        """Something that cannot say how long it takes."""
+        self._begin(message, message, None)
+
+    def step(self, step: StudyStep) -> None:
+        """One moment of a study."""
+        if step.total == 0:
+            self.stage(step.message)
+            return
+        if self._stage != step.stage:
+            self._begin(step.stage, step.message, step.total)
+        self._progress.update(
+            self._task,
+            description=step.message,
+            completed=step.done,
+            figures=self._figures(step),
+            count=f"{step.done}/{step.total}",
+        )
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._progress.stop()
+        print(f"xrayreg: {text}", file=sys.stderr)
+
+    def _begin(self, stage: str, message: str, total: int | None) -> None:
+        self._stage = stage
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(message, total=total, figures="", count="")
+
+    def _figures(self, step: StudyStep) -> str:
+        """Success so far of the method that the newest result is of."""
+        if step.row is None:
+            return ""
+        errors = self._errors.setdefault(step.row.method, [])
+        errors.append(float("inf") if step.row.failed else step.row.mtre_mm)
+        return f"{sum(error < 10 for error in errors)} of {len(errors)} below 10 mm"
+
+
+def show_table(table: StudyTable, file: Path) -> None:
+    """Print the figures of each method, and where the rest of them is."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    wide = not console.is_terminal or console.width >= _WIDE
+    if not console.is_terminal:
+        # In a file a line may be as long as it needs to be.
+        console = Console(highlight=False, width=max(console.width, _WIDE))
+    console.print(Text(f"{table.name}: {table.title}", style="bold"))
+    first = table.rows[0].figures
+    before = f", {first.initial_mtre_mm:.0f} mm on average at the start" if first.initial_mtre_mm > 0 else ""
+    console.print(Text(f"{_METRICS.get(table.metric, table.metric)} [mm]{before}; intervals of 95 %", style="dim"))
+    console.print(_grid(table.rows, "method", [row.method for row in table.rows], wide))
+    if table.variants:
+        console.print()
+        names = [f"{row.method}: {row.variant}" for row in table.variants]
+        console.print(_grid(table.variants, "variant", names, wide))
+    for row in table.rows:
+        if row.figures.n < table.cases:
+            console.print(Text(f"{row.method}: {row.figures.n} of {table.cases} cases so far", style="yellow"))
+        if row.figures.failed:
+            console.print(Text(f"{row.method}: {row.figures.failed} cases without a pose, counted as failures"))
+    console.print(Text(str(file)), soft_wrap=True)
+
+
+def show_choices() -> None:
+    """Print the arms and the methods, each in a line."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..methods import METHODS
+    from ..study.protocol import arm_named, arm_names
+
+    console = Console(highlight=False)
+    for heading, choices in (
+        ("Arms", [(name, arm_named(name).title, f"{arm_named(name).cases} cases") for name in arm_names()]),
+        ("Methods", [(name, method.title, _needs(method.needs)) for name, method in METHODS.items()]),
+    ):
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column(overflow="ellipsis", no_wrap=True)
+        table.add_column(style="dim", no_wrap=True)
+        for name, title, note in choices:
+            table.add_row(name, Text(title), note)
+        console.print(Text(heading, style="bold underline"))
+        console.print(table)
+
+
+def _needs(needs: tuple[str, ...]) -> str:
+    """What a method needs that not every case has."""
+    special = [need for need in needs if need != "initial"]
+    return f"needs {', '.join(special)}" if special else ""
+
+
+def _grid(rows: tuple[TableRow, ...], heading: str, names: list[str], wide: bool) -> Any:
+    """The figures as a table; not `wide`, what fits into 80 columns."""
+    from rich.table import Table
+
+    from ..study.wording import best, count, length, percent, rate
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(heading, no_wrap=True)
+    columns = [
+        ("n", lambda figures: str(figures.n)),
+        ("median", lambda figures: length(figures.median)),
+        ("SR2", lambda figures: percent(figures.sr2.percent, figures.n)),
+        ("SR10", lambda figures: percent(figures.sr10.percent, figures.n)),
+        ("", lambda figures: rate(figures.sr10, figures.n)[1]),
+        ("GFR", lambda figures: percent(figures.gfr.percent, figures.n)),
+        ("s", lambda figures: length(figures.seconds)),
+        ("renders", lambda figures: count(figures.renders)),
+    ]
+    if wide:
+        columns[2:2] = [
+            ("mean of best 95 %", lambda figures: best(figures.best[0])),
+            ("SR1", lambda figures: percent(figures.sr1.percent, figures.n)),
+        ]
+        columns[5:5] = [("SR5", lambda figures: percent(figures.sr5.percent, figures.n))]
+        columns[9:9] = [("capture", lambda figures: f"{figures.capture_range_mm:.0f}")]
+    for column, _ in columns:
+        table.add_column(column, justify="right", no_wrap=True, style="" if column else "dim")
+    for name, row in zip(names, rows, strict=True):
+        table.add_row(name, *(told(row.figures) for _, told in columns))
+    return table

@@ -1,0 +1,146 @@
+"""A study's folder: whose results it holds, and results that survive being interrupted in the middle of a line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..checks import InputError
+from ..evaluation import StudyRow
+from ..io import prepare_output, require_output, write_json
+from ..io.results import replace_file
+from .reading import ARM, CASES, RESULTS
+
+POSES = "poses.csv"
+# What tells one study from another; "cases" may grow, because the first cases of an arm stay the same.
+_IDENTITY = ("name", "seed", "arm", "volume", "dataset")
+
+
+class StudyFolder:
+    """The folder `path` of a study; see design: study on disk.
+
+    Only one process writes to it at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def results(self) -> Path:
+        """The file with a line per method and case."""
+        return self.path / RESULTS
+
+    def case(self, name: str) -> Path:
+        """The folder of a case."""
+        return self.path / CASES / name
+
+    def require_usable(self) -> None:
+        """Raise InputError for a folder that cannot be written to or holds something else than a study."""
+        require_output(self.path)
+        if self.path.is_dir() and not (self.path / ARM).exists() and any(self.path.iterdir()):
+            raise InputError(
+                "--out",
+                expected="an empty folder, a new one, or that of a study",
+                found=f"other files in {self.path}",
+                remedy="name another folder",
+            )
+
+    def open(self, identity: Mapping[str, Any]) -> None:
+        """Make the folder that of the study `identity` (written to arm.json), or go on with it.
+
+        Raises InputError where it holds another study.
+        """
+        self.require_usable()
+        prepare_output(self.path)
+        plain = json.loads(json.dumps(identity))
+        found = self._identity()
+        different = [] if found is None else [key for key in _IDENTITY if found.get(key) != plain.get(key)]
+        if found is not None and different:
+            raise InputError(
+                f"--out {self.path}",
+                expected=f"a study of {_told(plain)}",
+                found=f"one of {_told(found)} ({', '.join(different)} differ)",
+                remedy="name another folder, or delete this one to start anew",
+            )
+        if found is None or found.get("cases", 0) < plain.get("cases", 0):
+            write_json(self.path / ARM, identity)
+
+    def rows(self) -> dict[tuple[str, str], StudyRow]:
+        """The results so far by method and case; lines that were torn or damaged are taken out of the file."""
+        if not self.results.exists():
+            return {}
+        text = self.results.read_text(encoding="utf-8", errors="replace")
+        found: dict[tuple[str, str], StudyRow] = {}
+        kept = []
+        for line in text.splitlines(keepends=True):
+            try:
+                row = StudyRow.from_dict(json.loads(line))
+            except (ValueError, AttributeError, TypeError):
+                continue
+            if line.endswith("\n"):
+                found[row.method, row.case] = row
+                kept.append(line)
+        if "".join(kept) != text:
+            replace_file(self.results, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        return found
+
+    @contextmanager
+    def appending(self) -> Iterator[TextIO]:
+        """The file of results, open for `append`."""
+        with self.results.open("a", encoding="utf-8") as file:
+            yield file
+
+    def _identity(self) -> dict[str, Any] | None:
+        file = self.path / ARM
+        if not file.exists():
+            return None
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            content = None
+        if not isinstance(content, dict):
+            raise InputError(
+                f"study {self.path}", expected=f"a readable {ARM}", found="a damaged one", remedy="name another folder"
+            )
+        return content
+
+
+def append(file: TextIO, row: StudyRow) -> None:
+    """Write a result so that it is on the disk when this returns; raises InputError for a full disk."""
+    with room_for_results(Path(file.name).parent):
+        file.write(json.dumps(row.as_dict(), ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def room_for_results(folder: Path) -> Iterator[None]:
+    """Within this context a full disk is told with what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise no_room(folder) from error
+
+
+def no_room(folder: Path) -> InputError:
+    """The error of a disk that is full; what was written stays."""
+    return InputError(
+        f"disk of {folder}",
+        expected="room for cases and results",
+        found="none left",
+        remedy="free some and give the same command again: it goes on where it stopped",
+    )
+
+
+def _told(identity: Mapping[str, Any]) -> str:
+    what = identity.get("dataset") or f"arm {identity.get('name')}"
+    volume = identity.get("volume")
+    file = Path(str(volume.get("path", ""))).name if isinstance(volume, Mapping) else ""
+    return f"{what}, seed {identity.get('seed')}" + (f", {file}" if file else "")

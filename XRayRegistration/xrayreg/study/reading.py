@@ -1,0 +1,122 @@
+"""An evaluation as its folder tells it: the arm, and the rows of each method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..evaluation import StudyRow
+from ..evaluation.statistics import errors_of
+
+ARM, RESULTS, TABLE, CASES = "arm.json", "results.jsonl", "table.json", "cases"
+
+
+@dataclass(frozen=True, eq=False)
+class MethodResults:
+    """The rows of one method, in the order of the cases.
+
+    title: its name for people. source: what it follows, if told. metric: the error that the evaluation is about.
+    """
+
+    name: str
+    title: str
+    rows: tuple[StudyRow, ...]
+    source: str = ""
+    metric: str = "mtre_mm"
+
+    def errors(self, metric: str | None = None) -> NDArray[np.float64]:
+        """A field of the rows (N,), infinite where a run failed or the number is missing."""
+        return errors_of(self.rows, metric or self.metric)
+
+    @property
+    def starts(self) -> NDArray[np.float64]:
+        """Errors [mm] of the poses that the method was given (N,), NaN where there was none."""
+        return np.array([row.initial_mtre_mm for row in self.rows], dtype=np.float64)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the method does anything; "initial" keeps the start."""
+        return self.name != "initial"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A folder's content: what the arm and the table say, and each method's rows. notes: what was passed over."""
+
+    folder: Path
+    arm: Mapping[str, Any]
+    table: Mapping[str, Any]
+    methods: tuple[MethodResults, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def arm_name(self) -> str:
+        """The name of the arm, or of the data set."""
+        return str(self.arm.get("name") or "")
+
+    @property
+    def metric(self) -> str:
+        """The error that the evaluation is about."""
+        return self.methods[0].metric
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation in `folder`; the last line for a method and case counts, damaged lines are passed over and noted.
+
+    Raises InputError where there is no result at all.
+    """
+    rows: dict[tuple[str, str], StudyRow] = {}
+    damaged = 0
+    try:
+        lines = (folder / RESULTS).read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    for line in filter(str.strip, lines):
+        try:
+            row = StudyRow.from_dict(json.loads(line))
+        except (ValueError, AttributeError, TypeError):
+            damaged += 1
+            continue
+        rows[row.method, row.case] = row
+    if not rows:
+        raise InputError(
+            "evaluation", expected=f"a folder with results in {RESULTS}", found=str(folder), remedy="run evaluate first"
+        )
+    arm, table = _json(folder / ARM), _json(folder / TABLE)
+    notes = (f"{damaged} damaged lines of {RESULTS} were passed over.",) if damaged else ()
+    metric = "mtre_far_mm" if arm.get("metric") == "mtre_far_mm" else "mtre_mm"
+    return Evaluation(folder, arm, table, _by_method(rows, table, metric), notes)
+
+
+def _by_method(
+    rows: Mapping[tuple[str, str], StudyRow], table: Mapping[str, Any], metric: str
+) -> tuple[MethodResults, ...]:
+    """Rows by method, in the table's order and then that of their first result."""
+    told = table.get("methods")
+    entries: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    listed = list(told) if isinstance(told, Mapping | list) else []
+    found = dict.fromkeys(method for method, _ in rows)
+    names = [name for name in dict.fromkeys(map(str, listed)) if name in found]
+    made = []
+    for name in dict.fromkeys([*names, *found]):
+        entry = entries.get(name)
+        entry = entry if isinstance(entry, Mapping) else {}
+        own = sorted((row for row in rows.values() if row.method == name), key=lambda row: row.case)
+        title, source = str(entry.get("title") or name), str(entry.get("source") or "")
+        made.append(MethodResults(name, title, tuple(own), source, metric))
+    return tuple(made)
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, Mapping) else {}
