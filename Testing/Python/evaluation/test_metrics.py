@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from xrayreg.checks import InputError
-from xrayreg.evaluation import NOMINAL_SID_MM, pose_error
-from xrayreg.geometry import Camera
+from xrayreg.evaluation import pose_error
+from xrayreg.geometry import NOMINAL_SID_MM, Camera
 
 # The sums below are of a few numbers up to 1000, so rounding stays under this.
 ROUNDING = 1e-9

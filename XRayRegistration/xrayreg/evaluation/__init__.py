@@ -1,6 +1,6 @@
 """How far an estimated pose is from a reference, in the measures of the field, and many errors in a few numbers."""
 
-from .metrics import NOMINAL_SID_MM, PoseError, pose_error
+from .metrics import PoseError, pose_error
 from .published import FAR_LEVER, LEGACY, diffpose_mtre, far_lever_mtre, xvr_mtre
 from .rows import StudyRow
 from .statistics import Comparison, Summary, compare, summary
@@ -9,7 +9,6 @@ from .targets import cube_corners, surface_points
 __all__ = [
     "FAR_LEVER",
     "LEGACY",
-    "NOMINAL_SID_MM",
     "Comparison",
     "PoseError",
     "StudyRow",

@@ -15,10 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import InputError, require_array, require_rigid
-from ..geometry import Camera, vector_from_rotation
-
-# Source-to-image distance [mm] assumed where neither it nor the pixel pitch is known: typical of C-arms.
-NOMINAL_SID_MM = 1000.0
+from ..geometry import NOMINAL_SID_MM, Camera, vector_from_rotation
 
 
 @dataclass(frozen=True)
