@@ -32,7 +32,7 @@ from xrayreg.scene import Attenuation
 from xrayreg.settings import DISTRIBUTIONS, NetworkCamera
 from xrayreg.simulation import pelvis_phantom
 
-TARGET_IMAGE, TARGET_JACOBIAN = 25, 60
+TARGET_IMAGE, TARGET_JACOBIAN = 40, 120
 PIXELS = (32, 64, 128, 256, 512)
 # The batch of a training: poses, the network's camera, and the voxels that it asks for.
 BATCH, NETWORK, VOXEL_MM = 64, NetworkCamera(64, 396.8, 1020.0), 4.3
@@ -41,8 +41,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 def use_threads(count: int) -> None:
     """Let torch and numba compute on `count` threads each."""
-    torch.set_num_threads(count)
+    # In this order: numba starts its threads here, and may tell OpenMP, which torch uses too, how many there are.
     numba.set_num_threads(min(count, numba.get_num_threads()))
+    torch.set_num_threads(count)
 
 
 def keep_freed_memory() -> str:
@@ -125,6 +126,7 @@ def beside_nanodrr(repeats: int) -> Table:
         (
             f"Medians of {repeats} interleaved runs on {torch.get_num_threads()} threads; {allocator}.",
             f"nanodrr: {SAMPLES} samples per ray, one gradient of half the image's squared sum.",
+            "It keeps one core busy: torch deals out the images of a batch to threads, not the rays of one image.",
             "xrayreg: all six derivative images.",
             "Differences are root-mean-square, relative to nanodrr's image and gradient.",
         ),

@@ -133,7 +133,7 @@ def test_numba_is_never_asked_for_alone_but_the_panel_speaks_of_it(dependencies,
     assert dependencies.canBeFaster()
     assert dependencies.status() == [
         "Everything needed to register is installed.",
-        "Without numba DRRs are rendered by PyTorch, on a processor about six times slower.",
+        "Without numba DRRs are rendered by PyTorch, on a processor about twenty times slower.",
     ]
     dependencies.installFaster()
     assert this.asked == [["numba>=0.60"]]

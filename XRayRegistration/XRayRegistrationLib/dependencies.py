@@ -90,7 +90,7 @@ def status():
     if not lines:
         lines.append(_("Everything needed to register is installed."))
     if canBeFaster():
-        lines.append(_("Without numba DRRs are rendered by PyTorch, on a processor about six times slower."))
+        lines.append(_("Without numba DRRs are rendered by PyTorch, on a processor about twenty times slower."))
     version = (int(slicer.app.majorVersion), int(slicer.app.minorVersion))
     if version < TRIED_FROM:
         lines.append(

@@ -140,6 +140,24 @@ def test_an_empty_map_renders_to_nothing(engine):
     assert not image.any() and not jacobian.any()
 
 
+@pytest.mark.parametrize(("left", "top", "width", "height"), [(0, 3, 9, 1), (4, 0, 1, 7), (8, 6, 1, 1)])
+def test_a_row_a_column_or_a_pixel_alone_is_that_part_of_the_image(engine, left, top, width, height):
+    projector, pose, whole = engine(noise_map(GRID)), looking(GRID), camera(9, 7, 6.0)
+    matrix = whole.matrix.copy()
+    matrix[:2, 2] -= (left, top)
+    part = type(whole)(matrix, width, height, np.eye(4))
+    tangents = twist_tangents(pose, PIVOT)
+    for found, expected in zip(
+        render_with_jacobian(projector, part, pose, tangents),
+        render_with_jacobian(projector, whole, pose, tangents),
+        strict=True,
+    ):
+        cut = expected[..., top : top + height, left : left + width]
+        assert cut.any() and found.shape == cut.shape
+        # The same rays, their directions rounded otherwise in double precision; results may be float32.
+        assert relative(found, cut) < 1e-5
+
+
 def everything(projector: Projector, mu: torch.Tensor) -> list[torch.Tensor]:
     """Image, Jacobian and all gradients."""
     poses = torch.cat([looking(GRID), along_index_axis(GRID, 1)]).requires_grad_()

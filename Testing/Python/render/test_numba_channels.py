@@ -146,12 +146,18 @@ def test_a_second_derivative_is_refused():
         gradient.sum().backward()
 
 
+@numba.njit
+def _read_pairs(words, places, start, near, far, axis, step_u, step_w, count):
+    # Only compiled code can call what kernels are made of.
+    numba_reads.read_pairs(words, places, start, near, far, axis, step_u, step_w, count)
+
+
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 190])
 def test_lists_of_planes_are_filled_up_with_nothing(count):
     words = np.arange(1, 500, dtype=np.uint32)
     places = np.arange(300, dtype=np.int32)
     near, far = np.full(300, 7, np.uint64), np.full(300, 7, np.uint64)
-    numba_reads.read_pairs(words, places, near, far, 1, np.int32(1), np.int32(100), count)
+    _read_pairs(words, places, 0, near, far, 1, np.int32(1), np.int32(100), count)
     end = -(-count // numba_reads.LANES) * numba_reads.LANES
     for cells, first in ((near, 1), (far, 101)):
         low = np.arange(first, first + count, dtype=np.uint64)

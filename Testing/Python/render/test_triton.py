@@ -300,8 +300,10 @@ def test_channels_are_the_maps_one_by_one_and_learn_as_they_do(engine):
     both, jacobians = projector.project_with_jacobian(rays, tangents)
     assert images.shape == (2, 2, 25, 33) and jacobians.shape == (2, 2, 6, 25, 33)
     for channel, attenuation in enumerate(maps):
+        # With and without the sums for the Jacobian are two kernels, which a GPU may round differently.
+        assert torch.equal(images[:, channel], made(attenuation).project(rays))
         alone, jacobian = made(attenuation).project_with_jacobian(rays, tangents)
-        assert torch.equal(images[:, channel], alone) and torch.equal(both[:, channel], alone)
+        assert torch.equal(both[:, channel], alone)
         assert torch.equal(jacobians[:, channel], jacobian)
     source = rays.source.clone().requires_grad_()
     image = projector.project(Rays(source, rays.matrix, rays.length_mm))

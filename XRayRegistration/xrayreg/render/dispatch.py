@@ -63,7 +63,7 @@ def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> t
         if place != "cpu":
             return "torch", place, f"torch on {place}"
         if missing["numba"]:
-            return "torch", place, f"torch on the CPU, about five times slower than numba: {missing['numba']}"
+            return "torch", place, f"torch on the CPU, about twenty times slower than numba: {missing['numba']}"
         return "numba", place, "numba on the CPU"
     if engine == "triton":
         return _choose_triton(device, missing["triton"])

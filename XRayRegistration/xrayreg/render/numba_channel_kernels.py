@@ -8,15 +8,15 @@ however many threads there are.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from . import joseph, numba_rays, numba_reads
-from .numba_compiling import INNER, kernel
-from .numba_rays import add_ray, fill_gradients, line, plane_range
-from .numba_reads import find_places, level, padded, read_pairs, room_for
+from .numba_compiling import inner, kernel
+from .numba_rays import add_row, fill_gradients
+from .numba_reads import aim, level, padded, read_pairs, room_for
 
 
-@njit(inline="always", **INNER)
+@inner
 def _sum_pairs(near, far, u, slope_u, w, slope_w, count):
     """Sums of the bilinear values of two channels on `count` planes, whose corners are `near` and `far`."""
     one, other = np.float32(0), np.float32(0)
@@ -34,13 +34,13 @@ def _sum_pairs(near, far, u, slope_u, w, slope_w, count):
     return one, other
 
 
-@njit(inline="always", **INNER)
+@inner
 def _mix(cell, number, by_one, by_other):
     """Weighted sum of the levels `number` and `number` + 1 of a cell, those of two channels in one place."""
     return by_one * level(cell, number) + by_other * level(cell, number + 1)
 
 
-@njit(inline="always", **INNER)
+@inner
 def _five_sums_of_pairs(near, far, by_one, by_other, u, slope_u, w, slope_w, count):
     """`numba_kernels.five_sums` of the sum of two channels, weighted by `by_one` and `by_other`."""
     total, du, n_du, dw, n_dw = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
@@ -63,43 +63,74 @@ def _five_sums_of_pairs(near, far, by_one, by_other, u, slope_u, w, slope_w, cou
     return total, du, n_du, dw, n_dw
 
 
-@njit(inline="always", **INNER)
-def _read_ray(packed, strides, places, near, far, ray, k, count):
-    """Read the corners that a ray meets on `count` planes from plane k on; return its place on plane k and slopes."""
-    axis, first, second, _, a, b, c, e = ray
-    step, step_u, step_w = np.int32(strides[axis]), np.int32(strides[first]), np.int32(strides[second])
-    pu, pw, fb, fe = np.float32(a + b * k), np.float32(c + e * k), np.float32(b), np.float32(e)
-    find_places(places, np.int32(k * strides[axis]), step, step_u, step_w, pu, fb, pw, fe, count)
-    read_pairs(packed, places, near, far, axis, step_u, step_w, count)
-    return pu, fb, pw, fe
+@inner
+def _images_row(
+    packed, one, other, shape, strides, occupied, block_strides, s, m, v, lengths, places, near, far, by_one, by_other,
+):  # fmt: skip
+    """Write the line integrals of row v through a pair of channels into `by_one` and `by_other` (W,).
+
+    one, other: scale [1/mm] and zero of each channel.
+    """
+    room = len(near)
+    ahead = aim(packed, shape, strides, occupied, block_strides, s, m, 0, v, places, 0, True)
+    for u in range(len(lengths)):
+        ray, _, count, step_u, step_w, pu, fb, pw, fe = ahead
+        if u + 1 < len(lengths):
+            start = (u + 1) % 2 * room
+            ahead = aim(packed, shape, strides, occupied, block_strides, s, m, u + 1, v, places, start, True)
+        read_pairs(packed, places, u % 2 * room, near, far, ray[0], step_u, step_w, count)
+        first, second = _sum_pairs(near, far, pu, fb, pw, fe, count)
+        length = lengths[u] / abs(ray[3])
+        by_one[u] = one[0] * (first - one[1] * count) * length
+        by_other[u] = other[0] * (second - other[1] * count) * length
+
+
+@inner
+def _gradients_row(
+    packed, one, other, shape, strides, occupied, block_strides, s, m, v, by_one, by_other,
+    places, near, far, totals, gradients,
+):  # fmt: skip
+    """`numba_kernels._gradients_row` of the sum of two channels, weighted by `by_one` and `by_other` (W,)."""
+    room = len(near)
+    ahead = aim(packed, shape, strides, occupied, block_strides, s, m, 0, v, places, 0, True)
+    for u in range(len(totals)):
+        ray, k, count, step_u, step_w, pu, fb, pw, fe = ahead
+        if u + 1 < len(totals):
+            start = (u + 1) % 2 * room
+            ahead = aim(packed, shape, strides, occupied, block_strides, s, m, u + 1, v, places, start, True)
+        if by_one[u] == 0 and by_other[u] == 0:
+            # What no loss looks at need not be read.
+            count = 0
+        read_pairs(packed, places, u % 2 * room, near, far, ray[0], step_u, step_w, count)
+        first, second = by_one[u] * one[0], by_other[u] * other[0]
+        total, du, n_du, dw, n_dw = _five_sums_of_pairs(
+            near, far, np.float32(first), np.float32(second), pu, fb, pw, fe, count
+        )
+        air = (first * one[1] + second * other[1]) * count
+        sums = (total - air, np.float64(du), np.float64(n_du), np.float64(dw), np.float64(n_dw))
+        totals[u] = fill_gradients(gradients, u, s, ray, k, sums)
 
 
 @kernel(joseph, numba_rays, numba_reads)
 def project_channels(packed, levels, shape, strides, occupied, block_strides, source, matrix, length_mm, image):
     """Write line integrals into `image` (B, C, H, W).
 
-    packed (P, N), occupied (P, M): a row for each pair of channels; levels (2 P, 2): scale [1/mm] and zero of each
+    packed (P, N), occupied (P, M): a row for each pair of channels; levels (C, 2): scale [1/mm] and zero of each
     channel; the others as for `numba_kernels.project`.
     """
     poses, channels, height, width = image.shape
-    longest = room_for(shape)
+    room = room_for(shape)
     for row in prange(poses * height):
         pose, v = row // height, row % height
-        s, m = source[pose], matrix[pose]
-        places = np.empty(longest, np.int32)
-        near, far = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
+        places, near, far = np.empty(2 * room, np.int32), np.empty(room, np.uint64), np.empty(room, np.uint64)
+        nowhere = np.empty(width, np.float32)
         for pair in range(len(packed)):
-            words, blocks = packed[pair], occupied[pair]
-            one, other = 2 * pair, 2 * pair + 1
-            for u in range(width):
-                ray = line(s, m, u, v)
-                k, count = plane_range(shape, blocks, block_strides, s, ray)
-                pu, fb, pw, fe = _read_ray(words, strides, places, near, far, ray, k, count)
-                by_one, by_other = _sum_pairs(near, far, pu, fb, pw, fe, count)
-                length = length_mm[v, u] / abs(ray[3])
-                image[pose, one, v, u] = levels[one, 0] * (by_one - levels[one, 1] * count) * length
-                if other < channels:
-                    image[pose, other, v, u] = levels[other, 0] * (by_other - levels[other, 1] * count) * length
+            one, other = 2 * pair, min(2 * pair + 1, channels - 1)
+            _images_row(
+                packed[pair], levels[one], levels[other], shape, strides, occupied[pair], block_strides,
+                source[pose], matrix[pose], v, length_mm[v], places, near, far,
+                image[pose, one, v], image[pose, other, v] if other > one else nowhere,
+            )  # fmt: skip
 
 
 @kernel(joseph, numba_rays, numba_reads)
@@ -108,31 +139,21 @@ def pull_back_channel_rays(
 ):  # fmt: skip
     """Write the gradients of sum(upstream * image), the image being (B, C, H, W), as `numba_kernels.pull_back_rays`."""
     poses, channels, height, width = upstream.shape
-    longest = room_for(shape)
+    room = room_for(shape)
     for row in prange(poses * height):
         pose, v = row // height, row % height
-        s, m = source[pose], matrix[pose]
-        places = np.empty(longest, np.int32)
-        near, far = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
-        gradients = np.empty((2, 3))
-        sums = np.zeros((4, 3))
-        by_length[pose, v, :] = 0.0
+        places, near, far = np.empty(2 * room, np.int32), np.empty(room, np.uint64), np.empty(room, np.uint64)
+        totals, gradients, nothing = np.empty(width), np.empty((2, 3, width)), np.zeros(width, np.float32)
+        by_row[pose, v] = 0.0
+        by_length[pose, v] = 0.0
         for pair in range(len(packed)):
-            words, blocks = packed[pair], occupied[pair]
             one, other = 2 * pair, min(2 * pair + 1, channels - 1)
+            _gradients_row(
+                packed[pair], levels[one], levels[other], shape, strides, occupied[pair], block_strides,
+                source[pose], matrix[pose], v, upstream[pose, one, v],
+                upstream[pose, other, v] if other > one else nothing,
+                places, near, far, totals, gradients,
+            )  # fmt: skip
             for u in range(width):
-                by_one = upstream[pose, one, v, u] * levels[one, 0]
-                by_other = upstream[pose, other, v, u] * levels[other, 0] if other > one else 0.0
-                if by_one == 0 and by_other == 0:
-                    continue
-                ray = line(s, m, u, v)
-                k, count = plane_range(shape, blocks, block_strides, s, ray)
-                pu, fb, pw, fe = _read_ray(words, strides, places, near, far, ray, k, count)
-                total, du, n_du, dw, n_dw = _five_sums_of_pairs(
-                    near, far, np.float32(by_one), np.float32(by_other), pu, fb, pw, fe, count
-                )
-                air = (by_one * levels[one, 1] + by_other * levels[other, 1]) * count
-                five = (total - air, np.float64(du), np.float64(n_du), np.float64(dw), np.float64(n_dw))
-                by_length[pose, v, u] += fill_gradients(gradients, s, ray, k, five)
-                add_ray(sums, length_mm[v, u], gradients, u, v)
-        by_row[pose, v] = sums
+                by_length[pose, v, u] += totals[u]
+            add_row(by_row[pose, v], length_mm[v], gradients, v)

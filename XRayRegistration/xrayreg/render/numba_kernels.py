@@ -12,15 +12,15 @@ by row in order, and the gradient of a map is made by one thread.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from . import joseph, numba_rays, numba_reads
-from .numba_compiling import INNER, kernel
-from .numba_rays import add_ray, fill_gradients, line, plane_range
-from .numba_reads import find_places, level, padded, read_cells, room_for
+from .numba_compiling import inner, kernel
+from .numba_rays import add_row, fill_gradients, line, plane_range
+from .numba_reads import aim, level, padded, read_cells, room_for
 
 
-@njit(inline="always", **INNER)
+@inner
 def _sum_cells(cells, u, slope_u, w, slope_w, count):
     """Sum of the bilinear values on `count` planes, whose corners are `cells`."""
     total = np.float32(0)
@@ -36,7 +36,7 @@ def _sum_cells(cells, u, slope_u, w, slope_w, count):
     return total
 
 
-@njit(inline="always", **INNER)
+@inner
 def five_sums(cells, u, slope_u, w, slope_w, count):
     """Sums of the bilinear values and of their derivatives along u and w, each alone and times the plane's number."""
     total, du, n_du, dw, n_dw = np.float32(0), np.float32(0), np.float32(0), np.float32(0), np.float32(0)
@@ -58,15 +58,55 @@ def five_sums(cells, u, slope_u, w, slope_w, count):
     return total, du, n_du, dw, n_dw
 
 
-@njit(inline="always", **INNER)
-def _read_ray(packed, strides, places, cells, ray, k, count):
-    """Read the corners that a ray meets on `count` planes from plane k on; return its place on plane k and slopes."""
-    axis, first, second, _, a, b, c, e = ray
-    step, step_u, step_w = np.int32(strides[axis]), np.int32(strides[first]), np.int32(strides[second])
-    pu, pw, fb, fe = np.float32(a + b * k), np.float32(c + e * k), np.float32(b), np.float32(e)
-    find_places(places, np.int32(k * strides[axis]), step, step_u, step_w, pu, fb, pw, fe, count)
-    read_cells(packed, places, cells, axis, step_u, step_w, count)
-    return pu, fb, pw, fe
+@inner
+def _image_row(packed, levels, shape, strides, occupied, block_strides, s, m, v, lengths, places, cells, image):
+    """Write the line integrals of row v, whose lengths are `lengths` (W,), into `image` (W,).
+
+    places: room for two lists of `aim`, that of the ray being read and that of the next; cells: room for one list.
+    """
+    room = len(cells)
+    ahead = aim(packed, shape, strides, occupied, block_strides, s, m, 0, v, places, 0, False)
+    for u in range(len(image)):
+        ray, _, count, step_u, step_w, pu, fb, pw, fe = ahead
+        if u + 1 < len(image):
+            start = (u + 1) % 2 * room
+            ahead = aim(packed, shape, strides, occupied, block_strides, s, m, u + 1, v, places, start, False)
+        read_cells(packed, places, u % 2 * room, cells, ray[0], step_u, step_w, count)
+        total = _sum_cells(cells, pu, fb, pw, fe, count) - levels[1] * count
+        image[u] = levels[0] * total * lengths[u] / abs(ray[3])
+
+
+@inner
+def _gradients_row(packed, levels, shape, strides, occupied, block_strides, s, m, v, places, cells, totals, gradients):
+    """Fill `gradients` (2, 3, W) with d/dsource and d/ddirection of sum B / |d_m| (see joseph.py), `totals` with that.
+
+    Both are those of the rays of row v.
+    """
+    room, scale = len(cells), levels[0]
+    ahead = aim(packed, shape, strides, occupied, block_strides, s, m, 0, v, places, 0, False)
+    for u in range(len(totals)):
+        ray, k, count, step_u, step_w, pu, fb, pw, fe = ahead
+        if u + 1 < len(totals):
+            start = (u + 1) % 2 * room
+            ahead = aim(packed, shape, strides, occupied, block_strides, s, m, u + 1, v, places, start, False)
+        read_cells(packed, places, u % 2 * room, cells, ray[0], step_u, step_w, count)
+        total, du, n_du, dw, n_dw = five_sums(cells, pu, fb, pw, fe, count)
+        sums = (scale * (total - levels[1] * count), scale * du, scale * n_du, scale * dw, scale * n_dw)
+        totals[u] = fill_gradients(gradients, u, s, ray, k, sums)
+
+
+@inner
+def _write_change(source_move, matrix_move, v, lengths, gradients, change):
+    """Write how the integrals of row v change along one tangent into `change` (W,), from their gradients (2, 3, W)."""
+    s_i, s_j, s_k = source_move[0], source_move[1], source_move[2]
+    u_i, u_j, u_k = matrix_move[0, 0], matrix_move[1, 0], matrix_move[2, 0]
+    i = matrix_move[0, 1] * v + matrix_move[0, 2]
+    j = matrix_move[1, 1] * v + matrix_move[1, 2]
+    k = matrix_move[2, 1] * v + matrix_move[2, 2]
+    for u in range(len(change)):
+        by_source = gradients[0, 0, u] * s_i + gradients[0, 1, u] * s_j + gradients[0, 2, u] * s_k
+        by_i, by_j, by_k = gradients[1, 0, u], gradients[1, 1, u], gradients[1, 2, u]
+        change[u] = lengths[u] * (by_source + by_i * (i + u_i * u) + by_j * (j + u_j * u) + by_k * (k + u_k * u))
 
 
 @kernel(joseph, numba_rays, numba_reads)
@@ -76,32 +116,15 @@ def project(packed, levels, shape, strides, occupied, block_strides, source, mat
     packed, occupied: flat; levels: scale [1/mm] and zero of the packed map; shape, strides, block_strides: of axes
     i, j, k; source (B, 3) and matrix (B, 3, 3) in the coordinates of the rimmed map; length_mm (H, W).
     """
-    poses, height, width = image.shape
-    longest = room_for(shape)
+    poses, height, _ = image.shape
+    room = room_for(shape)
     for row in prange(poses * height):
         pose, v = row // height, row % height
-        s, m = source[pose], matrix[pose]
-        places, cells = np.empty(longest, np.int32), np.empty(longest, np.uint64)
-        for u in range(width):
-            ray = line(s, m, u, v)
-            k, count = plane_range(shape, occupied, block_strides, s, ray)
-            pu, fb, pw, fe = _read_ray(packed, strides, places, cells, ray, k, count)
-            total = _sum_cells(cells, pu, fb, pw, fe, count) - levels[1] * count
-            image[pose, v, u] = levels[0] * total * length_mm[v, u] / abs(ray[3])
-
-
-@njit(inline="always", **INNER)
-def _ray_gradients(
-    packed, levels, shape, strides, occupied, block_strides, s, m, u, v, places, cells, gradients,
-):  # fmt: skip
-    """Fill `gradients` (2, 3) with d/dsource and d/ddirection of sum B / |d_m| and return that sum (see joseph.py)."""
-    ray = line(s, m, u, v)
-    k, count = plane_range(shape, occupied, block_strides, s, ray)
-    pu, fb, pw, fe = _read_ray(packed, strides, places, cells, ray, k, count)
-    total, du, n_du, dw, n_dw = five_sums(cells, pu, fb, pw, fe, count)
-    scale = levels[0]
-    sums = (scale * (total - levels[1] * count), scale * du, scale * n_du, scale * dw, scale * n_dw)
-    return fill_gradients(gradients, s, ray, k, sums)
+        places, cells = np.empty(2 * room, np.int32), np.empty(room, np.uint64)
+        _image_row(
+            packed, levels, shape, strides, occupied, block_strides, source[pose], matrix[pose], v, length_mm[v],
+            places, cells, image[pose, v],
+        )  # fmt: skip
 
 
 @kernel(joseph, numba_rays, numba_reads)
@@ -112,26 +135,22 @@ def project_with_jacobian(
     """Write line integrals into `image` (B, H, W), their derivatives along P tangents into `jacobian` (B, P, H, W)."""
     poses, height, width = image.shape
     columns = source_tangents.shape[1]
-    longest = room_for(shape)
+    room = room_for(shape)
     for row in prange(poses * height):
         pose, v = row // height, row % height
-        s, m = source[pose], matrix[pose]
-        source_moves, matrix_moves = source_tangents[pose], matrix_tangents[pose]
-        places, cells = np.empty(longest, np.int32), np.empty(longest, np.uint64)
-        gradients = np.empty((2, 3))
+        places, cells = np.empty(2 * room, np.int32), np.empty(room, np.uint64)
+        totals, gradients = np.empty(width), np.empty((2, 3, width))
+        _gradients_row(
+            packed, levels, shape, strides, occupied, block_strides, source[pose], matrix[pose], v,
+            places, cells, totals, gradients,
+        )  # fmt: skip
         for u in range(width):
-            total = _ray_gradients(
-                packed, levels, shape, strides, occupied, block_strides, s, m, u, v, places, cells, gradients,
+            image[pose, v, u] = totals[u] * length_mm[v, u]
+        for column in range(columns):
+            _write_change(
+                source_tangents[pose, column], matrix_tangents[pose, column], v, length_mm[v],
+                gradients, jacobian[pose, column, v],
             )  # fmt: skip
-            length = length_mm[v, u]
-            image[pose, v, u] = total * length
-            for column in range(columns):
-                change = 0.0
-                for axis in range(3):
-                    along_u, along_v = matrix_moves[column, axis, 0] * u, matrix_moves[column, axis, 1] * v
-                    change += gradients[0, axis] * source_moves[column, axis]
-                    change += gradients[1, axis] * (along_u + along_v + matrix_moves[column, axis, 2])
-                jacobian[pose, column, v, u] = change * length
 
 
 @kernel(joseph, numba_rays, numba_reads)
@@ -144,21 +163,20 @@ def pull_back_rays(
     so the result does not depend on the number of threads.
     """
     poses, height, width = upstream.shape
-    longest = room_for(shape)
+    room = room_for(shape)
     for row in prange(poses * height):
         pose, v = row // height, row % height
-        s, m = source[pose], matrix[pose]
-        places, cells = np.empty(longest, np.int32), np.empty(longest, np.uint64)
-        gradients = np.empty((2, 3))
-        sums = np.zeros((4, 3))
+        places, cells = np.empty(2 * room, np.int32), np.empty(room, np.uint64)
+        weights, gradients = np.empty(width), np.empty((2, 3, width))
+        _gradients_row(
+            packed, levels, shape, strides, occupied, block_strides, source[pose], matrix[pose], v,
+            places, cells, by_length[pose, v], gradients,
+        )  # fmt: skip
         for u in range(width):
-            total = _ray_gradients(
-                packed, levels, shape, strides, occupied, block_strides, s, m, u, v, places, cells, gradients,
-            )  # fmt: skip
-            by_length[pose, v, u] = upstream[pose, v, u] * total
-            weight = upstream[pose, v, u] * length_mm[v, u]
-            add_ray(sums, weight, gradients, u, v)
-        by_row[pose, v] = sums
+            by_length[pose, v, u] *= upstream[pose, v, u]
+            weights[u] = upstream[pose, v, u] * length_mm[v, u]
+        by_row[pose, v] = 0.0
+        add_row(by_row[pose, v], weights, gradients, v)
 
 
 @kernel(joseph, numba_rays, parallel=False)

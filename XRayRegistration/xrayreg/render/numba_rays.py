@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from .joseph import LEAST_AHEAD
-from .numba_compiling import INNER
+from .numba_compiling import inner
 
 # Edge of the blocks [voxels] in which emptiness is recorded; a power of two near what a vector loop digests at once.
 BLOCK = 16
@@ -22,7 +20,7 @@ RIM_BEFORE, RIM_AFTER = 1, 2
 FARTHEST = 1e9
 
 
-@njit(inline="always", **INNER)
+@inner
 def _axes(dx, dy, dz):
     """The dominant axis of a direction (the first one of equals) and the two others."""
     ax, ay, az = abs(dx), abs(dy), abs(dz)
@@ -33,12 +31,12 @@ def _axes(dx, dy, dz):
     return 2, 0, 1
 
 
-@njit(inline="always", **INNER)
+@inner
 def direction(matrix, u, v, axis):
     return matrix[axis, 0] * u + matrix[axis, 1] * v + matrix[axis, 2]
 
 
-@njit(inline="always", **INNER)
+@inner
 def line(source, matrix, u, v):
     """The ray of pixel (u, v) as a line: (axis, first, second, along, a, b, c, e).
 
@@ -51,7 +49,7 @@ def line(source, matrix, u, v):
     return axis, first, second, along, source[first] - source[axis] * b, b, source[second] - source[axis] * e, e
 
 
-@njit(inline="always", **INNER)
+@inner
 def _clip(start, slope, last, low, high):
     """Narrow [low, high] to the k with 0 <= start + slope k <= last."""
     if slope > 1e-12:
@@ -63,7 +61,7 @@ def _clip(start, slope, last, low, high):
     return low, high
 
 
-@njit(inline="always", **INNER)
+@inner
 def _slab_is_empty(occupied, strides, axis, first, second, k_low, k_high, a, b, c, e):
     """Whether no block that the ray can touch between planes k_low and k_high holds tissue.
 
@@ -82,7 +80,7 @@ def _slab_is_empty(occupied, strides, axis, first, second, k_low, k_high, a, b, 
     )
 
 
-@njit(inline="always", **INNER)
+@inner
 def plane_range(shape, occupied, block_strides, source, ray):
     """First plane and number of planes that a `line` from `source` has to read; none when it misses."""
     axis, first, second, along, a, b, c, e = ray
@@ -111,9 +109,9 @@ def plane_range(shape, occupied, block_strides, source, ray):
     return k_low, max(0, k_high - k_low + 1)
 
 
-@njit(inline="always", **INNER)
-def fill_gradients(gradients, source, ray, k, sums):
-    """Fill `gradients` (2, 3) with d/dsource and d/ddirection of sum B / |d_m| and return that sum (see joseph.py).
+@inner
+def fill_gradients(gradients, u, source, ray, k, sums):
+    """Fill `gradients` (2, 3, W) at u with d/dsource and d/ddirection of sum B / |d_m|; return that sum (joseph.py).
 
     k: the first plane; sums: over the planes from there on, see `numba_kernels.five_sums`.
     """
@@ -122,19 +120,24 @@ def fill_gradients(gradients, source, ray, k, sums):
     total, du, n_du, dw, n_dw = sums
     scale = 1 / abs(along)
     lever_u, lever_w = (n_du + ahead * du) / along, (n_dw + ahead * dw) / along
-    gradients[0, first], gradients[0, second] = scale * du, scale * dw
-    gradients[0, axis] = -scale * (b * du + e * dw)
-    gradients[1, first], gradients[1, second] = scale * lever_u, scale * lever_w
-    gradients[1, axis] = -scale * (b * lever_u + e * lever_w + total / along)
+    gradients[0, first, u], gradients[0, second, u] = scale * du, scale * dw
+    gradients[0, axis, u] = -scale * (b * du + e * dw)
+    gradients[1, first, u], gradients[1, second, u] = scale * lever_u, scale * lever_w
+    gradients[1, axis, u] = -scale * (b * lever_u + e * lever_w + total / along)
     return total * scale
 
 
-@njit(inline="always", **INNER)
-def add_ray(sums, weight, gradients, u, v):
-    """Add a ray's gradients (2, 3) times `weight` to `sums` (4, 3): d/dsource and the columns of d/dmatrix."""
+@inner
+def add_row(sums, weights, gradients, v):
+    """Add the gradients (2, 3, W) of row v, times `weights` (W,), to `sums` (4, 3): d/dsource, columns of d/dmatrix."""
     for axis in range(3):
-        sums[0, axis] += weight * gradients[0, axis]
-        by_direction = weight * gradients[1, axis]
-        sums[1, axis] += by_direction * u
-        sums[2, axis] += by_direction * v
-        sums[3, axis] += by_direction
+        by_source, by_u, by_one = 0.0, 0.0, 0.0
+        for u in range(len(weights)):
+            by_source += weights[u] * gradients[0, axis, u]
+            by_direction = weights[u] * gradients[1, axis, u]
+            by_u += by_direction * u
+            by_one += by_direction
+        sums[0, axis] += by_source
+        sums[1, axis] += by_u
+        sums[2, axis] += by_one * v
+        sums[3, axis] += by_one
