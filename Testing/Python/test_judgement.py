@@ -14,7 +14,7 @@ from xrayreg.judgement import Found, weigh
 from xrayreg.pieces import whole
 from xrayreg.refine import State, best_first, descend
 from xrayreg.settings import registration_settings
-from xrayreg.verdict import SURE_SIMILARITY, Verdict
+from xrayreg.verdict import SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART, Verdict
 from xrayreg.workshop import REFINE_MARGIN_MM, Workshop, workshop_for
 
 
@@ -74,13 +74,77 @@ def test_an_accepted_pose_is_kept_before_a_more_similar_one():
 
 
 @pytest.mark.parametrize(
-    ("accepted", "partial", "above", "sure"),
-    [(True, False, -0.1, True), (True, True, -0.01, False), (True, True, 0.01, True), (False, False, 0.5, False)],
+    ("accepted", "partial", "similarity", "clear"),
+    [
+        (True, False, SURE_SIMILARITY - 0.01, False),
+        (True, False, SURE_SIMILARITY, True),
+        (True, True, SURE_SIMILARITY_OF_A_PART - 0.01, False),
+        (True, True, SURE_SIMILARITY_OF_A_PART, True),
+        (False, False, 1.0, False),
+        (False, True, 1.0, False),
+    ],
 )
-def test_one_bone_among_others_has_to_fit_better_to_be_sure(accepted, partial, above, sure):
-    given = replace(
-        found(),
-        verdict=Verdict(accepted, "."),
-        evidence=replace(found().evidence, similarity=SURE_SIMILARITY + above),
+def test_clear_is_what_is_accepted_and_fits_as_wrong_optima_never_did(accepted, partial, similarity, clear):
+    given = replace(found(), verdict=Verdict(accepted, "."), evidence=replace(found().evidence, similarity=similarity))
+    assert given.is_clear(partial) is clear
+
+
+def rival(similarity: float, gap: float | None, *offset: float) -> Found:
+    """Another pose, `offset` mm off, with another similarity."""
+    evidence = replace(found().evidence, similarity=similarity, gap=gap)
+    pose = found().pose.clone()
+    pose[: len(offset), 3] += torch.tensor(offset, dtype=pose.dtype)
+    return replace(found(), pose=pose, evidence=evidence)
+
+
+def test_a_rival_elsewhere_that_fits_nearly_as_well_leaves_neither_trusted():
+    workshop, _ = refined()
+    here, there = found(), rival(found().evidence.similarity - 0.01, None, 30.0)
+    kept = here.or_better(there, workshop.pivot)
+    assert kept.pose is here.pose and not kept.verdict.accepted and "Another pose" in kept.verdict.reason
+    assert kept.evidence.gap == pytest.approx(0.01)
+    assert not here.is_where(there, workshop.pivot)
+
+
+def test_a_pose_for_which_a_better_one_was_found_is_not_trusted():
+    workshop, _ = refined()
+    here, better = found(), rival(found().evidence.similarity + 0.1, 0.4, 30.0)
+    beside = here.beside(better, workshop.pivot)
+    assert (
+        beside.pose is here.pose
+        and not beside.verdict.accepted
+        and "explains the X-ray better" in beside.verdict.reason
     )
-    assert given.is_sure(partial) is sure
+    # The better one itself loses nothing by the worse.
+    kept = here.or_better(better, workshop.pivot)
+    assert kept.pose is better.pose and kept.verdict.accepted and kept.evidence.gap == pytest.approx(0.1)
+
+
+def test_what_nothing_led_back_to_is_not_trusted():
+    there = found().unconfirmed()
+    assert (
+        there.pose is found().pose
+        and not there.verdict.accepted
+        and "choose the effort thorough" in there.verdict.reason
+    )
+    # A pose that is not trusted keeps its own reason.
+    refused = replace(found(), verdict=Verdict(False, "Too weak."))
+    assert refused.unconfirmed() is refused
+
+
+@pytest.mark.parametrize(("gap", "least"), [(0.2, 0.2), (0.5, 0.3), (None, 0.3)])
+def test_the_same_optimum_found_again_is_no_rival_but_brings_its_own(gap, least):
+    workshop, _ = refined()
+    # A millimetre aside and 30 mm deeper, which coarse images do not tell.
+    again = rival(found().evidence.similarity - 0.001, gap, 1.0, 0.0, 30.0)
+    kept = found().or_better(again, workshop.pivot)
+    assert kept.pose is found().pose and kept.verdict.accepted and kept.evidence.gap == least
+    assert found().is_where(again, workshop.pivot)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "mirror_gap", "mirrored"), [(0.4, -0.2, True), (0.1, -0.2, False), (0.8, 0.3, False)]
+)
+def test_mirrored_is_what_fits_well_in_the_mirror_only(similarity, mirror_gap, mirrored):
+    given = replace(found(), evidence=replace(found().evidence, similarity=similarity, mirror_gap=mirror_gap))
+    assert given.is_mirrored is mirrored

@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .initial import distinct_places
 from .pieces import Pieces, divisible, retold
 from .problem import Problem
 from .refine import State, descend
 from .verdict import (
     SURE_SIMILARITY,
+    SURE_SIMILARITY_OF_A_PART,
     Evidence,
     Uncertainty,
     Verdict,
     contrast,
+    fits_better_mirrored,
     in_view,
     judge,
     mirrored_pose,
@@ -29,6 +32,7 @@ from .workshop import REFINE_MARGIN_MM, Workshop
 # Steps per level for the mirrored X-ray: enough to see whether it fits better, not to measure anything.
 _MIRROR_STEPS = 6
 _CLEAR_MIRROR_GAP = 0.15
+_UNCONFIRMED = "Each search found another pose that fits better, and none led back to one: choose the effort thorough."
 # Neighbouring pixels repeat each other. With one independent value in 36 pixels the expected error agreed with the true
 # one on simulated X-rays (ratio 0.4 to 1.1).
 _PIXELS_PER_VALUE = 36
@@ -57,9 +61,37 @@ class Found:
             return self.verdict.accepted
         return self.evidence.similarity > other.evidence.similarity
 
-    def is_sure(self, partial: bool) -> bool:
-        """Whether it needs no second opinion from a search; `partial` as in the workshop."""
-        return self.verdict.accepted and (not partial or self.evidence.similarity >= SURE_SIMILARITY)
+    def is_where(self, other: Found, pivot: Tensor) -> bool:
+        """Whether both are the same optimum; pivot as in the workshop."""
+        return len(distinct_places(torch.stack([self.pose, other.pose]), pivot, 2)) == 1
+
+    def beside(self, rival: Found, pivot: Tensor) -> Found:
+        """The same pose, judged in the knowledge that another attempt ended in `rival`."""
+        apart = self.evidence.similarity - rival.evidence.similarity
+        gaps = (self.evidence.gap, rival.evidence.gap if self.is_where(rival, pivot) else apart)
+        evidence = replace(self.evidence, gap=min((gap for gap in gaps if gap is not None), default=None))
+        return replace(self, evidence=evidence, verdict=judge(evidence))
+
+    def or_better(self, other: Found, pivot: Tensor) -> Found:
+        """The one to keep of two, each judged in the knowledge of the other."""
+        one, other = self.beside(other, pivot), other.beside(self, pivot)
+        return other if other.is_better_than(one) else one
+
+    def unconfirmed(self) -> Found:
+        """The same pose, not trusted as nothing led back to it."""
+        if not self.verdict.accepted:
+            return self
+        return replace(self, verdict=Verdict(False, _UNCONFIRMED))
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether it is the mirrored X-ray that fits here."""
+        return fits_better_mirrored(self.evidence)
+
+    def is_clear(self, partial: bool) -> bool:
+        """Whether it needs no second look; `partial` as in the workshop."""
+        sure = SURE_SIMILARITY_OF_A_PART if partial else SURE_SIMILARITY
+        return self.verdict.accepted and self.evidence.similarity >= sure
 
 
 @divisible

@@ -30,8 +30,13 @@ from .render import choose_device, choose_engine, warm_up
 from .results import Estimate, Registration, Step, ViewResult
 from .scene import Scene
 from .settings import LevelSettings, RegistrationSettings, SearchSettings
-from .starts import Attempt, attempts, network_file, require_start
+from .starts import Attempt, attempts, network_file, require_start, search_anew, search_around
+from .verdict import LEAST_SIMILARITY
 from .workshop import REFINE_MARGIN_MM, Workshop, workshop_for
+
+AROUND_BEST = "a search around the best pose"
+# Share of the whole that the planned attempts take; the rest is for second looks.
+_PLANNED = 0.8
 
 
 def register(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Iterator[Step]:
@@ -99,22 +104,62 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
     yield Step("prepare", 0.0, "preparing the volume")
     workshop = yield from workshop_for.pieces(scene, settings)
-    best: Found | None = None
     planned = yield from attempts.pieces(workshop, prediction)
-    for number, attempt in enumerate(planned):
-        story = _try(workshop, attempt, _Span(number / len(planned), 1 / len(planned)), clock)
-        found = yield from retold(story, lambda step: replace(step, renders=workshop.renders))
-        if found is None:
-            continue
-        best = found if best is None or found.is_better_than(best) else best
-        if best.is_sure(workshop.partial):
-            break
-    assert best is not None
+    best = yield from retold(_found(workshop, planned, clock), lambda step: replace(step, renders=workshop.renders))
     notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
     yield Step(
         "done", 1.0, best.verdict.reason, best.pose.numpy(), best.evidence.similarity,
         _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes), workshop.renders,
     )  # fmt: skip
+
+
+def _found(workshop: Workshop, planned: list[Attempt], clock: _Clock) -> Story[Step, Found]:
+    """What the planned attempts and the second looks end in."""
+    best: Found | None = None
+    for number, attempt in enumerate(planned):
+        span = _Span(_PLANNED * number / len(planned), _PLANNED / len(planned))
+        found = yield from _try(workshop, attempt, span, clock)
+        if found is not None:
+            best = found if best is None else best.or_better(found, workshop.pivot)
+        if best is not None and best.verdict.accepted:
+            break
+    # The last attempt has nothing after it that it could be given up for.
+    assert best is not None
+    return (yield from _looked_again(workshop, best, clock))
+
+
+def _looked_again(workshop: Workshop, best: Found, clock: _Clock) -> Story[Step, Found]:
+    """The best pose once it is beyond doubt, or the best of all that second looks found.
+
+    Beyond doubt is a pose that is clear by itself, or that a search around it leads back to. On poor X-rays right and
+    wrong optima differ in just that: near a wrong one there is something better.
+    """
+    general, settings, partial = workshop.settings, workshop.settings.second, workshop.partial
+    given, found_again, fresh = general.init == "case", False, 0
+    rounds = settings.part_rounds if workshop.is_small(best.pose) else settings.rounds
+    # Bones alone fit a little worse than the whole body does, and a search for them takes longer.
+    fair = settings.promising if partial else LEAST_SIMILARITY
+    for number in range(rounds):
+        settled = found_again and best.evidence.similarity >= fair
+        if settled or best.is_clear(partial) or best.is_mirrored or (given and not best.verdict.accepted):
+            return best
+        seed = general.seed + 1 + number
+        if best.evidence.similarity >= settings.promising and not found_again:
+            attempt = search_around(workshop, best.pose[None], AROUND_BEST, seed)
+        elif fresh < settings.fresh:
+            attempt = replace(search_anew(workshop, seed), hopeless=None if partial else general.hopeless)
+            fresh += 1
+        else:
+            return best
+        share = (1 - _PLANNED) / rounds
+        found = yield from _try(workshop, attempt, _Span(_PLANNED + share * number, share), clock)
+        if found is None:
+            continue
+        if given:
+            return best.beside(found, workshop.pivot)
+        before, best = best, best.or_better(found, workshop.pivot)
+        found_again = best.is_where(before, workshop.pivot)
+    return best if found_again or best.is_clear(partial) or not rounds else best.unconfirmed()
 
 
 @dataclass(frozen=True)
@@ -192,10 +237,12 @@ def _searched(workshop: Workshop, attempt: Attempt, settings: SearchSettings, sp
         pose, score = found.poses[0].numpy(), float(found.scores[0])
         return Step("search", span.at(0.5 * found.fraction), found.message, pose, score)
 
-    story = search(problem_at, attempt.hypotheses, settings, workshop.settings.refine.step)
+    general = workshop.settings
+    story = search(problem_at, attempt.hypotheses, workshop.pivot, settings, general.refine.step, general.seed)
     found = yield from retold(story, step)
-    expected = attempt.hypotheses[:1].expand_as(found.poses)
-    return _Field(found.poses, expected, attempt.names[:1] * len(found.poses), _gap(found.scores))
+    poses = found.poses[found.scores >= found.scores[0] - settings.outclassed]
+    expected = attempt.hypotheses[:1].expand_as(poses)
+    return _Field(poses, expected, attempt.names[:1] * len(poses), _gap(found.scores))
 
 
 def _coarse_similarity(workshop: Workshop, poses: Tensor) -> Pieces[float]:

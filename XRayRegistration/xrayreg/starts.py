@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class Attempt:
     search: how they are thinned out; None where they are few, and all of them are refined.
     levels: on which what is left is refined; after a search those that it did not use.
     prior: where the pose is expected, if anything is known of it. spread: how far hypotheses lie from their centre.
-    hopeless: similarity below which it is given up early (see `NetworkStart`); None for what is seen to its end.
+    hopeless: similarity below which it is given up (see `RegistrationSettings`); None for what is seen to the end.
     """
 
     names: tuple[str, ...]
@@ -89,27 +89,28 @@ def attempts(workshop: Workshop, prediction: Prediction | None) -> Pieces[list[A
 
     Raises InputError when the case's initial pose shows nothing in any view.
     """
-    scene, settings = workshop.scene, workshop.settings
+    settings, initial = workshop.settings, _initial(workshop)
     planned: list[Attempt] = []
     prior: Prior | None = None
-    initial: Tensor | None = None
-    if scene.initial is not None:
-        initial = torch.as_tensor(scene.views[0].camera.camera_from_world @ scene.initial)
+    if initial is not None:
         _require_in_view(workshop, initial)
         prior = _prior(workshop, initial, settings.search.prior)
     if prediction is not None and len(prediction.poses):
         planned += yield from _of_network(workshop, prediction, prior)
     elif initial is not None and settings.init in ("auto", "case"):
-        names = ("the case's initial pose",)
-        planned.append(Attempt(names, initial[None], None, settings.refine.levels, prior, settings.search.prior))
+        # Without a search after it there is nothing to give it up for; for bones see `_of_network`.
+        last = settings.init == "case"
+        hopeless = None if last or workshop.partial else settings.hopeless
+        names, spread = ("the case's initial pose",), settings.search.prior
+        planned.append(Attempt(names, initial[None], None, settings.refine.levels, prior, spread, hopeless))
     if settings.init != "case":
-        planned.append(_search(workshop, initial))
+        planned.append(search_anew(workshop, settings.seed))
     return planned
 
 
-def _search(workshop: Workshop, initial: Tensor | None) -> Attempt:
+def search_anew(workshop: Workshop, seed: int) -> Attempt:
     """A search around the case's initial pose, or around all nominal views where there is none."""
-    settings = workshop.settings
+    settings, initial = workshop.settings, _initial(workshop)
     if initial is None:
         sod = nominal_sod_mm(workshop.scene.views[0].camera)
         poses = [nominal_pose(view, workshop.pivot.numpy(), sod) for view in NOMINAL_VIEWS]
@@ -119,9 +120,18 @@ def _search(workshop: Workshop, initial: Tensor | None) -> Attempt:
     small = initial is not None and workshop.is_small(initial)
     wide = settings.part_search if small else settings.search
     spread = PosePrior(_times(wide.prior.rotation_deg, wide.spread), _times(wide.prior.translation_mm, wide.spread))
-    drawn = draw_poses(centres, workshop.pivot, spread, wide.hypotheses, settings.seed)
+    drawn = draw_poses(centres, workshop.pivot, spread, wide.hypotheses, seed)
     prior = None if initial is None else _prior(workshop, initial, spread)
     return Attempt(("a search",), drawn, wide, _levels_after(workshop, wide), prior, spread)
+
+
+def search_around(workshop: Workshop, poses: Tensor, name: str, seed: int) -> Attempt:
+    """A search in the neighbourhood of poses (N, 4, 4) that may be nearly right."""
+    settings, initial = workshop.settings, _initial(workshop)
+    around = settings.part_search if workshop.is_small(poses[0]) else settings.around
+    drawn = draw_poses(poses, workshop.pivot, around.prior, around.hypotheses // len(poses), seed)
+    prior = None if initial is None else _prior(workshop, initial, settings.search.prior)
+    return Attempt((name,), drawn, around, _levels_after(workshop, around), prior, around.prior)
 
 
 def _of_network(workshop: Workshop, prediction: Prediction, prior: Prior | None) -> Pieces[list[Attempt]]:
@@ -132,15 +142,13 @@ def _of_network(workshop: Workshop, prediction: Prediction, prior: Prior | None)
     finest = settings.refine.levels[-1]
     # A network's pose is near enough for the finest level to follow the first one, where the whole body is compared.
     levels = settings.refine.levels if workshop.partial else (settings.network.level, finest)
-    around = settings.part_search if workshop.is_small(poses[0]) else settings.network.around
-    drawn = draw_poses(poses, workshop.pivot, around.prior, around.hypotheses // len(poses), settings.seed)
     names = tuple(prediction.names[n] for n in kept)
     # A single bone among others is too unlike the X-ray on small images to be given up there.
-    hopeless = None if workshop.partial else settings.network.hopeless
-    finer = _levels_after(workshop, around)
+    hopeless = None if workshop.partial else settings.hopeless
+    around = search_around(workshop, poses, AROUND_NETWORK, settings.seed)
     return [
-        Attempt(names, poses, None, levels, prior, around.prior, hopeless),
-        Attempt((AROUND_NETWORK,), drawn, around, finer, prior, around.prior, hopeless),
+        Attempt(names, poses, None, levels, prior, around.spread, hopeless),
+        replace(around, hopeless=hopeless),
     ]
 
 
@@ -159,6 +167,12 @@ def _levels_after(workshop: Workshop, search: SearchSettings) -> tuple[LevelSett
     """The levels of refinement that are clearly finer than where a search begins."""
     levels = workshop.settings.refine.levels
     return tuple(level for level in levels if level.image_px > search.levels[0].image_px * 2) or levels[-1:]
+
+
+def _initial(workshop: Workshop) -> Tensor | None:
+    """The case's initial pose (4, 4) of the first camera."""
+    scene = workshop.scene
+    return None if scene.initial is None else torch.as_tensor(scene.views[0].camera.camera_from_world @ scene.initial)
 
 
 def _prior(workshop: Workshop, expected: Tensor, spread: PosePrior) -> Prior:

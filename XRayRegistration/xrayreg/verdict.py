@@ -28,9 +28,10 @@ _CLEAR_CONTRAST = 9.0
 LEAST_SIMILARITY = 0.36
 LEAST_CONTRAST = 5.0
 LEAST_GAP = 0.05
-# One bone among others can fall into a wrong optimum that looks fair; above this similarity none was ever seen to.
-SURE_SIMILARITY = 0.42
-LEAST_IN_VIEW = 0.10
+# Wrong optima can look fair, the more so where little of the body is in view; above these similarities none was ever
+# seen to: of a whole body (wrong up to 0.56, right from 0.73 on clear X-rays), and of single bones in it.
+SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART = 0.65, 0.42
+LEAST_IN_VIEW = 0.05
 MOST_ERROR_MM = 4.0
 # Curvature of the similarity [1/rad^2, 1/mm^2] below which it is as good as flat: 30 m off would cost 0.5.
 _LEAST_CURVATURE = 1e-9
@@ -170,6 +171,12 @@ def mirrored_pose(pose: Tensor, pivot: Tensor) -> Tensor:
     return in_camera @ pose @ in_patient
 
 
+def fits_better_mirrored(evidence: Evidence) -> bool:
+    """Whether the mirrored X-ray fits well, and clearly better than the X-ray as it is."""
+    mirrored = evidence.similarity - evidence.mirror_gap
+    return evidence.mirror_gap < -LEAST_GAP and mirrored >= LEAST_SIMILARITY
+
+
 def judge(evidence: Evidence) -> Verdict:
     """Accept a pose only when everything speaks for it; the reason names what decided."""
     if any(value is not None and math.isnan(value) for value in evidence.as_dict().values()):
@@ -178,7 +185,7 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(
             False, f"Only {evidence.in_view:.0%} of the anatomy falls on usable image: too little to register."
         )
-    if evidence.mirror_gap < -LEAST_GAP:
+    if fits_better_mirrored(evidence):
         return Verdict(
             False,
             f"The mirrored X-ray fits better (similarity {-evidence.mirror_gap:.2f} higher): the image is probably "
@@ -195,6 +202,12 @@ def judge(evidence: Evidence) -> Verdict:
         return Verdict(
             False,
             "The X-ray fits its mirror image as well: the anatomy is too symmetric to tell left from right here.",
+        )
+    if evidence.gap is not None and evidence.gap < 0:
+        return Verdict(
+            False,
+            f"A search found a pose that explains the X-ray better (similarity {-evidence.gap:.3f} higher): this is "
+            "not the right one.",
         )
     if evidence.gap is not None and evidence.gap < LEAST_GAP:
         return Verdict(

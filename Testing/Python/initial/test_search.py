@@ -16,7 +16,7 @@ from xrayreg.geometry import pose_difference, retract
 from xrayreg.initial import Candidates, distinct, draw_poses, search
 from xrayreg.pieces import Pieces, divisible, whole
 from xrayreg.problem import Prior
-from xrayreg.settings import LevelSettings, PosePrior, SearchSettings, StepSettings, registration_settings
+from xrayreg.settings import LevelSettings, PosePrior, Resampling, SearchSettings, StepSettings, registration_settings
 from xrayreg.similarity import Agreement
 from xrayreg.workshop import workshop_for
 
@@ -56,6 +56,10 @@ def test_drawn_poses_follow_the_seed():
     first, again, other = (draw_poses(CENTRE[None], PIVOT, PRIOR, 50, seed) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.isclose(first[1:], other[1:]).all(-1).all(-1).any()
+
+
+def test_nothing_drawn_leaves_the_centres():
+    assert torch.equal(draw_poses(CENTRE[None], PIVOT, PRIOR, 0, seed=3), CENTRE[None])
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -125,7 +129,7 @@ SETTINGS = SearchSettings(hypotheses=200, levels=(LevelSettings(32, 30), LevelSe
 
 def candidates_of(hills: Hills, hypotheses: Tensor, settings: SearchSettings = SETTINGS) -> list[Candidates]:
     step = replace(StepSettings(), stop_gain=1e-9)
-    told = search(lambda level, around: made(hills), hypotheses, settings, step)  # type: ignore[arg-type]
+    told = search(lambda level, around: made(hills), hypotheses, PIVOT, settings, step, seed=0)  # type: ignore[arg-type]
     return [candidates for candidates in told if candidates is not None]
 
 
@@ -155,6 +159,43 @@ def test_search_tells_its_way_and_arrives_at_one():
     assert all(torch.equal(one.scores, one.scores.sort(descending=True).values) for one in told)
 
 
+@dataclass(frozen=True)
+class Islands(Hills):
+    """Hills that end two deviations from their summits: from farther off nothing leads to them."""
+
+    @divisible
+    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
+        total = yield from super().agreement.pieces(poses)
+        near = [(pose_difference(poses, summit, self.pivot) / DEVIATION).norm(dim=-1) < 2 for _, summit in self.hills]
+        seen = torch.stack(near).any(0).to(DOUBLE)
+        return Agreement(total.score * seen, total.gradient * seen[:, None], total.normal * seen[:, None, None])
+
+
+# Some three deviations apart.
+STEP, SUMMIT = turned(-6, 10, 0, 10, 0, 0), turned(-15, 25, 18, 10, 30, 70)
+
+
+@pytest.mark.parametrize(("rounds", "summit"), [(0, STEP), (6, SUMMIT)], ids=["drawn once", "drawn anew"])
+def test_optima_nearby_are_steps_to_one_that_no_hypothesis_was_near_to(rounds, summit):
+    islands = Islands(((0.5, STEP), (1.0, SUMMIT)))
+    near_the_step = draw_poses(STEP[None], PIVOT, PosePrior((2.0, 2.0, 2.0), (3.0, 3.0, 5.0)), 100, seed=0)
+    settings = replace(SETTINGS, resampling=Resampling(rounds=rounds, prior=PRIOR, hypotheses=1000))
+    last = candidates_of(islands, near_the_step, settings)[-1]
+    # The hills' feet overlap a little, which moves the summits.
+    assert (pose_difference(last.poses[0], summit, PIVOT) / DEVIATION).norm() < 0.2
+
+
+@pytest.mark.parametrize(("rounds", "patience", "made"), [(0, 2, 0), (1, 2, 1), (6, 1, 1), (6, 2, 2), (6, 3, 3)])
+def test_drawing_anew_ends_when_it_brings_nothing_better(rounds, patience, made):
+    drawn = draw_poses(CENTRE[None], PIVOT, PRIOR, 200, seed=1)
+    settings = replace(SETTINGS, resampling=Resampling(rounds=rounds, patience=patience))
+    told = candidates_of(Hills(((1.0, HIGH),)), drawn, settings)
+    # One for what the first hypotheses led to, one for each round, one for the finer level.
+    ends = [one for one in told if one.message.endswith("distinct candidates")]
+    assert len(ends) == 2 + made
+    assert told[-1].fraction == pytest.approx(1.0)
+
+
 def test_hypotheses_that_cannot_be_scored_come_last():
     too_near = torch.stack([turned(0, 0, 0, 0, 0, -150 - n) for n in range(20)])
     usable = turned(0, 0, 0, 0, 0, 20)[None]
@@ -176,8 +217,10 @@ def test_search_finds_the_pelvis_from_a_frontal_start():
         search(
             lambda level, around: workshop.problem.pieces(level, around, 100.0),
             drawn,
+            workshop.pivot,
             settings.search,
             settings.refine.step,
+            seed=0,
         )
     )
     twist = pose_difference(last.poses[0], torch.as_tensor(pelvis_scenes.truth()), workshop.pivot)

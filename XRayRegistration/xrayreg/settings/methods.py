@@ -13,8 +13,10 @@ Sources, quoted by the short names below:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from .registration import LevelSettings, StepSettings, Term, patch_gradient
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,29 @@ class LmSettings:
     stop_gain: float = 1e-5
 
 
+@dataclass(frozen=True)
+class ForetoldSettings:
+    """Levenberg-Marquardt on what renders foretell (`refine.foretold`).
+
+    levels: from coarse to fine; all of them compare the images that the last one renders. Steps are those on one
+        forecast; where it is a single one, derivatives at the rendered pose do.
+    least_gains: of similarity, for each level; it is left when less is promised.
+    come_true: share of the promised gain that must be had before a finer level comes next.
+    renders: at most.
+    """
+
+    levels: tuple[LevelSettings, ...] = (
+        LevelSettings(32, 8, (Term(weight=0.5), patch_gradient(9, weight=0.5))),
+        LevelSettings(64, 8, (Term(weight=0.5), patch_gradient(13, weight=0.5))),
+        LevelSettings(128, 4),
+        LevelSettings(256, 1, (Term("gradient", weight=0.5), patch_gradient(25, weight=0.5, floor=0.01))),
+    )
+    least_gains: tuple[float, ...] = (5e-3, 2e-3, 1e-3, 2e-5)
+    come_true: float = 0.5
+    renders: int = 30
+    step: StepSettings = field(default_factory=StepSettings)
+
+
 # xvr.
 XVR_ADAM = AdamSettings(rates=(1e-2,) * 3 + (1.0,) * 3, steps=500, schedule=Plateau())
 
@@ -191,9 +216,8 @@ def xvr_adam(level: int, steps: int = 500) -> AdamSettings:
 # DiffPose: 500 iterations, rates 7.5e-3 rad and 7.5 mm, times 0.9 every 25.
 DIFFPOSE_ADAM = AdamSettings(rates=(7.5e-3,) * 3 + (7.5,) * 3, steps=500, schedule=Stairs(25, 0.9))
 
-# ProST: first on the learned similarity, then on gradient correlation. Its numbers are a rotation vector and a
-# translation in units of half the volume's edge, which is the scale of its chart.
-PROST_SGD = SgdSettings(rates=(1e-2,), momentum=0.9, steps=500, still=3e-3)
+# ProST: its second stage, on gradient correlation. Its numbers are a rotation vector and a translation in units of half
+# the volume's edge, which is the scale of its chart.
 PROST_SGD_GRADIENT = SgdSettings(rates=(2e-3,), momentum=0.9, steps=500, schedule=Cycle(0.5, 1.5, 100), still=1e-4)
 
 # Grupp: intraoperative registration at 1/8 and 1/4 of the resolution; rad and mm.
@@ -203,6 +227,8 @@ XREG_CMA_SIGMA = PoseSpan((15.0, 15.0, 30.0), (50.0, 50.0, 100.0))
 XREG_PENALTY = PoseSpan((15.0, 15.0, 10.0), (30.0, 30.0, 150.0))
 XREG_PENALTY_GLOBAL = PoseSpan((10.0, 10.0, 10.0), (20.0, 20.0, 100.0))
 XREG_WEIGHTS = (0.9, 0.1)
+# Standard deviation of a landmark's column and row in pixels of 0.194 mm, 1020 mm from the source.
+XREG_LANDMARK_PX = 100.0
 XREG_BOBYQA = BobyqaSettings(tolerance=1e-4)
 XREG_BOBYQA_BOX = PoseSpan((2.5, 2.5, 2.5), (5.0, 5.0, 10.0))
 

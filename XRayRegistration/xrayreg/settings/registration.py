@@ -9,7 +9,6 @@ Effort = Literal["fast", "standard", "thorough"]
 EngineName = Literal["auto", "reference", "torch", "numba", "triton"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Filter = Literal["none", "gradient", "sobel", "smooth_sobel"]
-Weighting = Literal["equal", "variance"]
 IntensityName = Literal["auto", "transmission", "attenuation"]
 
 EFFORTS: tuple[str, ...] = get_args(Effort)
@@ -32,7 +31,6 @@ class Term:
         besides; the guard against flat images that published systems write down.
     padded: whether filters count what lies beyond the border as zero and the border is compared too; otherwise only
         pixels are whose whole neighbourhood lies inside.
-    weighting: of the patches among each other: equal, or by the variance of the DRR's (filtered) patch.
     """
 
     filter: Filter = "none"
@@ -43,7 +41,6 @@ class Term:
     floor: float = 1e-4
     epsilon: float = 0.0
     padded: bool = False
-    weighting: Weighting = "equal"
 
 
 def patch_gradient(window: int, weight: float = 1.0, floor: float = 0.05) -> Term:
@@ -90,11 +87,32 @@ class StepSettings:
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """Hypotheses drawn anew around the optima of a search's first level, round by round.
+
+    Where the right pose was not among the first hypotheses, wrong optima near it are: on X-rays that show little of the
+    body this found 24 of 27 poses that were missed without.
+
+    rounds: how many at most; patience: so many in a row that find nothing better end it.
+    prior: how far they are drawn from each optimum. hypotheses: of a round, for all optima together.
+    survivors: how many of them are refined.
+    """
+
+    rounds: int = 6
+    patience: int = 2
+    prior: PosePrior = field(default_factory=lambda: PosePrior((10.0, 10.0, 10.0), (15.0, 15.0, 40.0)))
+    hypotheses: int = 240
+    survivors: int = 16
+
+
+@dataclass(frozen=True)
 class SearchSettings:
     """Search: many hypotheses ranked on small images, the best refined in small steps (design.md 6.3).
 
     spread: hypotheses are drawn this much wider than the prior, because its tails are where searches fail.
-    survivors: how many hypotheses each level refines; finalists: how many distinct ones come out.
+    survivors: how many hypotheses each level refines. finalists: how many distinct ones come out at most, none of them
+    with a similarity lower than the best's by more than `outclassed`.
+    resampling: what follows on the first level.
     """
 
     prior: PosePrior = field(default_factory=PosePrior)
@@ -106,6 +124,8 @@ class SearchSettings:
     )
     survivors: tuple[int, ...] = (24, 8)
     finalists: int = 3
+    outclassed: float = 0.25
+    resampling: Resampling = field(default_factory=Resampling)
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,17 @@ class RefineSettings:
     prior_weight: float = 0.002
 
 
+# Around poses that are nearly right: a few times as wide as networks err, and as far as wrong optima of a search lie
+# from the right one.
+AROUND_SEARCH = SearchSettings(
+    prior=PosePrior((8.0, 8.0, 8.0), (15.0, 15.0, 40.0)),
+    spread=1.0,
+    hypotheses=300,
+    survivors=(12, 5),
+    finalists=2,
+    resampling=Resampling(rounds=2, patience=1),
+)
+
 # When only a part of what the X-ray shows is rendered (one bone of a hand), small images hold too little of it: the
 # search stays near a pose that somebody set and starts on larger ones.
 PART_SEARCH = SearchSettings(
@@ -134,6 +165,7 @@ PART_SEARCH = SearchSettings(
     levels=(LevelSettings(128, 12), LevelSettings(256, 6)),
     survivors=(12, 4),
     finalists=2,
+    resampling=Resampling(rounds=0),
 )
 
 
@@ -143,29 +175,35 @@ class NetworkStart:
 
     looks: how often the network is shown each X-ray, turned a little, for what its answers agree on.
     level: ranks them by rendering, and is the first to refine them. refined: how many distinct ones that does.
-    around: the search around them where they lead to nothing sure; a few times as wide as networks err.
-    hopeless: similarity on the level before the finest one below which refined poses are given up for the next way to
-        start. On simulated X-rays, hard ones among them, right poses had at least 0.45 there, wrong ones at most 0.13.
     """
 
     looks: int = 16
     level: LevelSettings = LevelSettings(64, 12, (Term(weight=0.5), patch_gradient(13, weight=0.5)))
     refined: int = 3
-    around: SearchSettings = field(
-        default_factory=lambda: SearchSettings(
-            prior=PosePrior((8.0, 8.0, 8.0), (15.0, 15.0, 40.0)),
-            spread=1.0,
-            hypotheses=300,
-            survivors=(12, 5),
-            finalists=2,
-        )
-    )
-    hopeless: float = 0.2
+
+
+@dataclass(frozen=True)
+class SecondLooks:
+    """Searches that follow while no pose is beyond doubt (see `pipeline`).
+
+    rounds: how many at most; part_rounds: where only a small part of the X-ray is compared, and each takes long.
+    fresh: how many of them may begin anew, everywhere, where a search around the best pose leads no further.
+    promising: similarity from which the best pose is searched around.
+    """
+
+    rounds: int = 3
+    part_rounds: int = 2
+    fresh: int = 1
+    promising: float = 0.2
 
 
 @dataclass(frozen=True)
 class RegistrationSettings:
-    """All that one registration needs to know besides its scene."""
+    """All that one registration needs to know besides its scene.
+
+    hopeless: similarity on the level before the finest one below which refined poses are given up for the next way to
+        start. On simulated X-rays, hard ones among them, right poses had at least 0.45 there, wrong ones at most 0.13.
+    """
 
     init: str = field(
         default="auto",
@@ -180,14 +218,17 @@ class RegistrationSettings:
     seed: int = field(default=0, metadata={"help": "seed of everything random"})
     search: SearchSettings = field(default_factory=SearchSettings)
     part_search: SearchSettings = PART_SEARCH
+    around: SearchSettings = AROUND_SEARCH
     network: NetworkStart = field(default_factory=NetworkStart)
+    second: SecondLooks = field(default_factory=SecondLooks)
     refine: RefineSettings = field(default_factory=RefineSettings)
+    hopeless: float = 0.2
 
 
 def registration_settings(effort: Effort = "standard", **changes: Any) -> RegistrationSettings:
     """The settings of an effort, with single ones changed by name.
 
-    fast: half the hypotheses; thorough: four times as many, and more of them refined.
+    fast: half the hypotheses, and no second search everywhere; thorough: four times as many, and more of them refined.
     """
     settings = RegistrationSettings(effort=effort, **changes)
     factor = {"fast": 0.5, "standard": 1.0, "thorough": 4.0}[effort]
@@ -204,5 +245,8 @@ def registration_settings(effort: Effort = "standard", **changes: Any) -> Regist
         settings,
         search=scaled(settings.search),
         part_search=scaled(settings.part_search),
-        network=replace(settings.network, around=scaled(settings.network.around)),
+        around=scaled(settings.around),
+        second=replace(
+            settings.second, rounds=round(settings.second.rounds * factor), fresh=round(settings.second.fresh * factor)
+        ),
     )
