@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pelvis_scenes import nearby, pelvis, radiograph, truth
+from pelvis_scenes import camera, nearby, pelvis, radiograph, truth
 
 from xrayreg.evaluation import pose_error
 from xrayreg.methods import METHODS, MethodContext, Outcome, run_method
@@ -16,13 +16,30 @@ from xrayreg.scene import Scene
 Pose = NDArray[np.float64]
 
 TINY = {"population": 8, "generations": 6, "evaluations": 25}
+# Of the pelvis [mm], and how far off [px] each was marked in the X-rays of 64 pixels.
+POINTS = np.array([[88, 0, 0], [-88, 0, 0], [0, 45, -25], [0, -60, 90], [120, 30, 80], [-120, 30, 80.0]])
+CLICKS_OFF = np.random.default_rng(0).normal(0, 0.8, (2, len(POINTS), 2))
+
+
+def landmarks(*views: str) -> dict[str, Any]:
+    """The option of methods that need landmarks, for a small scene of those views."""
+    clicks = []
+    for view, off in zip(views, CLICKS_OFF, strict=False):
+        small = camera(view).resized(3)
+        pose = small.camera_from_world @ truth()
+        clicks.append(small.project(POINTS @ pose[:3, :3].T + pose[:3, 3]) + off)
+    return {"points": POINTS, "pixels": clicks}
+
+
 # Enough to come nearer, not to arrive.
 BUDGETS: dict[str, dict[str, Any]] = {
     "xvr": {"scales": [24.0, 12.0], "steps": [20, 5]},
     "diffpose": {"image_px": 48, "steps": 10},
+    "prost-gradient": {"image_px": 64},
     "lbfgs": {"scales": [24.0], "steps": 10},
     "lm-xvr": {"scales": [24.0], "steps": 25},
     "xreg": TINY,
+    "xreg-landmarks": {**TINY, "landmarks": landmarks("frontal")},
     "cmaes-chen": {"image_px": 48, "population": 8, "generations": 8},
     "lra-cma": {"image_px": 48, "population": 8, "generations": 8},
     "grupp-global": {"population": 12, "generations": 4, "counts": [1, 1, 1, 3, 3, 1], "refined": TINY},

@@ -96,18 +96,21 @@ class Problem:
         return score if self.prior is None else score + self.prior.agreement(poses, self.pivot).score
 
     @divisible
-    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
-        """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views."""
+    def agreement(self, poses: Tensor, *, normals: bool = True) -> Pieces[Agreement]:
+        """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views.
+
+        normals: whether normal matrices are wanted; see `Similarity.agreement`.
+        """
         parts = []
         for some in self._batches(len(poses), _BATCH_PIXELS):
-            work = self.picked(some)._mean_agreement(poses[some])
+            work = self.picked(some)._mean_agreement(poses[some], normals)
             # Pauses cost whoever waits a little, so small images go without.
             parts.append((yield from work) if len(some) * self._pixels > _BATCH_PIXELS // 4 else whole(work))
         # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
         mean = Agreement.joined(parts).on(poses.device)
         return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
 
-    def _mean_agreement(self, poses: Tensor) -> Pieces[Agreement]:
+    def _mean_agreement(self, poses: Tensor, normals: bool) -> Pieces[Agreement]:
         """The mean over the views, without the prior."""
         tangents = twist_tangents(poses, self.pivot)
         total: Agreement | None = None
@@ -115,7 +118,9 @@ class Problem:
             moved = view.view_from_first[None, None] @ tangents
             image, jacobian = render_with_jacobian(self.projector, view.camera, view.view_from_first @ poses, moved)
             yield
-            part = yield from self.similarity.agreement.pieces(view.target, image, jacobian, view.support)
+            part = yield from self.similarity.agreement.pieces(
+                view.target, image, jacobian, view.support, normals=normals
+            )
             total = part if total is None else total + part
         assert total is not None
         return total.scaled(1 / len(self.views))

@@ -82,6 +82,16 @@ def test_the_gradient_is_that_of_the_numbers(name, penalised):
         assert (found[:, n] - slope).abs().max() < 0.01 * found.abs().amax() + 2e-5 / float(unit[n])
 
 
+def test_a_gradient_is_the_same_whether_normals_are_asked_for_or_not():
+    chart = start_chart()
+    points = points_near(chart)
+    objective = PoseObjective(small_problem(), chart, (EulerPenalty(START, PIVOT, span(NEAR), 0.1),), 0.9)
+    first, second = objective.answer(Query(points, 1)), objective.answer(Query(points, 2))
+    # Single precision by two ways.
+    torch.testing.assert_close(first.gradients, second.gradients, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(first.scores, second.scores, rtol=0, atol=1e-6)
+
+
 def test_normals_follow_the_chart():
     chart = EulerZXYChart(PIVOT)
     points = points_near(chart)
@@ -176,9 +186,9 @@ class Together:
         return each.unflatten(0, poses.shape[:2]).mean(1)
 
     @divisible
-    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
+    def agreement(self, poses: Tensor, *, normals: bool) -> Pieces[Agreement]:
         count, objects = poses.shape[:2]
-        each = yield from small_problem().agreement.pieces(poses.flatten(0, 1))
+        each = yield from small_problem().agreement.pieces(poses.flatten(0, 1), normals=normals)
         normal = torch.zeros(count, 6 * objects, 6 * objects, dtype=DOUBLE)
         for n in range(objects):
             place = slice(6 * n, 6 * n + 6)

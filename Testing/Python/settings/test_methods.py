@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import is_dataclass
 
 from xrayreg.settings import methods
 from xrayreg.settings.plain import as_plain
 
 
 def presets() -> dict[str, object]:
-    return {name: value for name, value in vars(methods).items() if name.isupper() and name != "XREG_WEIGHTS"}
+    return {name: value for name, value in vars(methods).items() if name.isupper() and is_dataclass(value)}
 
 
 def test_every_preset_can_be_written_down():
@@ -36,6 +37,14 @@ def test_grid_steps_are_those_that_the_sources_tell():
     assert steps(methods.GRUPP_GRID, methods.GRUPP_GRID_BOX) == [1.0, 1.0, 1.0, 2.0, 2.0, 10.0]
     wide = steps(methods.GRUPP_GLOBAL_GRID, methods.GRUPP_GLOBAL_GRID_BOX)
     assert wide == [7.5, 5.0, 0.0, 20.0, 20.0, 25.0]
+
+
+def test_prosts_rates_are_those_that_the_source_tells():
+    settings, cycle = methods.PROST_SGD_GRADIENT, methods.PROST_SGD_GRADIENT.schedule
+    assert math.isclose(settings.rates[0] * cycle.lowest, 1e-3) and math.isclose(
+        settings.rates[0] * cycle.highest, 3e-3
+    )
+    assert (settings.momentum, settings.steps, settings.still, cycle.half) == (0.9, 500, 1e-4, 100)
 
 
 def test_rates_adapted_is_all_that_lra_cma_changes():

@@ -183,6 +183,18 @@ def test_the_gradient_is_the_derivative_of_the_cost(term):
     torch.testing.assert_close(found.score, score.detach(), rtol=1e-12, atol=1e-12)
 
 
+def test_the_gradient_alone_is_the_same(term):
+    target, moving, jacobian, support = scene()
+    similarity = Similarity((term, Term("sobel", weight=0.5)))
+    full = similarity.agreement(target, moving, jacobian, support)
+    alone = similarity.agreement(target, moving, jacobian, support, normals=False)
+    # The same numbers by two ways, in double precision.
+    torch.testing.assert_close(alone.gradient, full.gradient, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(alone.score, full.score, rtol=1e-12, atol=1e-12)
+    assert full.normal.any() and alone.normal.shape == full.normal.shape and not alone.normal.any()
+    assert not (alone.score.requires_grad or alone.gradient.requires_grad)
+
+
 def test_terms_add_up_by_their_weights():
     target, moving, jacobian, support = scene()
     terms = (Term(weight=2.0), Term("gradient", window=6, stride=3, weight=0.5), Term("sobel", weight=1.5))
@@ -276,13 +288,16 @@ def test_flat_images_and_empty_masks_score_zero(term, flat, dtype):
     mask = torch.zeros_like(mask) if flat == "mask" else mask
     support = 0 * support if flat == "support" else support
     jacobian = 0 * jacobian if flat in ("drr", "both") else jacobian
-    found = Similarity((term,)).agreement(Target(image, mask), moving, jacobian.to(dtype), support.to(dtype))
-    # Rounding of a flat image, 2e-7, over the guard of 1e-6 under the root, times a correlation with noise.
-    assert found.score.abs().max() < 1e-2
-    for part in (found.score, found.gradient, found.normal):
-        assert torch.isfinite(part).all()
-    if flat != "target":
-        assert not found.gradient.any()
+    for normals in (True, False):
+        found = Similarity((term,)).agreement(
+            Target(image, mask), moving, jacobian.to(dtype), support.to(dtype), normals=normals
+        )
+        # Rounding of a flat image, 2e-7, over the guard of 1e-6 under the root, times a correlation with noise.
+        assert found.score.abs().max() < 1e-2
+        for part in (found.score, found.gradient, found.normal):
+            assert torch.isfinite(part).all()
+        if flat != "target":
+            assert not found.gradient.any()
 
 
 def test_agreements_add_and_scale_like_numbers():

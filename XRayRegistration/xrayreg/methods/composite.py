@@ -51,15 +51,17 @@ class CompositeProblem:
         return torch.cat(parts)
 
     @divisible
-    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
-        """Score, gradient and normal matrix, the mean over the views."""
+    def agreement(self, poses: Tensor, *, normals: bool = True) -> Pieces[Agreement]:
+        """Score, gradient and normal matrix, the mean over the views; see `Problem.agreement`."""
         parts = []
         for some in poses.split(self._batch):
             total: Agreement | None = None
             for view in self.views:
                 image, jacobian = self._with_jacobian(view, some)
                 yield
-                part = yield from self.similarity.agreement.pieces(view.target, image, jacobian, view.support)
+                part = yield from self.similarity.agreement.pieces(
+                    view.target, image, jacobian, view.support, normals=normals
+                )
                 total = part if total is None else total + part
             assert total is not None
             parts.append(total.scaled(1 / len(self.views)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_array
 from ..geometry import NOMINAL_SID_MM, camera_from_carm
-from ..initial import NominalView, nominal_pose, pose_from_landmarks
+from ..initial import LandmarkPose, NominalView, nominal_pose, pose_from_landmarks
 from ..pieces import Pieces, Story
 from ..results import Step
 from ..scene import Scene
@@ -62,6 +62,13 @@ def _landmarks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     """The pose whose landmarks project nearest to where they were marked (PnP)."""
     began = perf_counter()
     require_no_options(context)
+    found = yield from landmark_pose(scene, context)
+    pose = scene.views[0].camera.camera_from_world @ found.world_from_volume
+    return _untouched(pose, found.reason, perf_counter() - began, found.trusted)
+
+
+def landmark_pose(scene: Scene, context: MethodContext) -> Pieces[LandmarkPose]:
+    """What the context's landmarks tell of the pose; raises InputError where they leave it open."""
     given = context.options[LANDMARKS]
     if not isinstance(given, Mapping) or "points" not in given or "pixels" not in given:
         raise InputError(
@@ -70,9 +77,7 @@ def _landmarks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     yield None
     cameras = [view.camera for view in scene.views]
     centre = yield from _centre(scene)
-    found = pose_from_landmarks(cameras, given["points"], given["pixels"], centre, given.get("names", ()))
-    pose = cameras[0].camera_from_world @ found.world_from_volume
-    return _untouched(pose, found.reason, perf_counter() - began, found.trusted)
+    return pose_from_landmarks(cameras, given["points"], given["pixels"], centre, given.get("names", ()))
 
 
 def _centre(scene: Scene) -> Pieces[NDArray[np.float64]]:

@@ -1,22 +1,23 @@
-"""Methods that follow the similarity's slope from the initial pose: Adam as in xvr and DiffPose, and others instead."""
+"""Methods that follow the similarity's slope from the initial pose: xvr's, DiffPose's, ProST's, and others besides."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..checks import InputError
 from ..pieces import Story
-from ..refine import Chart, EulerZXYChart, Optimiser, TwistChart, adam, lbfgs, levenberg_marquardt
+from ..refine import Chart, EulerZXYChart, Optimiser, TwistChart, adam, lbfgs, levenberg_marquardt, sgd
 from ..results import Step
 from ..scene import Scene
 from ..settings import AdamSettings, LbfgsSettings, LmSettings, Term
-from ..settings.methods import DIFFPOSE_ADAM, xvr_adam
+from ..settings.methods import DIFFPOSE_ADAM, PROST_SGD_GRADIENT, xvr_adam
 from .method import Method, MethodContext, Outcome, settings_with_options
 from .similarities import gradient_zncc, multiscale_zncc
-from .staged import PUBLISHED_PX, UNITS, Level, Solver, registered
+from .staged import UNITS, Level, Solver, as_large, registered
 
 # xvr's similarity: half mNCC with windows of 9 pixels, half gradient NCC with windows of 11.
 XVR_TERMS: tuple[Term, ...] = (*multiscale_zncc(9, weight=0.5), *gradient_zncc(11, weight=0.5))
@@ -37,6 +38,14 @@ class DiffposeSettings:
 
     image_px: int = 256
     steps: int = 500
+
+
+@dataclass(frozen=True)
+class ProstSettings:
+    """image_px: the only resolution. steps: at most."""
+
+    image_px: int = 128
+    steps: int = PROST_SGD_GRADIENT.steps
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def _xvr(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
         return solve
 
     levels = [
-        Level(scale, XVR_TERMS, solver(number, steps), steps, f"Adam at 1/{scale:g}")
+        Level(as_large(scale), XVR_TERMS, solver(number, steps), steps, f"Adam at 1/{scale:g}")
         for number, (scale, steps) in enumerate(zip(settings.scales, settings.steps, strict=True), start=1)
     ]
     return (yield from registered(scene, context, levels, with_antipode if settings.antipodal else only))
@@ -105,9 +114,38 @@ def _diffpose(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
         chart = TwistChart(start, pivot)
         return chart, adam(chart.point(start), rates)
 
-    downsampling = PUBLISHED_PX / settings.image_px
-    levels = [Level(downsampling, multiscale_zncc(13), solve, settings.steps, f"Adam at {settings.image_px} px")]
+    levels = [
+        Level(
+            lambda camera: settings.image_px,
+            multiscale_zncc(13),
+            solve,
+            settings.steps,
+            f"Adam at {settings.image_px} px",
+        )
+    ]
     return (yield from registered(scene, context, levels, only))
+
+
+def _prost_gradient(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    """Gradient ascent with momentum at 128 pixels, on the whole images' gradient NCC: ProST's second stage alone.
+
+    Constants: momentum 0.9, rates from 0.001 to 0.003 and back in 200 steps, 500 steps; ends when the last ten scores
+    deviate by less than 1e-4. Numbers are a rotation vector and a translation in units of half the volume's largest
+    edge, both from the initial pose; ProST counts them from a frontal one. The learned similarity of its first stage
+    is left out.
+    """
+    settings = settings_with_options(ProstSettings(), context)
+    grid = scene.volume.grid
+    half_edge_mm = float((grid.spacing_mm * grid.shape).max()) / 2
+    units = torch.tensor([1.0] * 3 + [half_edge_mm] * 3, dtype=torch.float64)
+
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
+        chart = TwistChart(start, pivot, units)
+        return chart, sgd(chart.point(start), replace(PROST_SGD_GRADIENT, steps=settings.steps))
+
+    message = f"Gradient ascent at {settings.image_px} px"
+    level = Level(lambda camera: settings.image_px, gradient_zncc(None), solve, settings.steps, message)
+    return (yield from registered(scene, context, [level], only))
 
 
 def _lbfgs(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
@@ -118,7 +156,9 @@ def _lbfgs(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
         chart = TwistChart(start, pivot, UNITS)
         return chart, lbfgs(chart.point(start), LbfgsSettings(steps=settings.steps))
 
-    levels = [Level(scale, XVR_TERMS, solve, settings.steps, f"L-BFGS at 1/{scale:g}") for scale in settings.scales]
+    levels = [
+        Level(as_large(scale), XVR_TERMS, solve, settings.steps, f"L-BFGS at 1/{scale:g}") for scale in settings.scales
+    ]
     return (yield from registered(scene, context, levels, only))
 
 
@@ -131,7 +171,7 @@ def _lm(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
         return chart, levenberg_marquardt(chart.point(start), LmSettings(steps=settings.steps))
 
     levels = [
-        Level(scale, XVR_TERMS, solve, settings.steps, f"Levenberg-Marquardt at 1/{scale:g}")
+        Level(as_large(scale), XVR_TERMS, solve, settings.steps, f"Levenberg-Marquardt at 1/{scale:g}")
         for scale in settings.scales
     ]
     return (yield from registered(scene, context, levels, only))
@@ -151,6 +191,13 @@ _INITIAL = ("initial",)
 GRADIENTS = (
     Method("xvr", "Adam (xvr)", "Gopalakrishnan et al., arXiv 2503.16309, 2025.", _INITIAL, _xvr),
     Method("diffpose", "Adam (DiffPose)", "Gopalakrishnan et al., CVPR 2024.", _INITIAL, _diffpose),
+    Method(
+        "prost-gradient",
+        "Gradient ascent (ProST)",
+        "Gao et al., MICCAI 2020: the second stage.",
+        _INITIAL,
+        _prost_gradient,
+    ),
     Method("lbfgs", "L-BFGS", "Byrd et al., SIAM J. Sci. Comput. 16, 1995, on xvr's objective.", _INITIAL, _lbfgs),
     Method("lm-xvr", "Levenberg-Marquardt on xvr's objective", "This program, and as xvr.", _INITIAL, _lm),
 )

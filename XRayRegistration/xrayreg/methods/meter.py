@@ -57,7 +57,7 @@ class Meter:
     def step(self, fraction: float, message: str) -> Step:
         """The moment as whoever watches is told of it."""
         pose = None if self._pose is None else self._pose.numpy()
-        similarity = None if self._pose is None else self._best
+        similarity = self._best if math.isfinite(self._best) else None
         return Step("refine", min(1.0, fraction), message, pose, similarity, renders=self.renders)
 
     def outcome(self, pose: Tensor, score: float, reason: str) -> Outcome:

@@ -119,7 +119,16 @@ def settings_with_options(preset: Settings, context: MethodContext) -> Settings:
     Raises InputError for options that the method does not have and for values of another type.
     """
     changes = {name: value for name, value in context.options.items() if name not in CASE_OPTIONS}
-    return from_plain(type(preset), {**as_plain(preset), **changes}, "method options") if changes else preset
+    known = as_plain(preset)
+    unknown = [name for name in changes if name not in known]
+    if unknown:
+        expected = f"any of {', '.join(known)}" if known else "none"
+        raise InputError("method options", expected=expected, found=", ".join(unknown), remedy="correct the names")
+    try:
+        return from_plain(type(preset), {**known, **changes}, "method options") if changes else preset
+    except InputError as error:
+        remedy = "correct the option (a list is written [1, 2])"
+        raise InputError(error.what, expected=error.expected, found=error.found, remedy=remedy) from error
 
 
 def require_no_options(context: MethodContext) -> None:

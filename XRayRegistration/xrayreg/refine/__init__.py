@@ -7,6 +7,8 @@ from .damped import levenberg_marquardt
 from .descent import best_first, descend, falling
 from .evolution import cma_es, differential_evolution
 from .first_order import adam, sgd
+from .forecast import Forecast, Rendered, rendered
+from .foretold import Place, foretold
 from .grid import grid
 from .levenberg_marquardt import State, ask, start, tell
 from .objective import PoseObjective, Progress, optimise
@@ -19,6 +21,7 @@ __all__ = [
     "Chart",
     "EulerPenalty",
     "EulerZXYChart",
+    "Forecast",
     "HeldChart",
     "LandmarkPenalty",
     "ObjectPenalty",
@@ -26,9 +29,11 @@ __all__ = [
     "Optimiser",
     "Optimum",
     "Penalty",
+    "Place",
     "PoseObjective",
     "Progress",
     "Query",
+    "Rendered",
     "ScrewChart",
     "SeveralChart",
     "State",
@@ -41,10 +46,12 @@ __all__ = [
     "descend",
     "differential_evolution",
     "falling",
+    "foretold",
     "grid",
     "lbfgs",
     "levenberg_marquardt",
     "optimise",
+    "rendered",
     "run",
     "sgd",
     "span",

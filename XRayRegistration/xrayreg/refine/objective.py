@@ -42,7 +42,8 @@ class PoseObjective:
         if query.derivatives == 0:
             scores = self.weight * (yield from self.problem.scores.pieces(poses)).double()
             return Answer(scores + sum(penalty.agreement(poses).score for penalty in self.penalties))
-        total = (yield from self.problem.agreement.pieces(poses)).scaled(self.weight)
+        total = yield from self.problem.agreement.pieces(poses, normals=query.derivatives > 1)
+        total = total.scaled(self.weight)
         for penalty in self.penalties:
             total = total + penalty.agreement(poses)
         return on_chart(total, self.chart, query)

@@ -28,7 +28,7 @@ class EulerPenalty:
     """xReg's regulariser: the motion from the start as three angles and a shift, each normally distributed about zero.
 
     The cost is minus the logarithm of their joint density, counted from its peak. Angles are those of Rx Ry Rz in the
-    camera's axes about the pivot.
+    camera's axes about the pivot. xReg takes the motion the other way, which for small ones is the same.
     Source: Grupp et al. 2020, released library xReg, penalty "SE3EulerDecomp".
 
     expected: (4, 4) pose. pivot: (3,) [mm]. deviation: (6,) standard deviations [rad, mm].

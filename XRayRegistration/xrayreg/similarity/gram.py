@@ -17,7 +17,6 @@ from torch import Tensor
 
 # Far from the optimum the score says nothing of the curvature; steps grow by at most ten.
 _LEAST_CURVED = 0.1
-_TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +88,6 @@ def zncc_from_gram(gram: Tensor, window_weight: Tensor, floor_x: Tensor, floor_y
     """Mean ZNCC (B,) over windows from Gram matrices (B, N, >= 2, >= 2) alone; differentiable."""
     energy_x, energy_y = _energies(gram, floor_x, floor_y)
     return (window_weight * gram[..., 0, 1] / (energy_x * energy_y).sqrt()).sum(-1)
-
-
-def weighting_gradient(gram: Tensor, window_weight: Tensor, floor_x: Tensor, floor_y: Tensor) -> Tensor:
-    """What the gradient (B, P) of the cost gains where the windows' weights are shares of the DRR's variance.
-
-    Arguments as for `agreement_from_gram`. With weights w_i = v_i / sum v the score sum w_i z_i changes with v_i by
-    (z_i - score) / sum v, and v_i with a parameter by twice its inner product with the DRR.
-    """
-    energy_x, energy_y = _energies(gram, floor_x, floor_y)
-    zncc = gram[..., 0, 1] / (energy_x * energy_y).sqrt()
-    score = (window_weight * zncc).sum(-1, keepdim=True)
-    used = (window_weight > 0).to(gram.dtype)
-    total = (used * gram[..., 1, 1]).sum(-1, keepdim=True).clamp(min=_TINY)
-    by_variance = used * (zncc - score) / total
-    return -2 * (by_variance[..., None] * gram[..., 1, 2:]).sum(-2)
 
 
 def _energies(gram: Tensor, floor_x: Tensor, floor_y: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..pieces import Pieces, divisible
 from ..settings import Term
 from .banded import derivative_matrices, filtered, window_means
-from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, weighting_gradient, zncc_from_gram
+from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
 from .masks import eroded
 from .ranges import unit_range
 
@@ -57,19 +57,31 @@ class Similarity:
 
     @divisible
     def agreement(
-        self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None
+        self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None, *, normals: bool = True
     ) -> Pieces[Agreement]:
-        """Score, gradient and normal matrix for DRRs (B, H, W) with Jacobians (B, P, H, W)."""
+        """Score, gradient and normal matrix for DRRs (B, H, W) with Jacobians (B, P, H, W).
+
+        normals: False for the gradient alone, with normal matrices of zeros, in half the time.
+        """
+        if not normals:
+            return self._sloped(target, moving, jacobian, support)
         total = empty_agreement(moving.shape[0], jacobian.shape[1], moving)
         for term in self.terms:
             for images, weight in _filtered(term, target, [moving, jacobian], support):
                 gram, share, floors = _windows(term, images, weight)
                 part = agreement_from_gram(gram, share, *floors)
-                if term.weighting == "variance":
-                    part = replace(part, gradient=part.gradient + weighting_gradient(gram, share, *floors))
                 total = total + part.scaled(term.weight / _channels(term))
                 yield
         return total.scaled(1 / self._total_weight)
+
+    def _sloped(self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None) -> Agreement:
+        """The score's slope in the pixels goes backwards once, however many parameters there are."""
+        with torch.enable_grad():
+            pixels = moving.detach().requires_grad_()
+            score = self.score(target, pixels, support)
+            (slope,) = torch.autograd.grad(score.sum(), pixels)
+        nothing = empty_agreement(jacobian.shape[0], jacobian.shape[1], moving)
+        return replace(nothing, score=score.detach(), gradient=-(slope[:, None] * jacobian).sum((-2, -1)))
 
     @property
     def _total_weight(self) -> float:
@@ -152,7 +164,4 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
         (term.floor * (gram[..., n, n].clamp(min=0) * share).sum(-1, keepdim=True)).detach().expand_as(share) + least
         for n in range(2)
     ]
-    if term.weighting == "variance":
-        variance = usable_patch * gram[..., 1, 1].clamp(min=0)
-        share = variance / variance.sum(-1, keepdim=True).clamp(min=_TINY)
     return gram, share, (floors[0], floors[1])
