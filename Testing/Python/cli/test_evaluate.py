@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from xrayreg.cli import main
 from xrayreg.io import write_nifti
 from xrayreg.methods import METHODS
 from xrayreg.simulation import pelvis_phantom
+from xrayreg.study import report, summaries
 from xrayreg.study.protocol import arm_names
 
 PACKAGE = Path(__file__).resolve().parents[3] / "XRayRegistration"
@@ -115,6 +117,53 @@ def test_bad_input_is_one_line_and_code_2(tmp_path, ct, capsys, options, words):
 def test_wrong_options_are_one_line_and_code_2(options, capsys):
     assert main(["evaluate", *options]) == 2
     assert "--help" in told(capsys)
+
+
+def test_methods_are_separated_by_commas_or_blanks(ct, tmp_path, capsys):
+    arguments = [
+        "evaluate",
+        "--volume",
+        str(ct),
+        "--arm",
+        "P-A",
+        "--limit",
+        "1",
+        "--workers",
+        "1",
+        "--quiet",
+        "--no-report",
+    ]
+    assert main([*arguments, "--out", str(tmp_path), "--methods", "initial", "fixed,dicom", "initial"]) == 0
+    assert list(json.loads((tmp_path / "table.json").read_text())["methods"]) == ["initial", "fixed", "dicom"]
+
+
+def test_ctrl_c_while_the_report_is_written_says_that_the_results_are_kept(study, capsys, monkeypatch):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write_report", interrupted)
+    before = (study / "results.jsonl").read_bytes()
+    assert main(["evaluate", "--report-only", str(study)]) == 130
+    line = told(capsys)
+    assert "all results are kept" in line and f"--report-only {study}" in line
+    assert (study / "results.jsonl").read_bytes() == before
+
+
+def test_a_disk_that_is_full_when_tables_are_written_is_told(study, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(summaries, "write_json", full)
+    assert main(["evaluate", "--report-only", str(study), "--no-report"]) == 2
+    assert "room for cases and results" in told(capsys)
+
+
+def test_why_runs_gave_no_pose_is_in_the_table(ct, tmp_path, capsys):
+    arguments = ["evaluate", "--volume", str(ct), "--arm", "P-A", "--methods", "fixed", "--limit", "1"]
+    arguments += ["--workers", "1", "--no-report", "--out", str(tmp_path)]
+    assert main([*arguments, "--set", "fixed.depth_share=7"]) == 0
+    out = capsys.readouterr().out
+    assert "fixed: 1 case without a pose" in out and "depth_share" in out
 
 
 def test_the_folder_of_another_arm_is_refused(study, ct, capsys):

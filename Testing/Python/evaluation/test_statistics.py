@@ -11,18 +11,15 @@ import pytest
 from scipy.stats import binomtest
 
 from xrayreg.checks import InputError
-from xrayreg.evaluation import StudyRow, compare, summary
+from xrayreg.evaluation import StudyRow, compare, errors_of, success_rate, summary, wilson
 from xrayreg.evaluation.statistics import (
     best_share,
     bootstrapped,
     capture_range,
-    errors_of,
     mcnemar,
     quantile,
-    success_rate,
     survival_auc,
     survival_curve,
-    wilson,
 )
 
 
@@ -171,7 +168,9 @@ def test_the_verdict_is_scored_too():
     told = [row(0, 1.0, accepted=True), row(1, 30.0, accepted=True), row(2, 40.0, accepted=False), row(3, 1.0)]
     figures = summary(told)
     assert figures.accepted is not None and figures.accepted.percent == pytest.approx(200 / 3)
-    assert figures.accepted_wrong is not None and figures.accepted_wrong.percent == 50.0
+    gross, _, exact = figures.trust
+    assert (gross.accepted_right, gross.accepted_wrong, gross.rejected_right, gross.rejected_wrong) == (1, 1, 0, 1)
+    assert (gross.wrong_mm, exact.wrong_mm) == (10.0, 2.0)
     assert summary(rows([1.0])).accepted is None
 
 

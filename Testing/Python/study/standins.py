@@ -1,21 +1,25 @@
-"""A small patient and methods without mathematics, for studies that take a second."""
+"""A small patient and methods without mathematics, for studies that take a second, and how they are ordered."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from xrayreg.checks import InputError
+from xrayreg.evaluation import StudyRow
 from xrayreg.io import write_nifti
 from xrayreg.methods import Method, MethodContext, Outcome, TracePoint
 from xrayreg.pieces import Story
 from xrayreg.results import Step
 from xrayreg.scene import Scene
 from xrayreg.simulation import pelvis_phantom
+from xrayreg.study.conduct import StudyOrder, StudyStep, conduct
+from xrayreg.study.folder import StudyFolder
 
 VOXEL_MM = 6.0
 
@@ -97,6 +101,14 @@ def _follows(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     return _outcome(scene, 0.1)
 
 
+def _blinks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    """As far, and rejects about half of what it finds, whichever case it is."""
+    yield None
+    assert scene.reference is not None
+    accepts = int(abs(scene.reference[0, 3]) * 1e6) % 2 == 0
+    return replace(_outcome(scene, 0.1), accepted=accepts)
+
+
 _METHODS = {
     "perfect": _perfect,
     "halfway": _halfway,
@@ -106,4 +118,19 @@ _METHODS = {
     "dies": _dies,
     "sleeps": _sleeps,
     "follows": _follows,
+    "blinks": _blinks,
 }
+
+
+def order(ct: Path, out: Path, *methods: str, **changes: object) -> StudyOrder:
+    fields = {"arm": "C-A", "volume": ct, "limit": 3, "engine": "torch", **changes}
+    return StudyOrder(out, methods or ("perfect",), **fields)  # type: ignore[arg-type]
+
+
+def done(given: StudyOrder) -> list[StudyStep]:
+    story = conduct(given, method)
+    return [step for step in story if step is not None]
+
+
+def rows(out: Path) -> dict[tuple[str, str], StudyRow]:
+    return StudyFolder(out).rows()

@@ -1,64 +1,26 @@
-"""Studies from order to tables with methods that take no time: resumed, interrupted, broken and refused."""
+"""Studies from order to tables with methods that take no time: complete, broken and refused."""
 
 from __future__ import annotations
 
-import errno
+import csv
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from study import standins
+from study.standins import done, order, rows
 
 from xrayreg.checks import InputError
-from xrayreg.evaluation import StudyRow
 from xrayreg.io import write_nifti
 from xrayreg.pieces import whole
-from xrayreg.study import conduct as conduct_module
-from xrayreg.study import folder as folder_module
-from xrayreg.study.conduct import StudyOrder, StudyStep, conduct
-from xrayreg.study.folder import StudyFolder
-from xrayreg.study.protocol import Arm, ArmCamera, arm_named
+from xrayreg.study.conduct import conduct
+from xrayreg.study.protocol import arm_named
 from xrayreg.study.summaries import tabulate, write_tables
 
-
-@pytest.fixture(autouse=True)
-def coarse_arms(monkeypatch) -> None:
-    """The arms with few pixels and rays, and the patient on large voxels."""
-
-    def coarse(name: str) -> Arm:
-        arm = arm_named(name)
-        edge = arm.camera.size_px * arm.camera.pixel_mm
-        variants = tuple(replace(v, image=replace(v.image, rays_per_side=1)) for v in arm.variants)
-        cine = replace(arm.cine, frames=min(arm.cine.frames, 6))
-        return replace(arm, camera=ArmCamera(arm.camera.sid_mm, edge / 32, 32), variants=variants, cine=cine)
-
-    monkeypatch.setattr(conduct_module, "arm_named", coarse)
-    monkeypatch.setattr(conduct_module, "VOXEL_MM", 5.0)
-    monkeypatch.setattr(
-        conduct_module,
-        "resampled_patient",
-        type("", (), {"pieces": staticmethod(lambda volume, file: _RESAMPLED.pieces(volume, file, 5.0))}),
-    )
-
-
-_RESAMPLED = conduct_module.resampled_patient
-
-
-def order(ct: Path, out: Path, *methods: str, **changes: object) -> StudyOrder:
-    fields = {"arm": "C-A", "volume": ct, "limit": 3, "engine": "torch", **changes}
-    return StudyOrder(out, methods or ("perfect",), **fields)  # type: ignore[arg-type]
-
-
-def done(given: StudyOrder) -> list[StudyStep]:
-    story = conduct(given, standins.method)
-    return [step for step in story if step is not None]
-
-
-def rows(out: Path) -> dict[tuple[str, str], StudyRow]:
-    return StudyFolder(out).rows()
+pytestmark = pytest.mark.usefixtures("coarse_arms")
 
 
 def test_a_study_leaves_cases_poses_results_and_tables(tmp_path, ct):
@@ -85,6 +47,10 @@ def test_a_study_leaves_cases_poses_results_and_tables(tmp_path, ct):
     assert "do not interpret" in content["methods"]["perfect"]["published_metrics"]["mtre_xvr_mm"]["warning"]
     lines = (tmp_path / "s/table.csv").read_text().splitlines()
     assert len(lines) == 4 and len({line.count(",") for line in lines}) == 1
+    told = {line["method"]: line for line in csv.DictReader(lines)}
+    assert told["perfect"]["accepted"] == "100.0" and told["perfect"]["accepted_right_2mm"] == "3"
+    assert float(told["perfect"]["wrong_of_accepted_high_10mm"]) == pytest.approx(56.15, abs=0.01)  # of 0 in 3
+    assert told["start"]["accepted"] == told["start"]["accepted_right_2mm"] == ""
 
 
 def test_the_trace_is_thinned_and_measured(tmp_path, ct):
@@ -102,75 +68,6 @@ def test_several_processes_give_the_results_of_one(tmp_path, ct):
     for key, row in first.items():
         assert row.as_dict() == second[key].as_dict()
     assert (tmp_path / "one/cases/001/xray.tif").read_bytes() == (tmp_path / "two/cases/001/xray.tif").read_bytes()
-
-
-def test_what_is_there_is_not_done_again(tmp_path, ct):
-    done(order(ct, tmp_path))
-    before = (tmp_path / "results.jsonl").read_bytes()
-    xray = (tmp_path / "cases/000/xray.tif").stat().st_mtime_ns
-    steps = done(order(ct, tmp_path, "perfect", "start", limit=4))
-    assert (tmp_path / "results.jsonl").read_bytes().startswith(before)
-    assert (tmp_path / "cases/000/xray.tif").stat().st_mtime_ns == xray
-    assert steps[-1].total == 5  # one more case for the first method, four for the second
-    assert len(rows(tmp_path)) == 8
-    assert json.loads((tmp_path / "arm.json").read_text())["cases"] == 4
-    # Asked for fewer again, the folder keeps what it has.
-    done(order(ct, tmp_path, limit=2))
-    assert json.loads((tmp_path / "arm.json").read_text())["cases"] == 4
-
-
-def test_a_line_torn_when_the_machine_stopped_is_done_again(tmp_path, ct):
-    done(order(ct, tmp_path))
-    whole_text = (tmp_path / "results.jsonl").read_text()
-    (tmp_path / "results.jsonl").write_text(whole_text[: len(whole_text) - 60])
-    steps = done(order(ct, tmp_path))
-    assert steps[-1].total == 1
-    assert len(rows(tmp_path)) == 3
-    assert [json.loads(line)["case"] for line in (tmp_path / "results.jsonl").read_text().splitlines()] == [
-        "000",
-        "001",
-        "002",
-    ]
-
-
-def test_a_case_torn_when_the_machine_stopped_is_made_again(tmp_path, ct):
-    done(order(ct, tmp_path))
-    image = (tmp_path / "cases/001/xray.tif").read_bytes()
-    (tmp_path / "cases/001/case.json").unlink()
-    (tmp_path / "cases/001/xray.tif").write_bytes(image[:100])
-    steps = done(order(ct, tmp_path, "perfect", "start"))
-    assert [step.total for step in steps if step.stage == "make"][-1] == 1
-    assert (tmp_path / "cases/001/xray.tif").read_bytes() == image
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_stopped_in_the_middle_a_study_keeps_what_it_has_and_goes_on(tmp_path, ct, workers):
-    story = conduct(order(ct, tmp_path, "perfect", "halfway", workers=workers), standins.method)
-    for step in story:
-        if step is not None and step.stage == "run" and step.done == 2:
-            break
-    story.close()
-    assert len(rows(tmp_path)) == 2
-    assert not (tmp_path / ".patient.npy").exists()
-    steps = done(order(ct, tmp_path, "perfect", "halfway", workers=workers))
-    assert steps[-1].total == 4 and len(rows(tmp_path)) == 6
-
-
-def test_stopped_while_cases_are_made_the_large_file_is_gone(tmp_path, ct):
-    story = conduct(order(ct, tmp_path), standins.method)
-    for step in story:
-        if step is not None and step.stage == "make" and step.done == 1:
-            assert (tmp_path / ".patient.npy").exists()
-            break
-    story.close()
-    assert not (tmp_path / ".patient.npy").exists() and (tmp_path / "cases/000/case.json").exists()
-
-
-def test_what_a_killed_run_left_behind_is_taken_away(tmp_path, ct):
-    done(order(ct, tmp_path))
-    (tmp_path / ".patient.npy").write_bytes(b"large")
-    done(order(ct, tmp_path))
-    assert not (tmp_path / ".patient.npy").exists()
 
 
 def test_a_method_that_breaks_on_a_case_leaves_a_sentence_and_the_study_goes_on(tmp_path, ct):
@@ -198,27 +95,32 @@ def test_a_process_that_dies_costs_its_case_alone(tmp_path, ct):
     assert "SIGKILL" in found["dies", "000"].error and not found["perfect", "001"].error
 
 
-def test_a_cine_is_chained_from_the_pose_found_before(tmp_path, ct):
-    done(order(ct, tmp_path, "follows", arm="T-A", limit=8))
-    found = [rows(tmp_path)["follows", f"{n:03}"] for n in range(8)]
-    poses = [np.array(row.camera_from_volume) for row in found]
-    for before, row, case in zip(poses, found[1:6], range(1, 6), strict=False):
-        reference = json.loads((tmp_path / f"cases/{case:03}/case.json").read_text())["reference"]["world_from_volume"]
-        # A start at the last pose is off by what was left there and one step of the path.
-        shift = np.linalg.norm((before - np.array(reference))[:3, 3])
-        assert row.mtre_mm < row.initial_mtre_mm and row.initial_mtre_mm < shift + 80
-    # Within a run the start follows the path; a new run starts as its own first frame does.
-    assert found[0].initial_mtre_mm > 5 and found[6].initial_mtre_mm > 5
+@pytest.mark.parametrize("name", ["follows", "blinks"])
+def test_a_frame_starts_from_the_last_pose_that_was_not_rejected(tmp_path, ct, name):
+    done(order(ct, tmp_path, name, arm="T-A", limit=8))
+    found = [rows(tmp_path)[name, f"{n:03}"] for n in range(8)]
+    assert {row.accepted for row in found} == ({True} if name == "follows" else {True, False})
+    start = None
+    for number, row in enumerate(found):
+        case = json.loads((tmp_path / f"cases/{row.case}/case.json").read_text())
+        own, true = (np.array(case[part]["world_from_volume"]) for part in ("initial", "reference"))
+        # Runs have six frames here; a new one starts as its own first frame does.
+        start = None if number == 6 else start
+        offset = (own if start is None else start) - true
+        expected = np.linalg.norm(np.array(case["reference"]["targets"]) @ offset[:3, :3].T + offset[:3, 3], axis=1)
+        assert row.initial_mtre_mm == pytest.approx(expected.mean(), rel=1e-9)
+        start = np.array(row.camera_from_volume) if row.accepted else start
 
 
-def test_a_cine_stopped_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path, ct):
-    done(order(ct, tmp_path / "whole", "follows", arm="T-A", limit=6))
-    story = conduct(order(ct, tmp_path / "parts", "follows", arm="T-A", limit=6), standins.method)
+@pytest.mark.parametrize("name", ["follows", "blinks"])
+def test_a_cine_stopped_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path, ct, name):
+    done(order(ct, tmp_path / "whole", name, arm="T-A", limit=6))
+    story = conduct(order(ct, tmp_path / "parts", name, arm="T-A", limit=6), standins.method)
     for step in story:
         if step is not None and step.stage == "run" and step.done == 3:
             break
     story.close()
-    done(order(ct, tmp_path / "parts", "follows", arm="T-A", limit=6))
+    done(order(ct, tmp_path / "parts", name, arm="T-A", limit=6))
     first, second = rows(tmp_path / "whole"), rows(tmp_path / "parts")
     for key, row in first.items():
         assert row.initial_mtre_mm == pytest.approx(second[key].initial_mtre_mm, rel=1e-12)
@@ -250,6 +152,21 @@ def test_named_bones_are_what_errors_are_measured_at(tmp_path, ct):
     assert case["structures"] == [3] and (extent > 40).all() and (extent < 160).all()  # a sacrum
 
 
+def test_an_arm_of_bones_alone_shows_nothing_else(tmp_path, ct):
+    labels = ct.parent / "labels.nii.gz"
+    for name in ("P-A", "P-A-bones"):
+        done(order(ct, tmp_path / name, "start", arm=name, labels=labels, structures=(3,), limit=1))
+    whole_one, bones = (
+        sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / name / "cases/000/xray.tif")) for name in ("P-A", "P-A-bones")
+    )
+    # Around the sacrum nothing attenuates: most of the image is as bright as the air; soft tissue darkens all of P-A's.
+    bright = 0.8 * bones.max()
+    assert (bones > bright).mean() > 0.5 > (whole_one > bright).mean()
+    assert bones.min() < 0.6 * bones.max()
+    poses = [(tmp_path / name / "poses.csv").read_text() for name in ("P-A", "P-A-bones")]
+    assert poses[0] == poses[1]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -258,6 +175,7 @@ def test_named_bones_are_what_errors_are_measured_at(tmp_path, ct):
         ({"volume": None}, "--volume"),
         ({"volume": Path("nowhere.nii.gz")}, "nowhere"),
         ({"structures": (1,)}, "--labels"),
+        ({"arm": "P-A-bones"}, "--structures"),
         ({"limit": 0}, "--limit"),
         ({"workers": 0}, "--workers"),
         ({"dataset": Path("d")}, "both"),
@@ -285,30 +203,6 @@ def test_what_a_method_needs_and_no_case_can_bring_is_told_at_once(tmp_path, ct)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_another_study_is_refused_with_what_differs(tmp_path, ct):
-    done(order(ct, tmp_path))
-    before = (tmp_path / "arm.json").read_bytes()
-    for change, words in (({"arm": "V-A"}, "arm C-A, seed 2024"), ({"seed": 5}, "seed differ")):
-        with pytest.raises(InputError, match=words) as told:
-            done(replace(order(ct, tmp_path), **change))
-        assert "name another folder" in str(told.value)
-    assert (tmp_path / "arm.json").read_bytes() == before
-
-
-def test_a_folder_with_other_files_is_refused(tmp_path, ct):
-    (tmp_path / "thesis.doc").write_text("mine")
-    with pytest.raises(InputError, match="other files"):
-        done(order(ct, tmp_path))
-    assert [file.name for file in tmp_path.iterdir()] == ["thesis.doc"]
-
-
-def test_a_damaged_identity_is_told(tmp_path, ct):
-    done(order(ct, tmp_path))
-    (tmp_path / "arm.json").write_text("{")
-    with pytest.raises(InputError, match="damaged"):
-        done(order(ct, tmp_path))
-
-
 def test_a_volume_too_small_for_the_arm_is_told(tmp_path):
     values = np.full((10, 12, 12), -1000, np.int16)
     values[2:8, 2:8, 2:8] = 300
@@ -323,40 +217,3 @@ def test_a_bone_cut_out_of_its_ct_is_no_patient(tmp_path):
     write_nifti(tmp_path / "bone.nii.gz", values, np.diag([4.0, 4, 4, 1]))
     with pytest.raises(InputError, match="Hounsfield"):
         done(order(tmp_path / "bone.nii.gz", tmp_path / "out"))
-
-
-def test_a_disk_that_fills_up_is_told_and_the_results_so_far_stay(tmp_path, ct, monkeypatch):
-    written = 0
-    sync = folder_module.os.fsync
-
-    def fills(number: int) -> None:
-        nonlocal written
-        written += 1
-        if written == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        sync(number)
-
-    monkeypatch.setattr(folder_module.os, "fsync", fills)
-    with pytest.raises(InputError, match="goes on where it stopped"):
-        done(order(ct, tmp_path))
-    monkeypatch.undo()
-    assert len(rows(tmp_path)) >= 2
-
-
-def test_a_disk_that_fills_up_while_cases_are_made_is_told(tmp_path, ct, monkeypatch):
-    import xrayreg.study.making as making
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(making, "write_image", full)
-    with pytest.raises(InputError, match="goes on where it stopped"):
-        done(order(ct, tmp_path))
-    assert not (tmp_path / ".patient.npy").exists()
-
-
-def test_numbers_of_a_failed_run_are_no_numbers_in_the_file(tmp_path, ct):
-    done(order(ct, tmp_path, "breaks"))
-    line = json.loads((tmp_path / "results.jsonl").read_text().splitlines()[0])
-    assert line["mtre_mm"] is None and line["initial_mtre_mm"] > 0
-    assert math.isnan(rows(tmp_path)["breaks", "000"].mtre_mm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from study import standins
 
 from xrayreg.checks import InputError
+from xrayreg.geometry import placement_of
 from xrayreg.io.datasets import CaseExtras
 from xrayreg.methods import Outcome
 from xrayreg.pieces import whole
 from xrayreg.scene import Scene
+from xrayreg.scene.attenuation import rendered_grid
 from xrayreg.study import conduct as conduct_module
 from xrayreg.study import workplace
 from xrayreg.study.conduct import StudyOrder, conduct
@@ -28,7 +31,7 @@ class Shelf:
 
     name: str = "shelf"
     cases: tuple[str, ...] = ("first", "second")
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ("doubtful",)
 
     def scene(self, case: str) -> Scene:
         scene = pelvis_scenes.scene(initial=pelvis_scenes.nearby())
@@ -54,6 +57,7 @@ def test_a_dataset_is_scored_against_its_own_references(tmp_path, shelf):
     table = tabulate(tmp_path / "out")
     assert table.name == "shelf" and table.cases == 2
     assert not (tmp_path / "out/cases").exists()
+    assert json.loads((tmp_path / "out/arm.json").read_text())["left_out"] == ["doubtful"]
 
 
 def test_a_part_of_a_dataset_is_its_beginning(tmp_path, shelf):
@@ -74,6 +78,37 @@ def test_landmarks_of_a_dataset_reach_the_methods_that_need_them(tmp_path, shelf
 
     whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), find))
     assert np.array_equal(seen[0]["points"], np.arange(6.0).reshape(2, 3)) and seen[0]["names"] == ("a", "b")
+
+
+def test_methods_that_need_a_start_get_a_frontal_view_where_the_dataset_has_none(tmp_path, shelf, monkeypatch):
+    monkeypatch.setattr(Shelf, "scene", lambda self, case: pelvis_scenes.scene())
+    seen = {}
+
+    def find(name: str):
+        def spy(scene, context):
+            seen[name] = scene.initial
+            yield None
+            return Outcome(scene.reference, 0.0, 0, 0.0, "Seen.")
+
+        return replace(standins.method("perfect"), name=name, needs=("initial",) if name == "local" else (), run=spy)
+
+    given = StudyOrder(tmp_path / "out", ("local", "global"), dataset=shelf, limit=1)
+    whole(conduct(given, find))
+    assert seen["global"] is None
+    scene = pelvis_scenes.scene()
+    camera = scene.views[0].camera
+    # The middle of what is rendered lies on the central ray, and the head points upwards.
+    placed = placement_of(camera.camera_from_world @ seen["local"], rendered_grid(scene.volume).centre)
+    assert (placed.primary_deg, placed.secondary_deg, placed.roll_deg) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert (placed.right_mm, placed.up_mm) == pytest.approx((0, 0), abs=1e-9) and placed.sod_mm > 0
+    row = StudyFolder(tmp_path / "out").rows()["local", "first"]
+    assert row.initial_mtre_mm > 0 and np.isnan(StudyFolder(tmp_path / "out").rows()["global", "first"].initial_mtre_mm)
+
+
+def test_a_dataset_is_found_again_from_wherever_its_report_is_made(tmp_path, shelf, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole(conduct(StudyOrder(Path("out"), ("perfect",), dataset=Path("data"), limit=1), standins.method))
+    assert json.loads((tmp_path / "out/arm.json").read_text())["dataset"] == str(tmp_path / "data")
 
 
 def test_what_is_no_dataset_is_told_and_nothing_written(tmp_path):

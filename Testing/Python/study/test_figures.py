@@ -8,13 +8,14 @@ import math
 import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from xrayreg.evaluation import StudyRow
 from xrayreg.study.figures import distance_bins, draw_figures, share_below
-from xrayreg.study.plotting import limits, looks, save, shortened, spread
+from xrayreg.study.plotting import folded, limits, looks, save, shortened, spread
 from xrayreg.study.reading import Evaluation, MethodResults
 from xrayreg.study.traces import Way, ways_of
 
@@ -85,6 +86,7 @@ def test_labels_that_do_not_overlap_stay_where_they_belong():
 
 
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=200))
+@example([82.6])
 def test_groups_of_starts_hold_every_case_and_are_at_most_ten(starts):
     edges = distance_bins(np.array([*starts, np.nan]))
     assert 2 <= len(edges) <= 11
@@ -157,6 +159,28 @@ def test_figures_are_drawn_whatever_happened(tmp_path, rows):
         assert some.heading and some.caption
         for panel in some.figure.axes:
             assert np.isfinite([*panel.get_xlim(), *panel.get_ylim()]).all()
+
+
+def test_long_names_are_whole_or_shortened_and_stay_inside_their_figure(tmp_path):
+    name = "Levenberg-Marquardt on the objective of WWW"
+    rows = {
+        title: [row(title, f"{n}", **FINE, accepted=bool(n), similarity=n, trace=TRACE) for n in range(2)]
+        for title in ("initial", name, name.upper(), "short")
+    }
+    for stem, some in drawn_by_stem(evaluation_of(tmp_path, rows)).items():
+        some.figure.draw_without_rendering()
+        names = [words for words in some.figure.findobj(Text) if "levenberg" in words.get_text().lower()]
+        assert len(names) >= 2, stem
+        for words in names:
+            box = words.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= some.figure.bbox.x1, (stem, words.get_text())
+            assert box.y0 >= 0 and box.y1 <= some.figure.bbox.y1, (stem, words.get_text())
+
+
+def test_names_are_folded_between_words():
+    assert folded("short") == "short"
+    assert folded("Ours, Levenberg-Marquardt alone", 27) == "Ours, Levenberg-Marquardt\nalone"
+    assert all(len(line) <= 20 for line in folded("x" * 50 + " and a great many words after it", 20).split("\n"))
 
 
 def test_figures_without_numbers_are_left_out(tmp_path):

@@ -24,6 +24,7 @@ from xrayreg.study.literature import ELSEWHERE
 from xrayreg.study.reading import read_evaluation
 from xrayreg.study.report import write_report
 from xrayreg.study.report_tables import report_tables
+from xrayreg.study.wording import UNKNOWN
 
 DAY = date(2026, 1, 2)
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;|*_`$\\[a](b)"
@@ -107,6 +108,20 @@ def test_worst_cases_come_first_with_red_where_found_and_green_where_true(made):
     picture = np.asarray(Image.open(folder / "figures" / "worst_2_xvr_1.png")).astype(int)
     for colour in (FOUND, TRUE):
         assert (np.abs(picture - colour).max(axis=-1) < 40).sum() > 500
+
+
+def test_the_worst_that_was_accepted_is_shown_though_others_are_worse(tmp_path):
+    pose = np.eye(4).tolist()
+    told = {"0": (90.0, False), "1": (80.0, False), "2": (70.0, False), "3": (30.0, True), "4": (20.0, True)}
+    rows = [
+        row("a", case, mtre_mm=error, accepted=accepted, camera_from_volume=pose)
+        for case, (error, accepted) in told.items()
+    ]
+    write_rows(tmp_path, rows)
+    assert [some.case for some in gallery.worst_of(read_evaluation(tmp_path))["a"]] == ["0", "1", "3"]
+    # Where what was accepted is right, the worst are the worst.
+    write_rows(tmp_path, [*rows[:3], replace(rows[3], mtre_mm=9.0), replace(rows[4], mtre_mm=1.0)])
+    assert [some.case for some in gallery.worst_of(read_evaluation(tmp_path))["a"]] == ["0", "1", "2"]
 
 
 def test_a_pose_that_is_right_covers_the_true_one(made, tmp_path):
@@ -256,12 +271,14 @@ def test_comparisons_are_with_the_first_method_that_moves(tmp_path):
 
 def test_published_numbers_stand_only_where_the_definition_is_the_same(tmp_path):
     write_evaluation(tmp_path, 2)
-    (best,) = [table for table in tables_of(tmp_path) if table.heading == "Best part of the cases"]
+    (best,) = [table for table in tables_of(tmp_path) if table.heading == "Mean, and best part of the cases"]
     assert ELSEWHERE in " ".join(line.head for line in best.rows).lower()
     published = [line for line in best.rows if line.quiet and line.cells]
-    # Four columns of ours have no published counterpart; the initial errors of ISBI 2024, Table 1.
-    assert all(not cell.text for line in published for cell in line.cells[:4])
-    assert [cell.text for cell in published[0].cells[4:7]] == ["225.7 ± 89.7", "188.6 ± 64.5", "148.0 ± 47.3"]
+    # The columns of mTRE at the anatomy and the mean of all have no published counterpart.
+    assert all(not cell.text for line in published for cell in line.cells[:6])
+    assert all(len(line.cells) == len(best.columns) for line in published)
+    # The initial errors of ISBI 2024, Table 1.
+    assert [cell.text for cell in published[0].cells[6:9]] == ["225.7 ± 89.7", "188.6 ± 64.5", "148.0 ± 47.3"]
     (tmp_path / "arm.json").write_text('{"name": "V-A"}', encoding="utf-8")
     assert not any(line.quiet for table in tables_of(tmp_path) for line in table.rows)
 
@@ -299,4 +316,23 @@ def test_the_summary_counts_what_was_accepted_although_wrong(tmp_path):
     write_rows(tmp_path, [*rows, row("a", "9", error="broke")])
     text = page_of(write_report(tmp_path, DAY)[0]).text
     assert "a brought 40 % of 5 cases to within 10 mm" in text
-    assert "a accepted 3 of its results; 1 of these was wrong." in text
+    # Wilson's interval of one in three.
+    assert "a accepted 3 of its results; 1 of these was wrong by more than 10 mm (33 %; 6\N{EN DASH}79 %)." in text
+
+
+def test_the_table_of_trust_counts_each_verdict_at_each_threshold(tmp_path):
+    errors = {"0": (0.5, True), "1": (3.0, True), "2": (30.0, True), "3": (0.7, False), "4": (40.0, False)}
+    rows = [
+        row("a", case, mtre_mm=error, accepted=accepted, similarity=1 / error)
+        for case, (error, accepted) in errors.items()
+    ]
+    rows += [row("b", case, mtre_mm=error, similarity=0.5) for case, (error, _) in errors.items()]
+    write_rows(tmp_path, [*rows, row("silent", "0", mtre_mm=1.0)])
+    (table,) = [table for table in tables_of(tmp_path) if table.heading == "Can its verdict be trusted?"]
+    told = {(line.head, line.cells[0].text): [cell.text for cell in line.cells[1:]] for line in table.rows}
+    assert told["a", "10"] == ["60", "2", "1", "1", "1", "33", "1.000"]
+    assert told["a", "5"] == ["60", "2", "1", "1", "1", "33", "1.000"]
+    assert told["a", "2"] == ["60", "1", "2", "1", "1", "67", "1.000"]
+    # Without verdicts there is still the similarity, here as good as none.
+    assert told["b", "2"] == [UNKNOWN] * 6 + ["0.500"]
+    assert not any(head == "silent" for head, _ in told)

@@ -34,7 +34,9 @@ def add_to(commands: Any) -> None:
         ),
     )
     parser.add_argument("--list", action="store_true", help="show the arms and the methods, each in a line")
-    parser.add_argument("--methods", metavar="A,B,..", type=_names, default=("initial", "ours"), help="see --list")
+    parser.add_argument(
+        "--methods", metavar=("A,B,..", "C"), nargs="+", type=_names, default=[("initial", "ours")], help="see --list"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder of the study; what it holds already is not done again")
     parser.add_argument("--arm", metavar="NAME", help="of the protocol (default: C-A), see --list")
     parser.add_argument("--volume", metavar="CT", help="for an arm: NIfTI, NRRD, MHA, or a DICOM folder")
@@ -67,20 +69,17 @@ def run(arguments: argparse.Namespace) -> int:
         return FINISHED
     if arguments.report_only is not None:
         with StudyDisplay(shown=not arguments.quiet) as display:
-            finished = _finish(Path(arguments.report_only), arguments, display, settings=None)
-        finished()
-        return FINISHED
+            return _finished(Path(arguments.report_only), arguments, display, settings=None)
     order = order_of(arguments)
     with StudyDisplay(shown=not arguments.quiet) as display:
         interrupted = _followed(order, display)
         if interrupted and not _has_results(order.out):
             display.say(f"interrupted before there was a result; what was made is kept in {order.out}")
             return INTERRUPTED
-        finished = _finish(order.out, arguments, display, _settings_told(order))
-    finished()
-    if interrupted:
-        display.say("interrupted: the same command goes on from here")
-    return INTERRUPTED if interrupted else FINISHED
+        code = _finished(order.out, arguments, display, _settings_told(order))
+        if interrupted:
+            display.say("interrupted: the same command goes on from here")
+    return INTERRUPTED if interrupted else code
 
 
 def order_of(arguments: argparse.Namespace) -> StudyOrder:
@@ -88,6 +87,7 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
     from ..checks import InputError
     from ..study.conduct import StudyOrder
 
+    methods = tuple(dict.fromkeys(name for names in arguments.methods for name in names))
     if arguments.out is None:
         raise InputError("evaluate", expected="--out DIR", found="none", remedy="name a folder for the results")
     for name in ("arm", "volume", "labels"):
@@ -97,7 +97,7 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
             )
     order = StudyOrder(
         out=Path(arguments.out),
-        methods=arguments.methods,
+        methods=methods,
         arm=None if arguments.dataset is not None else arguments.arm or "C-A",
         volume=_path(arguments.volume),
         labels=_path(arguments.labels),
@@ -107,7 +107,7 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
         seed=arguments.seed,
         engine=arguments.engine,
         device=arguments.device,
-        options=_options(arguments),
+        options=_options(arguments, methods),
     )
     return replace(order, workers=_workers(arguments, order) if arguments.workers is None else arguments.workers)
 
@@ -130,26 +130,30 @@ def _followed(order: StudyOrder, display: StudyDisplay) -> bool:
         return asked_to_stop()
 
 
-def _finish(folder: Path, arguments: argparse.Namespace, display: StudyDisplay, settings: dict[str, Any] | None) -> Any:
-    """Write the tables and the report; returns what prints them when the display is gone."""
+def _finished(
+    folder: Path, arguments: argparse.Namespace, display: StudyDisplay, settings: dict[str, Any] | None
+) -> int:
+    """Write the tables and the report, and print what was asked for; returns the exit code."""
+    from ..study.folder import room_for_results
     from ..study.reading import TABLE
     from ..study.summaries import write_tables
     from .study_display import show_table
 
-    display.stage("writing the tables")
-    table = write_tables(folder, settings)
-    files = [folder / TABLE]
-    if not arguments.no_report:
-        display.stage("writing the report")
-        files = [*_report(folder, display), *files]
-
-    def finished() -> None:
-        if arguments.json:
-            print((folder / TABLE).read_text(encoding="utf-8"), end="")
-        elif not arguments.quiet:
-            show_table(table, files[0])
-
-    return finished
+    try:
+        with room_for_results(folder):
+            display.stage("writing the tables")
+            table = write_tables(folder, settings)
+            display.stage("writing the report")
+            report = [] if arguments.no_report else _report(folder, display)
+    except KeyboardInterrupt:
+        display.say(f"interrupted; all results are kept, for their report: {PROGRAM} evaluate --report-only {folder}")
+        return INTERRUPTED
+    display.end()
+    if arguments.json:
+        print((folder / TABLE).read_text(encoding="utf-8"), end="")
+    elif not arguments.quiet:
+        show_table(table, [*report, folder / TABLE][0])
+    return FINISHED
 
 
 def _report(folder: Path, display: StudyDisplay) -> list[Path]:
@@ -179,15 +183,15 @@ def _workers(arguments: argparse.Namespace, order: StudyOrder) -> int:
     return max(1, min(cores, cases * len(order.methods)))
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Options by method from --network and --set; raises InputError."""
     import json
 
     from ..checks import InputError
     from ..methods import method_named
 
-    options: dict[str, dict[str, Any]] = {name: {} for name in arguments.methods}
-    for name in arguments.methods:
+    options: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    for name in methods:
         if arguments.network is not None and "network" in method_named(name).needs:
             options[name]["network"] = arguments.network
     for text in arguments.set:
@@ -218,7 +222,7 @@ def _settings_told(order: StudyOrder) -> dict[str, Any]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise argparse.ArgumentTypeError("expected names such as initial,ours")
     return names

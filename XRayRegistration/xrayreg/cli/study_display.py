@@ -76,9 +76,13 @@ class StudyDisplay:
             count=f"{step.done}/{step.total}",
         )
 
+    def end(self) -> None:
+        """Nothing more is shown; what comes on standard output is not disturbed."""
+        self._progress.stop()
+
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._progress.stop()
+        self.end()
         print(f"xrayreg: {text}", file=sys.stderr)
 
     def _begin(self, stage: str, message: str, total: int | None) -> None:
@@ -100,6 +104,8 @@ def show_table(table: StudyTable, file: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from ..study.wording import verdicts
+
     console = Console(highlight=False)
     wide = not console.is_terminal or console.width >= _WIDE
     if not console.is_terminal:
@@ -117,8 +123,12 @@ def show_table(table: StudyTable, file: Path) -> None:
     for row in table.rows:
         if row.figures.n < table.cases:
             console.print(Text(f"{row.method}: {row.figures.n} of {table.cases} cases so far", style="yellow"))
+        if row.figures.accepted is not None:
+            console.print(Text(f"{row.method} {verdicts(row.figures.trust[0])}"))
         if row.figures.failed:
-            console.print(Text(f"{row.method}: {row.figures.failed} cases without a pose, counted as failures"))
+            cases = "1 case" if row.figures.failed == 1 else f"{row.figures.failed} cases"
+            console.print(Text(f"{row.method}: {cases} without a pose, counted as failures, such as by"))
+            console.print(Text(f"  {table.failures[row.method][0][1]}"), soft_wrap=True)
     console.print(Text(str(file)), soft_wrap=True)
 
 

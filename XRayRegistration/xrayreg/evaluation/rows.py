@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import InputError
 
@@ -85,6 +88,12 @@ class StudyRow:
         if given.get("translation_mm") is not None:
             given["translation_mm"] = tuple(given["translation_mm"])
         return cls(**given)
+
+
+def errors_of(rows: Sequence[StudyRow], metric: str) -> NDArray[np.float64]:
+    """A field of the rows (N,), infinite where a run failed or the number is missing."""
+    values = np.array([math.inf if row.failed else getattr(row, metric) for row in rows], dtype=np.float64)
+    return np.where(np.isnan(values), math.inf, values)
 
 
 def _unreadable(name: str, value: Any) -> InputError:

@@ -8,40 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import StudyRow
+from .rates import CONFIDENCE, GROSS_MM, Rate, success_rate, wilson
+from .rows import StudyRow, errors_of
+from .trust import WRONG_MM, Trust, trust
 
-__all__ = [
-    "Comparison",
-    "Interval",
-    "MeanOfBest",
-    "Rate",
-    "StudyRow",
-    "Summary",
-    "best_share",
-    "capture_range",
-    "compare",
-    "mcnemar",
-    "success_rate",
-    "summary",
-    "survival_auc",
-    "survival_curve",
-    "wilson",
-]
-
-# A failure in the sense of E2: mTRE above this.
-GROSS_MM = 10.0
 # Upper end of the survival curve whose area is taken.
 AUC_MM = 20.0
 # Error of a success in the capture range, its least share, and the width of a bin (van de Kraats et al. 2005).
 CAPTURE_MM, CAPTURE_SHARE, CAPTURE_BIN_MM = 2.0, 0.95, 2.0
 RESAMPLES = 2000
-CONFIDENCE = 0.95
 
 Values = NDArray[np.float64]
 
@@ -50,15 +30,6 @@ Values = NDArray[np.float64]
 class Interval:
     """Between which numbers a figure lies with 95 % confidence."""
 
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share of cases in percent, with Wilson's interval."""
-
-    percent: float
     low: float
     high: float
 
@@ -79,8 +50,8 @@ class Summary:
     n, failed: cases, and those without a pose. best: of 95, 75 and 50 % of the cases, as the tables of 2024 print them.
     sr1 to sr10: below 1, 2, 5, 10 mm; sr_1deg: rotation below 1 degree; sr_pd1: mean projection distance below 1 mm;
     gfr: gross failures above 10 mm. auc_20mm: area under the survival curve from 0 to 20 mm, 1 at best.
-    capture_range_mm: see `capture_range`. accepted: share that the method itself accepts, None where it never says;
-    accepted_wrong: share of these that are gross failures.
+    capture_range_mm: see `capture_range`. accepted: share of the results it judges that the method itself accepts, None
+    where it judges none; trust: what that is worth, for each of WRONG_MM.
     seconds, renders: medians of one case; initial_mtre_mm: mean error before.
     """
 
@@ -103,7 +74,7 @@ class Summary:
     auc_20mm: float
     capture_range_mm: float
     accepted: Rate | None
-    accepted_wrong: Rate | None
+    trust: tuple[Trust, ...]
     seconds: float
     renders: float
     initial_mtre_mm: float
@@ -145,9 +116,7 @@ def summary(rows: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0) ->
         raise ValueError("summary: expected at least one row")
     errors = errors_of(rows, metric)
     rotations, projections = errors_of(rows, "rotation_deg"), errors_of(rows, "mpd_mm")
-    judged = [row for row in rows if row.accepted is not None]
-    accepted = [row for row in judged if row.accepted]
-    wrong = int((errors_of(accepted, metric) > GROSS_MM).sum()) if accepted else 0
+    verdicts = [row.accepted for row in rows if row.accepted is not None]
     mean, sd = _mean_and_sd(errors)
     median, p75, p95 = (quantile(errors, share) for share in (0.5, 0.75, 0.95))
     return Summary(
@@ -169,8 +138,8 @@ def summary(rows: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0) ->
         gfr=wilson(int((errors > GROSS_MM).sum()), len(errors)),
         auc_20mm=survival_auc(errors),
         capture_range_mm=capture_range(np.array([row.initial_mtre_mm for row in rows]), errors),
-        accepted=wilson(len(accepted), len(judged)) if judged else None,
-        accepted_wrong=wilson(wrong, len(accepted)) if accepted else None,
+        accepted=wilson(sum(verdicts), len(verdicts)) if verdicts else None,
+        trust=tuple(trust(rows, metric, wrong_mm) for wrong_mm in WRONG_MM),
         seconds=_known_median([row.seconds for row in rows]),
         renders=_known_median([float(row.renders) for row in rows if not row.error]),
         initial_mtre_mm=_known_mean([row.initial_mtre_mm for row in rows]),
@@ -209,31 +178,6 @@ def compare(
         only_b=only_b,
         p_value=mcnemar(only_a, only_b),
     )
-
-
-def errors_of(rows: Sequence[StudyRow], metric: str) -> Values:
-    """A field of the rows (N,), infinite where a run failed or the number is missing."""
-    values = np.array([math.inf if row.failed else getattr(row, metric) for row in rows], dtype=np.float64)
-    return np.where(np.isnan(values), math.inf, values)
-
-
-def success_rate(errors: Values, below: float) -> Rate:
-    """Share of `errors` (N,) below a threshold."""
-    return wilson(int((errors < below).sum()), len(errors))
-
-
-def wilson(hits: int, n: int) -> Rate:
-    """`hits` of `n` in percent with the score interval of E. B. Wilson (J. Am. Stat. Assoc. 22, 1927)."""
-    if n == 0:
-        return Rate(math.nan, math.nan, math.nan)
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    share, weight = hits / n, z * z / n
-    middle = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
-    # At the ends the formula gives the end itself, but for rounding.
-    low = 0.0 if hits == 0 else middle - half
-    high = 1.0 if hits == n else middle + half
-    return Rate(100 * share, 100 * low, 100 * high)
 
 
 def best_share(errors: Values, percent: float) -> MeanOfBest:

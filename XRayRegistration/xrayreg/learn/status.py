@@ -3,7 +3,7 @@
 model.pt                    the best network so far
 model_training/status.json  how far the run is, replaced at most once a second
 model_training/stop         a file that somebody creates to end the run
-model_training/lock         who trains it, as long as somebody does (see training.lock)
+model_training/lock         who trains it, as long as somebody does (see io.locks)
 model_training/...          settings.json, last.pt (to resume), curve.csv, curve.png, TensorBoard's events
 """
 

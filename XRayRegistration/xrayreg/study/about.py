@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation import Summary
-from ..evaluation.statistics import GROSS_MM
+from ..evaluation import GROSS_MM, Summary
 from . import wording
 from .reading import Evaluation
 
@@ -51,12 +50,7 @@ def in_short(evaluation: Evaluation, summaries: list[Summary]) -> list[str]:
             f"{wording.length(high)} mm)."
         )
     if figures.accepted is not None:
-        accepted = np.array([row.accepted is True for row in best.rows])
-        wrong = int((accepted & (best.errors() > GROSS_MM)).sum())
-        sentences.append(
-            f"{best.title} accepted {wording.count(accepted.sum())} of its results; {wording.count(wrong)} of these "
-            f"{'was' if wrong == 1 else 'were'} wrong."
-        )
+        sentences.append(f"{best.title} {wording.verdicts(figures.trust[0])}.")
     return sentences
 
 

@@ -25,8 +25,8 @@ from .making import CASE, Subject
 from .pool import Alone, Died, Processes
 from .posing import PosedCase, nominal_of, posed_cases, write_pose_list
 from .protocol import Arm, arm_named
-from .resampling import VOXEL_MM, resampled_grid, resampled_patient
-from .workplace import Job, Making, Running, read_labelled
+from .resampling import VOXEL_MM, bones_of, resampled_grid, resampled_patient
+from .workplace import Job, Making, Running, followed, read_labelled
 
 # The patient on its other grid, while cases are made.
 _FIELD = ".patient.npy"
@@ -78,7 +78,8 @@ def conduct(order: StudyOrder, find: Callable[[str], Method] = method_named) -> 
 
     What its folder holds already is not done again. Closed before its end, it stops all processes and keeps every
     result so far. find: the methods by name; importable, as it is sent to other processes.
-    Raises InputError for an order that cannot be carried out, another study's folder and a full disk.
+    Raises InputError for an order that cannot be carried out, the folder of another study or one at which another
+    process is at work, and a full disk.
     """
     _require_order(order)
     for name in order.methods:
@@ -88,7 +89,7 @@ def conduct(order: StudyOrder, find: Callable[[str], Method] = method_named) -> 
     yield StudyStep("prepare", "reading the CT" if order.dataset is None else "looking at the dataset")
     job, cases, identity = (yield from _planned_arm(order)) if order.arm is not None else _planned_dataset(order)
     job = replace(job, find=find)
-    with room_for_results(order.out):
+    with room_for_results(order.out), folder.alone():
         folder.open(identity)
         if job.arm is not None and job.subject is not None:
             variants = [variant.name for variant in job.arm.variants]
@@ -108,10 +109,7 @@ def _require_order(order: StudyOrder) -> None:
         found = "neither" if order.arm is None else "both"
         raise InputError("study", expected="--arm with --volume, or --dataset", found=found, remedy="name one of them")
     if order.arm is not None:
-        arm_named(order.arm)
-        if order.volume is None:
-            raise InputError("study", expected="--volume for an arm", found="none", remedy="name a CT")
-        require_file(order.volume, "volume")
+        _require_volume(order, arm_named(order.arm))
     if order.structures and order.labels is None:
         raise InputError("--structures", expected="--labels to take them from", found="none", remedy="name a label map")
     if not order.methods:
@@ -119,6 +117,17 @@ def _require_order(order: StudyOrder) -> None:
     for what, number in (("--limit", order.limit), ("--workers", order.workers)):
         if number is not None and number < 1:
             raise InputError(what, expected="at least 1", found=str(number), remedy="give another number")
+
+
+def _require_volume(order: StudyOrder, arm: Arm) -> None:
+    """Raise InputError where there is no CT for an arm, or nothing is named of it that the arm is about."""
+    if order.volume is None:
+        raise InputError("study", expected="--volume for an arm", found="none", remedy="name a CT")
+    require_file(order.volume, "volume")
+    if arm.bones_alone and not order.structures:
+        raise InputError(
+            f"arm {arm.name}", expected="--labels and --structures", found="none", remedy="name the bones to show"
+        )
 
 
 def _require_needs(order: StudyOrder, method: Method) -> None:
@@ -171,10 +180,10 @@ def _planned_arm(order: StudyOrder) -> Pieces[tuple[Job, tuple[PosedCase, ...], 
         "metric": arm.metric,
         "arm": as_plain(arm),
         "volume": {
-            "path": str(order.volume),
+            "path": str(order.volume.resolve()),
             "fingerprint": mark,
             "isocentre": [round(float(value), 3) for value in subject.isocentre],
-            "labels": None if order.labels is None else str(order.labels),
+            "labels": None if order.labels is None else str(order.labels.resolve()),
             "structures": list(order.structures),
         },
         "simulation": f"CT resampled to {VOXEL_MM:g} mm by cubic splines, voxels off the CT's; dense sampling of rays",
@@ -194,10 +203,12 @@ def _planned_dataset(order: StudyOrder) -> tuple[Job, tuple[PosedCase, ...], dic
     identity = {
         "name": dataset.name,
         "title": f"Dataset {dataset.name}",
-        "description": f"{len(names)} of {len(dataset.cases)} cases of a dataset, as they are.",
+        "description": f"{len(names)} of {len(dataset.cases)} cases of a dataset, as they are. Methods that need an "
+        "initial pose, where a case has none, are given a frontal view at a nominal distance.",
         "cases": len(cases),
         "seed": seed,
-        "dataset": str(order.dataset),
+        "dataset": str(order.dataset.resolve()),
+        "left_out": list(dataset.left_out),
         "version": __version__,
     }
     return job, cases, identity
@@ -239,14 +250,15 @@ def _make(
 ) -> Iterator[StudyStep | None]:
     """Make the cases that are not there yet."""
     missing = [posed for posed in cases if not (folder.case(posed.name) / CASE).exists()]
-    assert job.subject is not None and job.field_file is not None
+    assert job.arm is not None and job.subject is not None and job.field_file is not None
     # A run that was killed may have left it.
     job.field_file.unlink(missing_ok=True)
     if not missing:
         return
     try:
         yield StudyStep("make", "resampling the CT")
-        yield from resampled_patient.pieces(read_labelled(job.subject.volume, None), job.field_file)
+        patient = yield from _patient(job.subject, job.arm)
+        yield from resampled_patient.pieces(patient, job.field_file)
         done, message = 0, "simulating X-rays"
         yield StudyStep("make", message, done, len(missing))
         for answer in workers.answers([Making(posed) for posed in missing]):
@@ -261,6 +273,13 @@ def _make(
             yield None if answer is None else StudyStep("make", message, done, len(missing))
     finally:
         job.field_file.unlink(missing_ok=True)
+
+
+def _patient(subject: Subject, arm: Arm) -> Pieces[Volume]:
+    """What the X-rays of an arm are of."""
+    if not arm.bones_alone:
+        return read_labelled(subject.volume, None)
+    return (yield from bones_of.pieces(read_labelled(subject.volume, subject.labels), subject.structures))
 
 
 def _run(
@@ -309,12 +328,11 @@ def _tasks(
 
 
 def _last_pose(rows: Mapping[tuple[str, str], StudyRow], task: Running, done: int) -> NDArray[np.float64] | None:
-    """The pose found last in the first `done` cases of a task; None where there is none."""
-    for name in reversed(task.cases[:done]):
-        row = rows.get((task.method, name))
-        if row is not None and row.camera_from_volume is not None:
-            return np.array(row.camera_from_volume)
-    return task.previous
+    """Where the case after the first `done` of a task starts; None for its own initial pose."""
+    previous = task.previous
+    for name in task.cases[:done]:
+        previous = followed(rows[task.method, name], previous)
+    return previous
 
 
 def _broken(job: Job, died: Died) -> StudyRow:

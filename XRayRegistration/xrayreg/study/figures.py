@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ..evaluation.statistics import AUC_MM, GROSS_MM, wilson
+from ..evaluation import GROSS_MM, wilson
+from ..evaluation.statistics import AUC_MM
 from .figures_cost import draw_convergence, draw_cost, draw_trust
 from .plotting import (
+    END_IN,
     FAINT,
     INK,
     QUIET,
@@ -19,6 +21,7 @@ from .plotting import (
     Look,
     Sheet,
     error_name,
+    folded,
     label_ends,
     limits,
     looks,
@@ -27,6 +30,7 @@ from .plotting import (
     plain_log,
     shortened,
     styled,
+    text_in,
 )
 from .reading import Evaluation, MethodResults
 from .traces import ways_of
@@ -64,8 +68,9 @@ def draw_figures(evaluation: Evaluation) -> Iterator[Drawn]:
 
 
 def _survival(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn:
-    sheet = Sheet((3.4, 3.2), left=0.7, right=2.8, gap=(0.35, 0.5))
-    figure, axes = panels(2, 2, sheet)
+    names = {method.name: shortened(method.title) for method in methods}
+    right = END_IN + text_in([f"100 %  {name}" for name in names.values()])
+    figure, axes = panels(2, 2, Sheet((3.4, 3.2), left=0.7, right=right, gap=(0.35, 0.5)))
     for panel, most in zip(axes, (2.0, AUC_MM), strict=True):
         for level in LEVELS_MM:
             if level < most:
@@ -78,7 +83,7 @@ def _survival(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn:
             steps = 100 * np.arange(len(shown) + 1) / len(errors)
             style = look[method.name]
             panel.step([0, *shown, most], [0, *steps[1:], steps[-1]], where="post", color=style.colour, ls=style.dashes)
-            ends.append((100 * share, f"{100 * share:.0f} %  {shortened(method.title)}", style.colour))
+            ends.append((100 * share, f"{100 * share:.0f} %  {names[method.name]}", style.colour))
         panel.set(xlim=(0, most), ylim=(0, 101.5), xlabel=f"error ({error_name(methods[0].metric)}) below [mm]")
         panel.set_xticks(np.linspace(0, most, 5))
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
@@ -104,7 +109,7 @@ def _against_start(methods: Sequence[MethodResults], look: dict[str, Look]) -> D
     starts = np.concatenate([method.starts for method in moved]) if moved else np.zeros(0)
     if not np.isfinite(starts).any():
         return None
-    figure, axes = panels(len(moved), _COLUMNS, Sheet((2.3, 2.3), left=0.7))
+    figure, axes = panels(len(moved), _COLUMNS, _small_panels(2.3, moved))
     ends = np.concatenate([method.errors() for method in moved])
     x_limits, y_limits = (limits(some, _LEAST_MM, _MOST_MM) for some in (starts, ends))
     y_limits = (min(y_limits[0], 0.9), max(y_limits[1], 30.0))
@@ -148,7 +153,7 @@ def _capture(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn |
         return None
     binned = {method.name: _successes(method, edges) for method in moved}
     middles = (edges[1:] + edges[:-1]) / 2
-    figure, axes = panels(len(moved), _COLUMNS, Sheet((2.3, 1.9), left=0.75))
+    figure, axes = panels(len(moved), _COLUMNS, _small_panels(1.9, moved))
     for number, (panel, method) in enumerate(zip(axes, moved, strict=True)):
         for other in moved:
             share = binned[other.name][0]
@@ -202,7 +207,10 @@ def distance_bins(starts: Floats) -> Floats:
         # Values on both sides of a round number need two groups.
         if last - first <= max(wanted, 2):
             break
-    return step * np.arange(first, last + 1)
+    edges = step * np.arange(first, last + 1)
+    # A product that is rounded the wrong way would leave the outermost case without a group.
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], np.nextafter(high, np.inf))
+    return edges
 
 
 def _successes(method: MethodResults, edges: Floats) -> Floats:
@@ -225,14 +233,16 @@ def _by_axis(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn |
     if not shown:
         return None
     high = 0.3 * len(moved) + 0.15
-    figure, axes = panels(len(shown), len(shown), Sheet((1.95, high), left=2.25, top=0.15, gap=(0.25, 0.5)))
+    names = [shortened(method.title) for method in moved]
+    sheet = Sheet((1.95, high), left=0.2 + text_in(names), top=0.15, gap=(0.25, 0.5))
+    figure, axes = panels(len(shown), len(shown), sheet)
     for number, (panel, (field, title)) in enumerate(zip(axes, shown, strict=True)):
         values = [method.errors(field) for method in moved]
         low, top = limits(np.concatenate(values), 1e-3, _MOST_MM)
         for place, (method, errors) in enumerate(zip(moved, values, strict=True)):
             _spread_bar(panel, place, errors, look[method.name], low, top)
         panel.set(xscale="log", xlim=(low, top), ylim=(len(moved) - 0.4, -0.6), xlabel=title)
-        panel.set_yticks(range(len(moved)), [shortened(method.title) for method in moved] if not number else [])
+        panel.set_yticks(range(len(moved)), names if not number else [])
         for words in panel.get_yticklabels():
             words.set(color=INK, parse_math=False)
         panel.grid(axis="y", visible=False)
@@ -259,8 +269,14 @@ def _spread_bar(panel: Axes, place: int, errors: Floats, look: Look, low: float,
     panel.plot(ends[2], place, color=look.colour, marker=look.marker, ms=6, mec="white", mew=0.5)
 
 
+def _small_panels(high: float, methods: Sequence[MethodResults]) -> Sheet:
+    """Panels of one method each, with room for the names above them."""
+    line = 0.15 if any("\n" in folded(method.title) for method in methods) else 0.0
+    return Sheet((2.3, high), left=0.75, top=0.4 + line, gap=(0.3, 0.55 + line))
+
+
 def _named(panel: Axes, method: MethodResults) -> None:
-    panel.set_title(shortened(method.title, 27), size=9, parse_math=False)
+    panel.set_title(folded(method.title), size=9, parse_math=False)
 
 
 def _log_axes(panel: Axes, first: bool, last: bool) -> None:

@@ -9,8 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from ..evaluation.statistics import GROSS_MM, quantile
+from ..evaluation import GROSS_MM
+from ..evaluation.statistics import quantile
+from ..evaluation.trust import WRONG_MM, Trust, trust
 from .plotting import (
+    END_IN,
     FAINT,
     INK,
     QUIET,
@@ -23,6 +26,7 @@ from .plotting import (
     panels,
     plain_log,
     shortened,
+    text_in,
 )
 from .reading import MethodResults
 from .traces import Way
@@ -32,6 +36,14 @@ Floats = NDArray[np.float64]
 _LEAST_MM, _MOST_MM = 1e-2, 2e3
 # Times or renders at which the way is drawn.
 _TIMES = 160
+# How a share of verdicts is drawn: colour, hatching, letters; and the least share [%] that has room for its number.
+_VERDICTS = {
+    "accepted_right": ("#009e73", "", "white"),
+    "accepted_wrong": ("#d55e00", "////", "white"),
+    "rejected_right": ("#a9cfe5", "", INK),
+    "rejected_wrong": (FAINT, "", INK),
+}
+_LEAST_TOLD = 9
 # With more methods than this the spread of each would hide the others.
 _MOST_BANDS = 4
 
@@ -47,7 +59,9 @@ def draw_cost(methods: Sequence[MethodResults], look: Mapping[str, Look]) -> Dra
             kinds.append((title, costs))
     if not kinds:
         return None
-    figure, axes = panels(len(kinds), 2, Sheet((3.2, 3.0), left=0.75, right=2.35, top=0.2, gap=(0.35, 0.5)))
+    names = {method.name: shortened(method.title) for method in moved}
+    right = END_IN + text_in(names.values())
+    figure, axes = panels(len(kinds), 2, Sheet((3.2, 3.0), left=0.75, right=right, top=0.2, gap=(0.35, 0.5)))
     low, high = limits([value for some in errors.values() for value in some], _LEAST_MM, _MOST_MM)
     low, high = min(low, 0.9), max(high, 30.0)
     failed_at, middles = high * 1.5, {}
@@ -70,7 +84,7 @@ def draw_cost(methods: Sequence[MethodResults], look: Mapping[str, Look]) -> Dra
     axes[0].set_ylabel(f"error ({error_name(moved[0].metric)}) [mm]")
     axes[-1].tick_params(which="both", labelleft=len(axes) == 1)
     named = [method for method in moved if method.name in middles]
-    label_ends(axes[-1], [(middles[m.name], shortened(m.title), look[m.name].colour) for m in named])
+    label_ends(axes[-1], [(middles[m.name], names[m.name], look[m.name].colour) for m in named])
     caption = (
         "Median error against what a case costs, both on logarithmic axes; lines span the middle half of the cases. "
         f"Down and to the left is better; the shaded part is below {GROSS_MM:g} mm. A mark at the top stands for a "
@@ -89,7 +103,9 @@ def draw_convergence(
     told = [method for method in methods if method.moves and ways.get(method.name)]
     if not told:
         return None
-    figure, axes = panels(2, 2, Sheet((3.1, 3.0), left=0.75, right=2.35, top=0.2, gap=(0.35, 0.5)))
+    names = {method.name: shortened(method.title) for method in told}
+    right = END_IN + text_in(names.values())
+    figure, axes = panels(2, 2, Sheet((3.1, 3.0), left=0.75, right=right, top=0.2, gap=(0.35, 0.5)))
     shown = [
         _draw_ways(panel, told, look, ways, field) for panel, field in zip(axes, ("seconds", "renders"), strict=True)
     ]
@@ -102,7 +118,7 @@ def draw_convergence(
         plain_log(panel.yaxis)
     axes[0].set_ylabel("median mTRE so far [mm]")
     axes[1].tick_params(which="both", labelleft=False)
-    ends = [(min(shown[1][m.name][-1], high), shortened(m.title), look[m.name].colour) for m in told]
+    ends = [(min(shown[1][m.name][-1], high), names[m.name], look[m.name].colour) for m in told]
     label_ends(axes[1], ends)
     caption = (
         "Median error of the best pose so far (by the method's own similarity), over the cases that tell their way"
@@ -117,45 +133,53 @@ def draw_trust(methods: Sequence[MethodResults]) -> Drawn | None:
     judging = [method for method in methods if any(row.accepted is not None for row in method.rows)]
     if not judging:
         return None
-    kinds = (
-        ("accepted, right", True, True, "#009e73", ""),
-        ("accepted, wrong", True, False, "#d55e00", "////"),
-        ("rejected, right", False, True, "#a9cfe5", ""),
-        ("rejected, wrong", False, False, FAINT, ""),
-    )
-    figure, (panel,) = panels(1, 1, Sheet((5.6, 0.36 * len(judging) + 0.1), left=2.25, top=0.45, bottom=0.5))
-    for place, method in enumerate(judging):
-        good = method.errors() <= GROSS_MM
-        verdicts = np.array([np.nan if row.accepted is None else float(row.accepted) for row in method.rows])
-        left = 0.0
-        for _, accepted, right, colour, hatch in kinds:
-            share = 100 * float(((verdicts == accepted) & (good == right)).sum()) / len(verdicts)
-            panel.barh(place, share, left=left, height=0.62, color=colour, hatch=hatch, edgecolor="white", lw=0.6)
-            if share >= 6:
-                ink = "white" if accepted else INK
-                box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if hatch else None
-                panel.text(
-                    left + share / 2, place, f"{share:.0f} %", color=ink, size=8, ha="center", va="center", bbox=box
-                )
-            left += share
-    panel.set(xlim=(0, 100), ylim=(len(judging) - 0.5, -0.5), xlabel="share of cases")
-    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    panel.set_yticks(range(len(judging)), [shortened(method.title) for method in judging])
-    for label in panel.get_yticklabels():
-        label.set(color=INK, parse_math=False)
-    panel.tick_params(axis="y", length=0)
-    panel.grid(axis="y", visible=False)
+    names = [shortened(method.title) for method in judging]
+    sheet = Sheet((3.4, 0.36 * len(judging) + 0.1), left=0.2 + text_in(names), top=0.65, gap=(0.55, 0.5))
+    figure, axes = panels(2, 2, sheet)
+    for panel, wrong_mm in zip(axes, (WRONG_MM[0], WRONG_MM[-1]), strict=True):
+        for place, method in enumerate(judging):
+            _verdict_bar(panel, place, trust(method.rows, method.metric, wrong_mm), len(method.rows))
+        panel.set(xlim=(0, 100), ylim=(len(judging) - 0.5, -0.5), xlabel="share of cases")
+        panel.set_title(f"Wrong: above {wrong_mm:g} mm")
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+        panel.set_yticks(range(len(judging)), names if panel is axes[0] else [])
+        for label in panel.get_yticklabels():
+            label.set(color=INK, parse_math=False)
+        panel.tick_params(axis="y", length=0)
+        panel.grid(axis="y", visible=False)
     keys = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=words) for words, _, _, colour, hatch in kinds
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=field.replace("_", ", "))
+        for field, (colour, hatch, _) in _VERDICTS.items()
     ]
-    panel.legend(
-        handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=8, borderaxespad=0.2
+    axes[0].legend(
+        handles=keys,
+        loc="lower left",
+        bbox_to_anchor=(0, 1 + 0.27 / sheet.panel[1]),
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        borderaxespad=0,
+        borderpad=0,
     )
     caption = (
-        f"Cases by what the method itself says and whether it is right: a result is wrong above {GROSS_MM:g} mm. "
-        "Hatched: accepted although wrong, the kind that does harm."
+        "Cases by what the method itself says and whether it is right: a result is wrong above "
+        f"{WRONG_MM[0]:g} mm on the left, above {WRONG_MM[-1]:g} mm on the right. Hatched: accepted although wrong, "
+        "the kind that does harm."
     )
     return Drawn("trust", "Whether a method knows its failures", caption, figure)
+
+
+def _verdict_bar(panel: Axes, place: int, found: Trust, cases: int) -> None:
+    """One method's verdicts on row `place`; cases without one are left blank."""
+    left = 0.0
+    for field, (colour, hatch, ink) in _VERDICTS.items():
+        share = 100 * getattr(found, field) / cases
+        panel.barh(place, share, left=left, height=0.62, color=colour, hatch=hatch, edgecolor="white", lw=0.6)
+        if share >= _LEAST_TOLD:
+            box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if hatch else None
+            middle = left + share / 2
+            panel.text(middle, place, f"{share:.0f} %", color=ink, size=8, ha="center", va="center", bbox=box)
+        left += share
 
 
 def quartiles(values: Floats) -> Floats:

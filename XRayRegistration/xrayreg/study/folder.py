@@ -13,19 +13,17 @@ from typing import Any, TextIO
 from ..checks import InputError
 from ..evaluation import StudyRow
 from ..io import prepare_output, require_output, write_json
-from ..io.results import replace_file
-from .reading import ARM, CASES, RESULTS
+from ..io.locks import Lock, held
+from ..io.results import remove_leftovers, replace_file
+from .reading import ARM, CASES, RESULTS, TABLE
 
-POSES = "poses.csv"
+POSES, LOCK = "poses.csv", "lock"
 # What tells one study from another; "cases" may grow, because the first cases of an arm stay the same.
 _IDENTITY = ("name", "seed", "arm", "volume", "dataset")
 
 
 class StudyFolder:
-    """The folder `path` of a study; see design: study on disk.
-
-    Only one process writes to it at a time.
-    """
+    """The folder `path` of a study; whoever writes results to it holds its lock (`alone`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,7 +40,9 @@ class StudyFolder:
     def require_usable(self) -> None:
         """Raise InputError for a folder that cannot be written to or holds something else than a study."""
         require_output(self.path)
-        if self.path.is_dir() and not (self.path / ARM).exists() and any(self.path.iterdir()):
+        known = (self.path / ARM).exists() or not self.path.is_dir()
+        # A study that was killed at its very beginning has left no more than its lock.
+        if not known and any(entry.name != LOCK for entry in self.path.iterdir()):
             raise InputError(
                 "--out",
                 expected="an empty folder, a new one, or that of a study",
@@ -50,13 +50,31 @@ class StudyFolder:
                 remedy="name another folder",
             )
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder; while this lasts no other process writes results to it.
+
+        What killed processes have half written is removed. Raises InputError while another one is at work.
+        """
+        self.require_usable()
+        prepare_output(self.path)
+        lock = Lock(
+            self.path / LOCK,
+            (self.results, self.path / CASES),
+            what=f"--out {self.path}",
+            expected="no other evaluation that writes to it",
+            remedy="wait until it ends, or name another folder",
+        )
+        with held(lock):
+            for name in (ARM, POSES, RESULTS, TABLE):
+                remove_leftovers(self.path / name)
+            yield
+
     def open(self, identity: Mapping[str, Any]) -> None:
         """Make the folder that of the study `identity` (written to arm.json), or go on with it.
 
         Raises InputError where it holds another study.
         """
-        self.require_usable()
-        prepare_output(self.path)
         plain = json.loads(json.dumps(identity))
         found = self._identity()
         different = [] if found is None else [key for key in _IDENTITY if found.get(key) != plain.get(key)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..evaluation import StudyRow
+from ..evaluation import GROSS_MM, StudyRow
 from ..io import parse_case, read_case, read_radiograph
 from ..io.datasets import Dataset, open_dataset
 from ..overlay import Anatomy, Style, draw_edges, draw_overlay, pose_edges, prepare_anatomy, resampled, shown_grey
@@ -42,7 +42,8 @@ class Shown:
 
 
 def worst_of(evaluation: Evaluation) -> dict[str, list[StudyRow]]:
-    """The rows of each method with the largest errors, largest first; runs without a pose cannot be shown."""
+    """The rows of each method with the largest errors, largest first, the worst that it accepted although wrong among
+    them; runs without a pose cannot be shown."""
     moved = [method for method in evaluation.methods if method.moves]
     each = max(1, min(_EACH, _ALL // max(len(moved), 1)))
     return {method.name: _worst(method, each) for method in moved}
@@ -51,7 +52,12 @@ def worst_of(evaluation: Evaluation) -> dict[str, list[StudyRow]]:
 def _worst(method: MethodResults, count: int) -> list[StudyRow]:
     errors = method.errors()
     shown = [n for n, row in enumerate(method.rows) if row.camera_from_volume is not None and math.isfinite(errors[n])]
-    return [method.rows[n] for n in sorted(shown, key=lambda n: -errors[n])[:count]]
+    order = sorted(shown, key=lambda n: -errors[n])
+    picked = order[:count]
+    harmful = [n for n in order if method.rows[n].accepted and errors[n] > GROSS_MM]
+    if harmful and harmful[0] not in picked:
+        picked[-1] = harmful[0]
+    return [method.rows[n] for n in picked]
 
 
 class Gallery:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Camera, placement_of
 from ..io import CaseFile, CaseView, write_case, write_image, write_json
+from ..io.results import remove_leftovers
 from ..pieces import Pieces, divisible
 from ..simulation import Collimator, MetalBall, MetalRod, Patient, XraySettings, simulate_xray
 from ..simulation.metal import Metal
@@ -49,17 +50,20 @@ def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subjec
     made with the right one. Raises OSError where a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    images = [folder / ("xray.tif" if number == 0 else f"xray{number + 1}.tif") for number in range(len(arm.views_deg))]
+    # Of a process that was killed before the case was whole.
+    for file in (*images, folder / KNOWN, folder / CASE):
+        remove_leftovers(file)
     variant = arm.variants[posed.variant]
     generator = np.random.default_rng(posed.seed)
     machine = machine_of(variant.image, arm.camera.size_px, subject.isocentre, generator)
     views = []
-    for number, camera in enumerate(cameras_of(arm)):
+    for file, camera in zip(images, cameras_of(arm), strict=True):
         pose = camera.camera_from_world @ posed.reference
         seed = int(generator.integers(2**31))
         xray = yield from simulate_xray.pieces(patient, camera, pose, machine, seed)
         inverse = variant.image.polarity == "inverse"
         image = np.iinfo(np.uint16).max - xray.transmission if inverse else xray.transmission
-        file = folder / ("xray.tif" if number == 0 else f"xray{number + 1}.tif")
         write_image(file, image)
         views.append(CaseView(file, told_camera(camera, variant), "auto" if inverse else "transmission"))
         yield

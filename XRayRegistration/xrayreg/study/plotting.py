@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 INK, QUIET, FAINT = "#1c2430", "#5b6675", "#c9d0d9"
 DPI = 170
+# From a panel to the names at its side, and from these to the figure's edge [inch], see `label_ends`.
+END_IN = 0.35
 
 # Colours that stay apart for people with any common colour blindness (Okabe and Ito 2008), without the yellow, which
 # is lost on white. The first method, with which the others are compared, has the first.
@@ -200,7 +203,20 @@ def error_name(metric: str) -> str:
     return "far-lever mTRE" if metric == "mtre_far_mm" else "mTRE"
 
 
-def shortened(name: str, longest: int = 30) -> str:
+def text_in(names: Iterable[str], size: float = 9) -> float:
+    """About the width [inch] of the longest of some names in letters of a size [points]."""
+    return max((len(name) for name in names), default=0) * 0.6 * size / 72
+
+
+def folded(name: str, longest: int = 27) -> str:
+    """A name on two lines where it is too long for one."""
+    if len(name) <= longest:
+        return name
+    first, *rest = textwrap.wrap(name, longest)
+    return f"{shortened(first, longest)}\n{shortened(' '.join(rest), longest)}" if rest else shortened(first, longest)
+
+
+def shortened(name: str, longest: int = 42) -> str:
     """A name for a place where a long one does not fit: its middle left out."""
     if len(name) <= longest:
         return name

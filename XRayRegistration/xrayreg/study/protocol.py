@@ -84,8 +84,10 @@ class Arm:
     cases: images of the whole arm; a part of them are its first ones. seed: of all that is drawn.
     poses: true poses about the nominal view. start: the nominal view, or drawn as the true pose is.
     variants: ways to make the cases, taken in turn; cases that differ only in this share their pose.
+    bones_alone: whether the X-rays are of the named structures alone, cut out of the CT.
     views_deg: C-arm angles of the views of one case, about the patient's axis, from the first.
-    cine: for arms whose cases are frames of runs, each frame started from the pose found in the one before it.
+    cine: for arms whose cases are frames of runs, each frame started from the last pose found that the
+        method does not itself reject.
     target_edge_mm: edge of the cube about the volume's centre whose corners are the targets where no bones are named.
     lever_mm, metric: the far lever of `mtre_far_mm`, and which error the tables of the arm are about.
     """
@@ -99,6 +101,7 @@ class Arm:
     seed: int = 2024
     start: Start = "nominal"
     variants: tuple[Variant, ...] = (Variant(),)
+    bones_alone: bool = False
     views_deg: tuple[float, ...] = (0.0,)
     cine: Cine = Cine()
     target_edge_mm: float = TARGET_EDGE_MM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..evaluation import StudyRow
-from ..evaluation.statistics import errors_of
+from ..evaluation import StudyRow, errors_of
 
 ARM, RESULTS, TABLE, CASES = "arm.json", "results.jsonl", "table.json", "cases"
 
@@ -34,6 +34,12 @@ class MethodResults:
     def errors(self, metric: str | None = None) -> NDArray[np.float64]:
         """A field of the rows (N,), infinite where a run failed or the number is missing."""
         return errors_of(self.rows, metric or self.metric)
+
+    @property
+    def failures(self) -> list[tuple[int, str]]:
+        """Why runs gave no pose: number of cases and reason, the most frequent first."""
+        reasons = Counter(row.error or "an error that is not a number" for row in self.rows if row.failed)
+        return sorted(((times, reason) for reason, times in reasons.items()), key=lambda entry: (-entry[0], entry[1]))
 
     @property
     def starts(self) -> NDArray[np.float64]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..evaluation import FAR_LEVER, LEGACY, Summary, compare
-from ..evaluation.statistics import GROSS_MM, best_share, quantile, success_rate
+from ..evaluation import FAR_LEVER, GROSS_MM, LEGACY, Summary, Trust, compare, success_rate
+from ..evaluation.statistics import best_share, quantile
 from . import wording
 from .literature import ELSEWHERE, Published, published_for
 from .reading import Evaluation, MethodResults
@@ -26,7 +25,7 @@ _PARTS = (
     ("mrpd_mm", "mRPD [mm]"),
 )
 _LEGACY = (("mtre_xvr_mm", "mTRE as xvr [mm]"), ("mtre_diffpose_mm", "mTRE as DiffPose [mm]"), ("dgeo_mm", "dGeo [mm]"))
-_BEST = (95.0, 75.0, 50.0)
+_BEST = (100.0, 95.0, 75.0, 50.0)
 # Reasons of failures told of each method.
 _REASONS = 5
 
@@ -118,6 +117,7 @@ def _parts(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table:
     known = [part for part in _PARTS if any(np.isfinite(method.errors(part[0])).any() for method in methods)]
     medians = {m.name: [quantile(m.errors(name), 0.5) for name, _ in known] for m in methods}
     rest = [
+        _rate_column("mPD < 1 mm [%]", "sr_pd1"),
         _Column("AUC to 20 mm", lambda s: (f"{s.auc_20mm:.3f}", ""), lambda s: s.auc_20mm, 1),
         _Column(
             "capture range [mm]", lambda s: (wording.length(s.capture_range_mm), ""), lambda s: s.capture_range_mm, 1
@@ -144,37 +144,45 @@ def _parts(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table:
 
 
 def _trust(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table | None:
-    """How far the methods' own verdicts can be trusted; None where no method gives one."""
+    """How far the methods' own verdicts and similarities can be trusted; None where no method gives any."""
     rows = []
     for method, figures in zip(evaluation.methods, summaries, strict=True):
-        judged = np.array([row.accepted is not None for row in method.rows])
-        if not judged.any():
+        if figures.accepted is None and all(some.auroc is None for some in figures.trust):
             continue
-        accepted = np.array([row.accepted is True for row in method.rows])
-        good = method.errors() <= GROSS_MM
-        cells = (
-            Cell(wording.count(judged.sum())),
-            Cell(*wording.rate(figures.accepted, int(judged.sum()))),
-            Cell(wording.count((accepted & ~good).sum())),
-            Cell(*wording.rate(figures.accepted_wrong, int(accepted.sum()))),
-            Cell(wording.count((judged & ~accepted & good).sum())),
-            Cell(wording.count((judged & ~accepted & ~good).sum())),
-        )
-        rows.append(Row(method.title, cells))
+        judged = sum(row.accepted is not None for row in method.rows)
+        for some in figures.trust:
+            verdicts = _verdicts(some, figures, judged) if judged else (Cell(wording.UNKNOWN),) * 6
+            area = wording.UNKNOWN if some.auroc is None else f"{some.auroc:.3f}"
+            rows.append(Row(method.title, (Cell(f"{some.wrong_mm:g}"), *verdicts, Cell(area))))
     columns = (
-        "judged",
+        "wrong above [mm]",
         "accepted [%]",
-        "accepted but wrong",
-        "of the accepted [%]",
-        "rejected though right",
-        "rejected and wrong",
+        "accepted, right",
+        "accepted, wrong",
+        "rejected, right",
+        "rejected, wrong",
+        "wrong of the accepted [%]",
+        "AUROC of the similarity",
     )
-    note = f"What a method says of its own result, against what is true. Wrong: an error above {GROSS_MM:g} mm."
+    note = (
+        "What a method says of its own results, against what is true: cases by its verdict, and by whether the error "
+        "is above 10, 5 or 2 mm or there is no pose. Shares with 95 % Wilson intervals. AUROC: the chance that the "
+        "similarity of a right pose is above that of a wrong one, over all runs with a pose; 0.5 is what chance gives."
+    )
     return Table("Can its verdict be trusted?", note, columns, tuple(rows)) if rows else None
 
 
+def _verdicts(some: Trust, figures: Summary, judged: int) -> tuple[Cell, ...]:
+    counts = (some.accepted_right, some.accepted_wrong, some.rejected_right, some.rejected_wrong)
+    return (
+        Cell(*wording.rate(figures.accepted, judged)),
+        *(Cell(wording.count(number)) for number in counts),
+        Cell(*wording.rate(some.wrong_of_accepted, some.accepted)),
+    )
+
+
 def _best(evaluation: Evaluation) -> Table:
-    """Mean and deviation over the best part of the cases, as Chen et al. (ISBI 2024) print them, and their numbers."""
+    """Mean and deviation over all cases and over the best of them, as Chen et al. (ISBI 2024) print it."""
     metrics = ["mtre_mm"]
     if any(np.isfinite(method.errors("mtre_far_mm")).any() for method in evaluation.methods):
         metrics.append("mtre_far_mm")
@@ -186,13 +194,13 @@ def _best(evaluation: Evaluation) -> Table:
             cells += [Cell(wording.best(best_share(errors, share))) for share in _BEST]
             cells.append(Cell(*wording.rate(success_rate(errors, GROSS_MM), len(errors))))
         rows.append(Row(method.title, tuple(cells)))
-    titles = (*(f"best {share:g} % [mm]" for share in _BEST), f"< {GROSS_MM:g} mm [%]")
-    note = "Mean ± standard deviation over the best 95, 75 and 50 % of the cases."
+    titles = ("all [mm]", *(f"best {share:g} % [mm]" for share in _BEST[1:]), f"< {GROSS_MM:g} mm [%]")
+    note = "Mean ± standard deviation over all cases, and over the best 95, 75 and 50 % of them."
     if len(metrics) > 1:
         note += f" Columns on the right: {FAR_LEVER}."
         rows += _with_source([line for line in published_for(evaluation.arm_name) if line.best], _published_best)
-    groups = (("mTRE at the anatomy", 4), (f"mTRE, {FAR_LEVER}", 4))[: len(metrics)]
-    return Table("Best part of the cases", note, titles * len(metrics), tuple(rows), groups)
+    groups = (("mTRE at the anatomy", len(titles)), (f"mTRE, {FAR_LEVER}", len(titles)))[: len(metrics)]
+    return Table("Mean, and best part of the cases", note, titles * len(metrics), tuple(rows), groups)
 
 
 def _legacy(evaluation: Evaluation) -> Table | None:
@@ -272,8 +280,7 @@ def _failures(evaluation: Evaluation) -> Table | None:
     """Why runs gave no pose, and how often; None where all did."""
     rows = []
     for method in evaluation.methods:
-        reasons = Counter(row.error or "an error that is not a number" for row in method.rows if row.failed)
-        for reason, times in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))[:_REASONS]:
+        for times, reason in method.failures[:_REASONS]:
             rows.append(Row(method.title, (Cell(wording.count(times)), Cell(reason[:300]))))
     note = f"At most {_REASONS} reasons for each method."
     return Table("Runs that gave no pose", note, ("runs", "reason"), tuple(rows)) if rows else None
@@ -323,7 +330,8 @@ def _published_row(line: Published) -> Row:
 
 def _published_best(line: Published) -> Row:
     """A published line in the far-lever columns."""
-    cells = [Cell("")] * 4
+    # Nobody tells the mean over all.
+    cells = [Cell("")] * (len(_BEST) + 2)
     for mean, deviation in line.best:
         spread = "" if deviation is None else f" ± {deviation:.1f}"
         cells.append(Cell(f"{mean:.1f}{spread}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.interpolate import make_interp_spline
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
 from ..scene import Volume
+from ..scene.slabs import slabs
 from ..scene.volume import AIR_HU
 from ..simulation import Patient, patient_on, relative_steps
 
@@ -50,6 +52,17 @@ def resampled_patient(volume: Volume, file: Path, voxel_mm: float = VOXEL_MM) ->
         yield
     field.flush()
     return (yield from patient_on.pieces(field, grid))
+
+
+@divisible
+def bones_of(volume: Volume, structures: tuple[int, ...]) -> Pieces[Volume]:
+    """The volume with nothing but air around its labelled `structures`; raises InputError where it has none of one."""
+    mask = yield from volume.structure_mask.pieces(structures)
+    values = np.full_like(volume.values, volume.values.min())
+    for some in slabs(mask.shape):
+        np.copyto(values[some], volume.values[some], where=mask[some])
+        yield
+    return replace(volume, values=values)
 
 
 def _reserve(file: Path) -> None:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..evaluation import StudyRow, diffpose_mtre, far_lever_mtre, pose_error, xvr_mtre
 from ..geometry import Camera
+from ..initial import nominal_pose, nominal_sod_mm
 from ..io import parse_case, read_radiograph
 from ..methods import Method, MethodContext, Outcome, run_method
 from ..pieces import Pieces, Story, divisible
 from ..scene import Radiograph, Scene, Volume
+from ..scene.attenuation import rendered_grid
 from .making import CASE, KNOWN
 
 Pose = NDArray[np.float64]
@@ -37,6 +39,17 @@ def scene_of(folder: Path, volume: Volume) -> Pieces[Scene]:
         reading: Pieces[Radiograph] = read_radiograph.pieces(view.image, camera=view.camera, intensity=view.intensity)
         views.append((yield from reading))
     return Scene(volume, tuple(views), case.structures, case.initial, case.reference, case.targets)
+
+
+@divisible
+def started(scene: Scene) -> Pieces[Scene]:
+    """The scene with an initial pose; where it has none, the nominal frontal one of methods that ask for none."""
+    if scene.initial is not None:
+        return scene
+    camera = scene.views[0].camera
+    grid = yield from rendered_grid.pieces(scene.volume, scene.structures)
+    pose = nominal_pose("pa", grid.centre, nominal_sod_mm(camera))
+    return replace(scene, initial=np.linalg.inv(camera.camera_from_world) @ pose)
 
 
 def options_of(folder: Path, method: Method, options: Mapping[str, Any]) -> dict[str, Any]:

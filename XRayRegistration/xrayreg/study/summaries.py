@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..evaluation import FAR_LEVER, LEGACY, StudyRow, Summary, compare, summary
-from ..evaluation.statistics import errors_of, quantile
+from ..evaluation import FAR_LEVER, LEGACY, Rate, StudyRow, Summary, Trust, compare, errors_of, summary
+from ..evaluation.statistics import Interval, quantile
 from ..io import write_json
 from ..io.results import replace_file
 from ..methods import METHODS
@@ -41,6 +41,7 @@ class StudyTable:
 
     name, title: of the arm or dataset; metric: the error that the figures are of. cases: how many there should be.
     rows: each method over all cases. variants: each method over each variant's, where there are several.
+    failures: of each method why runs gave no pose, see `MethodResults`.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class StudyTable:
     cases: int
     rows: tuple[TableRow, ...]
     variants: tuple[TableRow, ...]
+    failures: Mapping[str, Sequence[tuple[int, str]]]
 
 
 def tabulate(folder: Path) -> StudyTable:
@@ -91,6 +93,7 @@ def _tabulated(evaluation: Evaluation) -> StudyTable:
         int(arm.get("cases", count)),
         tuple(rows),
         tuple(variants),
+        {method.name: method.failures for method in evaluation.methods},
     )
 
 
@@ -106,6 +109,7 @@ def _content(evaluation: Evaluation, table: StudyTable, settings: Mapping[str, A
             "variants": {
                 other.variant: other.figures.as_dict() for other in table.variants if other.method == row.method
             },
+            "failures": [{"cases": cases, "reason": reason} for cases, reason in table.failures[method.name]],
             "published_metrics": _published(method.rows),
             "against_first": None if method is first else _compared(method.rows, first.rows, table.metric),
         }
@@ -155,22 +159,35 @@ def _write_csv(path: Path, table: StudyTable) -> None:
 
 
 def _flat(figures: Summary) -> dict[str, Any]:
-    """The figures in columns: rates as percent, low and high, means of the best as mean and sd."""
+    """The figures in columns: rates as percent, low and high, means of the best as mean and sd, trust by threshold."""
     columns: dict[str, Any] = {}
-    content = figures.as_dict()
     for entry in fields(Summary):
-        name, value = entry.name, content[entry.name]
+        name, value = entry.name, getattr(figures, entry.name)
         if name == "best":
             for best in value:
-                columns[f"best{best['percent']:.0f}_mean"] = best["mean"]
-                columns[f"best{best['percent']:.0f}_sd"] = best["sd"]
-        elif isinstance(value, dict):
-            columns.update({name if part == "percent" else f"{name}_{part}": number for part, number in value.items()})
-        elif name in ("accepted", "accepted_wrong"):
-            columns.update({name: None, f"{name}_low": None, f"{name}_high": None})
+                columns |= {f"best{best.percent:.0f}_mean": best.mean, f"best{best.percent:.0f}_sd": best.sd}
+        elif name == "trust":
+            for trust in value:
+                columns |= _flat_trust(trust, judged=figures.accepted is not None)
+        elif isinstance(value, Interval):
+            columns |= {f"{name}_low": value.low, f"{name}_high": value.high}
+        elif isinstance(value, Rate) or name == "accepted":
+            columns |= _flat_rate(name, value)
         else:
             columns[name] = value
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in columns.items()}
+
+
+def _flat_trust(trust: Trust, judged: bool) -> dict[str, Any]:
+    counts = ("accepted_right", "accepted_wrong", "rejected_right", "rejected_wrong")
+    columns = {name: getattr(trust, name) if judged else None for name in counts}
+    columns |= {**_flat_rate("wrong_of_accepted", trust.wrong_of_accepted), "auroc": trust.auroc}
+    return {f"{name}_{trust.wrong_mm:g}mm": value for name, value in columns.items()}
+
+
+def _flat_rate(name: str, rate: Rate | None) -> dict[str, Any]:
+    values = (None,) * 3 if rate is None else (rate.percent, rate.low, rate.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def _versions() -> dict[str, str]:

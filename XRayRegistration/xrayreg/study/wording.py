@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..evaluation.statistics import Interval, MeanOfBest, Rate
+from ..evaluation import Rate, Trust
+from ..evaluation.statistics import Interval, MeanOfBest
 
 UNKNOWN, FAILED = "\N{EN DASH}", "∞"
 
@@ -50,6 +51,18 @@ def interval(found: Interval) -> str:
 def best(mean: MeanOfBest) -> str:
     """Mean and standard deviation over the best part of the cases."""
     return FAILED if math.isinf(mean.mean) else f"{length(mean.mean)} ± {length(mean.sd)}"
+
+
+def verdicts(trust: Trust) -> str:
+    """What a method accepted, and what that was worth."""
+    if not trust.accepted:
+        return "accepted none of its results"
+    wrong = trust.accepted_wrong
+    share, span = rate(trust.wrong_of_accepted, trust.accepted)
+    return (
+        f"accepted {count(trust.accepted)} of its results; {count(wrong)} of these {'was' if wrong == 1 else 'were'} "
+        f"wrong by more than {trust.wrong_mm:g} mm ({share} %; {span} %)"
+    )
 
 
 def count(value: float | None) -> str:

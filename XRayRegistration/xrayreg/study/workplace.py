@@ -26,7 +26,7 @@ from .folder import StudyFolder
 from .making import Subject, make_case
 from .posing import Pose, PosedCase
 from .protocol import Arm
-from .running import options_of, scene_of, scored_run
+from .running import options_of, scene_of, scored_run, started
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Running:
     """Run a method on cases, one after the other.
 
     variants: of each case, by name. previous: camera_from_volume (4, 4) that the first is started from instead of its
-    own initial pose; every further one is started from the pose found in the one before it.
+    own initial pose; every further one is started from the last pose that may be followed, see `followed`.
     """
 
     method: str
@@ -64,11 +64,18 @@ class Running:
 Task = Making | Running
 
 
+def followed(row: StudyRow, previous: Pose | None) -> Pose | None:
+    """Where the case after this one of a run starts: from its pose, or, if the method rejects that, where it did."""
+    if row.camera_from_volume is None or row.accepted is False:
+        return previous
+    return np.array(row.camera_from_volume)
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """All that the tasks of a study have in common. Picklable.
 
-    arm, subject: of a protocol arm; dataset: of a dataset. field, grid: the patient on its other grid.
+    arm, subject: of a protocol arm; dataset: of a dataset. field_file, grid: the patient on its other grid.
     axis: (3,) nominal viewing axis in the volume frame; None takes each case's own. find: the methods by name.
     """
 
@@ -129,8 +136,7 @@ class _Workplace:
         method, previous = self._job.find(task.method), task.previous
         for case, variant in zip(task.cases, task.variants, strict=True):
             row = yield from self._row(method, case, variant, previous)
-            if row.camera_from_volume is not None:
-                previous = np.array(row.camera_from_volume)
+            previous = followed(row, previous)
             yield row
 
     def _row(self, method: Method, case: str, variant: str, previous: Pose | None) -> Story[None, StudyRow]:
@@ -159,6 +165,8 @@ class _Workplace:
             extras = self._dataset.extras(case)
             scene = self._dataset.scene(case)
             yield None
+            if "initial" in method.needs:
+                scene = yield from started.pieces(scene)
             known = {"landmarks": {"points": extras.points, "pixels": extras.pixels, "names": extras.landmarks}}
             return scene, {name: value for name, value in known.items() if name in method.needs and len(extras.points)}
         job = self._job

@@ -1,0 +1,182 @@
+"""One process at a time works on a folder; the locks of dead ones do not stop the next."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from xrayreg.checks import InputError
+from xrayreg.io import locks
+from xrayreg.io.locks import Lock, held
+from xrayreg.io.processes import birth_of
+
+ROOT = Path(__file__).resolve().parents[3]
+HOLD = """
+import sys, time
+from pathlib import Path
+from xrayreg.io.locks import Lock, held
+with held(Lock(Path(sys.argv[1]), (), "work", "nobody else at it", "wait")):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def python(script: str, *arguments: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "XRayRegistration")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def lock(tmp_path) -> Lock:
+    return Lock(tmp_path / "lock", (tmp_path / "status.json",), "work", "nobody else at it", "wait")
+
+
+def written(lock: Lock, **changes: object) -> Path:
+    """A lock as this process would write it, with changes."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    mine = {"pid": os.getpid(), "host": platform.node(), "born": birth_of(os.getpid()), "started": started}
+    lock.file.write_text(json.dumps(mine | changes), encoding="utf-8")
+    return lock.file
+
+
+def aged(path: Path, seconds: float) -> None:
+    """Let a file have been written so long ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_the_lock_tells_process_host_and_start_and_goes_with_the_run(lock):
+    with held(lock) as told:
+        content = json.loads(lock.file.read_text(encoding="utf-8"))
+        assert told == ""
+        assert (content["pid"], content["host"]) == (os.getpid(), platform.node())
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(content["started"])) < timedelta(seconds=10)
+    assert list(lock.file.parent.iterdir()) == []
+
+
+def test_an_error_gives_the_lock_up(lock):
+    with pytest.raises(ZeroDivisionError), held(lock):
+        raise ZeroDivisionError
+    assert not lock.file.exists()
+
+
+def test_a_living_run_of_another_process_is_named_and_left_alone(lock):
+    child = python(HOLD, lock.file, 60)
+    try:
+        assert child.stdout.readline() == "held\n"
+        before = lock.file.read_bytes()
+        with (
+            pytest.raises(InputError, match=f"the run of process {child.pid} on {platform.node()}") as raised,
+            held(lock),
+        ):
+            pytest.fail("two runs at once")
+        assert (raised.value.what, raised.value.expected, raised.value.remedy) == ("work", "nobody else at it", "wait")
+        assert lock.file.read_bytes() == before
+    finally:
+        child.kill()
+        child.wait()
+    with held(lock) as told:
+        assert told.startswith(f"The run of process {child.pid} on ")
+        assert "taken over" in told
+
+
+def test_of_many_processes_that_begin_at_once_one_goes_on(lock):
+    written(lock, pid=2**22 + 1)
+    children = [python(HOLD, lock.file, 20) for _ in range(3)]
+    until = time.monotonic() + 60
+    while sum(child.poll() is None for child in children) > 1 and time.monotonic() < until:
+        time.sleep(0.05)
+    living = [child for child in children if child.poll() is None]
+    try:
+        assert len(living) == 1
+        assert json.loads(lock.file.read_text(encoding="utf-8"))["pid"] == living[0].pid
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+
+
+def test_a_number_that_was_given_again_is_another_process(lock):
+    written(lock, born="long ago")
+    with held(lock) as told:
+        assert "taken over" in told
+
+
+def test_this_process_itself_does_not_hold_a_lock_twice(lock):
+    with held(lock), pytest.raises(InputError, match=f"process {os.getpid()}"), held(lock):
+        pytest.fail("two runs at once")
+
+
+def test_another_computers_run_lives_while_it_renews_something(lock):
+    aged(written(lock, host="elsewhere"), 7200)
+    (status,) = lock.renewed
+    status.touch()
+    with (
+        pytest.raises(InputError, match=r"on elsewhere.*if that computer no longer works on it, remove .*lock"),
+        held(lock),
+    ):
+        pytest.fail("two runs at once")
+    aged(status, 7200)
+    with held(lock) as told:
+        assert "elsewhere" in told
+
+
+def test_another_computers_run_that_only_began_lives(lock):
+    written(lock, host="elsewhere")
+    with pytest.raises(InputError, match="elsewhere"), held(lock):
+        pytest.fail("two runs at once")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"pid": 1}', "[]", '{"pid": "x", "host": "", "born": "", "started": ""}']
+)
+def test_a_lock_that_says_nothing_is_waited_for_and_then_taken_over(lock, content, monkeypatch):
+    lock.file.write_text(content, encoding="utf-8")
+    monkeypatch.setattr(locks, "_LOOKS", 2)
+    with pytest.raises(InputError, match="nobody else"), held(lock):
+        pytest.fail("it may be written this very moment")
+    aged(lock.file, 60)
+    with held(lock) as told:
+        assert told == "A run ended without giving up its lock, which was taken over."
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_lock_that_a_third_run_took_over_first_is_given_back(lock, monkeypatch, links):
+    path = written(lock)
+    before = path.read_bytes()
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("no links here")))
+    assert not locks._removed(path, locks.Holder(1, "elsewhere", "", ""))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    assert locks._removed(path, locks._read(path))
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_lock_that_is_no_longer_ours_is_not_removed(lock):
+    with held(lock):
+        written(lock, pid=1)
+    assert lock.file.exists()
+
+
+def test_a_disk_without_room_for_the_lock_is_told_and_holds_nobody_up(lock, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(locks.json, "dump", full)
+        with held(lock):
+            pytest.fail("without a lock")
+    assert not lock.file.exists()
