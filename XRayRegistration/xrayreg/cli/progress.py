@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from ..results import Step
 
 
-class Display:
-    """A progress bar on standard error where that is a terminal; nothing elsewhere, so that logs stay clean."""
+class Bar:
+    """A progress bar on standard error where that is a terminal; nothing elsewhere, so that logs stay clean.
 
-    def __init__(self, shown: bool = True) -> None:
+    fields: names of the texts beside the bar, shown in that order. left: the column that tells the time left.
+    options: further ones of rich's Progress.
+    """
+
+    def __init__(self, shown: bool, fields: tuple[str, ...], left: ProgressColumn, **options: Any) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
         console = Console(stderr=True)
+        *plain, last = fields
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", style="bold"),
             BarColumn(bar_width=28),
-            TextColumn("{task.fields[similarity]}", style="cyan"),
-            TimeRemainingColumn(compact=True),
+            *(TextColumn(f"{{task.fields[{name}]}}") for name in plain),
+            TextColumn(f"{{task.fields[{last}]}}", style="cyan"),
+            left,
             console=console,
             transient=True,
             disable=not (shown and console.is_terminal),
+            **options,
         )
-        self._task = self._progress.add_task("", total=None, similarity="")
+        empty: dict[str, Any] = dict.fromkeys(fields, "")
+        self._task = self._progress.add_task("", total=None, **empty)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -37,6 +47,15 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+
+class Display(Bar):
+    """The bar of a registration."""
+
+    def __init__(self, shown: bool = True) -> None:
+        from rich.progress import TimeRemainingColumn
+
+        super().__init__(shown, ("similarity",), TimeRemainingColumn(compact=True))
 
     def stage(self, message: str) -> None:
         """Something that cannot say how long it takes."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from .progress import Bar
 
 if TYPE_CHECKING:
     from ..study.conduct import StudyStep
@@ -18,44 +19,15 @@ _WIDE = 130
 _METRICS = {"mtre_mm": "mTRE", "mtre_far_mm": "far-lever mTRE, for comparison with ISBI 2024 Table 1 only"}
 
 
-class StudyDisplay:
-    """A progress bar on standard error where that is a terminal; nothing elsewhere, so that logs stay clean."""
+class StudyDisplay(Bar):
+    """The bar of a study: how many runs are done, and what the methods reach."""
 
     def __init__(self, shown: bool = True) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import TimeRemainingColumn
 
-        console = Console(stderr=True)
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", style="bold"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[count]}"),
-            TextColumn("{task.fields[figures]}", style="cyan"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            speed_estimate_period=_PERIOD_S,
-            disable=not (shown and console.is_terminal),
-        )
+        super().__init__(shown, ("count", "figures"), TimeRemainingColumn(), speed_estimate_period=_PERIOD_S)
         self._stage = ""
-        self._task = self._progress.add_task("", total=None, figures="", count="")
         self._errors: dict[str, list[float]] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def stage(self, message: str) -> None:
         """Something that cannot say how long it takes."""
