@@ -25,11 +25,13 @@ from xrayreg.verdict import (
     LEAST_SIMILARITY,
     MOST_ERROR_MM,
     Evidence,
+    Verdict,
     contrast,
     in_view,
     judge,
     mirrored_pose,
     uncertainty_of,
+    unless_assumed,
 )
 
 DOUBLE = torch.float64
@@ -266,3 +268,12 @@ def test_at_the_mirrored_pose_left_shows_where_right_did():
 
 def test_an_upright_frontal_pose_on_the_midline_is_its_own_mirror():
     torch.testing.assert_close(mirrored_pose(CENTRED, PIVOT), CENTRED, atol=1e-12, rtol=0)
+
+
+def test_a_pose_that_depends_on_assumed_numbers_is_not_accepted():
+    accepted, rejected = Verdict(True, "fine"), Verdict(False, "too weak")
+    assert unless_assumed(accepted, ()) == accepted
+    assert unless_assumed(rejected, ("The spacing was assumed.",)) == rejected
+    doubted = unless_assumed(accepted, ("The spacing was assumed.",))
+    assert not doubted.accepted
+    assert "The spacing was assumed." in doubted.reason

@@ -31,7 +31,7 @@ from .results import Estimate, Registration, Step, ViewResult
 from .scene import Scene
 from .settings import LevelSettings, RegistrationSettings, SearchSettings
 from .starts import Attempt, attempts, network_file, require_start, search_anew, search_around
-from .verdict import LEAST_SIMILARITY
+from .verdict import LEAST_SIMILARITY, unless_assumed
 from .workshop import REFINE_MARGIN_MM, Workshop, workshop_for
 
 AROUND_BEST = "a search around the best pose"
@@ -107,10 +107,10 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     planned = yield from attempts.pieces(workshop, prediction)
     best = yield from retold(_found(workshop, planned, clock), lambda step: replace(step, renders=workshop.renders))
     notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
+    result = _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes)
     yield Step(
-        "done", 1.0, best.verdict.reason, best.pose.numpy(), best.evidence.similarity,
-        _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes), workshop.renders,
-    )  # fmt: skip
+        "done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, workshop.renders
+    )
 
 
 def _found(workshop: Workshop, planned: list[Attempt], clock: _Clock) -> Story[Step, Found]:
@@ -289,7 +289,7 @@ def _registration(
             ViewResult(view.name, view.camera.camera_from_world @ world_from_volume, similarity)
             for view, similarity in zip(scene.views, found.similarities, strict=True)
         ),
-        verdict=found.verdict,
+        verdict=unless_assumed(found.verdict, scene.assumed),
         evidence=found.evidence,
         uncertainty=found.uncertainty,
         start=found.start,
@@ -297,7 +297,7 @@ def _registration(
         seconds=seconds,
         renders=workshop.renders,
         engine=engine,
-        notes=(*(f"{view.name}: {note}" for view in scene.views for note in view.notes), *notes),
+        notes=(*scene.notes, *notes),
     )
 
 

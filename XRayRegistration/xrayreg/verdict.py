@@ -228,6 +228,16 @@ def judge(evidence: Evidence) -> Verdict:
     )
 
 
+def unless_assumed(verdict: Verdict, assumed: tuple[str, ...]) -> Verdict:
+    """The verdict on a pose whose millimetres depend on numbers that were assumed (see `Scene.assumed`): not accepted.
+
+    A verdict that is not accepted keeps its own reason.
+    """
+    if not (verdict.accepted and assumed):
+        return verdict
+    return Verdict(False, f"The images match, but the pose depends on what was only assumed: {' '.join(assumed)}")
+
+
 def _three(values: Tensor) -> tuple[float, float, float]:
     first, second, third = (float(value) for value in values)
     return first, second, third

@@ -117,7 +117,13 @@ def _of_view(view: Radiograph) -> dict[str, Entry]:
     entries["usable"] = (f"{view.valid.mean():.0%} of the pixels", "image: collimator, border and saturation left out")
     if view.reflected:
         entries["reflected"] = ("mirrored once on reading", "the stored image was mirrored")
-    return entries | {f"note {number}": (note, "") for number, note in enumerate(view.notes, 1)}
+    return entries | _sentences(view)
+
+
+def _sentences(read: Radiograph | Volume) -> dict[str, Entry]:
+    """What was assumed and noted while a file was read, as entries without an origin."""
+    assumed = {f"assumed {number}": (text, "") for number, text in enumerate(read.assumed, 1)}
+    return assumed | {f"note {number}": (note, "") for number, note in enumerate(read.notes, 1)}
 
 
 def _of_volume(volume: Volume) -> dict[str, Entry]:
@@ -137,7 +143,7 @@ def _of_volume(volume: Volume) -> dict[str, Entry]:
 
         present = [_label(volume, int(label)) for label in np.unique(volume.labels) if label]
         entries["labels"] = (", ".join(present), "label map")
-    return entries
+    return entries | _sentences(volume)
 
 
 def _of_picture(path: Path) -> dict[str, Entry]:

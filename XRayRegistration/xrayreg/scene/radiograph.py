@@ -25,6 +25,8 @@ class Radiograph:
     origins: where each number of the geometry came from, for people ("SID": "DICOM (0018,1110)").
     notes: what was found or decided on the way in, one sentence each.
     reflected: whether the stored image was mirrored at the door to become a pinhole image.
+    assumed: numbers of its geometry that no file states and the pose depends on, one sentence each; a pose found with
+        them is not accepted (see `verdict.unless_assumed`).
     """
 
     recorded: NDArray[np.float32]
@@ -35,6 +37,7 @@ class Radiograph:
     origins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reflected: bool = False
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = (self.camera.height, self.camera.width)

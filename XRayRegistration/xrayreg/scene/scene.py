@@ -42,6 +42,17 @@ class Scene:
             count = len(self.targets) if np.ndim(self.targets) == 2 else 1
             object.__setattr__(self, "targets", require_array(self.targets, "reference.targets", (count, 3)))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found or decided while volume and views were read, one sentence each, assumptions first."""
+        views = [f"{view.name}: {note}" for view in self.views for note in view.notes]
+        return (*self.assumed, *self.volume.notes, *views)
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Numbers that no file states and the pose depends on, one sentence each."""
+        return (*self.volume.assumed, *(f"{view.name}: {text}" for view in self.views for text in view.assumed))
+
     @divisible
     def target_points(self) -> Pieces[NDArray[np.float64]]:
         """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""

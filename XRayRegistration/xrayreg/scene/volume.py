@@ -26,6 +26,9 @@ class Volume:
     grid: where the voxels lie (RAS mm).
     labels: optional integer array [k, j, i] on the same grid, 0 = background.
     label_names: names of the labels, where known.
+    notes: what was found or decided when it was read, one sentence each.
+    assumed: numbers that no file states and the pose depends on, one sentence each; a pose found with them is not
+        accepted (see `verdict.unless_assumed`).
 
     Raises InputError for a volume that is not three-dimensional, has one slice, is not finite or holds only air.
     """
@@ -34,6 +37,8 @@ class Volume:
     grid: VoxelGrid
     labels: NDArray | None = None
     label_names: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         expected = self.grid.shape[::-1]
