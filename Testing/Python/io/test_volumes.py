@@ -93,7 +93,8 @@ def test_of_several_series_the_largest_is_read_and_the_choice_is_told(write_seri
     with caplog.at_level("INFO"):
         volume = read_volume(folder)
     np.testing.assert_array_equal(volume.values, VALUES)
-    assert "2 series; reading thin (6 slices)" in caplog.text
+    assert "2 CT series; reading thin (6 slices)" in caplog.text
+    assert 'Others: CT "scout", 2 images' in volume.notes[0]
     assert [series.slices for series in list_series(folder)] == [6, 2]
 
 

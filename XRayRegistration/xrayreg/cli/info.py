@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 def found_in(path: Path, frame: int | None = None) -> dict[str, dict[str, Entry]]:
     """What was found at `path`, by thing and name; raises InputError for what cannot be read."""
     from ..checks import require_file
-    from ..io import is_dicom, read_volume
+    from ..io import holds_volume, is_dicom, read_volume
 
     require_file(path, "file")
     if path.suffix.lower() == ".json":
@@ -59,11 +59,21 @@ def found_in(path: Path, frame: int | None = None) -> dict[str, dict[str, Entry]
         from .network_info import of_network
 
         return of_network(path)
-    if path.is_file() and is_dicom(path):
+    if path.is_file() and is_dicom(path) and not holds_volume(path):
         return _of_dicom(path, frame or 0)
     if path.suffix.lower() in _PICTURES:
         return {f"X-ray {path.name}": _of_picture(path)}
-    return {f"volume {path.name}": _of_volume(read_volume(path))}
+    volume = {f"volume {path.name}": _of_volume(read_volume(path))}
+    return volume | _of_series(path) if path.is_dir() else volume
+
+
+def _of_series(folder: Path) -> dict[str, dict[str, Entry]]:
+    """The DICOM series of a folder, where there is more than one."""
+    from ..io import list_series
+
+    series = list_series(folder)
+    entries = {f"series {n}": (one.text, f"SeriesInstanceUID {one.uid}") for n, one in enumerate(series, 1)}
+    return {f"series of {folder.name}": entries} if len(series) > 1 else {}
 
 
 def _of_case(path: Path) -> dict[str, dict[str, Entry]]:

@@ -11,7 +11,7 @@ from .nifti import write_nifti
 from .projections import calibrated_projection, dicom_projection, projection_of, projection_of_view
 from .radiographs import read_radiograph
 from .results import prepare_output, require_output, safe_name, write_image, write_json
-from .series import list_series
+from .series import holds_volume, list_series
 from .transforms import read_pose, write_pose
 from .volumes import read_volume
 
@@ -26,6 +26,7 @@ __all__ = [
     "dicom_image",
     "dicom_projection",
     "geometry_of",
+    "holds_volume",
     "is_dicom",
     "list_series",
     "parse_case",

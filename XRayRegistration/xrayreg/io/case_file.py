@@ -34,7 +34,10 @@ class CaseView:
 
 @dataclass(frozen=True, eq=False)
 class CaseFile:
-    """A case: files and numbers. Poses are world_from_volume (4, 4) [mm], targets (N, 3) in the volume frame [mm]."""
+    """A case: files and numbers. Poses are world_from_volume (4, 4) [mm], targets (N, 3) in the volume frame [mm].
+
+    series: which DICOM series of the volume's folder, see `read_volume`.
+    """
 
     volume: Path
     views: tuple[CaseView, ...]
@@ -43,6 +46,7 @@ class CaseFile:
     initial: NDArray[np.float64] | None = None
     reference: NDArray[np.float64] | None = None
     targets: NDArray[np.float64] | None = field(default=None)
+    series: str | None = None
 
 
 def parse_case(path: str | Path) -> CaseFile:
@@ -66,6 +70,7 @@ def parse_case(path: str | Path) -> CaseFile:
         initial=_pose(content.get("initial"), "initial"),
         reference=_pose(reference, "reference"),
         targets=None if targets is None else require_array(targets, "reference.targets", (_length(targets), 3)),
+        series=_series(content.get("series")),
     )
 
 
@@ -76,6 +81,8 @@ def write_case(path: str | Path, case: CaseFile) -> None:
     """
     path = Path(path)
     content: dict[str, Any] = {"volume": _relative(case.volume, path)}
+    if case.series is not None:
+        content["series"] = case.series
     if case.labels is not None:
         content["labels"] = _relative(case.labels, path)
     if case.structures:
@@ -170,6 +177,17 @@ def _pose(content: Any, where: str) -> NDArray[np.float64] | None:
     if content is None:
         return None
     return require_rigid(_need(_object(content, where), "world_from_volume", where), f"{where}.world_from_volume")
+
+
+def _series(value: Any) -> str | None:
+    """A series by its description or identifier, or by its number, which may be written without quotation marks."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong("series", "the description, number or SeriesInstanceUID of a series", value)
+    return str(_integer(value, "series"))
 
 
 def _structures(content: Any) -> tuple[int, ...]:

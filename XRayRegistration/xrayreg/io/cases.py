@@ -43,7 +43,7 @@ def read_case(path: str | Path) -> Pieces[Scene]:
         require_file(file, what)
     # Views first: they are quick to open, and errors in them should not wait for a large CT.
     views = yield from _views(case.views)
-    volume = read_volume(case.volume)
+    volume = read_volume(case.volume, case.series)
     yield
     if case.labels is not None:
         volume = replace(volume, labels=read_labels(case.labels, volume), label_names=read_label_names(case.labels))

@@ -10,32 +10,43 @@ from numpy.typing import NDArray
 from ..checks import InputError, require_file
 from ..geometry import VoxelGrid
 from ..scene import Volume
+from .dicom_tags import is_dicom
 from .headers import require_positive_spacing
 from .images import array_of, load, open_image
 from .nifti import is_nifti, read_nifti
 from .series import affine_of, read_series
+from .series_headers import printable
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Types that hold Hounsfield units in at most four bytes stay as they are; the others become float32.
 _KEPT = (np.int8, np.uint8, np.int16, np.uint16, np.float32)
 
 
-def read_volume(path: str | Path) -> Volume:
-    """The CT at `path`: a NIfTI, NRRD or MetaImage file, or a folder with a DICOM series (the largest is taken).
+def read_volume(path: str | Path, series: str | None = None) -> Volume:
+    """The CT at `path`: a NIfTI, NRRD or MetaImage file, or DICOM, a folder with a series or one multi-frame file.
 
-    Values [k, j, i] keep integer types of up to 16 bits, everything else becomes float32. ITK's LPS is turned into
-    RAS here. Peak memory: twice the volume as stored, at most three times the volume in float32.
+    Values [k, j, i] keep integer types of up to 16 bits, everything else becomes float32. LPS of ITK and DICOM is
+    turned into RAS here. Peak memory: twice the volume as stored, at most three times the volume in float32.
+    series: which DICOM series of a folder, by description, number or SeriesInstanceUID (default: the longest CT).
     Raises InputError for what is missing, not an image, not 3D, not scalar, has one slice, a spacing that is not
     positive, missing slices, NaN, or only air.
     """
     path = Path(path)
     require_file(path, "volume")
-    if not path.is_dir():
-        values, grid = open_grid(path, "volume")
-        return Volume(compact(values), grid)
-    image, lps_from_index = read_series(path)
-    _require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), "volume")
-    return Volume(compact(array_of(image)), VoxelGrid(image.GetSize(), RAS_FROM_LPS @ lps_from_index))
+    if path.is_dir() or is_dicom(path):
+        read = read_series(path, series)
+        nk, nj, ni = read.values.shape
+        grid = VoxelGrid((ni, nj, nk), RAS_FROM_LPS @ read.lps_from_index)
+        return Volume(read.values, grid, notes=read.notes, assumed=read.assumed)
+    if series is not None:
+        raise InputError(
+            f'series "{printable(series)}"',
+            expected="a folder with DICOM series to choose from",
+            found=f"the file {path}",
+            remedy='leave out "series"',
+        )
+    values, grid = open_grid(path, "volume")
+    return Volume(compact(values), grid)
 
 
 def open_grid(path: Path, what: str) -> tuple[NDArray, VoxelGrid]:

@@ -88,7 +88,7 @@ class Gallery:
         case = parse_case(path)
         if not case.views or case.reference is None:
             raise InputError("case", expected="a view and a reference", found=str(path), remedy="make the case anew")
-        key = case.volume, case.labels, case.structures
+        key = case.volume, case.series, case.labels, case.structures
         if key != self._drawn_of:
             yield from self._make_ready((yield from read_case.pieces(path)), key)
         first = case.views[0]

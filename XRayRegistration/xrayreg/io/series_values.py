@@ -1,0 +1,198 @@
+"""Hounsfield units from the stored numbers of a volume's frames: padding, sign, rescaling."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from .series_frames import Frame
+from .series_headers import damaged
+from .series_pixels import PixelFormat, format_of, stored_frames
+
+# What padding becomes.
+_AIR_HU = -1000
+# The extended scale for metal ends at 30 710 HU; what lies beyond these is no CT number.
+_LOWEST_HU, _HIGHEST_HU = -32768, 32767
+# Declared 12-bit numbers that fall below this with their sign had none.
+_LEAST_SIGNED_HU = -1100
+# Nothing that lies in all four corners of every slice is denser, least of all air.
+_DENSEST_CORNER_HU = 1000
+# Value types of CT images: Hounsfield units, and those of a mixture of energies (DICOM PS3.3 C.11.1.1.2).
+_HOUNSFIELD = ("", "HU", "HU_MOD")
+_UNSPECIFIED = "US"
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled:
+    """Values [k, j, i] of int16 where that holds them, else float32, and what was decided, a sentence each."""
+
+    values: NDArray
+    notes: tuple[str, ...]
+
+
+def values_of(frames: Sequence[Frame], is_ct: bool) -> Rescaled:
+    """The values of `frames` in their order.
+
+    is_ct: Hounsfield units are expected, which those of other images (MR) are not.
+    Raises InputError for pixels that are damaged or incomplete, and for numbers that are no Hounsfield units.
+    """
+    notes = _require_one_scale(frames, is_ct)
+    rows, columns = frames[0].size
+    values = np.zeros((len(frames), rows, columns), np.int16)
+    formats: list[PixelFormat] = []
+    padded = 0
+    for numbers in _by_file(frames):
+        members = [frames[n] for n in numbers]
+        pixels = format_of(members[0].file)
+        formats.append(pixels)
+        # Frames of a large file come a few at a time, so that it is never in memory twice.
+        at_once = len(numbers) if pixels.compressed else 8
+        for start in range(0, len(numbers), at_once):
+            some = members[start : start + at_once]
+            stored = stored_frames(some[0].file, pixels, [frame.index for frame in some])
+            for number, frame, image in zip(numbers[start : start + at_once], some, stored, strict=True):
+                used = _used_bits(image, pixels)
+                made = _rescaled(used.numbers, frame)
+                if is_ct:
+                    _require_possible(made, used, frame)
+                if used.empty is not None and used.empty.any():
+                    padded += int(used.empty.sum())
+                    made[used.empty] = _AIR_HU if is_ct else made[~used.empty].min(initial=0)
+                if values.dtype == np.int16 and not _fits(made):
+                    values = values.astype(np.float32)
+                values[number] = made
+    if padded:
+        meaning = "air" if is_ct else "background"
+        notes += (f"Padding (PixelPaddingValue), {padded / values.size:.2%} of the voxels, is read as {meaning}.",)
+    if any(pixels.inverted for pixels in formats):
+        notes += ("The slices are MONOCHROME1, to be shown inverted: that changes no values, and none were inverted.",)
+    if is_ct:
+        _require_air_outside(values, any(pixels.inverted for pixels in formats))
+    return Rescaled(values, notes)
+
+
+def _by_file(frames: Sequence[Frame]) -> list[list[int]]:
+    """The numbers of the frames of each file."""
+    found: dict[int, list[int]] = {}
+    for number, frame in enumerate(frames):
+        found.setdefault(id(frame.file), []).append(number)
+    return list(found.values())
+
+
+def _require_one_scale(frames: Sequence[Frame], is_ct: bool) -> tuple[str, ...]:
+    """Notes on what the values are said to be; raises InputError unless that is the same for all frames."""
+    types = Counter(frame.value_type for frame in frames)
+    usual = types.most_common(1)[0][0]
+    other = next((frame for frame in frames if frame.value_type not in (usual, "")), None)
+    if other is not None:
+        raise damaged(other.name, "RescaleType", usual or "none, as in the other slices", other.value_type)
+    if is_ct and usual not in (*_HOUNSFIELD, _UNSPECIFIED):
+        raise damaged(frames[0].name, "RescaleType", "HU (Hounsfield units)", usual)
+    for frame in frames:
+        if (frame.slope is None) != (frame.intercept is None):
+            lacking = "RescaleSlope" if frame.slope is None else "RescaleIntercept"
+            raise damaged(frame.name, lacking, "a number", "none")
+        if frame.slope == 0:
+            raise damaged(frame.name, "RescaleSlope", "a number other than 0", "0")
+    bare = [frame for frame in frames if frame.slope is None]
+    if bare and len(bare) < len(frames):
+        few = bare[0] if 2 * len(bare) <= len(frames) else next(frame for frame in frames if frame.slope is not None)
+        has = "none" if few.slope is None else "some, and none in other slices"
+        raise damaged(few.name, "RescaleSlope", "RescaleSlope and RescaleIntercept in every slice or in none", has)
+    notes: tuple[str, ...] = ()
+    if usual == _UNSPECIFIED and is_ct:
+        notes += ("RescaleType says that the unit of the values is unspecified; Hounsfield units were assumed.",)
+    if bare and is_ct:
+        notes += ("The slices have no RescaleSlope and RescaleIntercept: stored numbers are used as they are.",)
+    return notes
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """Stored numbers [j, i] of a frame in their used bits.
+
+    empty: where there is padding, None where the file names none. sign_added: whether numbers have a sign although the
+    bits above the used ones, which most writers set alike, have not.
+    """
+
+    numbers: NDArray
+    empty: NDArray[np.bool_] | None
+    sign_added: bool
+
+
+def _used_bits(image: NDArray, pixels: PixelFormat) -> _Stored:
+    used, sign_added = image, False
+    if pixels.stored < pixels.allocated:
+        # Unused bits may hold overlays: what is shifted out at the top comes back as the sign, or as 0.
+        used = (image << (pixels.allocated - 1 - pixels.high_bit)) >> (pixels.allocated - pixels.stored)
+        sign_added = pixels.signed and bool(((used < 0) & (image >= 0)).any())
+    if pixels.padding is None:
+        return _Stored(used, None, sign_added)
+    low, high = pixels.padding
+    # Padding may need more bits than the values do.
+    empty = (image >= low) & (image <= high) | (used >= low) & (used <= high)
+    return _Stored(used, empty, sign_added)
+
+
+def _rescaled(image: NDArray, frame: Frame) -> NDArray:
+    """Stored numbers times the frame's slope plus its intercept, as int32 where that is exact."""
+    slope, intercept = (1.0, 0.0) if frame.slope is None else (frame.slope, frame.intercept or 0.0)
+    whole = slope == round(slope) and intercept == round(intercept)
+    if whole and image.itemsize <= 2 and abs(slope) < 2**14 and abs(intercept) < 2**29:
+        made = image.astype(np.int32)
+        if slope != 1:
+            made *= int(slope)
+        if intercept:
+            made += int(intercept)
+        return made
+    with np.errstate(over="ignore"):
+        return (image * np.float64(slope) + intercept).astype(np.float32)
+
+
+def _fits(values: NDArray) -> bool:
+    return values.dtype.kind == "i" and bool(values.min() >= -32768 and values.max() <= 32767)
+
+
+def _require_possible(values: NDArray, stored: _Stored, frame: Frame) -> None:
+    """Raise InputError, naming the frame, for values [j, i] that are no Hounsfield units."""
+    low, high = values.min(), values.max()
+    if stored.empty is not None and not (low >= _LEAST_SIGNED_HU and high <= _HIGHEST_HU):
+        values = values[~stored.empty]
+        low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not (low >= _LOWEST_HU and high <= _HIGHEST_HU):
+        raise InputError(
+            f"values of {frame.name}",
+            expected="Hounsfield units",
+            found=f"{low:g} to {high:g} (signed numbers stored as unsigned, or padding that no attribute names?)",
+            remedy="export the series again, or correct PixelRepresentation or PixelPaddingValue",
+        )
+    # Dense bone whose highest bit is taken for a sign becomes many different values far below air.
+    if stored.sign_added and low < _LEAST_SIGNED_HU and np.unique(values[values < _LEAST_SIGNED_HU]).size > 10:
+        raise InputError(
+            f"values of {frame.name}",
+            expected="Hounsfield units",
+            found=f"many below air, down to {low:g} (unsigned numbers called signed?)",
+            remedy="export the series again, or correct PixelRepresentation",
+        )
+
+
+def _require_air_outside(values: NDArray, inverted: bool) -> None:
+    """Raise InputError where the corners of the slices, which lie outside the patient, are denser than bone."""
+    rows, columns = (size // 20 + 1 for size in values.shape[1:])
+    corners = [values[:, j, i] for j in (np.s_[:rows], np.s_[-rows:]) for i in (np.s_[:columns], np.s_[-columns:])]
+    outside = float(np.median(np.concatenate([corner.ravel() for corner in corners])))
+    if outside >= _DENSEST_CORNER_HU:
+        raise InputError(
+            "CT values",
+            expected="air in the corners of the slices",
+            found=f"{outside:g} HU there"
+            + (" in slices called MONOCHROME1, so their grey levels are inverted" if inverted else ""),
+            remedy="export the CT with bright bone"
+            if inverted
+            else "check PixelRepresentation, PixelPaddingValue and RescaleIntercept of the slices",
+        )
