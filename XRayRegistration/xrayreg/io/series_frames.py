@@ -85,7 +85,7 @@ def names_of(one: Frame, other: Frame) -> str:
 def frame_count(file: ImageFile) -> int:
     """How many frames the file says it has; raises InputError where that cannot be, or is not said but must be."""
     count = file.tags().integer("NumberOfFrames")
-    groups = len(file.tags().items("PerFrameFunctionalGroupsSequence"))
+    groups = len(file.groups("PerFrameFunctionalGroupsSequence"))
     if count is None and groups:
         raise damaged(file.name, "NumberOfFrames", "the number of frames", f"none, beside {groups} descriptions")
     if count is None:
@@ -100,15 +100,13 @@ def frame_count(file: ImageFile) -> int:
 def described(file: ImageFile) -> Described:
     """The frames of `file`, localisers left out; raises InputError for what is missing, damaged or impossible."""
     count = frame_count(file)
-    per_frame = file.tags().items("PerFrameFunctionalGroupsSequence")
-    shared = file.tags().items("SharedFunctionalGroupsSequence")[:1]
+    per_frame = file.groups("PerFrameFunctionalGroupsSequence")
+    shared = file.groups("SharedFunctionalGroupsSequence")[:1]
     many = count > 1 or bool(per_frame)
     tags = [
         Tags(
             f"frame {n} of {file.name}" if many else file.name,
-            file.dataset,
-            n,
-            tuple(_macros((*per_frame[n : n + 1], *shared), file.name)),
+            (*_macros((*per_frame[n : n + 1], *shared), file.name), file.top),
         )
         for n in range(count)
     ]
@@ -162,7 +160,7 @@ def _offsets(file: ImageFile, tags: list[Tags], kept: list[int]) -> tuple[list[f
     Old and home-made files give one position and the offsets of the frames (as dose grids do), or their distance.
     """
     top = file.tags()
-    if file.tags().items("PerFrameFunctionalGroupsSequence"):
+    if file.groups("PerFrameFunctionalGroupsSequence"):
         return None, ()
     offsets = top.numbers("GridFrameOffsetVector")
     if offsets is not None:

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
@@ -18,13 +20,14 @@ from pydicom.filereader import read_file_meta_info
 from ..checks import InputError
 from .dicom_tags import TagReader, tag_text
 
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 # Everything that is asked of a file besides its pixels; other attributes are not even parsed.
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "ImageType"),
     *("SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "AcquisitionNumber", "TemporalPositionIdentifier"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("NumberOfFrames", "GridFrameOffsetVector", "SpacingBetweenSlices"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *_GROUPS,
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -55,31 +58,37 @@ class ImageFile:
         """The file's name, for people."""
         return printable(self.path.name)
 
+    @cached_property
+    def top(self) -> Dataset:
+        """The attributes at the top of the file, without functional groups and pixels."""
+        kept = [tag for tag in self.dataset.keys() if keyword_for_tag(tag) not in (*_GROUPS, "PixelData")]  # noqa: SIM118
+        return Dataset({tag: self.dataset.get_item(tag) for tag in kept})
+
     def tags(self) -> Tags:
         """The attributes at the top of the file."""
-        return Tags(self.name, self.dataset)
+        return Tags(self.name, (self.top,))
+
+    def groups(self, keyword: str) -> tuple[Dataset, ...]:
+        """The functional groups of all frames or those they share; raises InputError where there is something else."""
+        return items_of(self.dataset, keyword, self.name)
 
 
 @dataclass(frozen=True, eq=False)
 class Tags:
     """Attributes of an image or frame as numbers and words; empty ones count as absent.
 
-    source: the file or frame, for people. macros: items of the frame's functional groups, searched first.
+    source: the file or frame, for people. places: where they may stand, the first that has one counts.
     Every method raises InputError, naming the source, for values that are damaged.
     """
 
     source: str
-    dataset: Dataset
-    frame: int = 0
-    macros: tuple[Dataset, ...] = ()
+    places: tuple[Dataset, ...]
 
     def numbers(self, keyword: str, count: int | None = None) -> NDArray[np.float64] | None:
         """Finite numbers (count,), or of any number; None where there are none."""
         with sentences(self.source, keyword):
-            # A macro's item is searched on its own, which takes less time than all groups of the frame.
-            readers = [*(TagReader(item) for item in self.macros), TagReader(self.dataset, self.frame)]
-            for reader in readers:
-                if (found := reader.numbers(keyword, count)) is not None:
+            for place in self.places:
+                if keyword in place and (found := TagReader(place).numbers(keyword, count)) is not None:
                     return found.value
         return None
 
@@ -100,8 +109,8 @@ class Tags:
     def words(self, keyword: str) -> tuple[str, ...]:
         """The attribute's words as written, control characters escaped; () where it is absent."""
         with sentences(self.source, keyword):
-            for item in (*self.macros, self.dataset):
-                value = item[keyword].value if keyword in item else None
+            for place in self.places:
+                value = place[keyword].value if keyword in place else None
                 if value is None or value == "":
                     continue
                 several = value if isinstance(value, list | tuple | pydicom.multival.MultiValue) else [value]
@@ -111,10 +120,6 @@ class Tags:
     def text(self, keyword: str) -> str:
         """The attribute's words as one text, "" where it is absent."""
         return " ".join(self.words(keyword))
-
-    def items(self, keyword: str) -> tuple[Dataset, ...]:
-        """The items of a sequence at the top, none where it is absent."""
-        return items_of(self.dataset, keyword, self.source)
 
 
 def open_header(path: Path) -> ImageFile | None:
@@ -137,7 +142,7 @@ def open_header(path: Path) -> ImageFile | None:
         raise
     except Exception as error:
         raise _unreadable(path, str(error) or type(error).__name__) from error
-    tags = Tags(printable(path.name), dataset)
+    tags = Tags(printable(path.name), (dataset,))
     sop_class = tags.text("SOPClassUID") or _of_meta(dataset, "MediaStorageSOPClassUID")
     if sop_class == _DIRECTORY:
         return None

@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from ..checks import InputError
 from .images import quiet_itk
 from .series_frames import frame_count
-from .series_headers import ImageFile, damaged, printable
+from .series_headers import ImageFile, damaged, printable, sentences
 
 _PLAIN = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}
 _RUN_LENGTH = "1.2.840.10008.1.2.5"
@@ -153,7 +153,8 @@ def _padding(file: ImageFile, allocated: int, signed: bool) -> tuple[int, int] |
 
 
 def _stored_number(file: ImageFile, keyword: str) -> int | None:
-    value = file.dataset[keyword].value if keyword in file.dataset else None
+    with sentences(file.name, keyword):
+        value = file.top[keyword].value if keyword in file.top else None
     if isinstance(value, bytes) and len(value) == 2:
         # Where the header leaves open whether it has a sign.
         order = "big" if _PLAIN.get(file.transfer_syntax) == ">" else "little"

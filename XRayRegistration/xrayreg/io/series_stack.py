@@ -86,7 +86,8 @@ def _of_one_orientation(frames: list[Frame]) -> tuple[list[Frame], tuple[str, ..
     if not others:
         return members, ()
     slanted = np.cos(np.deg2rad(_ACROSS_DEG))
-    if len(others) <= _MOST_SCOUTS < count and all(abs(one.normal @ members[0].normal) < slanted for one in others):
+    alone = len(others) == len(set(group.tolist())) - 1 <= _MOST_SCOUTS < count
+    if alone and all(abs(one.normal @ members[0].normal) < slanted for one in others):
         notes = [f"{one.name} lies across the other slices, as a localiser does, and was left out." for one in others]
         return members, tuple(notes)
     raise InputError(
