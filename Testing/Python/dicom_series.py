@@ -18,6 +18,7 @@ from pydicom.uid import (
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     generate_uid,
 )
 
@@ -160,7 +161,14 @@ def _dataset(storage: str, values: np.ndarray, syntax: str, attributes: dict[str
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = storage, syntax
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset = FileDataset(
+        None,
+        {},
+        preamble=b"\0" * 128,
+        file_meta=meta,
+        is_implicit_VR=syntax == ImplicitVRLittleEndian,
+        is_little_endian=syntax != ExplicitVRBigEndian,
+    )
     dataset.SOPClassUID, dataset.SOPInstanceUID = storage, meta.MediaStorageSOPInstanceUID
     dataset.PatientName, dataset.PatientID, dataset.StudyInstanceUID = "Phantom", "0", "1.2.3"
     dataset.Modality = "CT"

@@ -80,7 +80,8 @@ def scanned(path: Path) -> Folder:
     """
     headers, damaged = {}, []
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if not file.is_file():
+        # Hidden files are no slices; macOS leaves "._s001.dcm" beside "s001.dcm".
+        if not file.is_file() or (file.name.startswith(".") and file is not path):
             continue
         try:
             header = open_header(file)
