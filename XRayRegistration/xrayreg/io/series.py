@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from .series_choice import Series, chosen, scanned
+from .series_choice import Folder, Series, chosen, scanned
 from .series_frames import Frame, described
-from .series_headers import quiet_pydicom
+from .series_headers import printable, quiet_pydicom
 from .series_stack import stacked
 from .series_values import values_of
 
@@ -69,6 +69,7 @@ def read_series(path: Path, series: str | None = None) -> DicomVolume:
         one, notes = chosen(folder, series)
         for note in notes:
             _LOG.info("%s: %s", path, note)
+        notes += _strangers(folder, one)
         frames: list[Frame] = []
         localisers: list[str] = []
         assumed: tuple[str, ...] = ()
@@ -91,6 +92,15 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     return affine
+
+
+def _strangers(folder: Folder, one: Series) -> tuple[str, ...]:
+    """A note on each other kind of object that calls itself part of the series."""
+    others = [other for other in folder.series if other.uid == one.uid and other is not one]
+    return tuple(
+        f"{_named([printable(file.name) for file in other.files])} left out: in the same series but no {one.kind} image."
+        for other in others
+    )
 
 
 def _named(names: list[str]) -> str:

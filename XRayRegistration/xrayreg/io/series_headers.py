@@ -35,7 +35,9 @@ _KEYWORDS = (
     "PixelData",
 )
 # Longer values stay in the file: pixels, and the functional groups of large files until they are asked for.
-_LONG = 16384
+_LONG = 65536
+# No attribute that is read as words has more of them.
+_MOST_WORDS = 16
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -62,7 +64,7 @@ class ImageFile:
     def top(self) -> Dataset:
         """The attributes at the top of the file, without functional groups and pixels."""
         kept = [tag for tag in self.dataset.keys() if keyword_for_tag(tag) not in (*_GROUPS, "PixelData")]  # noqa: SIM118
-        return Dataset({tag: self.dataset.get_item(tag) for tag in kept})
+        return Dataset({tag: self.dataset.get_item(tag, keep_deferred=True) for tag in kept})
 
     def tags(self) -> Tags:
         """The attributes at the top of the file."""
@@ -114,12 +116,12 @@ class Tags:
                 if value is None or value == "":
                     continue
                 several = value if isinstance(value, list | tuple | pydicom.multival.MultiValue) else [value]
-                return tuple(printable(str(word).strip()) for word in several)
+                return tuple(printable(str(word).strip()) for word in several[:_MOST_WORDS])
         return ()
 
     def text(self, keyword: str) -> str:
         """The attribute's words as one text, "" where it is absent."""
-        return " ".join(self.words(keyword))
+        return printable(" ".join(self.words(keyword)))
 
 
 def open_header(path: Path) -> ImageFile | None:
@@ -143,7 +145,7 @@ def open_header(path: Path) -> ImageFile | None:
     except Exception as error:
         raise _unreadable(path, str(error) or type(error).__name__) from error
     tags = Tags(printable(path.name), (dataset,))
-    sop_class = tags.text("SOPClassUID") or _of_meta(dataset, "MediaStorageSOPClassUID")
+    sop_class = tags.text("SOPClassUID") or _of_meta(dataset, "MediaStorageSOPClassUID", tags.source)
     if sop_class == _DIRECTORY:
         return None
     if not sop_class and not tags.text("Modality"):
@@ -201,7 +203,7 @@ def _parsed(path: Path) -> tuple[Dataset, str]:
     if _stated_syntax(path) == _DEFLATED:
         raise _unreadable(path, "compressed as a whole, in the deflated transfer syntax")
     dataset = pydicom.dcmread(path, force=True, defer_size=_LONG, specific_tags=list(_KEYWORDS))
-    return dataset, _of_meta(dataset, "TransferSyntaxUID") or _guessed_syntax(dataset)
+    return dataset, _of_meta(dataset, "TransferSyntaxUID", printable(path.name)) or _guessed_syntax(dataset)
 
 
 def _stated_syntax(path: Path) -> str:
@@ -220,9 +222,10 @@ def _guessed_syntax(dataset: Dataset) -> str:
     return "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
 
 
-def _of_meta(dataset: Dataset, keyword: str) -> str:
+def _of_meta(dataset: Dataset, keyword: str, source: str) -> str:
+    """An attribute of the file's meta header, "" where it is absent."""
     meta = getattr(dataset, "file_meta", None)
-    return str(meta.get(keyword) or "") if meta is not None else ""
+    return Tags(source, () if meta is None else (meta,)).text(keyword)
 
 
 def _unreadable(path: Path, reason: str) -> InputError:
