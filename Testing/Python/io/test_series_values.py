@@ -229,6 +229,37 @@ def test_slices_compressed_without_loss_are_decoded_and_cut_off_ones_refused(tmp
             read_volume(folder)
 
 
+def test_frames_of_a_compressed_file_are_decoded_each_in_its_place(tmp_path):
+    path = write_frames(tmp_path / "ct.dcm", VALUES, order=[2, 0, 3, 1], whole=lambda ds: ds.compress(uid.RLELossless))
+    np.testing.assert_array_equal(np.sort(read_volume(path).values, axis=0), np.sort(VALUES, axis=0))
+    dataset = pydicom.dcmread(path)
+    frames = list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=4))
+    dataset.PixelData = pydicom.encaps.encapsulate(frames[:3])
+    dataset.save_as(path)
+    with pytest.raises(InputError, match=r"pixels of ct.dcm"):
+        read_volume(path)
+
+
+def test_bytes_of_an_odd_count_are_filled_up_to_an_even_one(tmp_path):
+    """As DICOM asks for; files without the filling are taken too."""
+    grey = np.arange(45, dtype=np.uint8).reshape(5, 9) * 5
+    for name, tail in (("even", b"\0"), ("odd", b"")):
+        pixels = together(stored(grey), lambda ds, tail=tail: setattr(ds, "PixelData", grey.tobytes() + tail))
+        volume = read_volume(write_slices(tmp_path / name, VALUES[:2], edits={0: pixels, 1: pixels}))
+        np.testing.assert_array_equal(volume.values, np.stack([grey, grey]) - 1024.0)
+
+
+def test_slices_without_preamble_and_file_header_are_read(tmp_path):
+    folder = write_slices(tmp_path, VALUES, syntax="1.2.840.10008.1.2")
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.file_meta
+        dataset.preamble = None
+        pydicom.dcmwrite(path, dataset, implicit_vr=True, little_endian=True)
+        path.rename(path.with_suffix(""))
+    np.testing.assert_array_equal(np.sort(read_volume(folder).values, axis=0), np.sort(VALUES, axis=0))
+
+
 _READ = [
     *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesDescription", "SeriesNumber"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "ImagePositionPatient", "ImageOrientationPatient"),

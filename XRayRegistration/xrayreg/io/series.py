@@ -97,10 +97,8 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
 def _strangers(folder: Folder, one: Series) -> tuple[str, ...]:
     """A note on each other kind of object that calls itself part of the series."""
     others = [other for other in folder.series if other.uid == one.uid and other is not one]
-    return tuple(
-        f"{_named([printable(file.name) for file in other.files])} left out: in the same series but no {one.kind} image."
-        for other in others
-    )
+    names = [_named([printable(file.name) for file in other.files]) for other in others]
+    return tuple(f"{some} left out: in the same series but no {one.kind} image." for some in names)
 
 
 def _named(names: list[str]) -> str:
