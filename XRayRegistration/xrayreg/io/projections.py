@@ -13,6 +13,7 @@ from ..geometry import NOMINAL_SID_MM, Camera, Projection
 from ..geometry.projection import ASSUMED, NOMINAL_DETECTOR_MM
 from .case_file import CaseView, parse_case
 from .dicom import DicomGeometry, camera_of, geometry_of
+from .dicom_layout import image_size
 from .dicom_tags import TagReader, tag_text
 from .images import stem_of
 from .mayacam import read_mayacam
@@ -62,7 +63,7 @@ def dicom_projection(dataset: pydicom.Dataset, frame: int | None = None) -> Proj
         dataset = _with(dataset, "DistanceSourceToDetector", NOMINAL_SID_MM)
         assumed["SID"] = f"{ASSUMED}: the file has no {tag_text('DistanceSourceToDetector')}"
     if all(tags.numbers(keyword) is None for keyword in _PITCH_TAGS):
-        pitch = NOMINAL_DETECTOR_MM / max(int(dataset.Rows), int(dataset.Columns))
+        pitch = NOMINAL_DETECTOR_MM / max(image_size(tags))
         dataset = _with(dataset, "ImagerPixelSpacing", [pitch, pitch])
         assumed["pixel pitch"] = f"{ASSUMED}: the file has no {tag_text('ImagerPixelSpacing')}"
     projection = projection_of(geometry_of(dataset, frame))
