@@ -38,6 +38,10 @@ def projection_of(geometry: DicomGeometry) -> Projection:
     for name, sentences in (("orientation", geometry.notes), ("doubts", geometry.warnings)):
         if sentences:
             origins[name] = " ".join(sentences)
+    for sentence in geometry.assumed:
+        # The operator sees which number to check; entered again, it counts.
+        number = "SID" if "SID" in sentence else "pixel pitch"
+        origins[number] = f"{ASSUMED}: {sentence}"
     return Projection(
         geometry.sid_mm,
         (geometry.sid_mm / fx, geometry.sid_mm / fy),

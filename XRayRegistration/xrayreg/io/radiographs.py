@@ -48,6 +48,9 @@ def read_radiograph(
     """
     path = Path(path)
     require_file(path, "X-ray")
+    if not path.is_file():
+        found = f"the folder {path}" if path.is_dir() else f"{path}, which is none"
+        raise InputError("X-ray", expected="a file", found=found, remedy="name the image file")
     kind = intensity_named(intensity)
     name = name or stem_of(path)
     if is_dicom(path):

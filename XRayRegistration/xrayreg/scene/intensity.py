@@ -47,7 +47,8 @@ def line_integrals(
     _require_usable(recorded, valid)
     notes: tuple[str, ...] = ()
     if kind == "auto":
-        kind, note = _polarity(recorded, valid, custom)
+        kind, turned, note = _sense(recorded, valid, custom)
+        recorded = recorded[valid].max() + recorded[valid].min() - recorded if turned else recorded
         notes = (note,)
         yield
     if kind == "attenuation":
@@ -184,30 +185,29 @@ def _without_speckle(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> t
     return cleaned, int(starved.sum())
 
 
+def _sense(
+    recorded: NDArray[np.float32], valid: NDArray[np.bool_], custom: tuple[IntensityKind, str] | None
+) -> tuple[IntensityKind, bool, str]:
+    """Transmission or attenuation, whether the grey scale has to be turned round first, and why."""
+    if _is_barely_negative(recorded[valid]):
+        kind, note = _polarity(recorded, valid, custom)
+        return kind, False, note
+    evidence = _evidence(recorded, valid)
+    if evidence is not None and evidence > 6 * _UNDECIDED:
+        note = "Read as attenuation turned round: it has negative values, counts have none, and air is bright."
+        return "attenuation", True, note
+    note = "Read as attenuation (bright = dense) for sure: it has negative values, counts have none."
+    return "attenuation", False, note
+
+
 def _polarity(
     recorded: NDArray[np.float32], valid: NDArray[np.bool_], custom: tuple[IntensityKind, str] | None
 ) -> tuple[IntensityKind, str]:
-    """Transmission or attenuation, and why.
-
-    The patient stands in the way of the field's middle and open air lies along its rim, whatever the tone curve: so
-    ranks of grey values are compared between rim and middle, and the depths at which both extremes lie.
-    """
-    if not _is_barely_negative(recorded[valid]):
-        return "attenuation", "Read as attenuation (bright = dense) for sure: it has negative values, counts have none."
-    small, inside = _reduced(recorded, valid)
-    if not inside.any() and custom is not None:
-        return custom[0], f"Read as {custom[0]}, as {custom[1]}: the field is too small to tell."
-    if not inside.any():
-        return "transmission", "Read as transmission (bright = unattenuated) by custom: the field is too small to tell."
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
-    depth /= depth.max()
-    rank = rankdata(small[inside]) / inside.sum()
-    rim, middle = rank[depth < 0.2], rank[depth > 0.5]
-    lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
-    # A saturated end has one rank, which may lie further in.
-    dark, bright = rank <= max(0.05, float(rank.min())), rank >= min(0.95, float(rank.max()))
-    shift = float(depth[dark].mean() - depth[bright].mean())
-    evidence = (lift + shift) / 2
+    """Transmission or attenuation, and why."""
+    evidence = _evidence(recorded, valid)
+    if evidence is None:
+        kind, reason = custom or ("transmission", "custom has it")
+        return kind, f"Read as {kind}, as {reason}: the field is too small to tell."
     if custom is not None and abs(evidence) <= 3 * _UNDECIDED:
         kind, reason = custom
         return kind, f"Read as {kind}, as {reason}: the grey values alone do not tell for sure."
@@ -221,6 +221,26 @@ def _polarity(
     if evidence > 0:
         return "transmission", f"Read as transmission (bright = unattenuated):{sure} air, along the rim, is bright."
     return "attenuation", f"Read as attenuation (bright = dense):{sure} air, along the rim, is dark."
+
+
+def _evidence(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
+    """From -1 (air is dark) to 1 (air is bright); None where the field is too small to tell.
+
+    The patient stands in the way of the field's middle and open air lies along its rim, whatever the tone curve: so
+    ranks of grey values are compared between rim and middle, and the depths at which both extremes lie.
+    """
+    small, inside = _reduced(recorded, valid)
+    if not inside.any():
+        return None
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
+    depth /= depth.max()
+    rank = rankdata(small[inside]) / inside.sum()
+    rim, middle = rank[depth < 0.2], rank[depth > 0.5]
+    lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
+    # A saturated end has one rank, which may lie further in.
+    dark, bright = rank <= max(0.05, float(rank.min())), rank >= min(0.95, float(rank.max()))
+    shift = float(depth[dark].mean() - depth[bright].mean())
+    return (lift + shift) / 2
 
 
 def _reduced(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
