@@ -100,7 +100,7 @@ def _rescaled(
     pixels = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
     counted_from = 0.0 if layout.is_float else zero_of_counts(stored)
     dark = slope * counted_from + intercept
-    has_offset = float(pixels.min()) < 0 and (counted_from != 0 or intercept != 0)
+    has_offset = float(pixels.min()) < 0 and (counted_from != 0 or intercept != 0 or slope < 0)
     values = DicomValues(pixels, custom=_custom(tags), offset=dark if has_offset and slope > 0 else None, notes=notes)
     brighter = relation.rising is not False
     if relation.kind == "LIN":
@@ -118,7 +118,8 @@ def _rescaled(
         return replace(values, kind="attenuation", negated=brighter == (slope > 0), notes=told)
     if not has_offset:
         return replace(values, notes=(*notes, _UNKNOWN))
-    return replace(values, negated=slope < 0, zero=dark, notes=(*notes, _UNKNOWN, _undone(dark)))
+    undone = () if dark == 0 else (_undone(dark),)
+    return replace(values, negated=slope < 0, zero=dark, notes=(*notes, _UNKNOWN, *undone))
 
 
 _UNKNOWN = "DICOM does not tell how pixel values relate to X-rays; the histogram decided."
