@@ -210,7 +210,7 @@ def _shown(value: object) -> str:
         return "a sequence"
     if isinstance(value, bytes):
         return f"{len(value)} bytes of an unknown kind"
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = "\\".join(map(str, value)) if isinstance(value, (list, tuple, MultiValue)) else str(value)
     text = "".join(letter if letter.isprintable() else "?" for letter in text[: _SHOWN + 1])
