@@ -123,6 +123,7 @@ def test_geometry_that_nobody_needs_may_be_damaged(tmp_path, without, keyword) -
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=3))
+@example(1.0, [(0.21875, 0)])  # in the name of the transfer syntax
 def test_files_that_are_cut_off_or_have_odd_bytes(tmp_path, without, share, flips) -> None:
     whole = bytearray(without("StudyID"))
     # Bits of the header, not of the pixels, which mean nothing.

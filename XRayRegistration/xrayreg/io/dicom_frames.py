@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
@@ -22,7 +23,7 @@ from ..pieces import Pieces, divisible
 from .decoders import decode_frames as decode
 from .dicom_layout import PixelLayout, layout_of
 from .dicom_parsing import quiet_pydicom
-from .dicom_tags import TagReader, read_dataset, tag_text
+from .dicom_tags import TagReader, read_dataset, tag_text, unusable
 from .guarded import GuardedError, run_guarded
 
 # What decoding may take: decoders were seen to manage some 10 million pixels a second and to hold several copies.
@@ -113,7 +114,10 @@ def _transfer_syntax(dataset: pydicom.Dataset) -> UID:
     meta = getattr(dataset, "file_meta", None)
     syntax = None if meta is None else TagReader(meta).value("TransferSyntaxUID")
     if isinstance(syntax, str):
-        return UID(syntax)
+        uid = UID(syntax, validation_mode=IGNORE)
+        if not uid.is_valid:
+            raise unusable("TransferSyntaxUID", "the name of a transfer syntax", syntax, "export the image again")
+        return uid
     big = dataset.original_encoding[1] is False
     return ExplicitVRBigEndian if big else ExplicitVRLittleEndian
 
