@@ -106,18 +106,24 @@ def write_series(tmp_path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def plain_intensities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every pixel of an X-ray is image, and its own line integral."""
+def whole_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pixel of an X-ray is image."""
 
     @divisible
     def whole_image(image: np.ndarray) -> Pieces[tuple[np.ndarray, tuple[str, ...]]]:
         yield
         return np.ones(image.shape, bool), ("field",)
 
+    monkeypatch.setattr(recording, "find_field", whole_image)
+
+
+@pytest.fixture
+def plain_intensities(monkeypatch: pytest.MonkeyPatch, whole_field: None) -> None:
+    """Every pixel of an X-ray is image, and its own line integral."""
+
     @divisible
     def itself(image: np.ndarray, valid: np.ndarray, kind: str) -> Pieces[tuple[np.ndarray, tuple[str, ...]]]:
         yield
         return np.where(valid, image, 0), (f"used as {kind}",)
 
-    monkeypatch.setattr(recording, "find_field", whole_image)
     monkeypatch.setattr(recording, "line_integrals", itself)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from xrayreg.checks import InputError
-from xrayreg.scene import find_field, line_integrals
+from xrayreg.scene import find_field, line_integrals, zero_of_counts
 
 SIZE = 128
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE].astype(float)
@@ -158,3 +158,53 @@ def test_polarity_of_recorded_x_rays_is_told_both_ways(shared_data, name) -> Non
     integrals, notes = line_integrals(image, valid)
     assert notes[0].startswith("Read as transmission")
     assert line_integrals(integrals, valid)[1][0].startswith("Read as attenuation")
+
+
+@pytest.mark.parametrize("image", [-BODY - 1, BODY - 2, 0 * BODY - 5 - np.exp(-BODY)], ids=["none", "some", "counts"])
+def test_what_is_negative_is_not_taken_for_counts(image) -> None:
+    with pytest.raises(InputError, match=r"expected counts, which are not negative.*undo the offset"):
+        line_integrals(image.astype(np.float32), ALL, "transmission")
+
+
+def test_the_noise_of_a_subtracted_dark_image_is_no_offset() -> None:
+    image = counts(5000) - 100 + np.random.default_rng(1).normal(0, 10, BODY.shape).astype(np.float32)
+    assert image.min() < 0
+    found, notes = line_integrals(image, ALL)
+    assert "transmission" in notes[0]
+    assert np.corrcoef(found.ravel(), BODY.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("level", [1.0, 1000.0])
+@pytest.mark.parametrize("kind", ["transmission", "attenuation", "auto"])
+def test_attenuation_that_is_the_same_everywhere_is_refused(kind, level) -> None:
+    # A few steps of single precision.
+    image = (level * (1 + 2e-7 * (ROWS % 2) + 1e-7 * (COLUMNS % 3 == 0))).astype(np.float32)
+    assert image.min() < image.max()
+    with pytest.raises(InputError, match=r"the same everywhere in the field"):
+        line_integrals(image, ALL, kind)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_the_zero_of_signed_counts_is_the_end_of_their_scale(bits, share) -> None:
+    half = 1 << bits - 1
+    stored = np.linspace(-half * share, half * share - 1, 1000).astype(np.int32)
+    assert zero_of_counts(stored) == -half or share < 1
+    # Whatever the scale, no count is negative.
+    assert zero_of_counts(stored) <= stored.min()
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [np.array([0, 70000]), np.array([-3, 60000]), np.array([0, 9], np.uint8), np.array([-5.0, 7.0])],
+    ids=["counts", "noise", "unsigned", "floating-point"],
+)
+def test_other_numbers_are_counted_from_0(stored) -> None:
+    assert zero_of_counts(stored) == 0
+
+
+@pytest.mark.parametrize("custom", ["transmission", "attenuation"])
+def test_custom_decides_only_where_the_image_does_not(custom) -> None:
+    noise = np.random.default_rng(0).uniform(1, 2, size=(SIZE, SIZE)).astype(np.float32)
+    assert f"Read as {custom}, as I say" in line_integrals(noise, ALL, "auto", (custom, "I say"))[1][0]
+    assert "Read as transmission" in line_integrals(counts(5000), ALL, "auto", (custom, "I say"))[1][0]

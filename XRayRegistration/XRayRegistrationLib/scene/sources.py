@@ -88,9 +88,8 @@ def radiographSteps(node, projection, name):
     image = yield from _fileImageSteps(node, pixels)
     told = {"intensity": projection.intensity}
     if image is not None:
-        pixels, told["open_area"], told["notes"] = image.pixels, image.open_area, image.notes
-        if projection.intensity == "auto":
-            told["intensity"], told["negated"] = image.kind, image.negated
+        pixels = image.pixels
+        told = {"notes": image.notes, **image.reading(projection.intensity)}
     return (
         yield from radiograph_from_array.pieces(
             pixels,
@@ -116,7 +115,7 @@ def _fileImageSteps(node, pixels):
         return None
     path, frame = found
     try:
-        image = dicom_image(path, read_dataset(path), frame)
+        image = yield from dicom_image.pieces(path, read_dataset(path), frame)
     except (InputError, IndexError) as error:
         logging.info("The pixels of %s are taken from the scene: %s", path, error)
         return None

@@ -12,9 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import InputError
 from ..geometry import Camera
 from ..geometry.carm import camera_from_carm
-from .dicom_orientation import central_ray, orientation_of
+from .dicom_layout import frame_count, image_size
+from .dicom_orientation import orientation_of
 from .dicom_pitch import detector_pitch
+from .dicom_plausible import contradictions, require_plausible_pitch, required_sid, usable_sod
+from .dicom_readout import central_ray
 from .dicom_tags import Found, TagReader, tag_text
+
+# Angles beyond these [degrees] are no positions of a C-arm (rotation runs count on past half a turn).
+_MOST_DEG = 720.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class DicomGeometry:
     primary_deg, secondary_deg: C-arm angles, positive towards LAO and CRAN, where known.
     quarter_turns, mirrored: what turns stored pixels into the pinhole image (see `Orientation`).
     origins: where each of these numbers came from; warnings: one sentence on each doubt.
+    assumed: those warnings on which the millimetres of a pose depend (see `Radiograph`).
     """
 
     sid_mm: float
@@ -47,36 +54,32 @@ class DicomGeometry:
     origins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 def geometry_of(dataset: pydicom.Dataset, frame: int | None = None) -> DicomGeometry:
     """The geometry of frame `frame` (from 0; the first by default) of a DICOM X-ray (methods.md C5, C6).
 
     Enhanced images are looked up in their per-frame and shared functional groups first. Raises InputError, naming the
-    tag, when the source-to-detector distance or every clue to the pixel pitch is missing.
+    tag, when the source-to-detector distance or every clue to the pixel pitch is missing, for numbers that no X-ray
+    machine has (see `dicom_plausible`), and for attributes that are damaged.
     """
     tags = TagReader(dataset, frame or 0)
-    sid = tags.positive("DistanceSourceToDetector")
-    if sid is None:
-        raise InputError(
-            f"DICOM DistanceSourceToDetector {tag_text('DistanceSourceToDetector')}",
-            expected="the source-to-detector distance in mm",
-            found="none",
-            remedy='give the view a "camera" in case.json',
-        )
-    sod = tags.positive("DistanceSourceToIsocenter") or tags.positive("DistanceSourceToPatient")
-    origins, warnings = {"SID": sid.origin}, []
-    if sod is not None and sod.value >= sid.value:
-        warnings.append(f"The source-to-patient distance {sod.value:g} mm is not below the SID and was not used.")
-        sod = None
-    pitch, doubts = detector_pitch(tags, sid.value, None if sod is None else sod.value)
-    warnings += [*doubts, *_doubts(tags, sid.value, sod)]
-    angles = _angles(tags)
+    sid = required_sid(tags)
+    rows, columns = image_size(tags)
+    sod, assumed = usable_sod(tags, sid.value)
+    sod_mm = None if sod is None else sod.value
+    pitch, doubts, guesses = detector_pitch(tags, sid.value, sod_mm)
+    require_plausible_pitch(pitch, rows, columns)
+    angles, angle_doubts = _angles(tags)
     modality = (tags.text("Modality") or Found("", "")).value
     orientation = orientation_of(tags, None if angles is None else angles.value, modality)
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    principal, origins["central ray"] = central_ray(tags, pitch.value, rows, columns)
-    origins["pixel pitch"] = pitch.origin
+    ray = central_ray(tags, pitch.value, rows, columns)
+    assumed += (*guesses, *ray.assumed)
+    assumed += tuple(contradictions(tags, sid.value, sod_mm, pitch.value, (rows, columns), ray.pixel))
+    warnings = [*doubts, *angle_doubts, *_doubts(tags, sid.value, sod)]
+    origins = {"SID": sid.origin, "pixel pitch": pitch.origin, "central ray": ray.origin}
+    principal = ray.pixel
     if sod is not None:
         origins["SOD"] = sod.origin
     if angles is not None:
@@ -101,7 +104,8 @@ def geometry_of(dataset: pydicom.Dataset, frame: int | None = None) -> DicomGeom
         mirrored=orientation.mirrored,
         origins=origins,
         notes=orientation.reasons,
-        warnings=tuple(warnings),
+        warnings=(*assumed, *(warning for warning in warnings if warning not in assumed)),
+        assumed=assumed,
     )
 
 
@@ -148,12 +152,15 @@ def camera_from_volume_of(geometry: DicomGeometry, isocentre_ras: ArrayLike) -> 
     return camera_from_carm(geometry.primary_deg, geometry.secondary_deg, geometry.sod_mm, isocentre_ras)
 
 
-def _angles(tags: TagReader) -> Found[tuple[float, float]] | None:
-    """The C-arm's angles at this frame; rotation runs store offsets from the first frame (PS3.3 C.8.7.5.1.3)."""
+def _angles(tags: TagReader) -> tuple[Found[tuple[float, float]] | None, tuple[str, ...]]:
+    """The C-arm's angles at this frame, and a sentence where they cannot be used.
+
+    Rotation runs store one step for all frames, or each frame's offset from the first (PS3.3 C.8.7.5.1.3).
+    """
     primary, secondary = tags.number("PositionerPrimaryAngle"), tags.number("PositionerSecondaryAngle")
     if primary is None or secondary is None:
-        return None
-    turned = []
+        return None, ()
+    turned, frames = [], frame_count(tags)
     for angle, keyword in (
         (primary, "PositionerPrimaryAngleIncrement"),
         (secondary, "PositionerSecondaryAngleIncrement"),
@@ -163,17 +170,25 @@ def _angles(tags: TagReader) -> Found[tuple[float, float]] | None:
             turned.append(angle.value)
         elif steps.value.size == 1:
             turned.append(angle.value + tags.frame * float(steps.value[0]))
-        elif tags.frame < steps.value.size:
+        elif tags.frame < steps.value.size and frames in (1, steps.value.size):
             turned.append(angle.value + float(steps.value[tags.frame]))
         else:
-            turned.append(angle.value)
-    return Found((turned[0], turned[1]), primary.origin)
+            return None, (
+                f"{keyword} has {steps.value.size} values for {frames} frames; the C-arm's angles were not used.",
+            )
+    if max(map(abs, turned)) > _MOST_DEG:
+        return None, (
+            f"The C-arm's angles {turned[0]:g} and {turned[1]:g} degrees are no positions of a C-arm; not used.",
+        )
+    return Found((turned[0], turned[1]), primary.origin), ()
 
 
 def _doubts(tags: TagReader, sid_mm: float, sod: Found[float] | None) -> list[str]:
     doubts = []
     factor = tags.positive("EstimatedRadiographicMagnificationFactor")
-    if factor is not None and sod is not None and abs(factor.value * sod.value / sid_mm - 1) > 0.05:
+    apart = 0.0 if factor is None or sod is None else abs(factor.value * sod.value / sid_mm - 1)
+    # A stronger contradiction is told by `contradictions`.
+    if factor is not None and sod is not None and 0.05 < apart <= 0.23:
         doubts.append(
             f"EstimatedRadiographicMagnificationFactor {factor.value:g} contradicts SID / SOD {sid_mm / sod.value:.3f}."
         )

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import InputError
 from ..geometry.carm import beam_axes
+from .dicom_readout import readout
 from .dicom_tags import TagReader
 
 _RAS = {
@@ -88,20 +88,6 @@ def _from_readout(tags: TagReader, modality: str) -> tuple[Orientation, bool]:
     return Orientation(-turns % 4 if flipped else turns, not flipped, (reason,)), told
 
 
-def readout(tags: TagReader) -> tuple[int, bool, bool]:
-    """Clockwise quarter turns and the flip applied to the detector's image, and whether the file mentions them."""
-    rotation, flip = tags.number("FieldOfViewRotation"), tags.text("FieldOfViewHorizontalFlip")
-    degrees = 0.0 if rotation is None else rotation.value
-    if degrees % 90:
-        raise InputError(
-            "DICOM FieldOfViewRotation (0018,7032)",
-            expected="a multiple of 90 degrees",
-            found=f"{degrees:g}",
-            remedy='turn the image upright and give the view a "camera" in case.json',
-        )
-    return int(degrees // 90) % 4, flip is not None and flip.value == "YES", rotation is not None or flip is not None
-
-
 def _beam(tags: TagReader, angles: tuple[float, float] | None) -> NDArray[np.float64] | None:
     """Camera axes (rows, RAS) by the C-arm's angles or else by the view position."""
     if angles is not None:
@@ -134,47 +120,3 @@ def _direction(word: str) -> NDArray[np.float64] | None:
         return None
     vector = sum((np.array(_RAS[letter]) * 0.5**n for n, letter in enumerate(word)), np.zeros(3))
     return vector / np.linalg.norm(vector)
-
-
-def central_ray(
-    tags: TagReader, pitch_mm: tuple[float, float], rows: int, columns: int
-) -> tuple[tuple[float, float], str]:
-    """Where the central ray meets the stored image (column, row) [pixels], and where that comes from.
-
-    The detector's middle, or the projected isocentre, is followed through crop, rotation and flip into the stored
-    pixels; the image's middle where the detector is not described.
-    """
-    turns, flipped, _ = readout(tags)
-    middle = ((columns - 1) / 2, (rows - 1) / 2)
-    element, origin = tags.numbers("DetectorElementSpacing", 2), tags.numbers("FieldOfViewOrigin", 2)
-    centre, source = _detector_centre(tags)
-    if element is None or origin is None or centre is None:
-        return middle, "the image's middle"
-    # Native size and pitch: before the quarter turns that swap rows and columns.
-    height, width = (columns, rows) if turns % 2 else (rows, columns)
-    native_pitch = pitch_mm[::-1] if turns % 2 else pitch_mm
-    offset = (centre + 0.5 - origin.value) * element.value / np.asarray(native_pitch) - 0.5
-    row, column = float(offset[0]), float(offset[1])
-    for _ in range(turns):
-        row, column = column, height - 1 - row
-        height, width = width, height
-    return (width - 1 - column if flipped else column, row), source
-
-
-def _detector_centre(tags: TagReader) -> tuple[NDArray[np.float64] | None, str]:
-    """Detector elements (row, column), counted between centres, that the central ray meets."""
-    projected = tags.numbers("PositionOfIsocenterProjection", 2)
-    if projected is not None:
-        return projected.value, projected.origin
-    element = tags.numbers("DetectorElementSpacing", 2)
-    if element is None:
-        return None, ""
-    physical = tags.numbers("PhysicalDetectorSize", 2)
-    if physical is not None:
-        return physical.value / element.value / 2 - 0.5, f"the detector's middle, {physical.origin}"
-    active = tags.numbers("DetectorActiveDimensions", 2)
-    if active is None:
-        return None, ""
-    start = tags.numbers("DetectorActiveOrigin", 2)
-    first = np.zeros(2) if start is None else start.value
-    return first + active.value / element.value / 2 - 0.5, f"the active detector's middle, {active.origin}"

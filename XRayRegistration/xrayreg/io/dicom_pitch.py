@@ -7,23 +7,24 @@ view, the diameter of the image intensifier. Every rung below the first is told 
 from __future__ import annotations
 
 from ..checks import InputError
-from .dicom_tags import Found, TagReader, tag_text
+from .dicom_layout import image_size
+from .dicom_tags import Found, TagReader, tag_text, unusable
 
 _AT_OBJECT = ("GEOMETRY", "FIDUCIAL")
-# Ratio of the two spacings that a magnification SID / SOD can explain (methods.md C6).
-_MAGNIFIED = (1.1, 2.0)
+# Ratio of the two spacings that a magnification SID / SOD can explain (methods.md C6), and what no magnification can.
+_MAGNIFIED, _POSSIBLE = (1.1, 2.0), (0.98, 3.0)
+
+Pitch = tuple[Found[tuple[float, float]], tuple[str, ...], tuple[str, ...]]
 
 
-def detector_pitch(
-    tags: TagReader, sid_mm: float, sod_mm: float | None
-) -> tuple[Found[tuple[float, float]], tuple[str, ...]]:
-    """Pitch (between rows, between columns) [mm] at the detector with its origin, and warnings.
+def detector_pitch(tags: TagReader, sid_mm: float, sod_mm: float | None) -> Pitch:
+    """Pitch (between rows, between columns) [mm] at the detector with its origin, warnings, and what was assumed.
 
     sid_mm, sod_mm: distances from the source to detector and object. Raises InputError when nothing tells the pitch.
     """
     imager, patient = _pair(tags, "ImagerPixelSpacing"), _pair(tags, "PixelSpacing")
     if imager is not None:
-        return imager, _compared(imager, patient)
+        return imager, *_compared(imager, patient)
     if patient is not None:
         return _from_pixel_spacing(tags, patient, sid_mm, sod_mm)
     return _from_field(tags)
@@ -31,44 +32,52 @@ def detector_pitch(
 
 def _pair(tags: TagReader, keyword: str) -> Found[tuple[float, float]] | None:
     found = tags.numbers(keyword, 2)
-    if found is None or min(found.value) <= 0:
+    if found is None or not found.value.any():
         return None
+    if min(found.value) <= 0:
+        raise unusable(keyword, "two numbers above 0", found.value.tolist())
     return Found((float(found.value[0]), float(found.value[1])), found.origin)
 
 
-def _compared(imager: Found[tuple[float, float]], patient: Found[tuple[float, float]] | None) -> tuple[str, ...]:
+def _compared(
+    imager: Found[tuple[float, float]], patient: Found[tuple[float, float]] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A warning where the two spacings differ, and the same as an assumption where no magnification explains it."""
     if patient is None:
-        return ()
+        return (), ()
     ratio = imager.value[0] / patient.value[0]
     if abs(ratio - 1) < 0.005:
-        return ()
+        return (), ()
     meaning = (
         f"it is the spacing at the object ({ratio:.2f} times magnified)"
         if _MAGNIFIED[0] <= ratio <= _MAGNIFIED[1]
         else "the two contradict each other, check the geometry"
     )
-    return (
+    told = (
         f"PixelSpacing {patient.value[0]:g} mm differs from ImagerPixelSpacing {imager.value[0]:g} mm, "
-        f"which is used: {meaning}.",
+        f"which is used: {meaning}."
     )
+    return (told,), () if _POSSIBLE[0] <= ratio <= _POSSIBLE[1] else (told,)
 
 
 def _from_pixel_spacing(
     tags: TagReader, patient: Found[tuple[float, float]], sid_mm: float, sod_mm: float | None
-) -> tuple[Found[tuple[float, float]], tuple[str, ...]]:
+) -> Pitch:
     calibration = tags.text("PixelSpacingCalibrationType")
     if calibration is None or calibration.value not in _AT_OBJECT:
-        return patient, (
+        told = (
             f"There is no ImagerPixelSpacing {tag_text('ImagerPixelSpacing')}; PixelSpacing {patient.value[0]:g} mm "
             "was taken as the pitch at the detector.",
         )
+        # DETECTOR geometry is said by nothing; where nothing says that it is the patient's either, it was assumed.
+        return patient, told, told
     magnification, source = _magnification(tags, sid_mm, sod_mm)
     pitch = (patient.value[0] * magnification, patient.value[1] * magnification)
     warning = (
         f"PixelSpacing {patient.value[0]:g} mm was calibrated at the object ({calibration.value}); times {source} "
         f"{magnification:.3f} it gives {pitch[0]:.4g} mm at the detector."
     )
-    return Found(pitch, f"{patient.origin} times {source}"), (warning,)
+    return Found(pitch, f"{patient.origin} times {source}"), (warning,), ()
 
 
 def _magnification(tags: TagReader, sid_mm: float, sod_mm: float | None) -> tuple[float, str]:
@@ -86,15 +95,18 @@ def _magnification(tags: TagReader, sid_mm: float, sod_mm: float | None) -> tupl
     return factor.value, "EstimatedRadiographicMagnificationFactor"
 
 
-def _from_field(tags: TagReader) -> tuple[Found[tuple[float, float]], tuple[str, ...]]:
-    rows, columns = int(tags.dataset.Rows), int(tags.dataset.Columns)
+def _from_field(tags: TagReader) -> Pitch:
+    rows, columns = image_size(tags)
     field = tags.numbers("FieldOfViewDimensions") or tags.numbers("FieldOfViewDimensionsInFloat")
     diameter = tags.positive("IntensifierSize")
     if field is not None and min(field.value) > 0:
-        sides = (field.value[0], field.value[-1]) if field.value.size == 2 else None
+        if field.value.size > 2:
+            raise unusable("FieldOfViewDimensions", "one or two numbers", field.value.tolist())
         # A single number is the diameter of a round field, which fills the longer side.
         pitch = (
-            (sides[0] / rows, sides[1] / columns) if sides is not None else (field.value[0] / max(rows, columns),) * 2
+            (field.value[0] / rows, field.value[1] / columns)
+            if field.value.size == 2
+            else (field.value[0] / max(rows, columns),) * 2
         )
         origin, what = field.origin, "the size of the field of view"
     elif diameter is not None:
@@ -108,6 +120,5 @@ def _from_field(tags: TagReader) -> tuple[Found[tuple[float, float]], tuple[str,
             remedy='give the view a "camera" in case.json',
         )
     found = (float(pitch[0]), float(pitch[1]))
-    return Found(found, f"{origin} divided by the image size"), (
-        f"The file has no pixel spacing; {found[0]:.4g} x {found[1]:.4g} mm was guessed from {what}.",
-    )
+    told = (f"The file has no pixel spacing; {found[0]:.4g} x {found[1]:.4g} mm was guessed from {what}.",)
+    return Found(found, f"{origin} divided by the image size"), told, told

@@ -2,109 +2,88 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.pixels.processing import apply_modality_lut
-from pydicom.pixels.utils import pixel_array
 
-from ..checks import InputError
+from ..pieces import Pieces, divisible, whole
 from ..scene import IntensityKind
+from .dicom_frames import stored_frames
+from .dicom_layout import image_size, layout_of
 from .dicom_tags import TagReader
-from .images import load, open_image
+from .dicom_values import DicomValues, values_of
 
 _SHAPES = ("RECTANGULAR", "CIRCULAR", "POLYGONAL")
+# Blades and corners of a blade that are followed; more of them are damage, and would take minutes.
+_MOST_SHAPES, _MOST_VERTICES = 16, 500
 
 
 @dataclass(frozen=True, eq=False)
 class DicomImage:
     """One frame of a DICOM X-ray as stored.
 
-    pixels: float32 (rows, columns) or (rows, columns, 3), rescaled by the file's modality LUT.
-    open_area: (rows, columns), inside shutter and collimator.
-    kind, negated: what the numbers mean, and whether they must be negated first (see `intensity_of`).
+    values: the pixels and what they mean. open_area: (rows, columns), inside shutter and collimator.
     notes: a sentence on each of these.
     """
 
-    pixels: NDArray[np.float32]
+    values: DicomValues
     open_area: NDArray[np.bool_]
-    kind: IntensityKind
-    negated: bool
     notes: tuple[str, ...]
 
+    @property
+    def pixels(self) -> NDArray[np.float32]:
+        """float32 (rows, columns) or (rows, columns, 3), rescaled by the file's modality transform."""
+        return self.values.pixels
 
-def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> DicomImage:
-    """Frame `frame` (from 0) of the DICOM file at `path`, read as `dataset`; raises InputError for damaged pixels."""
+    def reading(self, intensity: IntensityKind) -> dict[str, Any]:
+        """How `radiograph_from_array` has to read the pixels, as its arguments; anything but "auto" overrides DICOM."""
+        values = self.values.read_as(intensity)
+        return {
+            "intensity": values.kind,
+            "negated": values.negated,
+            "zero": values.zero,
+            "custom": values.custom,
+            "open_area": self.open_area,
+        }
+
+
+@divisible
+def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> Pieces[DicomImage]:
+    """Frame `frame` (from 0) of the DICOM file at `path`, read as `dataset`.
+
+    Raises InputError for damaged pixels and for attributes of theirs that cannot be used.
+    """
     tags = TagReader(dataset, frame)
-    pixels = recorded_frame(path, dataset, frame)
+    values = yield from _values(path, tags)
     open_area, hidden = unshuttered(tags)
-    kind, negated, meaning = intensity_of(tags)
-    return DicomImage(pixels, open_area, kind, negated, (*hidden, *meaning))
+    return DicomImage(values, open_area, (*hidden, *values.notes))
 
 
 def recorded_frame(path: Path, dataset: pydicom.Dataset, frame: int) -> NDArray[np.float32]:
-    """Frame `frame` (from 0) as stored, rescaled by the file's modality LUT: (rows, columns) or (rows, columns, 3).
+    """Frame `frame` (from 0), rescaled by the file's modality transform: (rows, columns) or (rows, columns, 3).
 
     The photometric interpretation only says how to display and is not applied. Raises InputError for damaged pixels.
     """
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    try:
-        pixels = pixel_array(dataset, index=frame if frames > 1 else None)
-    except (RuntimeError, NotImplementedError, AttributeError):
-        # Compressed in a way that pydicom has no decoder for (JPEG lossless, mostly) or without its file header; ITK
-        # brings its own means.
-        return _decoded_by_itk(path, dataset, frame)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            "X-ray", expected="complete pixels", found=f"{path} ({error})", remedy="export the image again"
-        ) from error
-    return np.asarray(apply_modality_lut(pixels, dataset), dtype=np.float32)
+    return whole(_values(path, TagReader(dataset, frame))).pixels
 
 
-def _decoded_by_itk(path: Path, dataset: pydicom.Dataset, frame: int) -> NDArray[np.float32]:
-    reader = open_image(path, "X-ray")
-    size, index = list(reader.GetSize()), [0] * reader.GetDimension()
-    size[2], index[2] = 0, frame
-    reader.SetExtractSize(size)
-    reader.SetExtractIndex(index)
-    pixels = sitk.GetArrayFromImage(load(reader, "X-ray")).astype(np.float32)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        # ITK inverts these for display, before it rescales; the recorded order of tones is wanted.
-        bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
-        slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-        pixels = slope * (-1 if signed else 2**bits - 1) + 2 * intercept - pixels
-    return pixels
-
-
-def intensity_of(tags: TagReader) -> tuple[IntensityKind, bool, tuple[str, ...]]:
-    """What the stored numbers mean, whether they must be negated first, and a sentence on it.
-
-    LIN is proportional to the beam's intensity, LOG to its logarithm, DISP was processed for display; the sign +1 says
-    that higher values mean more X-rays (DICOM PS3.3 C.8.7.1.1.2, C.8.11.3.1.2). An image whose logarithm was taken, or
-    which was processed for display, is used as attenuation without another logarithm.
-    """
-    relation, sign = tags.text("PixelIntensityRelationship"), tags.number("PixelIntensityRelationshipSign")
-    if relation is None or relation.value not in ("LIN", "LOG", "DISP") or (relation.value == "DISP" and sign is None):
-        return "auto", False, ("DICOM does not tell how pixel values relate to X-rays; the histogram decided.",)
-    # In XA images, which have no sign, LIN and LOG both grow with the beam's intensity.
-    brighter = sign is None or sign.value > 0
-    direction = "more" if brighter else "fewer"
-    note = f"Pixel values: {relation.value}, higher means {direction} X-rays ({relation.origin})."
-    if relation.value == "LIN":
-        return "transmission", not brighter, (note,)
-    return "attenuation", brighter, (note,)
+def _values(path: Path, tags: TagReader) -> Pieces[DicomValues]:
+    layout = layout_of(tags)
+    (stored,), odd = yield from stored_frames.pieces(path, tags.dataset, [tags.frame])
+    values = values_of(tags, stored, layout)
+    return replace(values, notes=(*odd, *values.notes))
 
 
 def unshuttered(tags: TagReader) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """Which stored pixels (rows, columns) lie inside shutter and collimator, and a sentence on what was left out."""
-    size = (int(tags.dataset.Rows), int(tags.dataset.Columns))
+    size = image_size(tags)
     inside, notes = np.ones(size, dtype=bool), []
     for kind, sequence in (("Shutter", "FrameDisplayShutterSequence"), ("Collimator", "CollimatorShapeSequence")):
-        readers = [TagReader(item) for item in tags.items(sequence)] or [tags]
+        readers = [TagReader(item) for item in tags.items(sequence)[:_MOST_SHAPES]] or [tags]
         for reader in readers:
             shapes = reader.texts(f"{kind}Shape")
             for shape in shapes.value if shapes is not None else ():
@@ -135,7 +114,7 @@ def _inside(tags: TagReader, kind: str, shape: str, size: tuple[int, int]) -> ND
             inside = (rows - centre.value[0]) ** 2 + (columns - centre.value[1]) ** 2 <= radius.value**2
     else:
         vertices = tags.numbers(f"VerticesOfThePolygonal{kind}")
-        if vertices is not None and vertices.value.size >= 6 and vertices.value.size % 2 == 0:
+        if vertices is not None and 6 <= vertices.value.size <= 2 * _MOST_VERTICES and vertices.value.size % 2 == 0:
             inside = _in_polygon(rows, columns, vertices.value.reshape(-1, 2))
     return inside
 

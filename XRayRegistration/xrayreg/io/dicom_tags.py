@@ -1,24 +1,36 @@
-"""Looking up DICOM attributes where they may stand: in the frame's functional groups, in the shared ones, or on top."""
+"""Looking up DICOM attributes where they may stand: in the frame's functional groups, in the shared ones, or on top.
+
+Every access to an attribute of an X-ray goes through a `TagReader`: pydicom converts bytes only when a value is looked
+at, and damaged bytes raise whatever its converters meet. Here all of that becomes an InputError that names the tag.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.datadict import tag_for_keyword
-from pydicom.errors import InvalidDicomError
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.misc import is_dicom as has_dicom_preamble
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from ..checks import InputError, require_file
+from ..checks import InputError
+from .dicom_parsing import parsed, quiet_pydicom
 
 T = TypeVar("T")
 _SUFFIXES = (".dcm", ".dicom", ".ima")
+_REMEDY = 'correct it or give the view a "camera" in case.json'
+# Functional groups hold macros, and those hold sequences of codes; nothing that is read lies deeper.
+_DEEPEST = 6
+# Characters of a value that are shown in an error.
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,8 @@ class Found(Generic[T]):
 class TagReader:
     """Reads attributes of one frame; empty values count as absent.
 
+    Every method raises InputError, naming the tag, for a value of another kind or count than was asked for.
+
     frame: counts from 0; it selects the item of the per-frame functional groups of enhanced images.
     """
 
@@ -40,45 +54,69 @@ class TagReader:
     frame: int = 0
 
     def numbers(self, keyword: str, count: int | None = None) -> Found[NDArray[np.float64]] | None:
-        """The attribute as finite numbers (N,); raises InputError when it is something else, or not `count` of them."""
+        """The attribute as finite numbers (N,), exactly `count` of them where that is given."""
         found = self._find(keyword)
         if found is None:
             return None
-        try:
-            values = np.atleast_1d(np.asarray(found.value, dtype=np.float64))
-        except (TypeError, ValueError) as error:
-            raise self._bad(keyword, "numbers", str(found.value)) from error
-        if not np.isfinite(values).all() or (count is not None and values.size != count):
-            raise self._bad(keyword, f"{count or 'finite'} numbers", str(found.value))
-        return Found(values, found.origin)
-
-    def positive(self, keyword: str) -> Found[float] | None:
-        """The attribute's first number; 0, which devices write for "unknown", and negative values count as absent."""
-        found = self.numbers(keyword)
-        return None if found is None or found.value[0] <= 0 else Found(float(found.value[0]), found.origin)
+        numbers = [_number(value) for value in _listed(found.value)]
+        fitting = [number for number in numbers if number is not None and np.isfinite(number)]
+        if len(fitting) != len(numbers) or (count is not None and len(numbers) != count):
+            expected = "finite numbers" if count is None else "one number" if count == 1 else f"{count} numbers"
+            raise unusable(keyword, expected, found.value)
+        return Found(np.array(fitting, dtype=np.float64), found.origin)
 
     def number(self, keyword: str) -> Found[float] | None:
-        """The attribute's first number."""
-        found = self.numbers(keyword)
+        """The attribute as one number."""
+        found = self.numbers(keyword, 1)
         return None if found is None else Found(float(found.value[0]), found.origin)
+
+    def positive(self, keyword: str) -> Found[float] | None:
+        """The attribute as one number above 0; 0, which devices write for "unknown", counts as absent."""
+        found = self.number(keyword)
+        if found is not None and found.value < 0:
+            raise unusable(keyword, "a number above 0", found.value)
+        return None if found is None or found.value == 0 else found
+
+    def whole(self, keyword: str, least: int, most: int, usual: int | None = None) -> int:
+        """The attribute as one whole number from `least` to `most`; `usual` where it is absent and may be."""
+        found = self.number(keyword)
+        if found is None:
+            if usual is None:
+                raise unusable(keyword, f"a whole number from {least} to {most}", "none")
+            return usual
+        if found.value != int(found.value) or not least <= found.value <= most:
+            raise unusable(keyword, f"a whole number from {least} to {most}", found.value)
+        return int(found.value)
 
     def texts(self, keyword: str) -> Found[tuple[str, ...]] | None:
         """The attribute as words in capitals."""
         found = self._find(keyword)
         if found is None:
             return None
-        words = [found.value] if isinstance(found.value, str) else found.value
-        return Found(tuple(str(word).strip().upper() for word in words), found.origin)
+        words = _listed(found.value)
+        if not all(isinstance(word, str) and word.isprintable() for word in words):
+            raise unusable(keyword, "words", found.value)
+        return Found(tuple(word.strip().upper() for word in words), found.origin)
 
     def text(self, keyword: str) -> Found[str] | None:
-        """The attribute's first word in capitals."""
+        """The attribute as one word in capitals."""
         found = self.texts(keyword)
-        return None if found is None or not found.value else Found(found.value[0], found.origin)
+        words = () if found is None else tuple(word for word in found.value if word)
+        if found is None or not words:
+            return None
+        if len(words) != 1:
+            raise unusable(keyword, "one word", "\\".join(words))
+        return Found(words[0], found.origin)
 
     def items(self, keyword: str) -> tuple[pydicom.Dataset, ...]:
         """The items of a sequence, none where it is absent."""
         found = self._find(keyword)
-        return () if found is None else tuple(found.value)
+        return () if found is None else _items(keyword, found.value)
+
+    def value(self, keyword: str) -> Any:
+        """The attribute as pydicom has it, None where it is absent or empty: for what has several encodings."""
+        found = self._find(keyword)
+        return None if found is None else found.value
 
     def _find(self, keyword: str) -> Found[Any] | None:
         places: list[tuple[str, Callable[[], pydicom.Dataset | None]]] = [
@@ -87,23 +125,16 @@ class TagReader:
         ]
         for where, group in places:
             for dataset in _nested(group()):
-                if _filled(dataset, keyword):
-                    return Found(getattr(dataset, keyword), f"DICOM {tag_text(keyword)}{where}")
-        if _filled(self.dataset, keyword):
-            return Found(getattr(self.dataset, keyword), f"DICOM {tag_text(keyword)}")
-        return None
+                value = _value_in(dataset, keyword)
+                if value is not None:
+                    return Found(value, f"DICOM {tag_text(keyword)}{where}")
+        value = _value_in(self.dataset, keyword)
+        return None if value is None else Found(value, f"DICOM {tag_text(keyword)}")
 
     def _group(self, keyword: str, item: int) -> pydicom.Dataset | None:
-        items = self.dataset.get(keyword) or ()
+        groups = _value_in(self.dataset, keyword)
+        items = () if groups is None else _items(keyword, groups)
         return items[item] if item < len(items) else None
-
-    def _bad(self, keyword: str, expected: str, found: str) -> InputError:
-        return InputError(
-            f"DICOM {keyword} {tag_text(keyword)}",
-            expected=expected,
-            found=found,
-            remedy='correct it or give the view a "camera" in case.json',
-        )
 
 
 def tag_text(keyword: str) -> str:
@@ -112,40 +143,112 @@ def tag_text(keyword: str) -> str:
     return f"({tag.group:04X},{tag.element:04X})"
 
 
+def unusable(keyword: str, expected: str, found: object, remedy: str = _REMEDY) -> InputError:
+    """The InputError for an attribute that cannot be used; `found` is shown short and without control characters."""
+    name = f"DICOM {keyword} {tag_text(keyword)}"
+    return InputError(name, expected=expected, found=_shown(found), remedy=remedy)
+
+
 def is_dicom(path: Path) -> bool:
     """Whether the file is DICOM by its preamble, or by its suffix where the preamble was left out."""
-    return path.is_file() and (path.suffix.lower() in _SUFFIXES or has_dicom_preamble(path))
-
-
-def read_dataset(path: str | Path) -> pydicom.Dataset:
-    """The attributes of the DICOM file at `path`, pixels on demand; raises InputError when it is no DICOM file."""
-    path = Path(path)
-    require_file(path, "X-ray")
     try:
-        dataset = pydicom.dcmread(path, force=True, defer_size="1 MB")
-    except (OSError, InvalidDicomError, EOFError, ValueError, NotImplementedError) as error:
-        raise _no_dicom(path, str(error)) from error
-    if not dataset.get("Rows") or not dataset.get("Columns"):
-        raise _no_dicom(path, "no image in it")
+        return path.is_file() and (path.suffix.lower() in _SUFFIXES or has_dicom_preamble(path))
+    except OSError:
+        # What cannot be opened is named by whoever reads it.
+        return False
+
+
+def read_dataset(path: str | Path, what: str = "X-ray") -> pydicom.Dataset:
+    """The attributes of the DICOM file at `path`, pixels on demand; raises InputError when it is no DICOM image.
+
+    what: the name of the thing in errors.
+    """
+    path = Path(path)
+    dataset = parsed(path, what)
+    tags = TagReader(dataset)
+    if tags.value("Rows") is None or tags.value("Columns") is None:
+        raise InputError(what, expected="a DICOM image", found=f"{path} (no image in it)", remedy="check the file")
     return dataset
 
 
-def _no_dicom(path: Path, reason: str) -> InputError:
-    return InputError("X-ray", expected="a DICOM image", found=f"{path} ({reason})", remedy="check the file")
+def _value_in(dataset: pydicom.Dataset, keyword: str) -> Any:
+    """The attribute of `dataset` itself, None where it is absent or empty."""
+    tag = Tag(tag_for_keyword(keyword) or 0)
+    if tag not in dataset:
+        return None
+    try:
+        with quiet_pydicom():
+            value = dataset[tag].value
+            empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
+    except Exception as error:
+        raise unusable(keyword, "a value that can be read", f"damage ({type(error).__name__})") from error
+    return None if empty else value
 
 
-def _filled(dataset: pydicom.Dataset, keyword: str) -> bool:
-    if keyword not in dataset:
-        return False
-    value = dataset[keyword].value
-    return value is not None and not (hasattr(value, "__len__") and len(value) == 0)
+def _items(keyword: str, value: Any) -> tuple[pydicom.Dataset, ...]:
+    if not isinstance(value, Sequence):
+        raise unusable(keyword, "a sequence", value)
+    return tuple(value)
 
 
-def _nested(dataset: pydicom.Dataset | None) -> Iterator[pydicom.Dataset]:
-    """The functional group and the macros in it, however deep they are nested."""
-    if dataset is None:
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple, MultiValue)) else [value]
+
+
+def _number(value: Any) -> float | None:
+    """A number of a DICOM value, None where it is none: bytes and items of sequences are not."""
+    if not isinstance(value, (int, float, str, Decimal, np.number)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Sequence):
+        return "a sequence"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes of an unknown kind"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = "\\".join(map(str, value)) if isinstance(value, (list, tuple, MultiValue)) else str(value)
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[: _SHOWN + 1])
+    return (text[:_SHOWN] + "..." if len(text) > _SHOWN else text) or "nothing"
+
+
+def _nested(dataset: pydicom.Dataset | None, depth: int = 0) -> Iterator[pydicom.Dataset]:
+    """The functional group and the macros in it, however they are nested; other damaged elements are no obstacle."""
+    if dataset is None or depth > _DEEPEST:
         return
     yield dataset
-    for element in dataset:
-        if element.VR == "SQ" and element.value:
-            yield from _nested(element.value[0])
+    for tag in sorted(dataset.keys()):
+        if not _is_sequence(dataset, tag):
+            continue
+        try:
+            with quiet_pydicom():
+                value = dataset[tag].value
+        except Exception as error:
+            name = f"DICOM sequence ({tag.group:04X},{tag.element:04X})"
+            raise InputError(
+                name, expected="a sequence that can be read", found=f"damage ({type(error).__name__})", remedy=_REMEDY
+            ) from error
+        if isinstance(value, Sequence) and len(value):
+            yield from _nested(value[0], depth + 1)
+
+
+def _is_sequence(dataset: pydicom.Dataset, tag: Any) -> bool:
+    stored = dataset.get_item(tag)
+    if stored is None:
+        return False
+    if stored.VR in (None, "UN"):
+        # In implicit transfer syntaxes only the dictionary knows the kind.
+        return not Tag(tag).is_private and _dictionary_kind(tag) == "SQ"
+    return str(stored.VR) == "SQ"
+
+
+def _dictionary_kind(tag: Any) -> str:
+    try:
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return ""

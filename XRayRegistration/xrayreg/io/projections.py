@@ -13,6 +13,7 @@ from ..geometry import NOMINAL_SID_MM, Camera, Projection
 from ..geometry.projection import ASSUMED, NOMINAL_DETECTOR_MM
 from .case_file import CaseView, parse_case
 from .dicom import DicomGeometry, camera_of, geometry_of
+from .dicom_layout import image_size
 from .dicom_tags import TagReader, tag_text
 from .images import stem_of
 from .mayacam import read_mayacam
@@ -37,6 +38,10 @@ def projection_of(geometry: DicomGeometry) -> Projection:
     for name, sentences in (("orientation", geometry.notes), ("doubts", geometry.warnings)):
         if sentences:
             origins[name] = " ".join(sentences)
+    for sentence in geometry.assumed:
+        # The operator sees which number to check; entered again, it counts.
+        number = "SID" if "SID" in sentence else "pixel pitch"
+        origins[number] = f"{ASSUMED}: {sentence}"
     return Projection(
         geometry.sid_mm,
         (geometry.sid_mm / fx, geometry.sid_mm / fy),
@@ -62,7 +67,7 @@ def dicom_projection(dataset: pydicom.Dataset, frame: int | None = None) -> Proj
         dataset = _with(dataset, "DistanceSourceToDetector", NOMINAL_SID_MM)
         assumed["SID"] = f"{ASSUMED}: the file has no {tag_text('DistanceSourceToDetector')}"
     if all(tags.numbers(keyword) is None for keyword in _PITCH_TAGS):
-        pitch = NOMINAL_DETECTOR_MM / max(int(dataset.Rows), int(dataset.Columns))
+        pitch = NOMINAL_DETECTOR_MM / max(image_size(tags))
         dataset = _with(dataset, "ImagerPixelSpacing", [pitch, pitch])
         assumed["pixel pitch"] = f"{ASSUMED}: the file has no {tag_text('ImagerPixelSpacing')}"
     projection = projection_of(geometry_of(dataset, frame))

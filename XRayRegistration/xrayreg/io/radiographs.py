@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pydicom
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
@@ -15,10 +13,11 @@ from ..geometry import Camera
 from ..pieces import Pieces, divisible
 from ..scene import IntensityKind, Radiograph, intensity_named, radiograph_from_array
 from .dicom import DicomGeometry, camera_of, geometry_of
+from .dicom_layout import frame_count
 from .dicom_pixels import dicom_image
-from .dicom_tags import is_dicom, read_dataset
-from .images import load, open_image, stem_of
-from .nifti import is_nifti, read_nifti
+from .dicom_tags import TagReader, is_dicom, read_dataset
+from .images import stem_of
+from .pictures import chosen_frame, stored_picture
 
 
 @divisible
@@ -49,11 +48,14 @@ def read_radiograph(
     """
     path = Path(path)
     require_file(path, "X-ray")
+    if not path.is_file():
+        found = f"the folder {path}" if path.is_dir() else f"{path}, which is none"
+        raise InputError("X-ray", expected="a file", found=found, remedy="name the image file")
     kind = intensity_named(intensity)
     name = name or stem_of(path)
     if is_dicom(path):
         dataset = read_dataset(path)
-        chosen = _chosen_frame(path, int(dataset.get("NumberOfFrames") or 1), frame)
+        chosen = chosen_frame(path, frame_count(TagReader(dataset)), frame)
         return (yield from _from_dicom(path, dataset, chosen, camera, kind, name, mirrored, camera_from_world))
     if camera is None:
         raise InputError(
@@ -62,7 +64,7 @@ def read_radiograph(
             found="none",
             remedy='add "camera" with matrix, size and camera_from_world to the view',
         )
-    stored = _stored_frame(path, frame)
+    stored, notes = stored_picture(path, frame)
     yield
     making: Pieces[Radiograph] = radiograph_from_array.pieces(
         stored,
@@ -71,6 +73,7 @@ def read_radiograph(
         mirrored=bool(mirrored),
         name=name,
         origins={"camera": "given with the view"},
+        notes=notes,
     )
     return (yield from making)
 
@@ -85,9 +88,9 @@ def _from_dicom(
     mirrored: bool | None,
     camera_from_world: NDArray | None,
 ) -> Pieces[Radiograph]:
-    image = dicom_image(path, dataset, frame)
+    image = yield from dicom_image.pieces(path, dataset, frame)
     yield
-    kind, negated = (image.kind, image.negated) if intensity == "auto" else (intensity, False)
+    assumed: tuple[str, ...] = ()
     if camera is not None:
         geometry = None
         camera = camera.mirrored_columns() if mirrored else camera
@@ -97,69 +100,26 @@ def _from_dicom(
         if mirrored is not None:
             geometry = replace(geometry, mirrored=mirrored, notes=_overridden(geometry, mirrored))
         camera, mirrored = camera_of(geometry, camera_from_world), geometry.mirrored
-        origins, notes = dict(geometry.origins), (*geometry.notes, *geometry.warnings, *image.notes)
+        assumed = geometry.assumed
+        doubts = tuple(warning for warning in geometry.warnings if warning not in assumed)
+        origins, notes = dict(geometry.origins), (*geometry.notes, *doubts, *image.notes)
         if geometry.quarter_turns:
             notes = (*notes, f"The stored image was turned by {90 * geometry.quarter_turns} degrees counter-clockwise.")
     making: Pieces[Radiograph] = radiograph_from_array.pieces(
         image.pixels,
         camera,
-        intensity=kind,
         quarter_turns=0 if geometry is None else geometry.quarter_turns,
         mirrored=bool(mirrored),
-        negated=negated,
-        open_area=image.open_area,
         name=name,
         origins=origins,
         notes=notes,
+        **image.reading(intensity),
     )
-    return (yield from making)
+    view = yield from making
+    return replace(view, assumed=assumed)
 
 
 def _overridden(geometry: DicomGeometry, mirrored: bool) -> tuple[str, ...]:
     if mirrored == geometry.mirrored:
         return geometry.notes
     return (*geometry.notes, f'The case says "mirrored": {str(mirrored).lower()}, which was followed.')
-
-
-def _stored_frame(path: Path, frame: int | None) -> NDArray[np.float32]:
-    """One image [row, column] or [row, column, channel] of a file, as stored."""
-    if is_nifti(path):
-        values, _ = read_nifti(path, "X-ray")
-        _require_run(values.shape[::-1])
-        run = values if values.ndim == 3 else values[None]
-        return run[_chosen_frame(path, len(run), frame)].astype(np.float32)
-    reader = open_image(path, "X-ray")
-    size = reader.GetSize()
-    _require_run(size)
-    chosen = _chosen_frame(path, size[2] if len(size) == 3 else 1, frame)
-    if len(size) == 3:
-        reader.SetExtractSize([size[0], size[1], 0])
-        reader.SetExtractIndex([0, 0, chosen])
-    return sitk.GetArrayFromImage(load(reader, "X-ray")).astype(np.float32)
-
-
-def _require_run(size: tuple[int, ...]) -> None:
-    if len(size) not in (2, 3):
-        raise InputError(
-            "X-ray", expected="an image or a run of images", found=" x ".join(map(str, size)), remedy="export one image"
-        )
-
-
-def _chosen_frame(path: Path, frames: int, frame: int | None) -> int:
-    if frame is None and frames == 1:
-        return 0
-    if frame is None:
-        raise InputError(
-            f"X-ray {path.name}",
-            expected='a "frame" for a run of images',
-            found=f"{frames} frames and none chosen",
-            remedy=f"choose one from 0 to {frames - 1}",
-        )
-    if not 0 <= frame < frames:
-        raise InputError(
-            f"frame of {path.name}",
-            expected=f"a number from 0 to {frames - 1}",
-            found=str(frame),
-            remedy="frames are counted from 0",
-        )
-    return frame

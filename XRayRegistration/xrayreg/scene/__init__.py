@@ -2,7 +2,7 @@
 
 from .attenuation import Attenuation, attenuation_by_label, attenuation_of, coarsened, rendered_grid
 from .field import find_field
-from .intensity import IntensityKind, line_integrals
+from .intensity import IntensityKind, line_integrals, zero_of_counts
 from .radiograph import Radiograph
 from .recording import intensity_named, radiograph_from_array
 from .scene import Scene
@@ -22,4 +22,5 @@ __all__ = [
     "line_integrals",
     "radiograph_from_array",
     "rendered_grid",
+    "zero_of_counts",
 ]

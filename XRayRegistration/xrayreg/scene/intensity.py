@@ -18,13 +18,20 @@ IntensityKind = Literal["auto", "transmission", "attenuation"]
 _BRIGHT_BLUR_PX = 2.0**0.5
 # A pixel this far below the median of its eight neighbours counted no photons where they did.
 _SPECKLE = 0.4
+# Counts less than this share of the brightest ones below 0 are the noise of a dark image that was subtracted.
+_DARK_NOISE = 0.02
 # Evidence for a polarity (from -1 to 1) below which none is taken.
 _UNDECIDED = 0.04
+# Line integrals that differ by less than this show nothing: a tenth of a millimetre of water takes twice as much.
+_LEAST_CONTRAST = 1e-3
 
 
 @divisible
 def line_integrals(
-    recorded: NDArray[np.float32], valid: NDArray[np.bool_], kind: IntensityKind = "auto"
+    recorded: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    kind: IntensityKind = "auto",
+    custom: tuple[IntensityKind, str] | None = None,
 ) -> Pieces[tuple[NDArray[np.float32], tuple[str, ...]]]:
     """Line integrals (height, width), float32, bright = dense and not negative, and a sentence on each decision.
 
@@ -32,18 +39,25 @@ def line_integrals(
     kind: "transmission" (bright = unattenuated) gives -log(I / I0) by Beer and Lambert's law, I0 being the smoothed
     maximum; an unknown tone curve or an image without air leaves the result right up to an affine map.
     "attenuation" (bright = dense) is passed through with its zero shifted. "auto" decides from the image.
+    custom: the kind where the image leaves it open, and why; transmission by default.
 
-    Raises InputError for an image that is empty, not finite, constant or all but saturated.
+    Raises InputError for an image that is empty, not finite, constant or all but saturated, for counts that are not
+    positive, and where the attenuation comes out constant.
     """
     _require_usable(recorded, valid)
     notes: tuple[str, ...] = ()
     if kind == "auto":
-        kind, note = _polarity(recorded, valid)
+        kind, turned, note = _sense(recorded, valid, custom)
+        recorded = recorded[valid].max() + recorded[valid].min() - recorded if turned else recorded
         notes = (note,)
         yield
     if kind == "attenuation":
         zero = float(np.quantile(recorded[valid], 0.001))
-        return np.maximum(recorded - np.float32(zero), 0).astype(np.float32), notes
+        shifted = np.maximum(recorded - np.float32(zero), 0).astype(np.float32)
+        # What single precision cannot tell apart is one value.
+        resolution = 4 * float(np.finfo(np.float32).eps) * float(np.abs(recorded[valid]).max())
+        return _varied(shifted, valid, resolution), notes
+    _require_counts(recorded[valid])
     counts, starved = _without_speckle(np.maximum(recorded, 0).astype(np.float32), valid)
     yield
     bright = _bright_level(counts, valid)
@@ -56,7 +70,24 @@ def line_integrals(
         notes += (
             f"{saturated:.0%} of the field has the brightest value of all; if saturated, thin tissue there is lost.",
         )
-    return np.maximum(np.log(bright / np.maximum(counts, floor)), 0).astype(np.float32), notes
+    integrals = np.maximum(np.log(bright / np.maximum(counts, floor)), 0).astype(np.float32)
+    return _varied(integrals, valid, _LEAST_CONTRAST), notes
+
+
+def zero_of_counts(stored: NDArray) -> float:
+    """The value of no X-rays among counts that are stored as whole numbers: 0, or the lower end of a signed scale.
+
+    Detectors' counts are not negative, so clearly negative ones were moved: the scale is taken for that of the fewest
+    bits (8, 10, 12, 14, 16, ...) that hold both ends. Values just below 0 are the noise of a dark image that was
+    subtracted, and floating-point numbers tell nothing of an offset: there it is 0.
+    """
+    if stored.dtype.kind != "i" or stored.size == 0 or _is_barely_negative(stored):
+        return 0.0
+    low, high = int(stored.min()), int(stored.max())
+    bits = 8
+    while not (-(1 << bits - 1) <= low and high < 1 << bits - 1):
+        bits += 2
+    return -float(1 << bits - 1)
 
 
 def _require_usable(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
@@ -84,6 +115,37 @@ def _require_usable(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> 
                 found=f"{share:.0%} of the field saturated at its {end} end ({level:g})",
                 remedy="use an image with another exposure or window",
             )
+
+
+def _require_counts(values: NDArray[np.float32]) -> None:
+    """Raise InputError unless `values` can be counts of X-rays: positive, but for noise."""
+    if float(values.max()) > 0 and _is_barely_negative(values):
+        return
+    raise InputError(
+        "X-ray read as transmission",
+        expected="counts, which are not negative",
+        found=f"values from {float(values.min()):g} to {float(values.max()):g}",
+        remedy='undo the offset in the file, or say "intensity": "attenuation" if bright means dense',
+    )
+
+
+def _is_barely_negative(values: NDArray) -> bool:
+    """Whether no value is further below 0 than noise is, measured by the brightest."""
+    return float(values.min()) >= -_DARK_NOISE * max(float(values.max()), 0.0)
+
+
+def _varied(integrals: NDArray[np.float32], valid: NDArray[np.bool_], least: float) -> NDArray[np.float32]:
+    """`integrals`, which differ by more than `least` within the field; raises InputError where they do not."""
+    values = integrals[valid]
+    low, high = float(values.min()), float(values.max())
+    if high - low > least:
+        return integrals
+    raise InputError(
+        "X-ray",
+        expected="attenuation that tells tissue from air",
+        found=f"the same everywhere in the field ({low:.3g} to {high:.3g})",
+        remedy="check the file and frame",
+    )
 
 
 def _bright_level(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
@@ -123,26 +185,32 @@ def _without_speckle(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> t
     return cleaned, int(starved.sum())
 
 
-def _polarity(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[IntensityKind, str]:
-    """Transmission or attenuation, and why.
+def _sense(
+    recorded: NDArray[np.float32], valid: NDArray[np.bool_], custom: tuple[IntensityKind, str] | None
+) -> tuple[IntensityKind, bool, str]:
+    """Transmission or attenuation, whether the grey scale has to be turned round first, and why."""
+    if _is_barely_negative(recorded[valid]):
+        kind, note = _polarity(recorded, valid, custom)
+        return kind, False, note
+    evidence = _evidence(recorded, valid)
+    if evidence is not None and evidence > 6 * _UNDECIDED:
+        note = "Read as attenuation turned round: it has negative values, counts have none, and air is bright."
+        return "attenuation", True, note
+    note = "Read as attenuation (bright = dense) for sure: it has negative values, counts have none."
+    return "attenuation", False, note
 
-    The patient stands in the way of the field's middle and open air lies along its rim, whatever the tone curve: so
-    ranks of grey values are compared between rim and middle, and the depths at which both extremes lie.
-    """
-    if float(recorded[valid].min()) < 0:
-        return "attenuation", "Read as attenuation (bright = dense) for sure: it has negative values, counts have none."
-    small, inside = _reduced(recorded, valid)
-    if not inside.any():
-        return "transmission", "Read as transmission (bright = unattenuated) by custom: the field is too small to tell."
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
-    depth /= depth.max()
-    rank = rankdata(small[inside]) / inside.sum()
-    rim, middle = rank[depth < 0.2], rank[depth > 0.5]
-    lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
-    # A saturated end has one rank, which may lie further in.
-    dark, bright = rank <= max(0.05, float(rank.min())), rank >= min(0.95, float(rank.max()))
-    shift = float(depth[dark].mean() - depth[bright].mean())
-    evidence = (lift + shift) / 2
+
+def _polarity(
+    recorded: NDArray[np.float32], valid: NDArray[np.bool_], custom: tuple[IntensityKind, str] | None
+) -> tuple[IntensityKind, str]:
+    """Transmission or attenuation, and why."""
+    evidence = _evidence(recorded, valid)
+    if evidence is None:
+        kind, reason = custom or ("transmission", "custom has it")
+        return kind, f"Read as {kind}, as {reason}: the field is too small to tell."
+    if custom is not None and abs(evidence) <= 3 * _UNDECIDED:
+        kind, reason = custom
+        return kind, f"Read as {kind}, as {reason}: the grey values alone do not tell for sure."
     if abs(evidence) < _UNDECIDED:
         return (
             "transmission",
@@ -153,6 +221,26 @@ def _polarity(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[
     if evidence > 0:
         return "transmission", f"Read as transmission (bright = unattenuated):{sure} air, along the rim, is bright."
     return "attenuation", f"Read as attenuation (bright = dense):{sure} air, along the rim, is dark."
+
+
+def _evidence(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
+    """From -1 (air is dark) to 1 (air is bright); None where the field is too small to tell.
+
+    The patient stands in the way of the field's middle and open air lies along its rim, whatever the tone curve: so
+    ranks of grey values are compared between rim and middle, and the depths at which both extremes lie.
+    """
+    small, inside = _reduced(recorded, valid)
+    if not inside.any():
+        return None
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
+    depth /= depth.max()
+    rank = rankdata(small[inside]) / inside.sum()
+    rim, middle = rank[depth < 0.2], rank[depth > 0.5]
+    lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
+    # A saturated end has one rank, which may lie further in.
+    dark, bright = rank <= max(0.05, float(rank.min())), rank >= min(0.95, float(rank.max()))
+    shift = float(depth[dark].mean() - depth[bright].mean())
+    return (lift + shift) / 2
 
 
 def _reduced(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ from ..checks import InputError
 from ..geometry import Camera
 from ..pieces import Pieces, divisible
 from .field import find_field
-from .intensity import IntensityKind, line_integrals
+from .intensity import IntensityKind, line_integrals, zero_of_counts
 from .radiograph import Radiograph
 
 _INTENSITIES: tuple[IntensityKind, ...] = get_args(IntensityKind)
@@ -29,6 +29,8 @@ def radiograph_from_array(
     quarter_turns: int = 0,
     mirrored: bool = False,
     negated: bool = False,
+    zero: float | None = None,
+    custom: tuple[IntensityKind, str] | None = None,
     open_area: NDArray[np.bool_] | None = None,
     name: str = "view",
     origins: Mapping[str, str] | None = None,
@@ -40,6 +42,9 @@ def radiograph_from_array(
         then, where it is `mirrored`, reflected.
     intensity: "transmission" (bright = unattenuated), "attenuation" (bright = dense) or "auto" (by the histogram).
     negated: whether the grey scale runs the other way round than `intensity` has it.
+    zero: the stored value that stands for no X-rays, where an offset was added to the counts; by default 0, or what
+        signed whole numbers tell (`zero_of_counts`).
+    custom: how to read the image where "auto" leaves it open, and why.
     open_area: (height, width), the stored pixels that no blade hides; all of them by default.
     name, origins, notes: see `Radiograph`; sentences on what was found are added to the notes.
 
@@ -49,12 +54,16 @@ def radiograph_from_array(
     recorded, told = grey(stored, name)
     recorded = np.ascontiguousarray(np.rot90(recorded, quarter_turns))
     yield
-    readable = recorded.max() + recorded.min() - recorded if negated else recorded
+    if zero is None and not negated and kind != "attenuation" and (counted_from := zero_of_counts(stored)):
+        zero = counted_from
+        told = (*told, f"The values are signed and their offset was undone: {zero:g} was taken for no X-rays.")
+    readable = _readable(recorded, negated, zero)
     valid, found = yield from find_field.pieces(readable)
     if open_area is not None:
         valid &= np.rot90(open_area, quarter_turns)
     yield
-    integrals, decided = yield from line_integrals.pieces(readable, valid, kind)
+    # Only radiographs have a custom of their own.
+    integrals, decided = yield from line_integrals.pieces(readable, valid, kind, *(() if custom is None else (custom,)))
     yield
     # The camera of the picture as it is recorded; the reflection below makes it the pinhole image's again.
     recorded_camera = camera.mirrored_columns() if mirrored else camera
@@ -62,6 +71,13 @@ def radiograph_from_array(
         recorded, integrals, valid, recorded_camera, name, dict(origins or {}), (*told, *notes, *found, *decided)
     )
     return view.mirrored() if mirrored else view
+
+
+def _readable(recorded: NDArray[np.float32], negated: bool, zero: float | None) -> NDArray[np.float32]:
+    """The image with its grey scale the right way round, and without an offset."""
+    if negated:
+        return (recorded.max() + recorded.min() if zero is None else np.float32(zero)) - recorded
+    return recorded if zero is None else recorded - np.float32(zero)
 
 
 def intensity_named(name: str) -> IntensityKind:

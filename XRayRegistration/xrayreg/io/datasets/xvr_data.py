@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from ...checks import InputError, require_rigid
 from ...geometry import Camera
 from ...scene import Scene, Volume, radiograph_from_array
+from ..dicom_layout import image_size
 from ..dicom_pixels import recorded_frame
 from ..dicom_tags import TagReader, read_dataset
 from ..labels import read_labels
@@ -167,7 +168,7 @@ def _geometry(file: Path, dataset: pydicom.Dataset, volume: Volume) -> _Geometry
         )
     origin = tags.numbers("DetectorActiveOrigin", 2)
     y0, x0 = (0.0, 0.0) if origin is None else (float(origin.value[0]), float(origin.value[1]))
-    height, width = int(dataset.Rows), int(dataset.Columns)
+    height, width = image_size(tags)
     pitch_y, pitch_x = (float(length) for length in pitch.value)
     matrix = np.array(
         [

@@ -1,0 +1,130 @@
+"""Calling a function in a process that can be ended, with limits of time and memory.
+
+Decoders outside this project were seen to run for ever and to ask for gigabytes on damaged files. What they are given
+is decoded in a fresh Python process, not in a copy of this one: it loads the one file that holds the function, without
+torch, and hands its array back through a file. Nothing is pickled on the way.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pieces import Pieces, divisible
+
+_CHILD = Path(__file__).with_name("guarded_child.py")
+# To load Python, numpy and ITK may take this long on a busy machine; the function's own time counts from then on.
+_START_SECONDS = 120.0
+_PAUSE_SECONDS = 0.01
+
+
+class GuardedError(RuntimeError):
+    """The function did not return an array: its error in one line, or which limit ended it."""
+
+
+@divisible
+def run_guarded(
+    function: Callable[..., NDArray], arguments: Mapping[str, Any], *, seconds: float, memory_bytes: int
+) -> Pieces[NDArray]:
+    """The array that `function` returns for `arguments`, computed in a process of its own.
+
+    function: a function on the top level of a file that can be loaded by its path alone: it imports nothing of its
+        package relatively. arguments: by name, of the kinds that JSON has.
+    seconds: how long it may run once everything is loaded. memory_bytes: what it may take beyond what was loaded (on
+        systems that limit a process's memory; callers check the sizes in a header first).
+
+    Raises GuardedError in one line for what the function raised, for a limit that ended it, and where there is no
+    Python to run it. It pauses while it waits, so that a window lives.
+    """
+    python = interpreter()
+    if python is None:
+        raise GuardedError("no Python was found to decode it in a process of its own")
+    with tempfile.TemporaryDirectory(prefix="xrayreg-") as name:
+        folder = Path(name)
+        request = {
+            "file": inspect.getfile(inspect.unwrap(function)),
+            "function": function.__name__,
+            "arguments": dict(arguments),
+            "seconds": seconds,
+            "bytes": int(memory_bytes),
+        }
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        with open(folder / "said.txt", "wb") as said:
+            child = subprocess.Popen(
+                # Without the script's own folder in front of where modules are found: its files have common names.
+                [python, "-P", "-W", "ignore", str(_CHILD), str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=said,
+                env=_environment(),
+                **_quietly(),
+            )
+            try:
+                yield from _finished(child, folder, seconds)
+            finally:
+                child.kill()
+                child.wait()
+                if child.stdin is not None:
+                    child.stdin.close()
+        return _result(child.returncode, folder)
+
+
+def interpreter() -> str | None:
+    """A Python that can run a script with this one's packages, None where none is found.
+
+    Inside Slicer `sys.executable` may be Slicer itself, which would open a second window; PythonSlicer is its Python.
+    """
+    if getattr(sys, "frozen", False):
+        return None
+    own = Path(sys.executable or "")
+    beside = [folder / "PythonSlicer" for folder in (Path(sys.exec_prefix, "bin"), own.parent, own.parent / "bin")]
+    if own.name.lower().startswith("python") and own.is_file():
+        return str(own)
+    found = shutil.which("PythonSlicer")
+    return found or next((str(path) for path in beside if path.is_file()), None)
+
+
+def _finished(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> Pieces[None]:
+    """Wait until the process has ended; raises GuardedError when it has not in time."""
+    limit, is_ready = time.monotonic() + _START_SECONDS, False
+    while child.poll() is None:
+        if not is_ready and (folder / "ready").exists():
+            limit, is_ready = time.monotonic() + seconds, True
+        if time.monotonic() > limit:
+            raise GuardedError(f"not done after {seconds:g} seconds" if is_ready else "Python did not start in time")
+        time.sleep(_PAUSE_SECONDS)
+        yield
+
+
+def _result(code: int, folder: Path) -> NDArray:
+    if code == 0:
+        return np.load(folder / "result.npy", allow_pickle=False)
+    error = folder / "error.txt"
+    if error.is_file():
+        raise GuardedError(error.read_text(encoding="utf-8"))
+    # A process without a word was ended by the system: out of memory, out of processor time, or a decoder's crash.
+    raise GuardedError(f"its decoder ended with code {code}")
+
+
+def _environment() -> dict[str, str]:
+    """One thread each: more would only take address space."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _quietly() -> dict[str, Any]:
+    """No console window on Windows; Ctrl-C is this process's business, which ends the other one."""
+    if os.name == "nt":
+        return {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
+    return {"start_new_session": True}
