@@ -192,7 +192,7 @@ def test_a_wrong_case_is_one_line_that_names_the_place(folder, case, words):
 
 
 def test_nan_in_a_case_is_refused(folder):
-    with pytest.raises(InputError, match=r"initial.world_from_volume: expected finite numbers"):
+    with pytest.raises(InputError, match=r"initial.world_from_volume: expected finite numbers, found NaN"):
         read_case(written(folder, json.dumps(CASE).replace("[0.0, -1.0, 0.0, 5.0]", "[0.0, -1.0, 0.0, NaN]")))
 
 
