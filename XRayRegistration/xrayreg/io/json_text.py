@@ -72,7 +72,7 @@ def _number(text: str) -> int | float:
 
 
 def _require_finite(content: Any, what: str) -> None:
-    """Refuse numbers that are not finite, with their place, and deep nesting; a loop, so depth costs no stack."""
+    """Refuse numbers that are not finite, with the first one's place, and deep nesting; a loop needs no deep stack."""
     waiting: list[tuple[Any, str, int]] = [(content, "", 0)]
     while waiting:
         value, place, depth = waiting.pop()
@@ -82,13 +82,13 @@ def _require_finite(content: Any, what: str) -> None:
             found = "NaN" if math.isnan(value) else "one beyond the largest there is"
             raise _bad(place or what, "finite numbers", found, "check how it was computed")
         if isinstance(value, dict):
-            waiting += [
-                (entry, f"{place}.{key[:80]}" if place else key[:80], depth + 1) for key, entry in value.items()
-            ]
+            before = f"{place}." if place else ""
+            waiting += [(entry, f"{before}{key[:80]}", depth + 1) for key, entry in reversed(value.items())]
         elif isinstance(value, list):
             # Within a matrix the name of the whole says enough.
             numbered = bool(value) and isinstance(value[0], dict)
-            waiting += [(entry, f"{place}[{n}]" if numbered else place, depth + 1) for n, entry in enumerate(value)]
+            entries = [(entry, f"{place}[{n}]" if numbered else place, depth + 1) for n, entry in enumerate(value)]
+            waiting += reversed(entries)
 
 
 def _too_deep(what: str) -> InputError:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_array, require_rigid
-from ..geometry import camera_doubts, require_xray_camera
+from ..geometry import camera_doubts
 from ..pieces import Pieces, divisible
 from .radiograph import Radiograph
 from .slabs import bounds
@@ -25,8 +25,8 @@ class Scene:
     targets: points (N, 3) in the volume frame [mm] at which errors are measured; default the corners of the box
         around what is rendered.
 
-    Raises InputError for a scene without views, cameras that no X-ray machine has, and poses that are not rigid or put
-    the patient where none can be (see `standing`).
+    Raises InputError for a scene without views, for views from different sides whose sources stand in one place, and
+    for poses that are not rigid or put the patient where none can be (see `standing`).
     """
 
     volume: Volume
@@ -39,9 +39,8 @@ class Scene:
     def __post_init__(self) -> None:
         if not self.views:
             raise InputError("views", expected="at least one X-ray", found="none", remedy="add one to the case")
-        for view in self.views:
-            require_xray_camera(view.camera, f"camera of {view.name}")
-        require_rig(self.views)
+        if len(self.views) > 1:
+            require_rig(self.views)
         for name in ("initial", "reference"):
             pose = getattr(self, name)
             if pose is not None:

@@ -90,7 +90,7 @@ def _impossible(camera: Camera, distance_mm: float, depths: NDArray[np.float64])
     return ""
 
 
-def _is_in_body(volume: Volume, point: NDArray[np.float64]) -> bool:
+def _is_in_body(volume: Volume, point: NDArray[np.floating]) -> bool:
     """Whether a point (3,) [RAS mm] lies in a voxel of tissue."""
     index = np.rint(volume.grid.index_from_volume @ [*point, 1.0])[:3]
     if not ((index >= 0) & (index < volume.grid.shape)).all():
