@@ -21,7 +21,7 @@ _MOST_MEMBERS = 20_000
 # The pickle that puts the tensors together; its texts and numbers need no megabyte.
 _MOST_PICKLE_BYTES = 16 * 2**20
 # Values in dictionaries and lists, and how deep these lie within each other.
-_MOST_VALUES, _DEEPEST = 1_000_000, 32
+_MOST_VALUES, _DEEPEST = 100_000, 32
 # Tensors may share their numbers (weights and their average before the first step), but not more often than this.
 _MOST_SHARED = 4
 # State of generators of random numbers is told in integers of at most so many bits.
