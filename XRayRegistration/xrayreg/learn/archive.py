@@ -7,6 +7,7 @@ hold one another many times over. Everything this program writes is stored as it
 from __future__ import annotations
 
 import pickletools
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,17 @@ _NAMES = {
     ),
 }
 _OTHER_CALLS = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
+# What Python raises for archives and pickles that are damaged, or use features that none of ours has.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    struct.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+)
 
 
 def problem_of_archive(path: Path) -> str:
@@ -52,10 +64,7 @@ def problem_of_archive(path: Path) -> str:
                 return problem
             (pickled,) = (member for member in members if member.filename.endswith("/data.pkl"))
             names = [(code.name, argument) for code, argument, _ in pickletools.genops(archive.read(pickled))]
-    except OSError:
-        raise
-    except Exception:
-        # Damaged archives and pickles raise errors of many kinds, also for features that nobody uses.
+    except _DAMAGED:
         return "a damaged archive"
     other = {argument for code, argument in names if code == "GLOBAL"} - _NAMES
     if other or any(code in _OTHER_CALLS for code, _ in names):

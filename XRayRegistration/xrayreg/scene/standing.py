@@ -26,8 +26,8 @@ def require_standing(
 ) -> None:
     """Raise InputError, named by `what`, for a pose (4, 4) [mm] that puts the patient where none can be.
 
-    That is in any view: farther than 10 m from the source, wholly behind it or wholly beyond the detector, or around
-    the source.
+    That is in any view: farther than 10 m from the source, wholly beyond the detector, around the source, or behind it
+    while other views see the patient. A volume that no view sees is refused where it is registered.
     """
     hint = f'check "{what}" (world_from_volume, RAS mm), or leave it out'
     for view in views:
@@ -35,6 +35,8 @@ def require_standing(
         centre = camera_from_volume[:3, :3] @ volume.grid.centre + camera_from_volume[:3, 3]
         depths = volume.grid.corners() @ camera_from_volume[2, :3] + camera_from_volume[2, 3]
         found = _impossible(view.camera, float(np.linalg.norm(centre)), depths)
+        if not found and len(views) > 1 and depths.max() <= 0:
+            found = "a volume outside the view, behind the source,"
         if not found and _is_in_body(volume, np.linalg.inv(camera_from_volume)[:3, 3]):
             found = "the X-ray source inside the patient (distances in metres?)"
         if found:
@@ -83,8 +85,6 @@ def _impossible(camera: Camera, distance_mm: float, depths: NDArray[np.float64])
     # Written so that NaN is refused.
     if not distance_mm <= MOST_DISTANCE_MM:
         return f"a volume {distance_mm:.4g} mm from the source, more than {MOST_DISTANCE_MM:g} mm,"
-    if depths.max() <= 0:
-        return "a volume entirely outside the view (behind the source)"
     if camera.sid_mm is not None and depths.min() >= camera.sid_mm:
         return f"a volume beyond the detector, which is {camera.sid_mm:.4g} mm from the source,"
     return ""
