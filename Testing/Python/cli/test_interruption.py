@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import xrayreg.io.transforms
 import xrayreg.pipeline
 import xrayreg.report.folder
 from xrayreg.cli.session import LEFT_OUT
@@ -146,3 +147,19 @@ def test_a_picture_that_fails_leaves_no_half_result(one_view, register, tmp_path
     printed = capfd.readouterr().err
     assert printed.count("\n") == 1
     assert "No space left" in printed
+    assert "sheet_front.png" in printed and "free some space" in printed
+
+
+def test_an_error_of_the_writer_leaves_the_earlier_result(one_view, register, tmp_path, monkeypatch, capfd):
+    assert register(one_view, *OPTIONS, "--quiet", "--no-pictures") in (0, 3)
+    earlier = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(*_):
+        # ITK's writers say what went wrong, but raise a RuntimeError.
+        raise RuntimeError("itk::ERROR: could not write")
+
+    monkeypatch.setattr(xrayreg.io.transforms.sitk, "WriteTransform", full)
+    assert register(one_view, *OPTIONS, "--quiet", "--no-pictures") == 2
+    printed = capfd.readouterr().err
+    assert printed.count("\n") == 1 and "is the disk full?" in printed and "pose.tfm" in printed
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == earlier
