@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+# A translation beyond this [mm] is no place in one room, tracking frames included: a kilometre.
+MOST_MM = 1e6
+# Of a name that nobody could have typed, the beginning is enough to recognise it.
+_SHOWN_NAME = 200
+_FILE, _FOLDER = "the file", "the folder"
+_KINDS = (
+    (stat.S_ISREG, _FILE),
+    (stat.S_ISDIR, _FOLDER),
+    (stat.S_ISFIFO, "the pipe"),
+    (stat.S_ISSOCK, "the socket"),
+)
 
 
 class InputError(ValueError):
@@ -21,7 +35,7 @@ def require_array(value: ArrayLike, what: str, shape: tuple[int, ...]) -> NDArra
     shape_text = " x ".join(map(str, shape))
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             what,
             expected=f"{shape_text} numbers",
@@ -40,6 +54,7 @@ def require_rigid(value: ArrayLike, what: str, tolerance: float = 1e-3) -> NDArr
     """Return `value` as a 4x4 rigid transform, its rotation made exactly orthonormal.
 
     `tolerance` is the largest entry of |R^T R - 1| that counts as rounding (files often hold six digits).
+    Raises InputError also for a translation beyond `MOST_MM`.
     """
     matrix = require_array(value, what, (4, 4))
     rotation = matrix[:3, :3]
@@ -47,8 +62,10 @@ def require_rigid(value: ArrayLike, what: str, tolerance: float = 1e-3) -> NDArr
         raise InputError(
             what, expected="last row 0 0 0 1", found=str(matrix[3].tolist()), remedy="write a rigid 4 x 4 matrix"
         )
-    deviation = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
-    if deviation > tolerance:
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
+    # Products of huge entries overflow to infinity or NaN.
+    if not deviation <= tolerance:
         raise InputError(
             what,
             expected="a rotation (orthonormal axes)",
@@ -62,6 +79,14 @@ def require_rigid(value: ArrayLike, what: str, tolerance: float = 1e-3) -> NDArr
             found="a reflection (determinant -1)",
             remedy="flip the image instead of the pose: a mirrored pose points to the wrong side",
         )
+    farthest = float(np.abs(matrix[:3, 3]).max())
+    if farthest > MOST_MM:
+        raise InputError(
+            what,
+            expected=f"a translation within {MOST_MM:g} mm",
+            found=f"{farthest:g} mm",
+            remedy="write it in millimetres, from an origin in the same room",
+        )
     left, _, right = np.linalg.svd(rotation)
     rigid = matrix.copy()
     rigid[:3, :3] = left @ right
@@ -69,9 +94,50 @@ def require_rigid(value: ArrayLike, what: str, tolerance: float = 1e-3) -> NDArr
 
 
 def require_file(path: Path, what: str) -> Path:
-    """Return `path` if it is an existing file or folder; raise InputError otherwise."""
-    if not path.exists():
+    """Return `path` if it is an existing file or folder; raise InputError otherwise, also for what is neither."""
+    kind = _kind(path, what)
+    if kind not in (_FILE, _FOLDER):
         raise InputError(
-            what, expected="an existing file", found=f"nothing at {path}", remedy="check the path and its spelling"
+            what,
+            expected="a file or folder",
+            found=f"{kind} {_shown(path)}",
+            remedy="name the file that holds the data",
         )
     return path
+
+
+def require_regular(path: Path, what: str) -> Path:
+    """Return `path` if it is an existing regular file; raise InputError otherwise. It is not opened.
+
+    A named pipe would be waited for, a device such as /dev/zero read without end.
+    """
+    kind = _kind(path, what)
+    if kind != _FILE:
+        raise _other_kind(what, "a file", kind, path)
+    return path
+
+
+def _kind(path: Path, what: str) -> str:
+    """What lies at a path; raises InputError where nothing does or nobody may look."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        # ValueError: a name that no file can have, such as one with a NUL in it.
+        reason = "" if isinstance(error, FileNotFoundError) else f" ({getattr(error, 'strerror', None) or error})"
+        raise InputError(
+            what,
+            expected="an existing file",
+            found=f"nothing at {_shown(path)}{reason}",
+            remedy="check the path and its spelling",
+        ) from error
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "the device")
+
+
+def _other_kind(what: str, expected: str, kind: str, path: Path) -> InputError:
+    found = f"{kind} {_shown(path)}"
+    return InputError(what, expected=expected, found=found, remedy="name the file that holds the data")
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _SHOWN_NAME else f"{text[:_SHOWN_NAME]}... ({len(text)} characters)"

@@ -289,7 +289,7 @@ def _registration(
             ViewResult(view.name, view.camera.camera_from_world @ world_from_volume, similarity)
             for view, similarity in zip(scene.views, found.similarities, strict=True)
         ),
-        verdict=unless_assumed(found.verdict, scene.assumed),
+        verdict=unless_assumed(found.verdict, scene.assumed_at(world_from_volume)),
         evidence=found.evidence,
         uncertainty=found.uncertainty,
         start=found.start,

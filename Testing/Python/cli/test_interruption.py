@@ -9,12 +9,22 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import xrayreg.io.transforms
 import xrayreg.pipeline
 import xrayreg.report.folder
+from xrayreg.cli.session import LEFT_OUT
 from xrayreg.io import read_pose
 from xrayreg.pieces import divisible
 
 OPTIONS = ("--init", "case", "--engine", "torch")
+
+
+@pytest.fixture(autouse=True)
+def sigint():
+    """Python's own handler, which a shell takes from what it starts in the background, and nohup from all."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -78,18 +88,51 @@ def test_ctrl_c_before_there_is_a_pose_leaves_nothing(one_view, register, ctrl_c
     assert capfd.readouterr() == ("", "xrayreg: interrupted before there was a result; nothing was written\n")
 
 
-def test_ctrl_c_while_pictures_are_drawn_keeps_the_pose(one_view, register, tmp_path, monkeypatch):
+def drawing(monkeypatch, *signals: int) -> None:
+    """Lets every drawing of a sheet send that many SIGINTs, the first call the first number of them."""
+    left = list(signals)
+
     @divisible
     def interrupted(*_):
-        signal.raise_signal(signal.SIGINT)
+        for _ in range(left.pop(0)):
+            signal.raise_signal(signal.SIGINT)
         yield
 
     monkeypatch.setattr(xrayreg.report.folder, "view_sheet", interrupted)
-    assert register(one_view, *OPTIONS, "--quiet") == 130
+
+
+def test_ctrl_c_while_pictures_are_drawn_keeps_the_result_as_it_was_judged(one_view, register, tmp_path, monkeypatch):
+    judged = register(one_view, *OPTIONS, "--quiet", "--no-pictures", out=tmp_path / "plain")
+    drawing(monkeypatch, 1)
+    assert register(one_view, *OPTIONS, "--quiet") == judged
+    assert judged in (0, 3)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"result.json", "pose.tfm"}
-    result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
-    # The registration was over, so its pose is as good as it gets: voxels are 5 mm, and most of the error is depth.
-    assert result["score"]["mtre_mm"] < 2.0
+    plain, result = (
+        json.loads((tmp_path / name / "result.json").read_text(encoding="utf-8")) for name in ("plain", "out")
+    )
+    assert "interrupted" not in result
+    assert result["accepted"] is (judged == 0)
+    for same in ("accepted", "reason", "files", "quality", "world_from_volume", "score"):
+        assert result[same] == plain[same]
+    assert result["notes"] == [*plain["notes"], LEFT_OUT]
+
+
+def test_a_library_that_raises_ctrl_c_by_itself_costs_only_the_pictures(one_view, register, tmp_path, monkeypatch):
+    @divisible
+    def interrupted(*_):
+        yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(xrayreg.report.folder, "view_sheet", interrupted)
+    assert register(one_view, *OPTIONS, "--quiet") in (0, 3)
+    assert LEFT_OUT in json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))["notes"]
+
+
+def test_a_second_ctrl_c_while_pictures_are_drawn_writes_nothing(one_view, register, tmp_path, monkeypatch, capfd):
+    drawing(monkeypatch, 2)
+    assert register(one_view, *OPTIONS, "--quiet") == 130
+    assert not (tmp_path / "out").exists()
+    assert "nothing was written" in capfd.readouterr().err
 
 
 def test_a_picture_that_fails_leaves_no_half_result(one_view, register, tmp_path, monkeypatch, capfd):
@@ -104,3 +147,19 @@ def test_a_picture_that_fails_leaves_no_half_result(one_view, register, tmp_path
     printed = capfd.readouterr().err
     assert printed.count("\n") == 1
     assert "No space left" in printed
+    assert "sheet_front.png" in printed and "free some space" in printed
+
+
+def test_an_error_of_the_writer_leaves_the_earlier_result(one_view, register, tmp_path, monkeypatch, capfd):
+    assert register(one_view, *OPTIONS, "--quiet", "--no-pictures") in (0, 3)
+    earlier = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(*_):
+        # ITK's writers say what went wrong, but raise a RuntimeError.
+        raise RuntimeError("itk::ERROR: could not write")
+
+    monkeypatch.setattr(xrayreg.io.transforms.sitk, "WriteTransform", full)
+    assert register(one_view, *OPTIONS, "--quiet", "--no-pictures") == 2
+    printed = capfd.readouterr().err
+    assert printed.count("\n") == 1 and "is the disk full?" in printed and "pose.tfm" in printed
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == earlier

@@ -33,7 +33,7 @@ CASE = {
     ],
     "initial": {"world_from_volume": POSE},
     "reference": {"world_from_volume": POSE, "targets": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]},
-    "comment": "unknown keys are ignored",
+    "comment": "keys that begin like this are free",
 }
 RAMP = np.arange(2400, dtype=np.uint16).reshape(40, 60)
 
@@ -192,7 +192,7 @@ def test_a_wrong_case_is_one_line_that_names_the_place(folder, case, words):
 
 
 def test_nan_in_a_case_is_refused(folder):
-    with pytest.raises(InputError, match=r"initial.world_from_volume: expected finite numbers"):
+    with pytest.raises(InputError, match=r"initial.world_from_volume: expected finite numbers, found NaN"):
         read_case(written(folder, json.dumps(CASE).replace("[0.0, -1.0, 0.0, 5.0]", "[0.0, -1.0, 0.0, NaN]")))
 
 
@@ -214,7 +214,12 @@ def test_dicom_views_without_cameras_share_the_first_ones_frame(folder, write_xr
     # 1e-9 mm: roundings of numbers near 1000.
     np.testing.assert_allclose(scene.views[0].camera.camera_from_world, np.eye(4), atol=1e-9)
     np.testing.assert_allclose(scene.views[1].camera.camera_from_world @ first, second, atol=1e-9)
+    # Nobody measured that the angles are exact and the isocentre is one: such a pose is not accepted.
+    assert [len(view.assumed) for view in scene.views] == [0, 1]
+    (sentence,) = (text for text in scene.assumed if "nominal angles about one isocentre" in text)
+    assert sentence.startswith("1: ") and '"camera"' in sentence
     single = read_case(written(folder, {"volume": "scans/ct.nrrd", "views": [{"image": "1.dcm"}]}))
+    assert single.assumed == ()
     np.testing.assert_array_equal(single.views[0].camera.camera_from_world, np.eye(4))
     mixed = {"volume": "scans/ct.nrrd", "views": [{"image": "0.dcm"}, CASE["views"][0]]}
     with pytest.raises(InputError, match=r"a camera in each view, or in none"):

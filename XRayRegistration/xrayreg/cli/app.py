@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import NoReturn
 from .. import __version__
 from . import demo, evaluate, info, register, render, simulate, train, warm_up
 from .options import PROGRAM
+from .terminal import guarded_terminal, printable
 
 # Exit codes (design.md 5), besides 0 and the 3 of a result that is not trusted.
 BAD_INPUT = 2
@@ -31,7 +33,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Tell the error and leave."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,11 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (design.md 5); `argv` without the program's name."""
-    try:
-        arguments = build_parser().parse_args(argv)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
-    return _guarded(arguments.run, arguments)
+    with guarded_terminal():
+        try:
+            arguments = build_parser().parse_args(argv)
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else 0
+        return _guarded(arguments.run, arguments)
 
 
 def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
@@ -79,9 +82,17 @@ def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Names
     except MemoryError:
         _tell("memory: expected enough for this volume, found too little; crop or resample the CT, or name structures")
     except OSError as error:
-        _tell(f"{error.filename or 'a file'}: expected to read or write it, found {error.strerror or error}; check it")
+        _tell(_of_system(error))
     return BAD_INPUT
 
 
+def _of_system(error: OSError) -> str:
+    """What the system said of a file, and the way out."""
+    out = {errno.ENOSPC: "free some space on that disk", errno.EDQUOT: "free some space on that disk"}
+    remedy = out.get(error.errno or 0, "check it")
+    cause = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename or 'a file'}: expected to read or write it, found {cause}; {remedy}"
+
+
 def _tell(text: str) -> None:
-    print(f"xrayreg: {' '.join(text.split())}", file=sys.stderr)
+    print(f"xrayreg: {printable(' '.join(text.split()))}", file=sys.stderr)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..settings import RegistrationSettings
-from .options import add_command, add_settings, registration_settings_from
+from .options import add_command, add_settings, place, registration_settings_from
+from .terminal import printable
 
 if TYPE_CHECKING:
     from ..simulation import SimulatedXray
@@ -35,7 +36,7 @@ def add_to(commands: Any) -> None:
         "simulate an X-ray of a generated patient, register it from a frontal view, draw the pictures",
         ("--out demo_output",),
     )
-    parser.add_argument("--out", metavar="DIR", default="demo_output", help="folder (default: demo_output)")
+    parser.add_argument("--out", type=place, metavar="DIR", default="demo_output", help="folder (default: demo_output)")
     add_settings(parser, RegistrationSettings, ("effort", "engine", "device", "seed"))
     parser.set_defaults(init="search")
 
@@ -58,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
             with _told(display, "Drew X-ray, frontal start and result side by side"):
                 _draw_side_by_side(case, outcome)
     show_result(outcome.content, outcome.folder)
-    print(f"Open {outcome.folder / 'report.html'} in a browser; the data are in {case.parent}.")
-    print(out.absolute())
+    print(printable(f"Open {outcome.folder / 'report.html'} in a browser; the data are in {case.parent}."))
+    print(printable(out.absolute()))
     return outcome.code
 
 
@@ -123,4 +124,4 @@ def _told(display: Display, what: str) -> Iterator[None]:
     display.stage(what)
     started = time.perf_counter()
     yield
-    print(f"{what} ({time.perf_counter() - started:.1f} s)", flush=True)
+    print(printable(f"{what} ({time.perf_counter() - started:.1f} s)"), flush=True)

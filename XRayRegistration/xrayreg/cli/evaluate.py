@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..settings import RegistrationSettings
-from .options import PROGRAM, add_command, add_settings, add_structures
+from ..settings import MOST_SEED, RegistrationSettings
+from .options import PROGRAM, add_command, add_settings, add_structures, place, whole
+from .terminal import printable_json
 
 if TYPE_CHECKING:
     from ..study.conduct import StudyOrder
@@ -37,20 +38,30 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--methods", metavar=("A,B,..", "C"), nargs="+", type=_names, default=[("initial", "ours")], help="see --list"
     )
-    parser.add_argument("--out", metavar="DIR", help="folder of the study; what it holds already is not done again")
+    parser.add_argument(
+        "--out", type=place, metavar="DIR", help="folder of the study; what it holds already is not done again"
+    )
     parser.add_argument("--arm", metavar="NAME", help="of the protocol (default: C-A), see --list")
-    parser.add_argument("--volume", metavar="CT", help="for an arm: NIfTI, NRRD, MHA, or a DICOM folder")
+    parser.add_argument("--volume", type=place, metavar="CT", help="for an arm: NIfTI, NRRD, MHA, or a DICOM folder")
     add_structures(parser)
-    parser.add_argument("--dataset", metavar="PATH", help="a dataset's file or folder, instead of --arm and --volume")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
-    parser.add_argument("--seed", type=int, metavar="N", help="of poses, noise and methods (default: the arm's)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core; 1 on a GPU)")
-    parser.add_argument("--network", metavar="MODEL", help="trained network for the methods that need one")
+    parser.add_argument(
+        "--dataset", type=place, metavar="PATH", help="a dataset's file or folder, instead of --arm and --volume"
+    )
+    parser.add_argument("--limit", type=whole(1), metavar="N", help="only the first N cases")
+    parser.add_argument(
+        "--seed", type=whole(0, MOST_SEED), metavar="N", help="of poses, noise and methods (default: the arm's)"
+    )
+    parser.add_argument(
+        "--workers", type=whole(1, 4096), metavar="N", help="processes (default: one for each core; 1 on a GPU)"
+    )
+    parser.add_argument("--network", type=place, metavar="MODEL", help="trained network for the methods that need one")
     parser.add_argument(
         "--set", metavar="METHOD.NAME=VALUE", action="append", default=[], help="one setting of a method; repeatable"
     )
     add_settings(parser, RegistrationSettings, ("engine", "device"))
-    parser.add_argument("--report-only", metavar="DIR", help="tables and report of a study again, without running it")
+    parser.add_argument(
+        "--report-only", type=place, metavar="DIR", help="tables and report of a study again, without a run"
+    )
     parser.add_argument("--no-report", action="store_true", help="tables without report.html and figures")
     parser.add_argument("--json", action="store_true", help="print the content of table.json instead of a table")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
@@ -150,7 +161,7 @@ def _finished(
         return INTERRUPTED
     display.end()
     if arguments.json:
-        print((folder / TABLE).read_text(encoding="utf-8"), end="")
+        print(printable_json((folder / TABLE).read_text(encoding="utf-8")), end="")
     elif not arguments.quiet:
         show_table(table, [*report, folder / TABLE][0])
     return FINISHED
@@ -201,12 +212,12 @@ def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[st
             raise InputError(
                 "--set",
                 expected=f"METHOD.NAME=VALUE with one of {', '.join(options)}",
-                found=text,
+                found=text[:80],
                 remedy="correct it",
             )
         try:
             options[method][name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             options[method][name] = value
     return options
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_command
+from .options import add_command, place, whole
+from .terminal import printable, printable_json
 
 if TYPE_CHECKING:
     from ..scene import Radiograph, Volume
@@ -26,8 +27,8 @@ def add_to(commands: Any) -> None:
         "show what was found in an X-ray, a volume, a case or a network, and where each number came from",
         ("xray.dcm", "case.json", "ct.nii.gz --json", "model.pt"),
     )
-    parser.add_argument("path", metavar="PATH", help="X-ray, CT, DICOM folder, case.json or network")
-    parser.add_argument("--frame", type=int, metavar="N", help="image of a run, from 0 (default: the first)")
+    parser.add_argument("path", type=place, metavar="PATH", help="X-ray, CT, DICOM folder, case.json or network")
+    parser.add_argument("--frame", type=whole(0), metavar="N", help="image of a run, from 0 (default: the first)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             title: {name: {"value": value, "origin": origin} for name, (value, origin) in part.items()}
             for title, part in found.items()
         }
-        print(json.dumps(entries, indent=1, ensure_ascii=False))
+        print(printable_json(json.dumps(entries, indent=1, ensure_ascii=False)))
     else:
         _show(found)
     return 0
@@ -181,14 +182,14 @@ def _show(found: dict[str, dict[str, Entry]]) -> None:
 
     console = Console(highlight=False)
     for title, entries in found.items():
-        console.print(Text(title, style="bold"))
+        console.print(Text(printable(title), style="bold"))
         table = Table(box=None, show_header=False, padding=(0, 2))
         for style in ("dim", "", "dim"):
             table.add_column(style=style, overflow="fold")
         for name, (value, origin) in entries.items():
             if origin:
-                table.add_row(Text(name), Text(value), Text(origin))
+                table.add_row(*(Text(printable(part)) for part in (name, value, origin)))
         console.print(table)
         for value, origin in entries.values():
             if not origin:
-                console.print(Text(f"  {value}"))
+                console.print(Text(printable(f"  {value}")))

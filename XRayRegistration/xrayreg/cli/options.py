@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from ..geometry import Camera
 
 PROGRAM = "python -m xrayreg"
+_WHOLE = re.compile("[+-]?[0-9]+")
+_MOST_DIGITS = 18
+# Lengths and angles of a C-arm beyond these are other units.
+MOST_MM, MOST_DEG = 10_000.0, 360.0
 
 
 def add_command(
@@ -59,43 +65,93 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return chosen
 
 
+def place(text: str) -> str:
+    """A type for argparse: the path of a file or folder that may be there or not."""
+    if not text.strip() or "\0" in text:
+        # An empty path would stand for the folder that the program was started in.
+        raise argparse.ArgumentTypeError(f"expected the name of a file or folder, found {text!r}")
+    return text
+
+
+def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `least` to `most`."""
+
+    def read(text: str) -> int:
+        # Longer ones are out of every range, and Python refuses to convert thousands of digits.
+        number = int(text) if _WHOLE.fullmatch(text) and len(text) <= _MOST_DIGITS else None
+        if number is None or not least <= number <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number (int) from {least} to {most}, found {text!r:.40}"
+            )
+        return number
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """A type for argparse: a number from `least` to `most`; NaN is none."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from {least:g} to {most:g}, found {text!r:.40}")
+        return value
+
+    return read
+
+
 def label_list(text: str) -> tuple[int, ...]:
     """The labels of a list such as 1,2,3."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(_WHOLE.fullmatch(part) and len(part) <= 9 and int(part) > 0 for part in parts):
         raise argparse.ArgumentTypeError(f"expected labels above 0 such as 1,2,3, found {text!r}")
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
 def add_volume(parser: argparse.ArgumentParser, required: bool) -> None:
     """The options that name a CT and what of it is meant."""
-    parser.add_argument("--volume", metavar="CT", required=required, help="NIfTI, NRRD, MHA, or a DICOM folder")
+    parser.add_argument(
+        "--volume", type=place, metavar="CT", required=required, help="NIfTI, NRRD, MHA, or a DICOM folder"
+    )
     add_structures(parser)
 
 
 def add_structures(parser: argparse.ArgumentParser, besides: str = "") -> None:
     """The options that name a label map and what of it is meant; `besides` goes on with the help on maps."""
-    parser.add_argument("--labels", metavar="MAP", help=f"label map in the frame of the CT{besides}")
+    parser.add_argument("--labels", type=place, metavar="MAP", help=f"label map in the frame of the CT{besides}")
     parser.add_argument("--structures", metavar="1,2,..", type=label_list, default=(), help="only these labels")
 
 
 def add_carm(parser: argparse.ArgumentParser) -> None:
     """The options that say how the C-arm stands, as a clinician would."""
     carm = parser.add_argument_group("C-arm (patient head first supine)")
-    numbers: tuple[tuple[str, float, str], ...] = (
-        ("--primary", 0.0, "angle [degrees], positive towards LAO"),
-        ("--secondary", 0.0, "angle [degrees], positive towards CRAN"),
-        ("--sod", 700.0, "distance from the source to the isocentre [mm]"),
-        ("--sid", 1000.0, "distance from the source to the detector [mm]"),
-        ("--pixel", 0.8, "pixel pitch at the detector [mm]"),
+    angle, length = number(-MOST_DEG, MOST_DEG), number(0.0, MOST_MM)
+    numbers: tuple[tuple[str, Callable[[str], float], float, str], ...] = (
+        ("--primary", angle, 0.0, "angle [degrees], positive towards LAO"),
+        ("--secondary", angle, 0.0, "angle [degrees], positive towards CRAN"),
+        ("--sod", length, 700.0, "distance from the source to the isocentre [mm]"),
+        ("--sid", length, 1000.0, "distance from the source to the detector [mm]"),
+        ("--pixel", length, 0.8, "pixel pitch at the detector [mm]"),
     )
-    for name, default, text in numbers:
-        carm.add_argument(name, type=float, default=default, metavar="N", help=f"{text} (default: {default:g})")
+    for name, kind, default, text in numbers:
+        carm.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})")
     carm.add_argument(
-        "--size", type=int, nargs=2, default=(400, 400), metavar=("W", "H"), help="image [pixels] (default: 400 400)"
+        "--size",
+        type=whole(1, 65535),
+        nargs=2,
+        default=(400, 400),
+        metavar=("W", "H"),
+        help="image [pixels] (default: 400 400)",
     )
     carm.add_argument(
-        "--isocentre", type=float, nargs=3, metavar=("R", "A", "S"), help="point turned about [mm] (default: CT centre)"
+        "--isocentre",
+        type=number(-1e6, 1e6),
+        nargs=3,
+        metavar=("R", "A", "S"),
+        help="point turned about [mm] (default: CT centre)",
     )
 
 
@@ -106,12 +162,27 @@ def carm_of(
 
     centre: the isocentre where none is given. Raises InputError for numbers that are no geometry.
     """
-    from ..checks import require_array
-    from ..geometry import Camera, camera_from_carm
+    from ..checks import InputError, require_array
+    from ..geometry import Camera, camera_from_carm, require_xray_camera
 
     isocentre = require_array(centre if arguments.isocentre is None else arguments.isocentre, "isocentre", (3,))
-    camera = Camera.from_sid(arguments.sid, arguments.pixel, *arguments.size)
+    camera = require_xray_camera(Camera.from_sid(arguments.sid, arguments.pixel, *arguments.size), "C-arm")
+    if not 0 < arguments.sod < arguments.sid:
+        raise InputError(
+            "--sod",
+            expected=f"an isocentre between source and detector (above 0 and below the SID of {arguments.sid:g} mm)",
+            found=f"{arguments.sod:g} mm",
+            remedy="correct --sod or --sid",
+        )
     return camera, camera_from_carm(arguments.primary, arguments.secondary, arguments.sod, isocentre), isocentre
+
+
+def _type_of(field: Field[Any]) -> Callable[[str], Any]:
+    """What reads the value of a settings field: within its bounds, where it has them."""
+    low, high = field.metadata.get("least"), field.metadata.get("most")
+    if low is None or high is None:
+        return place if isinstance(field.default, str) else type(field.default)
+    return whole(low, high) if isinstance(field.default, int) else number(low, high)
 
 
 def _option_of(field: Field[Any]) -> dict[str, Any]:
@@ -120,7 +191,7 @@ def _option_of(field: Field[Any]) -> dict[str, Any]:
     option: dict[str, Any] = {
         "default": default,
         "help": f"{field.metadata['help']} (default: {default})",
-        "type": one_of(choices) if choices else type(default),
+        "type": one_of(choices) if choices else _type_of(field),
     }
     shown = {str: field.name.upper(), int: "N", float: "N"}
     option["metavar"] = "|".join(choices) if choices else shown[type(default)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from .terminal import printable
+
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
@@ -26,10 +28,10 @@ class Bar:
         *plain, last = fields
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", style="bold"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
-            *(TextColumn(f"{{task.fields[{name}]}}") for name in plain),
-            TextColumn(f"{{task.fields[{last}]}}", style="cyan"),
+            *(TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in plain),
+            TextColumn(f"{{task.fields[{last}]}}", style="cyan", markup=False),
             left,
             console=console,
             transient=True,
@@ -60,11 +62,11 @@ class Display(Bar):
     def stage(self, message: str) -> None:
         """Something that cannot say how long it takes."""
         self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(message, total=None, similarity="")
+        self._task = self._progress.add_task(printable(message), total=None, similarity="")
 
     def step(self, step: Step) -> None:
         """One moment of a registration."""
         similarity = "" if step.similarity is None else f"similarity {step.similarity:.3f}"
         self._progress.update(
-            self._task, total=1.0, completed=step.fraction, description=step.message, similarity=similarity
+            self._task, total=1.0, completed=step.fraction, description=printable(step.message), similarity=similarity
         )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..settings import RegistrationSettings
-from .options import add_command, add_settings, registration_settings_from
+from .options import add_command, add_settings, place, registration_settings_from
+from .terminal import printable_json
 
 
 def add_to(commands: Any) -> None:
@@ -24,8 +25,10 @@ def add_to(commands: Any) -> None:
             "case.json --out result --quiet --json > result.json",
         ),
     )
-    parser.add_argument("case", metavar="CASE", help="case.json with the CT, the X-rays and their cameras")
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder for the results, made when needed")
+    parser.add_argument("case", type=place, metavar="CASE", help="case.json with the CT, the X-rays and their cameras")
+    parser.add_argument(
+        "--out", type=place, metavar="DIR", required=True, help="folder for the results, made when needed"
+    )
     add_settings(parser, RegistrationSettings)
     parser.add_argument(
         "--init-only", action="store_true", help="with a network: write its pose as it is, neither refined nor judged"
@@ -52,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             Path(arguments.case), Path(arguments.out), settings, display, pictures=not arguments.no_pictures
         )
     if arguments.json:
-        print((outcome.folder / "result.json").read_text(encoding="utf-8"), end="")
+        print(printable_json((outcome.folder / "result.json").read_text(encoding="utf-8")), end="")
     elif not arguments.quiet:
         show_result(outcome.content, outcome.folder)
     return outcome.code

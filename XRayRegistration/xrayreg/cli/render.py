@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..settings import RenderSettings
-from .options import add_carm, add_command, add_settings, add_volume, carm_of
+from .options import add_carm, add_command, add_settings, add_volume, carm_of, place
+from .terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,13 +35,17 @@ def add_to(commands: Any) -> None:
             "--volume ct.nii.gz --picture mip --beam parallel --out mip.png",
         ),
     )
-    parser.add_argument("--out", metavar="FILE", required=True, help=".png to look at, .tif for numbers")
+    parser.add_argument("--out", type=place, metavar="FILE", required=True, help=".png to look at, .tif for numbers")
     add_volume(parser, required=False)
     case = parser.add_argument_group("case (instead of --volume and the C-arm)")
-    case.add_argument("--case", metavar="CASE", help="a case, which brings CT, structures and camera")
+    case.add_argument("--case", type=place, metavar="CASE", help="a case, which brings CT, structures and camera")
     case.add_argument("--view", metavar="NAME", help="which of its views (default: the first)")
     case.add_argument(
-        "--pose", default="initial", metavar="initial|reference|FILE", help="of the case, or a file (default: initial)"
+        "--pose",
+        type=place,
+        default="initial",
+        metavar="initial|reference|FILE",
+        help="of the case, or a file (default: initial)",
     )
     add_carm(parser)
     add_settings(parser, RenderSettings)
@@ -59,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     _require_something(drr)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_image(out, drr if out.suffix.lower() != ".png" else as_picture(drr))
-    print(f"{out}: {camera.width} x {camera.height} pixels")
+    print(printable(f"{out}: {camera.width} x {camera.height} pixels"))
     return 0
 
 

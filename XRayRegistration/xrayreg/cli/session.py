@@ -12,14 +12,17 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..pieces import Story, whole
 from ..settings import RegistrationSettings
 from .progress import Display
+from .terminal import printable
 
 if TYPE_CHECKING:
     from ..results import Step
     from ..scene import Scene
 
 ACCEPTED, REJECTED, INTERRUPTED = 0, 3, 130
+LEFT_OUT = "The pictures and the report were left out: Ctrl-C came while they were drawn."
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ def register_case(
     """Register a case and write its results to the folder `out`, all of them or none.
 
     Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt goes on.
+    Once the registration is over, Ctrl-C leaves out the pictures alone (see `_written`).
     Raises InputError for anything that cannot be used, with nothing written.
     """
     from ..render import choose_engine, warm_up
-    from ..report import write_results
     from .interrupted import write_interrupted
 
     _, _, engine = choose_engine(settings.engine, settings.device)
@@ -49,26 +52,13 @@ def register_case(
     compile_seconds = warm_up(settings.engine, settings.device)
     started = time.perf_counter()
     last = _followed(scene, settings, load_seconds, display)
-    try:
-        if last.result is not None:
-            display.stage("drawing the pictures" if pictures else "writing the result")
-            result = last.result
-            if compile_seconds > 0:
-                result.seconds["compile"] = compile_seconds
-            content = write_results(
-                out,
-                scene,
-                result.as_dict(),
-                title or case.stem,
-                # What the case brings says more as a "before" than the best of a search.
-                before=scene.initial,
-                pictures=pictures,
-                engine=settings.engine,
-                device=settings.device,
-            )
-            return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
-    except KeyboardInterrupt:
-        display.stage("writing the result without pictures")
+    if last.result is not None:
+        result = last.result
+        if compile_seconds > 0:
+            result.seconds["compile"] = compile_seconds
+        content = _written(out, scene, result.as_dict(), title or case.stem, settings, display, pictures)
+        return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
+    display.stage("writing the result without pictures")
     seconds = {"load": load_seconds, "total": load_seconds + time.perf_counter() - started}
     return Outcome(write_interrupted(out, scene, last, engine, seconds), out, INTERRUPTED)
 
@@ -81,23 +71,60 @@ def estimate_case(
     Raises InputError for anything that cannot be used, with nothing written.
     """
     from ..pipeline import estimate
-    from ..report import write_results
 
     scene, load_seconds = _loaded(case, out, settings, display)
     display.stage("asking the network")
     found = estimate(scene, settings, load_seconds)
-    display.stage("drawing the pictures" if pictures else "writing the result")
-    content = write_results(
-        out,
-        scene,
-        found.as_dict(),
-        case.stem,
-        before=scene.initial,
-        pictures=pictures,
-        engine=settings.engine,
-        device=settings.device,
-    )
+    content = _written(out, scene, found.as_dict(), case.stem, settings, display, pictures)
     return Outcome(content, out, REJECTED)
+
+
+def _written(
+    out: Path,
+    scene: Scene,
+    content: dict[str, Any],
+    title: str,
+    settings: RegistrationSettings,
+    display: Display,
+    pictures: bool,
+) -> dict[str, Any]:
+    """Write a finished result to the folder `out`; returns the content of result.json.
+
+    Ctrl-C leaves out the pictures, which a note then says: what was found by minutes of work is as good without them.
+    A second Ctrl-C goes on as KeyboardInterrupt, with nothing written.
+    """
+    from ..report import write_results
+
+    def writing(content: dict[str, Any], drawn: bool) -> Story[Step, dict[str, Any]]:
+        return write_results.pieces(
+            out,
+            scene,
+            content,
+            printable(title),
+            # What the case brings says more as a "before" than the best of a search.
+            before=scene.initial,
+            pictures=drawn,
+            engine=settings.engine,
+            device=settings.device,
+        )
+
+    display.stage("drawing the pictures" if pictures else "writing the result")
+    with ctrl_c_noted() as asked_to_stop:
+        story = writing(content, pictures)
+        try:
+            while not (pictures and asked_to_stop()):
+                next(story)
+        except StopIteration as end:
+            told: dict[str, Any] = end.value
+            return told
+        except KeyboardInterrupt:
+            # The second one, unless a library raised the first by itself.
+            if asked_to_stop() or not pictures:
+                raise
+        finally:
+            story.close()
+    display.stage("writing the result without pictures")
+    return whole(writing({**content, "notes": [*content.get("notes", ()), LEFT_OUT]}, False))
 
 
 def _loaded(case: Path, out: Path, settings: RegistrationSettings, display: Display) -> tuple[Scene, float]:

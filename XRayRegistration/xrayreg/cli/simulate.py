@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_carm, add_command, add_volume, carm_of
+from ..settings import MOST_SEED
+from .options import MOST_MM, add_carm, add_command, add_volume, carm_of, number, place, whole
+from .terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,16 +17,19 @@ if TYPE_CHECKING:
 
     from ..simulation import SimulatedXray
 
-# Options of the X-ray machine: the field of XraySettings and what it means; defaults stand there.
-_MACHINE = {
-    "kvp": "tube voltage [kV]",
-    "aluminium_mm": "filtration [mm Al]",
-    "photons": "unattenuated photons per pixel, fewer for more noise",
-    "scatter_to_primary": "scattered over unscattered energy behind the patient",
-    "blur_px": "blur of the detector [pixels]",
-    "exposure": "unattenuated beam as a share of full scale; above 1 the bare detector saturates",
-    "gamma": "exponent of the tone curve, 1 for a linear detector",
-    "rays_per_side": "rays along each side of a pixel",
+# Options of the X-ray machine: the field of XraySettings, its bounds and what it means; defaults stand there.
+_MACHINE: dict[str, tuple[Callable[[str], float], str]] = {
+    "kvp": (number(30.0, 150.0), "tube voltage [kV]"),
+    "aluminium_mm": (number(0.0, 50.0), "filtration [mm Al]"),
+    "photons": (number(1.0, 1e12), "unattenuated photons per pixel, fewer for more noise"),
+    "scatter_to_primary": (number(0.0, 100.0), "scattered over unscattered energy behind the patient"),
+    "blur_px": (number(0.0, 100.0), "blur of the detector [pixels]"),
+    "exposure": (
+        number(1e-6, 1e6),
+        "unattenuated beam as a share of full scale; above 1 the bare detector saturates",
+    ),
+    "gamma": (number(1e-3, 100.0), "exponent of the tone curve, 1 for a linear detector"),
+    "rays_per_side": (whole(1, 16), "rays along each side of a pixel"),
 }
 
 
@@ -40,20 +46,21 @@ def add_to(commands: Any) -> None:
         ),
     )
     add_volume(parser, required=True)
-    parser.add_argument("--out", metavar="DIR", required=True, help="folder for xray.tif and case.json")
+    parser.add_argument("--out", type=place, metavar="DIR", required=True, help="folder for xray.tif and case.json")
     parser.add_argument(
         "--offset",
-        type=float,
+        type=number(-MOST_MM, MOST_MM),
         nargs=6,
         default=(10.0, -8.0, 5.0, 10.0, -10.0, 20.0),
         metavar=("RX", "RY", "RZ", "X", "Y", "Z"),
         help="initial pose off by this, about the isocentre in camera axes [degrees, mm] (default: 10 -8 5 10 -10 20)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument(
+        "--seed", type=whole(0, MOST_SEED), default=0, metavar="N", help="seed of the noise (default: 0)"
+    )
     add_carm(parser)
     machine = parser.add_argument_group("X-ray machine")
-    for name, text in _MACHINE.items():
-        kind = int if name == "rays_per_side" else float
+    for name, (kind, text) in _MACHINE.items():
         machine.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
     machine.add_argument("--collimator", choices=("none", "circle", "rectangle"), default="none", help="its opening")
 
@@ -79,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     initial = displaced(reference, arguments.offset, isocentre)
     labels = None if arguments.labels is None else Path(arguments.labels)
     case = write_xray(prepare_output(out), xray, Path(arguments.volume), initial, labels, arguments.structures)
-    print(case)
+    print(printable(case))
     return 0
 
 

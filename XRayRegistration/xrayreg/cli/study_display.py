@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .progress import Bar
+from .terminal import printable
 
 if TYPE_CHECKING:
     from ..study.conduct import StudyStep
@@ -42,7 +43,7 @@ class StudyDisplay(Bar):
             self._begin(step.stage, step.message, step.total)
         self._progress.update(
             self._task,
-            description=step.message,
+            description=printable(step.message),
             completed=step.done,
             figures=self._figures(step),
             count=f"{step.done}/{step.total}",
@@ -55,12 +56,12 @@ class StudyDisplay(Bar):
     def say(self, text: str) -> None:
         """A line that stays."""
         self.end()
-        print(f"xrayreg: {text}", file=sys.stderr)
+        print(f"xrayreg: {printable(text)}", file=sys.stderr)
 
     def _begin(self, stage: str, message: str, total: int | None) -> None:
         self._stage = stage
         self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(message, total=total, figures="", count="")
+        self._task = self._progress.add_task(printable(message), total=total, figures="", count="")
 
     def _figures(self, step: StudyStep) -> str:
         """Success so far of the method that the newest result is of."""
@@ -83,7 +84,7 @@ def show_table(table: StudyTable, file: Path) -> None:
     if not console.is_terminal:
         # In a file a line may be as long as it needs to be.
         console = Console(highlight=False, width=max(console.width, _WIDE))
-    console.print(Text(f"{table.name}: {table.title}", style="bold"))
+    console.print(Text(printable(f"{table.name}: {table.title}"), style="bold"))
     first = table.rows[0].figures
     before = f", {first.initial_mtre_mm:.0f} mm on average at the start" if first.initial_mtre_mm > 0 else ""
     console.print(Text(f"{_METRICS.get(table.metric, table.metric)} [mm]{before}; intervals of 95 %", style="dim"))
@@ -94,14 +95,16 @@ def show_table(table: StudyTable, file: Path) -> None:
         console.print(_grid(table.variants, "variant", names, wide))
     for row in table.rows:
         if row.figures.n < table.cases:
-            console.print(Text(f"{row.method}: {row.figures.n} of {table.cases} cases so far", style="yellow"))
+            console.print(
+                Text(printable(f"{row.method}: {row.figures.n} of {table.cases} cases so far"), style="yellow")
+            )
         if row.figures.accepted is not None:
-            console.print(Text(f"{row.method} {verdicts(row.figures.trust[0])}"))
+            console.print(Text(printable(f"{row.method} {verdicts(row.figures.trust[0])}")))
         if row.figures.failed:
             cases = "1 case" if row.figures.failed == 1 else f"{row.figures.failed} cases"
-            console.print(Text(f"{row.method}: {cases} without a pose, counted as failures, such as by"))
-            console.print(Text(f"  {table.failures[row.method][0][1]}"), soft_wrap=True)
-    console.print(Text(str(file)), soft_wrap=True)
+            console.print(Text(printable(f"{row.method}: {cases} without a pose, counted as failures, such as by")))
+            console.print(Text(printable(f"  {table.failures[row.method][0][1]}")), soft_wrap=True)
+    console.print(Text(printable(file)), soft_wrap=True)
 
 
 def show_choices() -> None:
@@ -137,6 +140,7 @@ def _needs(needs: tuple[str, ...]) -> str:
 def _grid(rows: tuple[TableRow, ...], heading: str, names: list[str], wide: bool) -> Any:
     """The figures as a table; not `wide`, what fits into 80 columns."""
     from rich.table import Table
+    from rich.text import Text
 
     from ..study.wording import best, count, length, percent, rate
 
@@ -162,5 +166,5 @@ def _grid(rows: tuple[TableRow, ...], heading: str, names: list[str], wide: bool
     for column, _ in columns:
         table.add_column(column, justify="right", no_wrap=True, style="" if column else "dim")
     for name, row in zip(names, rows, strict=True):
-        table.add_row(name, *(told(row.figures) for _, told in columns))
+        table.add_row(Text(printable(name)), *(told(row.figures) for _, told in columns))
     return table

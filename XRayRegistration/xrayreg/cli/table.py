@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .terminal import printable
+
 
 def show_result(content: dict[str, Any], folder: Path) -> None:
     """Print the verdict, the figures behind it and where the files are."""
@@ -12,19 +14,22 @@ def show_result(content: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    def shown(value: object, style: str = "") -> Text:
+        return Text(printable(value), style)
+
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     word, style = ("Accepted", "bold green") if content["accepted"] else ("Rejected", "bold red")
     word, style = ("Interrupted", "bold yellow") if content.get("interrupted") else (word, style)
     word, style = ("Not judged", "bold yellow") if content.get("unjudged") else (word, style)
-    table.add_row("Verdict", Text(word, style))
-    table.add_row("Reason", Text(content["reason"]))
+    table.add_row("Verdict", shown(word, style))
+    table.add_row("Reason", shown(content["reason"]))
     for name, value in _figures(content):
-        table.add_row(name, Text(value))
+        table.add_row(name, shown(value))
     for note in content.get("notes", ()):
-        table.add_row("Note", Text(note))
-    table.add_row("Files", Text(str(folder)))
+        table.add_row("Note", shown(note))
+    table.add_row("Files", shown(folder))
     Console(highlight=False).print(table)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..settings import DISTRIBUTIONS, NetworkSettings, TrainingSettings
-from .options import PROGRAM, add_command, add_settings, add_structures, one_of
+from .options import MOST_MM, PROGRAM, add_command, add_settings, add_structures, number, one_of, place, whole
+from .terminal import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -38,9 +40,12 @@ def add_to(commands: Any) -> None:
             "--volume ct.nii.gz --finetune pelvis.pt --out patient.pt --minutes 2",
         ),
     )
-    parser.add_argument("--out", metavar="FILE", required=True, help="file for the network, such as model.pt")
+    parser.add_argument(
+        "--out", type=place, metavar="FILE", required=True, help="file for the network, such as model.pt"
+    )
     parser.add_argument(
         "--volume",
+        type=place,
         metavar="CT",
         nargs="+",
         required=True,
@@ -55,17 +60,22 @@ def add_to(commands: Any) -> None:
         default="chen",
         help="where the C-arm may stand (default: chen)",
     )
-    poses.add_argument("--camera", metavar="CASE", help="cover the geometry of the first X-ray of this case")
-    numbers: tuple[tuple[str, type, str], ...] = (
-        ("--sid", float, "distance from the source to the detector [mm]"),
-        ("--field", float, "edge of the square detector [mm]"),
-        ("--sod", float, "distance from the source to the isocentre [mm]"),
-        ("--pixels", int, "edge of the network's images [pixels]"),
+    poses.add_argument(
+        "--camera", type=place, metavar="CASE", help="cover the geometry of the first X-ray of this case"
+    )
+    length = number(1.0, MOST_MM)
+    numbers: tuple[tuple[str, Callable[[str], float], str], ...] = (
+        ("--sid", length, "distance from the source to the detector [mm]"),
+        ("--field", length, "edge of the square detector [mm]"),
+        ("--sod", length, "distance from the source to the isocentre [mm]"),
+        ("--pixels", whole(1, 2048), "edge of the network's images [pixels]"),
     )
     for name, kind, text in numbers:
         poses.add_argument(name, type=kind, metavar="N", help=f"{text} (default: the preset's)")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--finetune", metavar="MODEL", help="begin with this network instead of an untrained one")
+    start.add_argument(
+        "--finetune", type=place, metavar="MODEL", help="begin with this network instead of an untrained one"
+    )
     start.add_argument("--resume", action="store_true", help="go on where the last run for --out stopped")
     add_settings(parser, TrainingSettings)
     add_settings(parser, NetworkSettings)
@@ -91,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         trained = _followed(order, display, interrupted)
     if leads and arguments.json:
         content = {"model": str(order.out), "reason": trained.reason, **trained.card.as_dict()}
-        print(json.dumps(content, indent=1, ensure_ascii=False))
+        print(printable_json(json.dumps(content, indent=1, ensure_ascii=False)))
     elif leads and not arguments.quiet:
         show_trained(trained)
     return DIVERGED if trained.ending == "diverged" else INTERRUPTED if interrupted() else FINISHED
@@ -168,7 +178,7 @@ class TrainingDisplay:
         console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", style="bold"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[figures]}", style="cyan"),
@@ -196,7 +206,7 @@ class TrainingDisplay:
         preparing = step.state == "preparing"
         self._progress.update(
             self._task,
-            description=step.message if preparing else step.state,
+            description=printable(step.message if preparing else step.state),
             total=None if preparing else 1.0,
             completed=step.fraction,
             left="" if preparing or step.seconds_left is None else f"{_clock(step.seconds_left)} left",
@@ -225,19 +235,22 @@ def show_trained(trained: Trained) -> None:
 
     console, card = Console(highlight=False), trained.card
     said = f"Trained on {card.images} images in {_clock(card.seconds)} ({trained.reason}). Median errors on new poses:"
-    console.print(Text(said))
+    console.print(Text(printable(said)))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     for name in ("rotation", "x", "y", "depth", "mTRE", "images"):
         table.add_column(name, justify="right", style="" if name != "images" else "dim")
     for kind, errors in card.validation.items():
-        table.add_row({"clean": "DRRs", "physics": "simulated X-rays"}.get(kind, kind), *_row(errors))
+        named = {"clean": "DRRs", "physics": "simulated X-rays"}.get(kind, kind)
+        table.add_row(Text(printable(named)), *_row(errors))
     console.print(table)
     for note in card.notes:
-        console.print(Text(f"Note: {note}", style="dim"))
+        console.print(Text(printable(f"Note: {note}"), style="dim"))
     # Unbroken, to be copied.
-    console.print(Text(f"Network: {trained.path}"), soft_wrap=True)
-    console.print(Text(f"Use it:  {PROGRAM} register case.json --init {trained.path} --out result"), soft_wrap=True)
+    console.print(Text(printable(f"Network: {trained.path}")), soft_wrap=True)
+    console.print(
+        Text(printable(f"Use it:  {PROGRAM} register case.json --init {trained.path} --out result")), soft_wrap=True
+    )
 
 
 def _row(errors: Errors) -> list[str]:

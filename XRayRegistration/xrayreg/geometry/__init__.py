@@ -17,6 +17,7 @@ from .poses import (
 )
 from .projection import Projection
 from .rotations import left_jacobian, left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
+from .xray_cameras import camera_doubts, require_xray_camera
 
 __all__ = [
     "NOMINAL_SID_MM",
@@ -25,6 +26,7 @@ __all__ = [
     "Projection",
     "VoxelGrid",
     "beam_axes",
+    "camera_doubts",
     "camera_from_carm",
     "camera_from_placement",
     "epipolar_segment",
@@ -35,6 +37,7 @@ __all__ = [
     "left_jacobian_inverse",
     "placement_of",
     "pose_difference",
+    "require_xray_camera",
     "retract",
     "rigid",
     "rotation_angle",

@@ -11,6 +11,8 @@ from ..checks import InputError, require_array, require_rigid
 
 # Source-to-image distance [mm] assumed where neither it nor the pixel pitch is known: typical of C-arms.
 NOMINAL_SID_MM = 1000.0
+# Focal lengths and principal points beyond this [pixels] are other numbers; products of larger ones could overflow.
+MOST_PX = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,13 @@ class Camera:
 
     def __post_init__(self) -> None:
         matrix = require_array(self.matrix, "camera matrix", (3, 3))
+        if np.abs(matrix).max() > MOST_PX:
+            raise InputError(
+                "camera matrix",
+                expected=f"pixels, at most {MOST_PX:g}",
+                found=f"{np.abs(matrix).max():g}",
+                remedy="check the focal lengths (SID divided by the pixel spacing)",
+            )
         if abs(np.linalg.det(matrix)) < 1e-9:
             raise InputError(
                 "camera matrix",

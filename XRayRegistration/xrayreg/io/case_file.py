@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import InputError, require_array, require_file, require_rigid
-from ..geometry import Camera
+from ..checks import InputError, require_array, require_rigid
+from ..geometry import Camera, require_xray_camera
 from ..scene import IntensityKind
+from .json_text import read_json
 from .mayacam import read_mayacam
 from .results import write_json
 
 _KINDS: tuple[IntensityKind, ...] = get_args(IntensityKind)
+
+# The keys of each object of a case; others are refused, since a misspelt one would be ignored in silence.
+_POSE = "world_from_volume"
+_CASE_KEYS = ("volume", "series", "labels", "structures", "views", "initial", "reference")
+_VIEW_KEYS = ("image", "intensity", "frame", "mirrored", "camera", "calibration")
+_CAMERA_KEYS = ("matrix", "size", "camera_from_world", "pixel_mm")
+_INITIAL_KEYS = (_POSE,)
+_REFERENCE_KEYS = (_POSE, "targets")
+# How keys begin that are for people and for other programs.
+_FREE = ("x-", "comment", "note")
+# Halves of characters: no file's name can be written with them.
+_NOT_UNICODE = re.compile("[\ud800-\udfff]")
+# Labels and frames beyond are no numbers that a file of 32 bits could hold.
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -52,24 +69,27 @@ class CaseFile:
 def parse_case(path: str | Path) -> CaseFile:
     """The case at `path`; the files it names are not opened, only made relative to it (calibrations are read).
 
-    Unknown keys are ignored. Raises InputError for a missing file, JSON that does not parse (with its line), missing
-    keys and values of the wrong kind.
+    Raises InputError for a missing file, JSON that does not parse (with its line), keys that are missing, unknown
+    (with the nearest known one) or there twice, values of the wrong kind, and cameras that no X-ray machine has.
+    Keys that begin with "x-", "comment" or "note" are free.
     """
     path = Path(path)
-    content = _object(_json(path), f"case {path}")
+    content = _object(read_json(path, "case"), f"case {path}", _CASE_KEYS)
     folder = path.parent
     labels = content.get("labels")
     views = _list(_need(content, "views", f"case {path}"), "views")
     reference = content.get("reference")
-    targets = None if reference is None else _object(reference, "reference").get("targets")
+    targets = None if reference is None else _object(reference, "reference", _REFERENCE_KEYS).get("targets")
     return CaseFile(
         volume=folder / _text(_need(content, "volume", f"case {path}"), "volume"),
-        views=tuple(_view(_object(view, f"views[{n}]"), f"views[{n}]", folder) for n, view in enumerate(views)),
+        views=tuple(
+            _view(_object(view, f"views[{n}]", _VIEW_KEYS), f"views[{n}]", folder) for n, view in enumerate(views)
+        ),
         labels=None if labels is None else folder / _text(labels, "labels"),
         structures=_structures(content.get("structures")),
-        initial=_pose(content.get("initial"), "initial"),
-        reference=_pose(reference, "reference"),
-        targets=None if targets is None else require_array(targets, "reference.targets", (_length(targets), 3)),
+        initial=_pose(content.get("initial"), "initial", _INITIAL_KEYS),
+        reference=_pose(reference, "reference", _REFERENCE_KEYS),
+        targets=None if targets is None else _array(targets, "reference.targets", (_length(targets), 3)),
         series=_series(content.get("series")),
     )
 
@@ -121,24 +141,10 @@ def _relative(file: Path, case: Path) -> str:
         return file.absolute().as_posix()
 
 
-def _json(path: Path) -> Any:
-    require_file(path, "case")
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"case {path}",
-            expected="JSON",
-            found=f"{error.msg} in line {error.lineno}, column {error.colno}",
-            remedy="correct that line",
-        ) from error
-    except (UnicodeDecodeError, OSError, RecursionError) as error:
-        raise InputError(f"case {path}", expected="a JSON text file", found=str(error), remedy="check it") from error
-
-
-def _view(content: Mapping[str, Any], where: str, folder: Path) -> CaseView:
+def _view(value: Any, where: str, folder: Path) -> CaseView:
+    content = _object(value, where, _VIEW_KEYS)
     intensity, frame, mirrored = (content.get(key) for key in ("intensity", "frame", "mirrored"))
-    if intensity is not None and intensity not in _KINDS:
+    if intensity is not None and (not isinstance(intensity, str) or intensity not in _KINDS):
         raise _wrong(f"{where}.intensity", " | ".join(_KINDS), intensity)
     if frame is not None:
         frame = _integer(frame, f"{where}.frame")
@@ -160,7 +166,7 @@ def _camera(view: Mapping[str, Any], where: str, folder: Path) -> Camera | None:
     where = f"{where}.camera"
     if calibration is not None:
         raise _wrong(where, 'either "camera" or "calibration"', "both")
-    content = _object(camera, where)
+    content = _object(camera, where, _CAMERA_KEYS)
     size = _list(_need(content, "size", where), f"{where}.size")
     if len(size) != 2:
         raise _wrong(f"{where}.size", "[width, height]", size)
@@ -168,15 +174,25 @@ def _camera(view: Mapping[str, Any], where: str, folder: Path) -> Camera | None:
     pitch = content.get("pixel_mm")
     if pitch is not None and (isinstance(pitch, bool) or not isinstance(pitch, int | float)):
         raise _wrong(f"{where}.pixel_mm", "a number of millimetres", pitch)
-    matrix = require_array(_need(content, "matrix", where), f"{where}.matrix", (3, 3))
-    pose = require_rigid(_need(content, "camera_from_world", where), f"{where}.camera_from_world")
-    return Camera(matrix, width, height, pose, pitch)
+    matrix = _array(_need(content, "matrix", where), f"{where}.matrix", (3, 3))
+    return require_xray_camera(Camera(matrix, width, height, _rigid(content, "camera_from_world", where), pitch), where)
 
 
-def _pose(content: Any, where: str) -> NDArray[np.float64] | None:
-    if content is None:
-        return None
-    return require_rigid(_need(_object(content, where), "world_from_volume", where), f"{where}.world_from_volume")
+def _pose(content: Any, where: str, keys: tuple[str, ...]) -> NDArray[np.float64] | None:
+    return None if content is None else _rigid(_object(content, where, keys), _POSE, where)
+
+
+def _rigid(content: Mapping[str, Any], key: str, where: str) -> NDArray[np.float64]:
+    return require_rigid(_array(_need(content, key, where), f"{where}.{key}", (4, 4)), f"{where}.{key}")
+
+
+def _array(value: Any, where: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """`require_array` of what JSON calls numbers: numpy would take texts and booleans for them."""
+    rows = value if isinstance(value, list) else [value]
+    for number in (entry for row in rows for entry in (row if isinstance(row, list) else [row])):
+        if isinstance(number, str | bool) or number is None:
+            raise _wrong(where, f"{' x '.join(map(str, shape))} numbers", number)
+    return require_array(value, where, shape)
 
 
 def _series(value: Any) -> str | None:
@@ -206,9 +222,17 @@ def _need(content: Mapping[str, Any], key: str, where: str) -> Any:
     return content[key]
 
 
-def _object(value: Any, where: str) -> dict[str, Any]:
+def _object(value: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """`value` as an object that has none but these keys and free ones."""
     if not isinstance(value, dict):
         raise _wrong(where, "an object { ... }", value)
+    for key in value:
+        if key in keys or key.lower().startswith(_FREE):
+            continue
+        near = get_close_matches(key.lower()[:80], keys, n=1, cutoff=0.5)
+        hint = f'write "{near[0]}"' if near else f"leave it out; known are {', '.join(keys)}"
+        own = 'begin a key of your own with "x-" or "comment"'
+        raise InputError(where, expected="keys that are known here", found=f'"{key[:80]}"', remedy=f"{hint}, or {own}")
     return value
 
 
@@ -219,7 +243,7 @@ def _list(value: Any, where: str) -> list[Any]:
 
 
 def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value or _NOT_UNICODE.search(value):
         raise _wrong(where, "the name of a file or folder", value)
     return value
 
@@ -227,6 +251,8 @@ def _text(value: Any, where: str) -> str:
 def _integer(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(where, "whole numbers", value)
+    if abs(value) > _MOST:
+        raise _wrong(where, f"whole numbers up to {_MOST}", value)
     return value
 
 

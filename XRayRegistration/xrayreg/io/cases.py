@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import InputError, require_file
+from ..checks import InputError, require_file, require_regular
 from ..pieces import Pieces, divisible
 from ..scene import Radiograph, Scene
 from .case_file import CaseFile, CaseView, parse_case
@@ -20,13 +20,19 @@ from .labels import read_label_names, read_labels
 from .radiographs import read_radiograph
 from .volumes import read_volume
 
+_BY_ANGLES = (
+    "Its place among the views was assumed from the C-arm's nominal angles about one isocentre, the patient at "
+    'rest; give each view a calibrated "camera" to have the pose accepted.'
+)
+
 
 @divisible
 def read_case(path: str | Path) -> Pieces[Scene]:
     """The scene of the case file at `path` (file contract: design.md 5).
 
     Views are named by their image's stem, numbered where stems repeat. Several DICOM views without cameras share the
-    first one's camera frame as world, by their C-arm angles about a common isocentre. Raises InputError for anything
+    first one's camera frame as world, by their C-arm angles about a common isocentre, which their `assumed` says, as
+    nobody measured it. Raises InputError for anything
     missing or wrong, before slow files are opened where that is possible.
     """
     case = parse_case(path)
@@ -39,8 +45,9 @@ def read_case(path: str | Path) -> Pieces[Scene]:
             found="none",
             remedy='name one under "labels" or leave out "structures"',
         )
+    require_file(case.volume, "volume")
     for file, what in _files(case):
-        require_file(file, what)
+        require_regular(file, what)
     # Views first: they are quick to open, and errors in them should not wait for a large CT.
     views = yield from _views(case.views)
     volume = read_volume(case.volume, case.series)
@@ -73,13 +80,14 @@ def unique_names(files: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _files(case: CaseFile) -> list[tuple[Path, str]]:
-    files = [(case.volume, "volume"), *((view.image, "X-ray") for view in case.views)]
-    return files if case.labels is None else [*files, (case.labels, "label map")]
+    """The files of a case besides its volume, which may be a folder."""
+    images = [(view.image, "X-ray") for view in case.views]
+    return images if case.labels is None else [*images, (case.labels, "label map")]
 
 
 def _views(views: Sequence[CaseView]) -> Pieces[tuple[Radiograph, ...]]:
-    names, opened = unique_names([view.image for view in views]), []
-    for view, name, pose in zip(views, names, _poses(views), strict=True):
+    names, poses, opened = unique_names([view.image for view in views]), _poses(views), []
+    for view, name, pose in zip(views, names, poses, strict=True):
         reading: Pieces[Radiograph] = read_radiograph.pieces(
             view.image,
             camera=view.camera,
@@ -90,6 +98,12 @@ def _views(views: Sequence[CaseView]) -> Pieces[tuple[Radiograph, ...]]:
             camera_from_world=pose,
         )
         opened.append((yield from reading))
+    if len(opened) > 1:
+        # The first one's frame is the world; the others' places in it are by their angles.
+        opened[1:] = [
+            view if pose is None else replace(view, assumed=(*view.assumed, _BY_ANGLES))
+            for view, pose in list(zip(opened, poses, strict=True))[1:]
+        ]
     return tuple(opened)
 
 

@@ -9,15 +9,16 @@ takes it as it is. (Slicer developer guide, Transforms, "Transform files".)
 
 from __future__ import annotations
 
-import json
+import errno
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import InputError, require_file, require_rigid
+from ..checks import InputError, require_regular, require_rigid
 from .images import quiet_itk
+from .json_text import read_json
 from .results import replace_file, write_json
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -44,7 +45,15 @@ def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(child_from_parent[:3, :3].ravel().tolist())
     transform.SetTranslation(child_from_parent[:3, 3].tolist())
-    replace_file(path, lambda temporary: sitk.WriteTransform(transform, str(temporary)))
+
+    def write(temporary: Path) -> None:
+        try:
+            sitk.WriteTransform(transform, str(temporary))
+        except RuntimeError as error:
+            # ITK does not say why; on a disk with room the path was looked at before.
+            raise OSError(errno.EIO, "an error of ITK's writer (is the disk full?)", str(path)) from error
+
+    replace_file(path, write)
 
 
 def read_pose(path: str | Path) -> NDArray[np.float64]:
@@ -54,7 +63,7 @@ def read_pose(path: str | Path) -> NDArray[np.float64]:
     Raises InputError for a file that is missing, damaged, deformable or not rigid.
     """
     path = Path(path)
-    require_file(path, "pose")
+    require_regular(path, "pose")
     return require_rigid(_from_json(path) if path.suffix.lower() == ".json" else _from_itk(path), f"pose {path}")
 
 
@@ -65,7 +74,7 @@ def read_nearly_rigid(path: str | Path, pivot_ras: ArrayLike) -> NDArray[np.floa
     file that is missing or damaged, and for axes that are off a rotation by more than a tenth.
     """
     path = Path(path)
-    require_file(path, "transform")
+    require_regular(path, "transform")
     affine, pivot = _from_itk(path), np.asarray(pivot_ras, dtype=np.float64)
     left, stretch, right = np.linalg.svd(affine[:3, :3])
     if np.linalg.det(affine[:3, :3]) < 0 or np.abs(stretch - 1).max() > _MOST_STRETCH:
@@ -82,13 +91,11 @@ def _told(factors: NDArray) -> str:
 
 
 def _from_json(path: Path) -> ArrayLike:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _bad(path, f'JSON with "{_KEY}"', str(error)) from error
+    content = read_json(path, "pose")
     if not isinstance(content, dict) or _KEY not in content:
         raise _bad(path, f'JSON with "{_KEY}"', "no such key")
-    return content[_KEY]
+    matrix: ArrayLike = content[_KEY]
+    return matrix
 
 
 def _from_itk(path: Path) -> NDArray[np.float64]:

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import InputError, require_file
+from ..checks import InputError, require_regular
+from ..io.json_text import parse_json
 from ..io.results import replace_file
+from .archive import problem_of_archive, problem_of_content
 from .card import ModelCard
 from .frame import Frame
 from .networks import PoseNetwork, build_network
@@ -25,6 +27,8 @@ from .template import Template
 FORMAT = "xrayreg pose network"
 # 2: networks are given local contrast as a third channel.
 VERSION = 2
+# Characters of a card: thousands of patients fit in.
+_MOST_CARD = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +78,9 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     """The checkpoint in a file, its network in evaluation mode on `device`.
 
     Only numbers, texts and tensors are read; nothing in the file is executed. Raises InputError for a file that is no
-    checkpoint, is damaged, was changed, or comes from a newer version.
+    checkpoint, is damaged, was changed, comes from a newer version, or would take far more memory than it is long.
     """
-    path = require_file(Path(path), "network")
+    path = require_regular(Path(path), "network")
     content = _read(path)
     if content.get("format") != FORMAT:
         raise _refused(path, "a network of this program", "another kind of file")
@@ -93,7 +97,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     if digests != (content.get("digest"), content.get("training_digest")):
         raise _refused(path, "content that fits its checksum", "content that was changed or damaged")
     try:
-        model_card = ModelCard.from_dict(json.loads(card))
+        model_card = ModelCard.from_dict(_card(card))
         frame = Frame.from_dict(asdict(model_card.frame))
         network = build_network(model_card.settings.network, model_card.settings.camera, frame)
         network.load_state_dict(weights)
@@ -108,13 +112,13 @@ def read_card(path: str | Path) -> ModelCard:
 
     Raises InputError for a file that is no checkpoint.
     """
-    path = require_file(Path(path), "network")
+    path = require_regular(Path(path), "network")
     content = _read(path, weights=False)
     if content.get("format") != FORMAT or not isinstance(content.get("card"), str):
         raise _refused(path, "a network of this program", "another kind of file")
     try:
-        return ModelCard.from_dict(json.loads(content["card"]))
-    except (InputError, ValueError) as error:
+        return ModelCard.from_dict(_card(content["card"]))
+    except (InputError, TypeError, ValueError) as error:
         raise _refused(path, "a card of this version", " ".join(str(error).split())[:200]) from error
 
 
@@ -170,10 +174,21 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _card(text: str) -> Any:
+    """The content of a card's JSON; raises InputError."""
+    if len(text) > _MOST_CARD:
+        raise InputError(
+            "card", expected=f"at most {_MOST_CARD:,} characters", found=f"{len(text):,}", remedy="retrain"
+        )
+    return parse_json(text, "card")
+
+
 def _read(path: Path, weights: bool = True) -> dict[str, Any]:
     # Older files of torch are bare pickles; everything this program writes is an archive.
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path):
         raise _refused(path, "a network of this program", "another kind of file, or only a part of one")
+    if problem := problem_of_archive(path):
+        raise _refused(path, "numbers, texts and tensors alone, stored as they are", problem)
     try:
         # Mapped into memory, weights are read from the disk when somebody looks at them.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=not weights)
@@ -184,6 +199,8 @@ def _read(path: Path, weights: bool = True) -> dict[str, Any]:
         raise _refused(path, "numbers, texts and tensors alone", "something else, which was not run") from error
     if not isinstance(content, dict):
         raise _refused(path, "a network of this program", f"a {type(content).__name__}")
+    if problem := problem_of_content(content, path.stat().st_size):
+        raise _refused(path, "a network of this program", problem)
     return content
 
 

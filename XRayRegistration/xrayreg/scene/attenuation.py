@@ -100,11 +100,15 @@ def rendered_grid(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[Vo
 
 @divisible
 def coarsened(attenuation: Attenuation, voxel_mm: float) -> Pieces[Attenuation]:
-    """The attenuation averaged over whole blocks of voxels, as many per axis as fit into `voxel_mm`.
+    """The attenuation averaged over whole blocks of voxels, as many per axis as there are and fit into `voxel_mm`.
 
     Blocks cut by the border are filled up with air, so mass and place of every voxel are kept.
     """
-    ni, nj, nk = (max(1, int(voxel_mm / spacing + 1e-6)) for spacing in attenuation.grid.spacing_mm)
+    # At most one block along an axis: filled up with air, larger ones would take the more memory the coarser they are.
+    ni, nj, nk = (
+        max(1, min(size, int(voxel_mm / spacing + 1e-6)))
+        for spacing, size in zip(attenuation.grid.spacing_mm, attenuation.grid.shape, strict=True)
+    )
     if (ni, nj, nk) == (1, 1, 1):
         return attenuation
     grid = attenuation.grid.coarsened((ni, nj, nk))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..geometry import Camera
 from ..pieces import Pieces, divisible
+from .size_remedy import size_remedy
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,9 @@ class Radiograph:
                     f"{what} of {self.name}",
                     expected=f"the camera's size {size[1]} x {size[0]}",
                     found=f"{' x '.join(map(str, image.shape[::-1]))} pixels",
-                    remedy='correct "size" in the camera or use the image it was calibrated for',
+                    remedy=size_remedy(self.camera, image.shape[1], image.shape[0])
+                    if image.ndim == 2 and min(image.shape) > 0
+                    else "give one grey image",
                 )
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Radiograph:

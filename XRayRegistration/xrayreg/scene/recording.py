@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..geometry import Camera
+from ..geometry import Camera, require_xray_camera
 from ..pieces import Pieces, divisible
 from .field import find_field
 from .intensity import IntensityKind, line_integrals, zero_of_counts
@@ -48,9 +48,11 @@ def radiograph_from_array(
     open_area: (height, width), the stored pixels that no blade hides; all of them by default.
     name, origins, notes: see `Radiograph`; sentences on what was found are added to the notes.
 
-    Raises InputError for an image that is coloured, constant, saturated, not finite, or not of the camera's size.
+    Raises InputError for an image that is coloured, constant, saturated, not finite, or not of the camera's size, and
+    for a camera that no X-ray machine has.
     """
     kind = intensity_named(intensity)
+    require_xray_camera(camera, f"camera of {name}")
     recorded, told = grey(stored, name)
     recorded = np.ascontiguousarray(np.rot90(recorded, quarter_turns))
     yield

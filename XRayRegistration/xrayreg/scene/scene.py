@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_array, require_rigid
+from ..geometry import camera_doubts
 from ..pieces import Pieces, divisible
 from .radiograph import Radiograph
 from .slabs import bounds
+from .standing import require_rig, require_standing, standing_doubts
 from .volume import Volume
 
 
@@ -22,6 +24,9 @@ class Scene:
     initial, reference: world_from_volume (4, 4) [mm], where known.
     targets: points (N, 3) in the volume frame [mm] at which errors are measured; default the corners of the box
         around what is rendered.
+
+    Raises InputError for a scene without views, for views from different sides whose sources stand in one place, and
+    for poses that are not rigid or put the patient where none can be (see `standing`).
     """
 
     volume: Volume
@@ -34,10 +39,14 @@ class Scene:
     def __post_init__(self) -> None:
         if not self.views:
             raise InputError("views", expected="at least one X-ray", found="none", remedy="add one to the case")
+        if len(self.views) > 1:
+            require_rig(self.views)
         for name in ("initial", "reference"):
             pose = getattr(self, name)
             if pose is not None:
-                object.__setattr__(self, name, require_rigid(pose, f"{name}.world_from_volume"))
+                pose = require_rigid(pose, f"{name}.world_from_volume")
+                require_standing(self.views, self.volume, pose, name)
+                object.__setattr__(self, name, pose)
         if self.targets is not None:
             count = len(self.targets) if np.ndim(self.targets) == 2 else 1
             object.__setattr__(self, "targets", require_array(self.targets, "reference.targets", (count, 3)))
@@ -50,8 +59,13 @@ class Scene:
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """Numbers that no file states and the pose depends on, one sentence each."""
-        return (*self.volume.assumed, *(f"{view.name}: {text}" for view in self.views for text in view.assumed))
+        """Numbers that no file states, or that may have another unit, and the pose depends on; one sentence each."""
+        views = [(view.name, text) for view in self.views for text in (*view.assumed, *camera_doubts(view.camera))]
+        return (*self.volume.assumed, *(f"{name}: {text}" for name, text in views))
+
+    def assumed_at(self, world_from_volume: NDArray[np.float64]) -> tuple[str, ...]:
+        """What is `assumed`, and what of it a registered pose (4, 4) shows to be wrong; one sentence each."""
+        return (*self.assumed, *standing_doubts(self.views, self.volume, world_from_volume))
 
     @divisible
     def target_points(self) -> Pieces[NDArray[np.float64]]:

@@ -19,16 +19,22 @@ def as_plain(settings: Any) -> dict[str, Any]:
 def from_plain(kind: type[Kind], content: object, what: str = "settings") -> Kind:
     """The settings of class `kind` that `as_plain` told; what is left out takes its default.
 
-    Raises InputError for unknown names and for values of another type.
+    Raises InputError for unknown names, and for values of another type or beyond the bounds that the settings declare
+    ("least" and "most" in a field's metadata).
     """
     if not isinstance(content, Mapping):
         raise _wrong(what, "a table of settings", type(content).__name__)
     types = get_type_hints(kind)
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(str(name) for name in content if name not in known)
     if unknown:
         raise _wrong(what, "names that are known here", ", ".join(unknown))
-    return kind(**{name: _value(types[name], value, f"{what}.{name}") for name, value in content.items()})
+    values = {name: _value(types[name], value, f"{what}.{name}") for name, value in content.items()}
+    for name, value in values.items():
+        low, high = known[name].metadata.get("least"), known[name].metadata.get("most")
+        if low is not None and not low <= value <= high:
+            raise _wrong(f"{what}.{name}", f"{low:g} to {high:g}", repr(value))
+    return kind(**values)
 
 
 def _value(kind: Any, value: Any, what: str) -> Any:
@@ -53,7 +59,10 @@ def _value(kind: Any, value: Any, what: str) -> Any:
     fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise _wrong(what, f"a value of type {kind.__name__}", repr(value))
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError as error:
+        raise _wrong(what, "a number within the range of doubles", f"one of {len(str(value))} digits") from error
 
 
 def _listed(value: Any) -> Any:
@@ -63,4 +72,4 @@ def _listed(value: Any) -> Any:
 
 
 def _wrong(what: str, expected: str, found: str) -> InputError:
-    return InputError(what, expected=expected, found=found, remedy="write it with this version of the program")
+    return InputError(what, expected=expected, found=found[:80], remedy="write it with this version of the program")

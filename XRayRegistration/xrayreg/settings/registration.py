@@ -15,6 +15,9 @@ EFFORTS: tuple[str, ...] = get_args(Effort)
 ENGINES: tuple[str, ...] = get_args(EngineName)
 DEVICES: tuple[str, ...] = get_args(DeviceName)
 
+# Every generator of random numbers takes seeds of 32 bits; some are counted up from the one that was given.
+MOST_SEED = 2**32 - 2**16
+
 
 @dataclass(frozen=True)
 class Term:
@@ -215,7 +218,7 @@ class RegistrationSettings:
     effort: Effort = field(default="standard", metadata={"help": "how long to look", "choices": EFFORTS})
     engine: EngineName = field(default="auto", metadata={"help": "render engine", "choices": ENGINES})
     device: DeviceName = field(default="auto", metadata={"help": "where to compute", "choices": DEVICES})
-    seed: int = field(default=0, metadata={"help": "seed of everything random"})
+    seed: int = field(default=0, metadata={"help": "seed of everything random", "least": 0, "most": MOST_SEED})
     search: SearchSettings = field(default_factory=SearchSettings)
     part_search: SearchSettings = PART_SEARCH
     around: SearchSettings = AROUND_SEARCH

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from .registration import DEVICES, ENGINES, DeviceName, EngineName
+from .registration import DEVICES, ENGINES, MOST_SEED, DeviceName, EngineName
 
 Law = Literal["normal", "uniform"]
 Coordinates = Literal["twist", "carm"]
@@ -90,9 +90,9 @@ class NetworkCamera:
     image_px: edge of the image [pixels]. field_mm: edge of the detector [mm]. sid_mm: source to detector [mm].
     """
 
-    image_px: int = 64
-    field_mm: float = 400.0
-    sid_mm: float = 1020.0
+    image_px: int = field(default=64, metadata={"least": 1, "most": 2048})
+    field_mm: float = field(default=400.0, metadata={"least": 1.0, "most": 1e4})
+    sid_mm: float = field(default=1020.0, metadata={"least": 1.0, "most": 1e5})
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class NetworkSettings:
 
     backbone: Backbone = field(default="small", metadata={"help": "network", "choices": BACKBONES})
     rotation: RotationHead = field(default="sixd", metadata={"help": "rotation head", "choices": ROTATION_HEADS})
-    hypotheses: int = field(default=4, metadata={"help": "poses predicted for an X-ray"})
-    width: int = 16
+    hypotheses: int = field(default=4, metadata={"help": "poses predicted for an X-ray", "least": 1, "most": 256})
+    width: int = field(default=16, metadata={"least": 1, "most": 256})
     norm: Norm = "auto"
 
     def settled(self, patients: int, processes: int) -> NetworkSettings:
@@ -194,10 +194,12 @@ class TrainingSettings:
     precision: number type of the network's inside; auto takes 16 bits where they are faster.
     """
 
-    minutes: float = field(default=5.0, metadata={"help": "time to train [minutes]"})
-    iterations: int = field(default=0, metadata={"help": "iterations to train, 0 for no limit but the time"})
-    batch: int = field(default=64, metadata={"help": "images in a batch"})
-    learning_rate: float = field(default=3e-3, metadata={"help": "peak learning rate"})
+    minutes: float = field(default=5.0, metadata={"help": "time to train [minutes]", "least": 0, "most": 1e6})
+    iterations: int = field(
+        default=0, metadata={"help": "iterations to train, 0 for no limit but the time", "least": 0, "most": 10**12}
+    )
+    batch: int = field(default=64, metadata={"help": "images in a batch", "least": 1, "most": 2**16})
+    learning_rate: float = field(default=3e-3, metadata={"help": "peak learning rate", "least": 1e-12, "most": 10.0})
     weight_decay: float = 1e-2
     warm_up: float = 0.02
     clip: float = 1.0
@@ -209,7 +211,7 @@ class TrainingSettings:
     validation_xrays: int = 32
     precision: PrecisionName = "auto"
     least_visible: float = 0.1
-    seed: int = field(default=0, metadata={"help": "seed of everything random"})
+    seed: int = field(default=0, metadata={"help": "seed of everything random", "least": 0, "most": MOST_SEED})
     engine: EngineName = field(default="auto", metadata={"help": "render engine", "choices": ENGINES})
     device: DeviceName = field(default="auto", metadata={"help": "where to compute", "choices": DEVICES})
     camera: NetworkCamera = field(default_factory=NetworkCamera)

@@ -1,0 +1,78 @@
+"""Text on its way to a terminal, whoever wrote it: nothing in it moves the cursor, changes colours or reorders letters.
+
+Names of files, headers and keys come from elsewhere. A control character in them would be obeyed by the terminal, and
+Unicode's own controls turn the direction of what stands beside them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+# C0, DEL and C1 controls; marks and overrides of direction; separators of lines; halves of characters, which stand for
+# bytes of file names that are no UTF-8.
+_UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[{_UNSAFE}]")
+# JSON's own line breaks stay.
+_IN_JSON = re.compile(f"(?!\n)[{_UNSAFE}]")
+
+
+def printable(text: object) -> str:
+    """`text` with its control characters written out, as in \\x1b, on one line."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
+
+
+def printable_json(text: str) -> str:
+    """A JSON text with control characters inside its strings as JSON escapes them; it means the same."""
+    return _IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+@contextmanager
+def guarded_terminal() -> Iterator[None]:
+    """Within this context what Python and libraries print by themselves (warnings, log records) follows the same rule.
+
+    Characters that the terminal's encoding lacks are written out instead of raising an error.
+    """
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    errors = [stream.errors or "strict" for stream in streams]
+    last, shown = logging.lastResort, warnings.showwarning
+    formatter = None if last is None else last.formatter
+    try:
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")
+        warnings.showwarning = _show_warning
+        if last is not None:
+            last.setFormatter(_Printable())
+        yield
+    finally:
+        warnings.showwarning = shown
+        if last is not None:
+            last.setFormatter(formatter)
+        for stream, before in zip(streams, errors, strict=True):
+            if not stream.closed:
+                stream.reconfigure(errors=before)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"xrayreg: {printable(' '.join(record.getMessage().split()))}"
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    told = f"{Path(filename).name}:{lineno}: {category.__name__}: {' '.join(str(message).split())}"
+    (file or sys.stderr).write(f"{printable(told)}\n")
