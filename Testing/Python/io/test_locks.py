@@ -17,7 +17,7 @@ import pytest
 from xrayreg.checks import InputError
 from xrayreg.io import locks
 from xrayreg.io.locks import Lock, held
-from xrayreg.io.processes import birth_of
+from xrayreg.processes import Identity, birth_of
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
@@ -158,7 +158,7 @@ def test_a_lock_that_a_third_run_took_over_first_is_given_back(lock, monkeypatch
     before = path.read_bytes()
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("no links here")))
-    assert not locks._removed(path, locks.Holder(1, "elsewhere", "", ""))
+    assert not locks._removed(path, locks.Holder(Identity(1, "elsewhere", ""), ""))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
     assert locks._removed(path, locks._read(path))

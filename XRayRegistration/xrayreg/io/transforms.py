@@ -18,13 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import InputError, require_file, require_rigid
 from .images import quiet_itk
-from .results import replace_file, write_json
+from .results import replace_file, write_checked, write_json
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5")
 _KEY = "world_from_volume"
 # Scaling and shear by which an affine transform may differ from a rigid one.
 _MOST_STRETCH = 0.1
+# More bytes than a file of one transform has.
+_LARGEST_TRANSFORM = 1 << 16
 
 
 def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
@@ -44,7 +46,15 @@ def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(child_from_parent[:3, :3].ravel().tolist())
     transform.SetTranslation(child_from_parent[:3, 3].tolist())
-    replace_file(path, lambda temporary: sitk.WriteTransform(transform, str(temporary)))
+    replace_file(path, lambda temporary: _write_transform(transform, temporary))
+
+
+def _write_transform(transform: sitk.Transform, path: Path) -> None:
+    """Write a transform and see that all of it is there: on a full disk SimpleITK (2.5.7) says nothing."""
+    with write_checked(path, _LARGEST_TRANSFORM), quiet_itk():
+        sitk.WriteTransform(transform, str(path))
+        if sitk.ReadTransform(str(path)).GetParameters() != transform.GetParameters():
+            raise RuntimeError("it is not whole")
 
 
 def read_pose(path: str | Path) -> NDArray[np.float64]:

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from xrayreg.io import processes
-from xrayreg.io.processes import birth_of
+from xrayreg import processes
+from xrayreg.processes import birth_of
 
 WAYS = {"as this system is asked": birth_of}
 if os.name != "nt":
