@@ -131,7 +131,7 @@ def _deliver(out: Path, scratch: Path, names: list[str], earlier: Callable[[Path
     old = [name for name in dict.fromkeys(earlier(out)) if _is_file(out / name) and _is_inside(out, name)]
     others = [name for name in names if name not in old and _is_file(out / name)]
     plan = Plan(tuple(names), (*old, *others), {name: _free_name(out, name) for name in others})
-    for folder in {(base / name).parent for base in (out, scratch / _OLD) for name in (*plan.new, *plan.old)}:
+    for folder in sorted({(base / name).parent for base in (out, scratch / _OLD) for name in (*plan.new, *plan.old)}):
         folder.mkdir(parents=True, exist_ok=True)
     _synced_folder(scratch / _NEW)
     # From here on whoever finds the folder knows what to do.

@@ -77,15 +77,24 @@ def held(lock: Lock) -> Iterator[str]:
         yield told
     finally:
         if _read(lock.file) == mine:
-            # Windows removes no file that somebody is reading; without its process the lock holds nobody.
-            with suppress(OSError):
-                lock.file.unlink()
+            _give_up(lock.file)
+
+
+def _give_up(file: Path) -> None:
+    """Remove a lock; Windows removes no file that somebody is reading, which takes but a moment."""
+    for _ in range(_LOOKS):
+        try:
+            file.unlink(missing_ok=True)
+            return
+        except OSError:
+            time.sleep(_LOOK_EVERY_S)
+    # Without its process the lock holds nobody.
 
 
 def _take(lock: Lock, mine: Holder) -> str:
     """Create the lock; returns a sentence on the dead run that had it."""
     told, looks, until = "", 0, time.monotonic() + lock.patience_s
-    while looks < _LOOKS:
+    while looks < _LOOKS or time.monotonic() < until:
         if _created(lock.file, mine):
             return told
         holder = _read(lock.file)
@@ -112,7 +121,9 @@ def _created(file: Path, mine: Holder) -> bool:
             json.dump({**mine.process.as_dict(), "started": mine.started}, opened)
         return _linked(temporary, file)
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where this is refused the next holder does it; the lock is made all the same.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _linked(whole: Path, file: Path) -> bool:
