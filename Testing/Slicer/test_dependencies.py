@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-REQUIRED = {"torch", "nibabel", "pillow", "pydicom", "scipy"}
+REQUIRED = {"torch", "nibabel", "pillow", "psutil", "pydicom", "scipy"}
 EVERYTHING = REQUIRED | {"matplotlib", "numba"}
 # All that Slicer tells about a pip that did not get through.
 PIP_FAILED = subprocess.CalledProcessError(1, ["pip", "install", "a very long command line"])
@@ -112,7 +112,7 @@ def test_nothing_is_asked_when_everything_is_there(dependencies, computer):
 
 
 def test_torch_comes_through_its_extension_and_the_rest_in_one_question(dependencies, computer):
-    this = computer(Computer({"scipy", "pillow", "pydicom"}))
+    this = computer(Computer({"scipy", "pillow", "psutil", "pydicom"}))
     dependencies.ensure()
     assert this.torch_wanted == [">=2.4"]
     assert this.asked == [["nibabel>=5.2", "numba>=0.60"]]
@@ -168,7 +168,7 @@ def test_without_the_pytorch_extension_the_user_is_told_where_to_get_it(dependen
 
 
 def test_the_panel_says_what_will_be_installed(dependencies, computer):
-    computer(Computer({"scipy", "pillow", "numba"}))
+    computer(Computer({"scipy", "pillow", "psutil", "numba"}))
     assert dependencies.status() == [
         "PyTorch is missing: it is installed when first needed, after asking.",
         "To be installed when first needed, after asking: nibabel, pydicom.",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("geometry", "settings", "checks", "pieces"), 0),
+    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "processes"), 0),
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io"), 2),
     "problem": 3,

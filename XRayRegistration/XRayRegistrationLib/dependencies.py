@@ -15,7 +15,7 @@ import slicer
 from slicer.i18n import tr as _
 
 TORCH = "torch>=2.4"
-REQUIRED = ("nibabel>=5.2", "pillow>=10.3", "pydicom>=3.0", "scipy>=1.12")
+REQUIRED = ("nibabel>=5.2", "pillow>=10.3", "psutil>=5.9", "pydicom>=3.0", "scipy>=1.12")
 # Only the sheets of a saved report are written with its fonts.
 FOR_REPORTS = ("matplotlib>=3.8",)
 # Much faster on computers without a graphics card; without it the torch engine does the work.

@@ -9,15 +9,18 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
+from killed_at_each_step import killed_at_each_step, needs_fork
 
 from xrayreg.checks import InputError
 from xrayreg.io import locks
 from xrayreg.io.locks import Lock, held
-from xrayreg.io.processes import birth_of
+from xrayreg.processes import Identity, birth_of
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
@@ -94,8 +97,9 @@ def test_a_living_run_of_another_process_is_named_and_left_alone(lock):
 
 def test_of_many_processes_that_begin_at_once_one_goes_on(lock):
     written(lock, pid=2**22 + 1)
-    children = [python(HOLD, lock.file, 20) for _ in range(3)]
-    until = time.monotonic() + 60
+    # Held to the end of the test, so that a slow start is not taken for a turn that came.
+    children = [python(HOLD, lock.file, 600) for _ in range(3)]
+    until = time.monotonic() + 300
     while sum(child.poll() is None for child in children) > 1 and time.monotonic() < until:
         time.sleep(0.05)
     living = [child for child in children if child.poll() is None]
@@ -158,7 +162,7 @@ def test_a_lock_that_a_third_run_took_over_first_is_given_back(lock, monkeypatch
     before = path.read_bytes()
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("no links here")))
-    assert not locks._removed(path, locks.Holder(1, "elsewhere", "", ""))
+    assert not locks._removed(path, locks.Holder(Identity(1, "elsewhere", ""), ""))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
     assert locks._removed(path, locks._read(path))
@@ -180,3 +184,52 @@ def test_a_disk_without_room_for_the_lock_is_told_and_holds_nobody_up(lock, monk
         with held(lock):
             pytest.fail("without a lock")
     assert not lock.file.exists()
+
+
+def test_a_lock_is_waited_for_as_long_as_it_says(lock):
+    with held(lock):
+        began = time.monotonic()
+        with pytest.raises(InputError, match="found the run of"), held(replace(lock, patience_s=0.3)):
+            pytest.fail("two runs at once")
+        assert time.monotonic() - began >= 0.3
+    with held(replace(lock, patience_s=60)):
+        assert lock.file.exists()
+
+
+def test_a_run_of_an_earlier_boot_is_dead_and_one_of_another_container_is_not(lock):
+    """Of a container that has this computer's name only the files tell, as of another computer."""
+    written(lock, namespace="pid:[1]")
+    with pytest.raises(InputError, match=r"remove .*lock"), held(lock):
+        pytest.fail("two runs at once")
+    aged(lock.file, 7200)
+    with held(lock) as told:
+        assert "taken over" in told
+    earlier = psutil.boot_time() - 60
+    os.utime(written(lock, born="00000000-0000-0000-0000-000000000000 5"), (earlier, earlier))
+    with held(lock) as told:
+        assert "taken over" in told
+
+
+@needs_fork
+def test_a_run_killed_at_any_step_holds_up_nobody_and_leaves_nothing(lock):
+    def hold() -> None:
+        with held(lock):
+            pass
+
+    for _ in killed_at_each_step(hold):
+        with held(lock):
+            assert [path.name for path in lock.file.parent.iterdir()] == ["lock"]
+        assert list(lock.file.parent.iterdir()) == []
+
+
+@needs_fork
+def test_a_run_killed_while_it_takes_over_holds_up_nobody(lock):
+    def take_over() -> None:
+        with held(lock):
+            pass
+
+    written(lock, pid=2**22 + 1)
+    for _ in killed_at_each_step(take_over):
+        with held(lock):
+            assert [path.name for path in lock.file.parent.iterdir()] == ["lock"]
+        written(lock, pid=2**22 + 1)

@@ -19,6 +19,7 @@ from xrayreg.checks import InputError
 from xrayreg.learn.card import Errors
 from xrayreg.learn.curves import COLUMNS, Curves
 from xrayreg.learn.status import RunFolder, TrainStep, last_checkpoint, run_folder
+from xrayreg.processes import Identity, Life, life_of
 from xrayreg.settings import TrainingSettings
 from xrayreg.settings.plain import from_plain
 
@@ -28,7 +29,7 @@ STEP = TrainStep(
 )
 KEYS = {
     *("state", "message", "fraction", "iteration", "images", "seconds", "seconds_left", "loss", "learning_rate"),
-    *("images_per_second", "validation", "model", "pid", "started", "updated"),
+    *("images_per_second", "validation", "model", "pid", "host", "born", "namespace", "command", "started", "updated"),
 }
 
 
@@ -47,6 +48,8 @@ def test_the_status_says_where_the_run_is(tmp_path):
     assert (content["state"], content["fraction"], content["loss"]) == ("training", 0.25, 41.5)
     assert content["validation"]["clean"]["rotation_deg"] == 4.0
     assert (content["pid"], content["model"]) == (os.getpid(), str(out))
+    # Enough to know the process again, and no other.
+    assert life_of(Identity.from_dict(content)) is Life.LIVES and content["command"]
     assert datetime.fromisoformat(content["started"]) <= datetime.fromisoformat(content["updated"])
     settings = json.loads((folder.path / "settings.json").read_text(encoding="utf-8"))
     assert from_plain(TrainingSettings, settings).batch == 7

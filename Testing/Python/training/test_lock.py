@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
+from killed_at_each_step import needs_fork
 
 from xrayreg.checks import InputError
 from xrayreg.io.results import replace_file
 from xrayreg.training.lock import lock_file, only_run
-
-ROOT = Path(__file__).resolve().parents[3]
-DIE_WRITING = """
-import os, signal, sys
-from pathlib import Path
-from xrayreg.io.results import replace_file
-from xrayreg.training.lock import only_run
-
-def half(temporary):
-    temporary.write_bytes(b"half of a network")
-    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-with only_run(Path(sys.argv[1])):
-    replace_file(Path(sys.argv[2]), half)
-"""
 
 
 @pytest.fixture
@@ -45,19 +30,24 @@ def test_a_second_run_of_a_network_is_refused_and_another_networks_is_not(out):
     assert list(out.parent.rglob("*lock*")) == []
 
 
+@needs_fork
 @pytest.mark.parametrize("name", ["model.pt", "model_training/last.pt", "model_training/curve.png"])
 def test_what_a_run_that_was_killed_has_half_written_is_swept_up_by_the_next(out, name):
-    child = subprocess.Popen(
-        [sys.executable, "-c", DIE_WRITING, str(out), str(out.parent / name)],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "XRayRegistration")},
-    )
-    child.wait(timeout=60)
-    assert child.returncode != 0
-    half = [path for path in out.parent.rglob(".*") if path.is_file()]
-    assert len(half) == 1 and half[0].suffix == Path(name).suffix
+    def half(temporary: Path) -> None:
+        temporary.write_bytes(b"half of a network")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if pid == 0:
+        with only_run(out):
+            replace_file(out.parent / name, half)
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    half_written = [path for path in out.parent.rglob(".*") if path.is_file()]
+    assert len(half_written) == 1 and half_written[0].suffix == Path(name).suffix
     with only_run(out) as told:
-        assert f"process {child.pid}" in told
-        assert not half[0].exists()
+        assert f"process {pid}" in told
+        assert not half_written[0].exists()
 
 
 OTHERS = (

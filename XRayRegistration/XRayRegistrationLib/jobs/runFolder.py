@@ -1,11 +1,11 @@
 """A training as it is told by its folder, which outlives panel, scene and Slicer: see xrayreg.learn.status."""
 
 import csv
+import errno
 import json
 import logging
 import os
-import signal
-import subprocess
+import platform
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,10 +18,12 @@ _LIVING = ("starting", "preparing", "training", "validating", "ending")
 _ENDS = ("done", "stopped", "failed")
 # How long a process may take to end when it is asked to [s], before it is ended; and then, before it is killed.
 PATIENCE_S, LAST_PATIENCE_S = 15.0, 20.0
-# Another program may have got the number of a process that nobody has heard of for so long [s].
+# A process of which this computer knows nothing has ended when nobody has heard of it for so long [s].
 _SILENT_S = 600.0
 # An error of xrayreg in its last words.
 _TELLS = "xrayreg: "
+# The names of the files that were put into the folder of inputs: only these are removed.
+_INPUTS = "inputs.json"
 _LOG_TAIL = 4096
 
 
@@ -74,16 +76,28 @@ class Run:
         """Whether there is anything to tell of such a training."""
         return (self.folder / _NOTE).is_file() or (self.folder / _STATUS).is_file()
 
-    def prepare(self, resume):
-        """Make an empty place for the inputs; what is left of an earlier run tells nothing about another one."""
-        self.inputs.mkdir(parents=True, exist_ok=True)
+    def prepare(self, resume, names=()):
+        """Make a place for inputs of these names; what is left of an earlier run tells nothing about another one.
+
+        Raises OSError where that cannot be done, as when a link or a file of somebody else is in the way.
+        """
+        self.clean()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.inputs.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, _("a link, not a folder"), str(self.inputs))
+        self.inputs.mkdir(exist_ok=True)
+        for name in names:
+            if os.path.lexists(self.inputs / name):
+                raise FileExistsError(errno.EEXIST, _("a file of somebody else"), str(self.inputs / name))
         for name in (_STATUS, _STOP, _LOG) if resume else (_STATUS, _STOP, _LOG, _CURVE):
             (self.folder / name).unlink(missing_ok=True)
+        _replace(self.folder / _INPUTS, {"files": list(names)})
 
-    def began(self, pid, content):
-        """Note the process and, for people, what it works on (dict)."""
-        text = json.dumps({"pid": pid, **content}, indent=1, ensure_ascii=False)
-        (self.folder / _NOTE).write_text(text, encoding="utf-8")
+    def began(self, pid, command, content):
+        """Note the process with its command line and, for people, what it works on (dict)."""
+        # Whatever starts the interpreter for us ends with the same words.
+        identity = _processes() and _processes().identity_of(pid, tuple(command[1:]))
+        _replace(self.folder / _NOTE, {**(identity.as_dict() if identity else {"pid": pid}), **content})
 
     @property
     def note(self):
@@ -156,11 +170,17 @@ class Run:
             return False
 
     def clean(self):
-        """Remove the copy of the CT, which nobody needs any more."""
-        for path in self.inputs.glob("*") if self.inputs.is_dir() else ():
-            path.unlink(missing_ok=True)
+        """Remove the copy of the CT, which nobody needs any more: what `prepare` was told of, and nothing else."""
+        names = (_read(self.folder / _INPUTS) or {}).get("files")
+        if self.inputs.is_symlink() or not isinstance(names, list):
+            return
+        for name in map(str, names):
+            path = self.inputs / name
+            if path.parent == self.inputs and (path.is_file() or path.is_symlink()):
+                path.unlink(missing_ok=True)
         if self.inputs.is_dir() and not any(self.inputs.iterdir()):
             self.inputs.rmdir()
+        (self.folder / _INPUTS).unlink(missing_ok=True)
 
     def _ask(self):
         try:
@@ -181,9 +201,30 @@ class Run:
     def _isAlive(self, status):
         if self._process is not None:
             return self._process.poll() is None
-        note = self.note
-        heard = _age(status.get("updated") if status else note.get("started"))
-        return heard < _SILENT_S and any(_exists(int(each["pid"])) for each in (status, note) if each.get("pid"))
+        heard = self._heardAgo(status)
+        processes = _processes()
+        if processes is None:
+            return heard < _SILENT_S
+        lives = [processes.life_of(each, time.time() - heard) for each in self._identities(status)]
+        if processes.Life.LIVES in lives:
+            return True
+        # Of one on another computer, or of which too little is written down, only its files tell.
+        return processes.Life.UNKNOWN in lives and heard < _SILENT_S
+
+    def _heardAgo(self, status):
+        """How long ago the process was last heard of [s]: by its own clock and by the file's, which may differ."""
+        if not status:
+            return _age(self.note.get("started"))
+        return max(_age(status.get("updated")), _fileAge(self.folder / _STATUS))
+
+    def _identities(self, status):
+        """The processes that have been written down (xrayreg.processes.Identity): by the training, and by who began it.
+
+        An earlier version wrote the number alone; it meant this computer.
+        """
+        told = (each for each in (status, self.note) if each.get("pid"))
+        found = (_processes().Identity.from_dict({"host": platform.node(), **each}) for each in told)
+        return [each for each in found if each is not None]
 
     def pids(self):
         """Numbers of its processes, as far as they are known: PythonSlicer is a launcher, Python runs below it."""
@@ -191,26 +232,17 @@ class Run:
         return [pid for pid in (started, self._status.get("pid")) if pid]
 
     def end(self, kill=True):
-        """End the process at once, without waiting for its best network."""
-        if not self._isAlive(self._status):
-            return
-        for pid in self.pids():
-            if os.name == "nt":
-                hidden = subprocess.CREATE_NO_WINDOW
-                subprocess.Popen(["taskkill", "/PID", str(pid), "/T", "/F"], creationflags=hidden)
-            elif _exists(pid):
-                self._signal(pid, signal.SIGKILL if kill else signal.SIGTERM)
+        """End the process at once, without waiting for its best network.
 
-    def _signal(self, pid, number):
-        try:
-            # The group is the training's own only where we have made it.
-            if os.getpgid(pid) == self.note.get("pid"):
-                os.killpg(os.getpgid(pid), number)
-            else:
-                os.kill(pid, number)
-        except ProcessLookupError:
-            # It has ended meanwhile.
+        One that this Slicer has not started itself is ended only where it is certainly the one that was written down.
+        """
+        if not self._isAlive(self._status) or _processes() is None:
             return
+        if self._process is not None:
+            _processes().end_child(self._process.pid, kill)
+            return
+        for identity in self._identities(self._status):
+            _processes().end(identity, kill)
 
     def _lastWords(self):
         """Why a process that told no end has ended."""
@@ -268,35 +300,28 @@ def _moment(text):
         return float("-inf")
 
 
-def _exists(pid):
-    """Whether there is a process of this number that is not a dead child of ours."""
-    if os.name == "nt":
-        return _existsOnWindows(pid)
+def _fileAge(path):
+    """Seconds since a file was written; endless where there is none."""
     try:
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
-    except ChildProcessError:
-        # Not a child of this Slicer.
-        pass
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return float("inf")
+
+
+def _replace(path, content):
+    """Write a JSON file in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _existsOnWindows(pid):
-    """There a signal of 0 would be Ctrl-C."""
-    import ctypes
-
-    queryLimitedInformation, stillActive = 0x1000, 259
-    kernel = ctypes.windll.kernel32
-    handle = kernel.OpenProcess(queryLimitedInformation, False, pid)
-    if not handle:
-        return False
-    code = ctypes.c_ulong()
-    found = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-    kernel.CloseHandle(handle)
-    return bool(found) and code.value == stillActive
+def _processes():
+    """xrayreg.processes; None before the packages it needs are installed. Nothing is ended then."""
+    try:
+        from xrayreg import processes
+    except ImportError:
+        return None
+    return processes

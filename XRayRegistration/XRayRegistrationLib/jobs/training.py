@@ -134,7 +134,7 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
         files[run.inputs / _LABELS] = volume.labels
     before = run.moment().seconds / 60 if resume and run.exists() else 0.0
     try:
-        run.prepare(resume)
+        run.prepare(resume, [path.name for path in files])
         for path, values in files.items():
             written = write_nifti.pieces(path, values, volume.grid.volume_from_index)
             yield from _told(written, 0.5, _("Writing the CT for the training"))
@@ -172,10 +172,11 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
 
 def _launched(wish, name):
     """Start the process, and return its Run; `name` is the CT's."""
-    process = python.launch(command(wish), runOf(wish.model).log)
+    words = command(wish)
+    process = python.launch(words, runOf(wish.model).log)
     run = Run(wish.model, process)
     try:
-        run.began(process.pid, {"started": datetime.now(UTC).isoformat(), "CT": name, "minutes": wish.minutes})
+        run.began(process.pid, words, {"started": datetime.now(UTC).isoformat(), "CT": name, "minutes": wish.minutes})
     except OSError:
         # Nobody would find it again.
         process.kill()

@@ -50,11 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     out = Path(arguments.out)
     require_output(out)
-    (out / SIDE_BY_SIDE).unlink(missing_ok=True)
     with Display() as display:
         case = make_case(out / "data", display)
         with _told(display, "Searched for the pose from a frontal view, judged and drew what was found"):
             outcome = register_case(case, out, registration_settings_from(arguments), display, title="Demo: pelvis")
+        # Of an earlier demo; this one's is drawn of this one's result.
+        (out / SIDE_BY_SIDE).unlink(missing_ok=True)
         if outcome.code != INTERRUPTED:
             with _told(display, "Drew X-ray, frontal start and result side by side"):
                 _draw_side_by_side(case, outcome)
@@ -70,22 +71,26 @@ def make_case(folder: Path, display: Display) -> Path:
     The case starts from a frontal view, although the C-arm was angled and displaced.
     """
     from ..initial import nominal_pose, nominal_sod_mm
-    from ..io import prepare_output, write_json, write_nifti
+    from ..io import write_json, write_nifti
+    from ..io.delivery import delivered
     from ..simulation import pelvis_phantom
-    from .simulate import write_xray
+    from .simulate import CASE, XRAY_FILES, write_xray
 
     with _told(display, "Generated a patient's CT of pelvis and lumbar spine with ten labelled bones"):
         volume = pelvis_phantom(VOXEL_MM)
     with _told(display, f"Simulated an X-ray at {PRIMARY_DEG:g} degrees LAO and {SECONDARY_DEG:g} degrees CRAN"):
         xray = _xray(volume)
     with _told(display, f"Wrote CT, labels, X-ray and case to {folder}"):
-        prepare_output(folder)
         assert volume.labels is not None
-        for name, values in (("ct", volume.values), ("labels", volume.labels)):
-            write_nifti(folder / f"{name}.nii.gz", values, volume.grid.volume_from_index)
-        write_json(folder / "labels.json", {str(number): name for number, name in volume.label_names.items()})
-        frontal = nominal_pose("pa", volume.grid.centre, nominal_sod_mm(xray.camera))
-        return write_xray(folder, xray, folder / "ct.nii.gz", frontal, folder / "labels.nii.gz")
+        files = ("ct.nii.gz", "labels.nii.gz", "labels.json", *XRAY_FILES)
+        with delivered(folder, lambda _: files) as (scratch, names):
+            for name, values in (("ct", volume.values), ("labels", volume.labels)):
+                write_nifti(scratch / f"{name}.nii.gz", values, volume.grid.volume_from_index)
+            write_json(scratch / "labels.json", {str(number): name for number, name in volume.label_names.items()})
+            frontal = nominal_pose("pa", volume.grid.centre, nominal_sod_mm(xray.camera))
+            write_xray(scratch, xray, folder / "ct.nii.gz", frontal, folder / "labels.nii.gz", home=folder)
+            names += files
+    return folder / CASE
 
 
 def _xray(volume: Any) -> SimulatedXray:

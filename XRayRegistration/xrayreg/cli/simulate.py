@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ..simulation import SimulatedXray
 
+XRAY, CASE = "xray.tif", "case.json"
+XRAY_FILES = (XRAY, CASE)
 # Options of the X-ray machine: the field of XraySettings, its bounds and what it means; defaults stand there.
 _MACHINE: dict[str, tuple[Callable[[str], float], str]] = {
     "kvp": (number(30.0, 150.0), "tube voltage [kV]"),
@@ -67,7 +69,8 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate one X-ray and write it with its case."""
-    from ..io import prepare_output, require_output
+    from ..io import require_output
+    from ..io.delivery import delivered
     from ..simulation import XraySettings, simulate_xray
     from .progress import Display
     from .render import read_labelled
@@ -85,8 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
         xray = simulate_xray(volume, camera, reference, machine, arguments.seed)
     initial = displaced(reference, arguments.offset, isocentre)
     labels = None if arguments.labels is None else Path(arguments.labels)
-    case = write_xray(prepare_output(out), xray, Path(arguments.volume), initial, labels, arguments.structures)
-    print(printable(case))
+    # An old X-ray with a new pose would be worse than neither.
+    with delivered(out, lambda _: XRAY_FILES) as (folder, names):
+        write_xray(folder, xray, Path(arguments.volume), initial, labels, arguments.structures, home=out)
+        names += XRAY_FILES
+    print(printable(out / CASE))
     return 0
 
 
@@ -97,18 +103,20 @@ def write_xray(
     initial: NDArray[np.float64],
     labels: Path | None = None,
     structures: tuple[int, ...] = (),
-) -> Path:
-    """Write xray.tif and case.json, whose world is the camera, to a folder that exists; returns the case's path.
+    *,
+    home: Path,
+) -> None:
+    """Write xray.tif and case.json (XRAY_FILES), whose world is the camera, to a folder that exists.
 
-    initial: camera_from_volume (4, 4) to start from; the reference is the pose that made the X-ray.
+    initial: camera_from_volume (4, 4) to start from; the reference is the pose that made the X-ray. home: the folder
+    that both come to lie in, and that the case names its files from.
     """
     from ..io import CaseFile, CaseView, write_case, write_image
 
-    write_image(folder / "xray.tif", xray.transmission)
-    view = CaseView(folder / "xray.tif", xray.camera, "transmission")
+    write_image(folder / XRAY, xray.transmission)
+    view = CaseView(home / XRAY, xray.camera, "transmission")
     case = CaseFile(volume, (view,), labels, structures, initial, xray.camera_from_volume)
-    write_case(folder / "case.json", case)
-    return folder / "case.json"
+    write_case(folder / CASE, case, home)
 
 
 def displaced(

@@ -36,6 +36,8 @@ class StudyDisplay(Bar):
 
     def step(self, step: StudyStep) -> None:
         """One moment of a study."""
+        if step.note:
+            print(f"xrayreg: {step.note}", file=sys.stderr)
         if step.total == 0:
             self.stage(step.message)
             return

@@ -94,20 +94,21 @@ def parse_case(path: str | Path) -> CaseFile:
     )
 
 
-def write_case(path: str | Path, case: CaseFile) -> None:
-    """Write `case` as case.json at `path`, its files named relative to it.
+def write_case(path: str | Path, case: CaseFile, home: Path | None = None) -> None:
+    """Write `case` as case.json at `path`, its files named relative to it, or to the folder `home` it will lie in.
 
     A pose that a case lacks is left out, so that `parse_case` gives the same case back.
     """
     path = Path(path)
-    content: dict[str, Any] = {"volume": _relative(case.volume, path)}
+    place = path if home is None else home / path.name
+    content: dict[str, Any] = {"volume": _relative(case.volume, place)}
     if case.series is not None:
         content["series"] = case.series
     if case.labels is not None:
-        content["labels"] = _relative(case.labels, path)
+        content["labels"] = _relative(case.labels, place)
     if case.structures:
         content["structures"] = case.structures
-    content["views"] = [_written(view, path) for view in case.views]
+    content["views"] = [_written(view, place) for view in case.views]
     if case.initial is not None:
         content["initial"] = {"world_from_volume": case.initial}
     if case.reference is not None:

@@ -1,31 +1,32 @@
 """One process at a time: a file that says who is at work on the files around it.
 
-lock     {"pid", "host", "born", "started"} of the run that writes them
+lock     {"pid", "host", "born", "namespace", "command", "started"} of the run that writes them
 
-A run that was killed leaves its lock behind. Whether its process still lives is asked of the system; of another
-computer's process only the files tell which a living run renews.
+A run that was killed leaves its lock behind. Whether its process still lives is asked of the system (`processes`);
+where this computer cannot tell, as of another computer's process, only the files tell which a living run renews.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..checks import InputError
-from .processes import birth_of
+from ..processes import Identity, Life, identity_of, is_here, life_of
+from .temporary import create_neighbour, left_behind, neighbour_name
 
 # Another computer's run has ended where nothing of it was renewed for so long [s]; loading a CT may take minutes.
 _SILENT_S = 900.0
 # How long a lock may be half written [s], and how often a lock that changes under our hands is looked at again.
 _HALF_WRITTEN_S, _LOOKS = 5.0, 20
+# Between two looks at a lock that is waited for [s].
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Lock:
     """A lock and what is said where another run has it.
 
     file: in a folder that exists. renewed: files that a living run writes again and again.
-    what, expected, remedy: of the InputError.
+    what, expected, remedy: of the InputError. patience_s: how long a living run is waited for. silent_s: after how long
+    without a sign a run that this computer knows nothing of has ended.
     """
 
     file: Path
@@ -41,19 +43,20 @@ class Lock:
     what: str
     expected: str
     remedy: str
+    patience_s: float = 0.0
+    silent_s: float = _SILENT_S
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. born: when the process was started, as its system tells it. started: when the run was."""
+    """Who holds a lock. started: when the run was."""
 
-    pid: int
-    host: str
-    born: str
+    process: Identity
     started: str
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, which began {self.started.replace('T', ' ')[:16]} UTC"
+        began = f", which began {self.started.replace('T', ' ')[:16]} UTC" if self.started else ""
+        return f"process {self.process.pid} on {self.process.host}{began}"
 
 
 @contextmanager
@@ -63,26 +66,44 @@ def held(lock: Lock) -> Iterator[str]:
     Gives a sentence where a dead run's lock was taken over, else an empty one. Raises InputError naming the process
     while another run lives.
     """
-    mine = Holder(os.getpid(), platform.node(), birth_of(os.getpid()) or "", _now())
+    process = identity_of()
+    assert process is not None
+    mine = Holder(process, _now())
     told = _take(lock, mine)
     try:
+        for neighbour in left_behind(lock.file):
+            # Of a run that was killed while it made a lock or removed one.
+            neighbour.unlink(missing_ok=True)
         yield told
     finally:
         if _read(lock.file) == mine:
-            # Windows removes no file that somebody is reading; without its process the lock holds nobody.
-            with suppress(OSError):
-                lock.file.unlink()
+            _give_up(lock.file)
+
+
+def _give_up(file: Path) -> None:
+    """Remove a lock; Windows removes no file that somebody is reading, which takes but a moment."""
+    for _ in range(_LOOKS):
+        try:
+            file.unlink(missing_ok=True)
+            return
+        except OSError:
+            time.sleep(_LOOK_EVERY_S)
+    # Without its process the lock holds nobody.
 
 
 def _take(lock: Lock, mine: Holder) -> str:
     """Create the lock; returns a sentence on the dead run that had it."""
-    told = ""
-    for _ in range(_LOOKS):
+    told, looks, until = "", 0, time.monotonic() + lock.patience_s
+    while looks < _LOOKS or time.monotonic() < until:
         if _created(lock.file, mine):
             return told
         holder = _read(lock.file)
         if holder is not None and _lives(holder, lock):
-            raise _taken(lock, holder)
+            if time.monotonic() >= until:
+                raise _taken(lock, holder)
+            time.sleep(_LOOK_EVERY_S)
+            continue
+        looks += 1
         # One that says nothing was given up this very moment, or is not written to its end yet.
         if (holder is not None or _age_s(lock.file) > _HALF_WRITTEN_S) and _removed(lock.file, holder):
             who = "A run" if holder is None else f"The run of {holder},"
@@ -93,15 +114,40 @@ def _take(lock: Lock, mine: Holder) -> str:
 
 
 def _created(file: Path, mine: Holder) -> bool:
-    """Whether the lock was made; it was not where there is one."""
+    """Whether the lock was made, whole at once; it was not where there is one."""
+    temporary = create_neighbour(file)
+    try:
+        with temporary.open("w", encoding="utf-8") as opened:
+            json.dump({**mine.process.as_dict(), "started": mine.started}, opened)
+        return _linked(temporary, file)
+    finally:
+        # Where this is refused the next holder does it; the lock is made all the same.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _linked(whole: Path, file: Path) -> bool:
+    """Whether `whole` got the name `file` too; it did not where there is such a file."""
+    try:
+        # Unlike a renaming, a link replaces nothing.
+        os.link(whole, file)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without links.
+        return _copied(whole, file)
+    return True
+
+
+def _copied(whole: Path, file: Path) -> bool:
     try:
         handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except (FileExistsError, PermissionError):
         # Windows has no permission to create a file while one of that name is being removed.
         return False
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as opened:
-            json.dump(asdict(mine), opened)
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(whole.read_bytes())
     except OSError:
         # On a full disk: a lock that says nothing would hold up whoever comes next.
         file.unlink(missing_ok=True)
@@ -111,7 +157,7 @@ def _created(file: Path, mine: Holder) -> bool:
 
 def _removed(file: Path, dead: Holder | None) -> bool:
     """Whether the dead run's lock was removed: moved away first, as it might be another run's by now."""
-    aside = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
+    aside = neighbour_name(file)
     try:
         os.rename(file, aside)
     except OSError:
@@ -125,7 +171,6 @@ def _removed(file: Path, dead: Holder | None) -> bool:
 def _put_back(aside: Path, file: Path) -> None:
     """Give a living run its lock again, unless a third one has made its own meanwhile."""
     try:
-        # Unlike a renaming, a link replaces nothing.
         os.link(aside, file)
     except FileExistsError:
         return
@@ -136,18 +181,22 @@ def _put_back(aside: Path, file: Path) -> None:
 
 
 def _lives(holder: Holder, lock: Lock) -> bool:
-    if holder.host != platform.node():
-        return min(map(_age_s, (lock.file, *lock.renewed))) < _SILENT_S
-    born = birth_of(holder.pid)
-    return born is not None and (not born or not holder.born or born == holder.born)
+    """Whether the holder has to be taken for living: where nobody can tell, as long as its files are renewed."""
+    silent_s = min(map(_age_s, (lock.file, *lock.renewed)))
+    life = life_of(holder.process, last_sign=time.time() - silent_s)
+    if life is Life.UNKNOWN and is_here(holder.process):
+        # The system tells nothing of a process of another user: it lives.
+        return True
+    return life is Life.LIVES or (life is Life.UNKNOWN and silent_s < lock.silent_s)
 
 
 def _read(file: Path) -> Holder | None:
     """Who holds the lock; None where there is none, or nothing that makes sense in it."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return Holder(int(content["pid"]), *(str(content[name]) for name in ("host", "born", "started")))
-    except (OSError, ValueError, KeyError, TypeError):
+        process = Identity.from_dict(content)
+        return None if process is None else Holder(process, str(content["started"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -160,7 +209,7 @@ def _age_s(file: Path) -> float:
 
 
 def _taken(lock: Lock, holder: Holder | None) -> InputError:
-    elsewhere = holder is not None and holder.host != platform.node()
+    elsewhere = holder is not None and not is_here(holder.process)
     remove = f", or, if that computer no longer works on it, remove {lock.file}" if elsewhere else ""
     return InputError(
         lock.what,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -21,6 +22,7 @@ from ..checks import InputError, require_file
 from ..pieces import Pieces, divisible
 from ..scene.slabs import slabs
 from .images import unreadable
+from .results import replacing
 
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 # Voxels compressed between two pauses.
@@ -61,16 +63,26 @@ def read_nifti(path: Path, what: str) -> tuple[NDArray, NDArray[np.float64]]:
 
 @divisible
 def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]) -> Pieces[None]:
-    """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their own type; .nii.gz is compressed."""
+    """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their own type; .nii.gz is compressed.
+
+    Divisible. The file is replaced in one step at the end; where that is not reached an earlier one stays.
+    """
     header = nibabel.Nifti1Image(values.T, ras_from_index).header
     header.set_xyzt_units("mm")
-    # More effort makes CTs hardly smaller.
-    with gzip.open(path, "wb", compresslevel=1) if path.suffix == ".gz" else path.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as plain, _packed(plain, path) as file:
         # Writes the offset of the values too, and that no extension follows.
         header.write_to(file)
         for slab in slabs(values.shape, _COMPRESSED_AT_ONCE if path.suffix == ".gz" else None):
             file.write(np.ascontiguousarray(values[slab], header.get_data_dtype()).tobytes())
             yield
+
+
+def _packed(plain: BinaryIO, path: Path) -> AbstractContextManager[Any]:
+    """The opened file, which compresses what is written to it where the name of `path` says so."""
+    if path.suffix != ".gz":
+        return nullcontext(plain)
+    # More effort makes CTs hardly smaller.
+    return gzip.GzipFile(path.name, "wb", compresslevel=1, fileobj=plain)
 
 
 def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,17 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..checks import InputError
+from .temporary import create_neighbour, left_behind, neighbours
 
 # Nearly as small as ITK's default, in half the time.
 _PNG_LEVEL = 4
 _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
+# File systems take names of 255 bytes, and something is put before and behind.
+_NAME_BYTES = 180
+# Of a file that is written to see what the system says about it, at once.
+_PROBE_BYTES = 1 << 20
+# How every PNG ends.
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def require_output(path: str | Path) -> None:
@@ -48,8 +57,9 @@ def prepare_output(path: str | Path) -> Path:
 
 
 def safe_name(text: str) -> str:
-    """`text` as the name of a file or folder: without what some file system does not take."""
-    return _NOT_IN_NAMES.sub("_", text).strip(" .") or "_"
+    """`text` as the name of a file or folder: without what some file system does not take, and not too long."""
+    plain = _NOT_IN_NAMES.sub("_", text).encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore")
+    return plain.strip(" .") or "_"
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -62,7 +72,7 @@ def write_image(path: str | Path, image: NDArray) -> None:
     """Write an image, replacing the file in one step.
 
     .png takes uint8 or uint16 (height, width) or uint8 RGB (height, width, 3); .tif and .tiff these and float32.
-    Raises ValueError for anything else.
+    Raises ValueError for anything else, and OSError, with the file's name, where it cannot be written whole.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -73,8 +83,46 @@ def write_image(path: str | Path, image: NDArray) -> None:
     if str(image.dtype) not in kinds or not (image.ndim == 2 or colour):
         raise ValueError(f"{path}: expected {' or '.join(kinds)}, grey or uint8 RGB, found {image.dtype} {image.shape}")
     picture = sitk.GetImageFromArray(np.ascontiguousarray(image), isVector=colour)
-    is_png = suffix == ".png"
-    replace_file(path, lambda temporary: sitk.WriteImage(picture, str(temporary), is_png, _PNG_LEVEL))
+    replace_file(path, lambda temporary: _write_image(picture, temporary))
+
+
+def _write_image(picture: sitk.Image, path: Path) -> None:
+    """Write an image to a file and see that all of it is there.
+
+    SimpleITK (2.5.7) raises a RuntimeError on a full disk, or says nothing where the last bytes do not fit.
+    """
+    is_png, said = path.suffix.lower() == ".png", "it is not whole"
+    with write_checked(path, picture.GetNumberOfPixels() * picture.GetNumberOfComponentsPerPixel() * 4):
+        sitk.WriteImage(picture, str(path), is_png, _PNG_LEVEL)
+        if is_png:
+            with path.open("rb") as file:
+                file.seek(-len(_PNG_END), os.SEEK_END)
+                whole = file.read() == _PNG_END
+        else:
+            written = sitk.ReadImage(str(path))
+            values, given = sitk.GetArrayViewFromImage(written), sitk.GetArrayViewFromImage(picture)
+            whole = np.array_equal(values, given, equal_nan=values.dtype.kind == "f")
+        if not whole:
+            raise RuntimeError(said)
+
+
+@contextmanager
+def write_checked(path: Path, size: int) -> Iterator[None]:
+    """Within this context a RuntimeError of SimpleITK that writes `path` becomes an OSError with its cause.
+
+    size: an upper bound of the file's [bytes]. SimpleITK does not tell errors of the system, so it is asked by writing
+    as much.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        with path.open("wb") as file:
+            for _ in range(0, max(size, 1), _PROBE_BYTES):
+                file.write(bytes(min(size, _PROBE_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
+        said = (str(error).strip().splitlines() or ["it is not whole"])[-1]
+        raise OSError(errno.EIO, f"an error while writing ({said})", str(path)) from error
 
 
 def _no_output(found: str) -> InputError:
@@ -84,18 +132,33 @@ def _no_output(found: str) -> InputError:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a neighbour of `path` and rename it, so that a reader never meets half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
+    """Let `write` make a neighbour of `path` and rename it, so that a reader never meets half a file.
+
+    What killed processes have left of earlier attempts is removed. Raises OSError with the name of `path`.
+    """
+    with replacing(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """An empty neighbour of `path` to write to, which replaces it where the work within this context succeeds.
+
+    As `replace_file`, for work that takes several steps.
+    """
+    for neighbour in left_behind(path):
+        with suppress(OSError):
+            neighbour.unlink()
+    temporary = create_neighbour(path)
     try:
-        write(Path(temporary))
-        # mkstemp makes files that only the owner may read; results get what any new file gets.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
+            # Nobody knows the neighbour.
+            error.filename = str(path)
         raise
 
 
@@ -104,11 +167,8 @@ def remove_leftovers(path: Path) -> None:
 
     Only to be called while nobody else replaces it.
     """
-    # As mkstemp names them above: eight letters, figures or underscores.
-    name = re.compile(re.escape(f".{path.stem}-") + "[a-z0-9_]{8}" + re.escape(path.suffix))
-    for neighbour in path.parent.iterdir() if path.parent.is_dir() else ():
-        if name.fullmatch(neighbour.name) and neighbour.is_file() and not neighbour.is_symlink():
-            neighbour.unlink(missing_ok=True)
+    for neighbour in neighbours(path):
+        neighbour.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

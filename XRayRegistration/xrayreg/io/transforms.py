@@ -9,7 +9,6 @@ takes it as it is. (Slicer developer guide, Transforms, "Transform files".)
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import InputError, require_regular, require_rigid
 from .images import quiet_itk
 from .json_text import read_json
-from .results import replace_file, write_json
+from .results import replace_file, write_checked, write_json
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5")
 _KEY = "world_from_volume"
 # Scaling and shear by which an affine transform may differ from a rigid one.
 _MOST_STRETCH = 0.1
+# More bytes than a file of one transform has.
+_LARGEST_TRANSFORM = 1 << 16
 
 
 def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
@@ -45,15 +46,20 @@ def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(child_from_parent[:3, :3].ravel().tolist())
     transform.SetTranslation(child_from_parent[:3, 3].tolist())
+    replace_file(path, lambda temporary: _write_transform(transform, temporary))
 
-    def write(temporary: Path) -> None:
-        try:
-            sitk.WriteTransform(transform, str(temporary))
-        except RuntimeError as error:
-            # ITK does not say why; on a disk with room the path was looked at before.
-            raise OSError(errno.EIO, "an error of ITK's writer (is the disk full?)", str(path)) from error
 
-    replace_file(path, write)
+def _write_transform(transform: sitk.Transform, path: Path) -> None:
+    """Write a transform and see that all of it is there: on a full disk SimpleITK (2.5.7) says nothing."""
+    with write_checked(path, _LARGEST_TRANSFORM), quiet_itk():
+        sitk.WriteTransform(transform, str(path))
+        whole = sitk.ReadTransform(str(path)).GetParameters() == transform.GetParameters()
+        if path.suffix.lower() in (".tfm", ".txt"):
+            # SimpleITK reads a text without its last line too.
+            text = path.read_bytes()
+            whole = whole and b"\nFixedParameters:" in text and text.endswith(b"\n")
+        if not whole:
+            raise RuntimeError("it is not whole")
 
 
 def read_pose(path: str | Path) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..io import prepare_output, write_json
+from ..processes import identity_of
 from ..settings import TrainingSettings
 from ..settings.plain import as_plain
 from .card import Errors
@@ -70,6 +71,9 @@ class RunFolder:
         self.path = prepare_output(run_folder(out))
         self._model = out
         self._started, self._written = _now(), -EVERY_S
+        # Who ends this run compares all of it first.
+        process = identity_of()
+        self._process = {"pid": os.getpid()} if process is None else process.as_dict()
         self._stop = self.path / "stop"
         # One left from an earlier run was meant for that one.
         self._stop.unlink(missing_ok=True)
@@ -107,7 +111,7 @@ class RunFolder:
             "images_per_second": step.images_per_second,
             "validation": validation and {name: asdict(errors) for name, errors in validation.items()},
             "model": str(self._model.absolute()),
-            "pid": os.getpid(),
+            **self._process,
             "started": self._started,
             "updated": _now(),
         }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..evaluation import pose_error
-from ..io import prepare_output, safe_name, write_image, write_json, write_pose
+from ..io import safe_name, write_image, write_json, write_pose
+from ..io.delivery import delivered
 from ..overlay import Anatomy, Caption, overlay_view, prepare_anatomy, rendered, view_sheet
 from ..pieces import Story, divisible
 from ..results import Step
@@ -102,27 +101,13 @@ def scored(scene: Scene, world_from_volume: NDArray[np.float64]) -> dict[str, An
     return {"score": errors[0].as_dict() | means}
 
 
-@contextmanager
-def delivered_together(out: Path) -> Iterator[tuple[Path, list[str]]]:
-    """A folder to write to and a list for the names written, which then move to `out` in that order.
+def delivered_together(out: Path) -> AbstractContextManager[tuple[Path, list[str]]]:
+    """A folder to write to and a list for the names written, which become files of `out` all at once (io.delivery).
 
-    The files that an earlier result there lists as its own go away first, so that old and new never mix. Raises
+    The files that an earlier result there lists as its own go away with that, so that old and new never mix. Raises
     InputError when `out` cannot be written to.
     """
-    existed = out.exists()
-    prepare_output(out)
-    try:
-        with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as scratch:
-            names: list[str] = []
-            yield Path(scratch), names
-            for name in _files_of_earlier(out):
-                (out / name).unlink(missing_ok=True)
-            for name in names:
-                os.replace(Path(scratch) / name, out / name)
-    except BaseException:
-        if not existed:
-            out.rmdir()
-        raise
+    return delivered(out, _files_of_earlier)
 
 
 def _drawn(
@@ -191,4 +176,4 @@ def _files_of_earlier(out: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     names = [name for name in listed if isinstance(name, str) and Path(name).name == name]
-    return sorted((name for name in names if (out / name).is_file()), key=lambda name: name != RESULT)
+    return [RESULT, *(name for name in names if name != RESULT and (out / name).is_file())]

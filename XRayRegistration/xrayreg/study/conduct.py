@@ -63,7 +63,7 @@ class StudyStep:
     """One moment of a study.
 
     stage: prepare, make or run. done, total: cases made or runs finished in this stage; total 0 where it cannot be
-    told. row: a result that has just come in.
+    told. row: a result that has just come in. note: something that somebody should know of beyond the moment.
     """
 
     stage: str
@@ -71,6 +71,7 @@ class StudyStep:
     done: int = 0
     total: int = 0
     row: StudyRow | None = None
+    note: str = ""
 
 
 def conduct(order: StudyOrder, find: Callable[[str], Method] = method_named) -> Story[StudyStep, Path]:
@@ -286,12 +287,12 @@ def _run(
     folder: StudyFolder, job: Job, methods: Sequence[str], cases: Sequence[PosedCase], workers: Alone | Processes
 ) -> Iterator[StudyStep | None]:
     """Run the methods on the cases that have no result yet."""
-    rows = folder.rows()
+    rows, passed_over = folder.mended_rows()
     tasks = _tasks(job, methods, cases, rows)
     total = sum(len(task.cases) for task in tasks)
     done = 0
     with folder.appending() as file:
-        yield StudyStep("run", "running", done, total)
+        yield StudyStep("run", "running", done, total, note=passed_over)
         while tasks:
             again: list[Running] = []
             for answer in workers.answers(tasks):

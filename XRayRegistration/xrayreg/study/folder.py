@@ -14,8 +14,8 @@ from ..checks import InputError
 from ..evaluation import StudyRow
 from ..io import prepare_output, require_output, write_json
 from ..io.locks import Lock, held
-from ..io.results import remove_leftovers, replace_file
-from .reading import ARM, CASES, RESULTS, TABLE
+from ..io.results import remove_leftovers
+from .reading import ARM, CASES, RESULTS, TABLE, read_rows
 
 POSES, LOCK = "poses.csv", "lock"
 # What tells one study from another; "cases" may grow, because the first cases of an arm stay the same.
@@ -89,23 +89,32 @@ class StudyFolder:
             write_json(self.path / ARM, identity)
 
     def rows(self) -> dict[tuple[str, str], StudyRow]:
-        """The results so far by method and case; lines that were torn or damaged are taken out of the file."""
-        if not self.results.exists():
-            return {}
-        text = self.results.read_text(encoding="utf-8", errors="replace")
-        found: dict[tuple[str, str], StudyRow] = {}
-        kept = []
-        for line in text.splitlines(keepends=True):
-            try:
-                row = StudyRow.from_dict(json.loads(line))
-            except (ValueError, AttributeError, TypeError):
-                continue
-            if line.endswith("\n"):
-                found[row.method, row.case] = row
-                kept.append(line)
-        if "".join(kept) != text:
-            replace_file(self.results, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
-        return found
+        """The results so far by method and case; nothing is changed. What is damaged is passed over."""
+        return read_rows(self.results).rows
+
+    def mended_rows(self) -> tuple[dict[tuple[str, str], StudyRow], str]:
+        """As `rows`, and a sentence on what was passed over, empty where nothing was.
+
+        A last line that was not written to its end is cut off, so that the next one begins a line of its own; all other
+        lines stay as they are. Only to be called by whoever holds the folder.
+        """
+        read = read_rows(self.results)
+        if read.torn or read.unended:
+            with self.results.open("r+b") as file:
+                if read.torn:
+                    file.truncate(file.seek(-read.torn, os.SEEK_END))
+                else:
+                    file.seek(0, os.SEEK_END)
+                    file.write(b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        said = [
+            f"{read.damaged} damaged {'line' if read.damaged == 1 else 'lines'} of {RESULTS} passed over"
+            if read.damaged
+            else "",
+            f"the last line of {RESULTS}, not written to its end, was cut off" if read.torn else "",
+        ]
+        return read.rows, "; ".join(filter(None, said))
 
     @contextmanager
     def appending(self) -> Iterator[TextIO]:

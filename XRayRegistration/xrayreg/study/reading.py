@@ -73,24 +73,55 @@ class Evaluation:
         return self.methods[0].metric
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The lines of a file of results.
+
+    rows: by method and case, the last line for each counts. damaged: number of lines that hold no row. torn: bytes of a
+    last line that was not written to its end. unended: whether the last row is whole but for the end of its line.
+    """
+
+    rows: dict[tuple[str, str], StudyRow]
+    damaged: int = 0
+    torn: int = 0
+    unended: bool = False
+
+
+def read_rows(file: Path) -> Rows:
+    """The results in `file`, a row in a line; none where there is no such file.
+
+    Lines end at a line feed alone: the texts in them may hold whatever else Unicode takes for the end of a line.
+    Raises OSError where the file cannot be read.
+    """
+    try:
+        *lines, last = file.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Rows({})
+    found = [_row(line) for line in lines if line.strip()]
+    rest = _row(last)
+    rows = {(row.method, row.case): row for row in (*found, rest) if row is not None}
+    torn = len(last) if rest is None else 0
+    return Rows(rows, found.count(None), torn, unended=rest is not None)
+
+
+def _row(line: bytes) -> StudyRow | None:
+    """The row in a line; None where it is damaged."""
+    try:
+        return StudyRow.from_dict(json.loads(line.decode("utf-8")))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return None
+
+
 def read_evaluation(folder: Path) -> Evaluation:
     """The evaluation in `folder`; the last line for a method and case counts, damaged lines are passed over and noted.
 
     Raises InputError where there is no result at all.
     """
-    rows: dict[tuple[str, str], StudyRow] = {}
-    damaged = 0
     try:
-        lines = (folder / RESULTS).read_text(encoding="utf-8", errors="replace").split("\n")
+        read = read_rows(folder / RESULTS)
     except OSError:
-        lines = []
-    for line in filter(str.strip, lines):
-        try:
-            row = StudyRow.from_dict(json.loads(line))
-        except (ValueError, AttributeError, TypeError):
-            damaged += 1
-            continue
-        rows[row.method, row.case] = row
+        read = Rows({})
+    rows, damaged = read.rows, read.damaged + bool(read.torn)
     if not rows:
         raise InputError(
             "evaluation", expected=f"a folder with results in {RESULTS}", found=str(folder), remedy="run evaluate first"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..evaluation import Summary, summary
 from ..io import write_image
-from ..io.results import replace_file
+from ..io.delivery import delivered
 from ..pieces import Pieces, divisible
 from ..report import embedded
 from .about import in_short, methods_of, settings_of, title_of
@@ -67,8 +64,9 @@ def write_report(folder: str | Path, written: date | None = None) -> Pieces[list
     """
     folder = Path(folder)
     evaluation = read_evaluation(folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as scratch:
-        drawn = Path(scratch)
+    with delivered(folder, _files_of_earlier) as (scratch, names):
+        drawn = scratch / FIGURES
+        drawn.mkdir()
         summaries = []
         for method in evaluation.methods:
             summaries.append(summary(method.rows, evaluation.metric))
@@ -78,10 +76,11 @@ def write_report(folder: str | Path, written: date | None = None) -> Pieces[list
         content = _content(evaluation, summaries, figures, worst)
         content["written"] = (written or date.today()).isoformat()
         texts = {name: _environment(name).get_template(f"{name}.j2").render(content) for name in (HTML, MARKDOWN)}
-        shown = _delivered(drawn, folder / FIGURES)
-    for name, text in texts.items():
-        replace_file(folder / name, partial(_write_text, text))
-    return [folder / HTML, folder / MARKDOWN, *shown]
+        for name, text in texts.items():
+            (scratch / name).write_text(text, encoding="utf-8", newline="\n")
+        shown = sorted(f"{FIGURES}/{file.name}" for file in drawn.iterdir())
+        names += [HTML, MARKDOWN, *shown]
+    return [folder / name for name in names]
 
 
 def _figures(evaluation: Evaluation, place: Path) -> Pieces[list[_Picture]]:
@@ -121,16 +120,11 @@ def _worst(evaluation: Evaluation, place: Path) -> Pieces[list[_Worst]]:
     return made
 
 
-def _delivered(drawn: Path, figures: Path) -> list[Path]:
-    """Move what was drawn to the folder `figures`, from which an earlier report's files go; returns the new paths."""
-    names = sorted(file.name for file in drawn.iterdir())
-    figures.mkdir(exist_ok=True)
-    for file in figures.iterdir():
-        if _OURS.fullmatch(file.name) and file.name not in names:
-            file.unlink()
-    for name in names:
-        os.replace(drawn / name, figures / name)
-    return [figures / name for name in names]
+def _files_of_earlier(folder: Path) -> list[str]:
+    """The files in a study's folder that an earlier report has written."""
+    figures = folder / FIGURES
+    drawn = [file.name for file in figures.iterdir()] if figures.is_dir() else []
+    return [HTML, MARKDOWN, *(f"{FIGURES}/{name}" for name in drawn if _OURS.fullmatch(name))]
 
 
 def _content(
@@ -161,10 +155,6 @@ def _environment(name: str) -> Environment:
     )
     made.filters["plain"] = _plain
     return made
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _plain(text: str) -> str:

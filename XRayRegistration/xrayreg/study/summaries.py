@@ -16,7 +16,7 @@ from .. import __version__
 from ..evaluation import FAR_LEVER, LEGACY, Rate, StudyRow, Summary, Trust, compare, errors_of, summary
 from ..evaluation.statistics import Interval, quantile
 from ..io import write_json
-from ..io.results import replace_file
+from ..io.delivery import delivered
 from ..methods import METHODS
 from .reading import TABLE, Evaluation, read_evaluation
 
@@ -67,9 +67,11 @@ def write_tables(folder: Path, settings: Mapping[str, Any] | None = None) -> Stu
     """
     evaluation = read_evaluation(folder)
     table = _tabulated(evaluation)
-    _write_csv(folder / TABLE_CSV, table)
     told = dict(settings) if settings is not None else evaluation.table.get("settings", {})
-    write_json(folder / TABLE, _content(evaluation, table, told))
+    with delivered(folder, lambda _: (TABLE_CSV, TABLE)) as (scratch, names):
+        _write_csv(scratch / TABLE_CSV, table)
+        write_json(scratch / TABLE, _content(evaluation, table, told))
+        names += [TABLE_CSV, TABLE]
     return table
 
 
@@ -155,7 +157,7 @@ def _write_csv(path: Path, table: StudyTable) -> None:
     writer.writerow(flat[0])
     for line in flat:
         writer.writerow(["" if value is None else value for value in line.values()])
-    replace_file(path, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _flat(figures: Summary) -> dict[str, Any]:
