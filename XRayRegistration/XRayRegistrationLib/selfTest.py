@@ -73,7 +73,7 @@ def liveDrrMatchesTheXray(case, logic):
             _waitUntil(case, lambda: overlay.settled)
             alike.append(_likeness(logic.rig().views[0]))
     finally:
-        overlay.stop()
+        overlay.close()
     # The DRR shows bone more strongly than soft tissue, so the two are never the same.
     case.assertGreater(alike[0], 0.7, alike)
     case.assertGreater(alike[0], alike[1] + 0.2, alike)

@@ -12,6 +12,7 @@ from xrayreg.checks import InputError
 
 from ..dependencies import MissingPackages
 from ..scene.rig import NodesRemoved
+from ..timing import Timer
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
@@ -118,23 +119,18 @@ def cell(text, tooltip="", color="", editable=False):
     return item
 
 
-def soon(slot):
-    """A timer that calls `slot` once when Slicer next has nothing else to do, however often it is started."""
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(0)
-    timer.timeout.connect(slot)
-    return timer
-
-
 class Resized(qt.QObject):
     """Calls a function when a widget has got another width and its contents have followed; keep a reference."""
 
     def __init__(self, widget, call):
         qt.QObject.__init__(self)
         self._width = None
-        self._timer = soon(call)
+        self._timer = Timer(call)
         widget.installEventFilter(self)
+
+    def close(self):
+        """Call nothing any more."""
+        self._timer.close()
 
     def eventFilter(self, watched, event):
         if event.type() == qt.QEvent.Resize and int(watched.width) != self._width:

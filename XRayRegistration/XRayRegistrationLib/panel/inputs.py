@@ -8,7 +8,9 @@ from slicer.i18n import tr as _
 
 from .. import sampleData
 from ..display import layout
-from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, soon, stretch, swatch, tell
+from ..timing import Timer
+from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, stretch, swatch, tell
+from .dialogs import FileDialogs
 from .packages import PackagesPart
 
 _SHOWN, _NAME, _GEOMETRY, _REMOVE = range(4)
@@ -26,7 +28,7 @@ class InputsSection:
         self._shownViews = self._shownStructures = None
         self._removeButtons = []
         self._said = ""
-        self._dialog = None
+        self._dialogs = FileDialogs()
         self.packages = PackagesPart(panel)
         self._volume, self._xray, self._segmentation = (
             Control(ui.volumeSelector), Control(ui.xraySelector), Control(ui.segmentationSelector)
@@ -43,11 +45,13 @@ class InputsSection:
         ui.importCaseButton.connect("clicked(bool)", self.onImportCase)
         ui.importCalibrationButton.connect("clicked(bool)", self.onImportCalibration)
         ui.sampleButton.connect("clicked(bool)", self.onSample)
-        self._promptTimer = soon(self.showPrompt)
+        self._promptTimer = Timer(self.showPrompt)
+
+    def close(self):
+        self._promptTimer.close()
 
     def clear(self):
-        if self._dialog is not None:
-            self._dialog.close()
+        self._dialogs.close()
         self._said = ""
         self._shownViews = self._shownStructures = None
 
@@ -164,11 +168,11 @@ class InputsSection:
             self._now.parameters.structures = ticked
 
     def onImportCase(self):
-        self._choose(_("Import a case"), [_("Case (*.json)")], self.importCase)
+        self._dialogs.open(_("Import a case"), [_("Case (*.json)")], self.importCase)
 
     def onImportCalibration(self):
         filters = [_("Calibration (*.txt *.csv *.json)"), _("All files (*)")]
-        self._choose(_("Import a calibration"), filters, self.importCalibration)
+        self._dialogs.open(_("Import a calibration"), filters, self.importCalibration)
 
     def importCase(self, path):
         """Load a case.json and all that it names."""
@@ -206,18 +210,6 @@ class InputsSection:
         self.say(problem)
         if not problem:
             self._panel.showXrays()
-
-    def _choose(self, title, filters, onChosen):
-        """Let the user choose a file without stopping anything else."""
-        if self._dialog is not None:
-            self._dialog.deleteLater()
-        dialog = qt.QFileDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(title)
-        dialog.setFileMode(qt.QFileDialog.ExistingFile)
-        dialog.setNameFilters(filters)
-        dialog.connect("fileSelected(QString)", onChosen)
-        dialog.open()
-        self._dialog = dialog
 
 
 def _nothingIsLoaded():

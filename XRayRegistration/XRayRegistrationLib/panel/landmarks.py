@@ -37,6 +37,9 @@ class LandmarksPart(VTKObservationMixin):
         ui.markXrayButton.connect("clicked(bool)", self.onMarkXray)
         ui.solveButton.connect("clicked(bool)", self.onSolve)
 
+    def close(self):
+        self._resized.close()
+
     def clear(self):
         self.removeObservers()
         self._marking = None

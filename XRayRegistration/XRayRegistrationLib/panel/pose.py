@@ -67,6 +67,9 @@ class PoseSection:
         ui.dicomAnglesButton.connect("clicked(bool)", self.onDicomAngles)
         ui.searchButton.connect("clicked(bool)", self.onSearch)
 
+    def close(self):
+        self._landmarks.close()
+
     def clear(self):
         self.say("")
         self._placement = None

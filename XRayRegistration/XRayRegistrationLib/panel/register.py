@@ -29,6 +29,9 @@ class RegisterSection:
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.undoButton.connect("clicked(bool)", self.onUndo)
 
+    def close(self):
+        self.curve.close()
+
     def clear(self):
         self.curve.clear()
         self.say("", 0.0)

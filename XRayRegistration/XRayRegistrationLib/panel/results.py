@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from ..jobs import saving
 from ..scene import results
 from .controls import Control, quiet, sentence, widgetsIn
+from .dialogs import FileDialogs
 
 _FOLDER_SETTING = "XRayRegistration/resultsFolder"
 
@@ -19,7 +20,8 @@ class ResultsSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = widgetsIn(panel.ui.resultsContainer, "XRayRegistrationResults.ui")
-        self._now = self._dialog = None
+        self._now = None
+        self._dialogs = FileDialogs()
         self._direction, self._create, self._save = (
             Control(ui.directionSelector), Control(ui.createTransformButton), Control(ui.saveTransformButton)
         )  # fmt: skip
@@ -34,7 +36,11 @@ class ResultsSection:
         ui.createCopiesButton.connect("clicked(bool)", self.onCreateCopies)
         ui.saveReportButton.connect("clicked(bool)", self.onSaveReport)
 
+    def close(self):
+        """Nothing here goes on."""
+
     def clear(self):
+        self._dialogs.close()
         self._say("")
 
     def refresh(self, now):
@@ -72,15 +78,9 @@ class ResultsSection:
         title = self._chosen().title
         standing = results.standingOf(self._now.rig, self._now.volume)
         name = standing.named(f"{title} {self._now.volume.GetName()}")
-        dialog = qt.QFileDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(_("Save: {title}").format(title=title))
-        dialog.setAcceptMode(qt.QFileDialog.AcceptSave)
-        dialog.setNameFilters([_("ITK transform (*.tfm)"), _("ITK transform (*.h5)")])
-        dialog.setDirectory(str(self.ui.folderButton.directory))
-        dialog.selectFile(name + results.POSE_SUFFIXES[0])
-        dialog.connect("fileSelected(QString)", self.saveTransform)
-        dialog.open()
-        self._dialog = dialog
+        filters = [_("ITK transform (*.tfm)"), _("ITK transform (*.h5)")]
+        suggested = Path(str(self.ui.folderButton.directory), name + results.POSE_SUFFIXES[0])
+        self._dialogs.save(_("Save: {title}").format(title=title), filters, self.saveTransform, suggested)
 
     def saveTransform(self, path):
         """Write the pose to a transform file."""

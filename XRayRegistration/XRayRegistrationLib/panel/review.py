@@ -36,6 +36,9 @@ class ReviewSection:
         ui.beforeButton.connect("toggled(bool)", self.onBefore)
         ui.epipolarButton.connect("toggled(bool)", self.onEpipolar)
 
+    def close(self):
+        self._tool.close()
+
     def clear(self):
         self._tool.stop()
         for button in (self.ui.beforeButton, self.ui.epipolarButton):

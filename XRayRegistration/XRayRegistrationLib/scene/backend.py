@@ -40,6 +40,14 @@ class Inputs:
         self._radiographs = {}
         self._pictures = {}
 
+    def forgetRemoved(self):
+        """Drop what was made of nodes that are no longer in the scene."""
+        if self._volume is not None and not _isThere(self._volume.state[0]):
+            self._volume = self._labelled = None
+        for kept in (self._radiographs, self._pictures):
+            for identifier in [each for each in kept if slicer.mrmlScene.GetNodeByID(each) is None]:
+                del kept[identifier]
+
     def volumeSteps(self, volumeNode, segmentationNode=None):
         """The CT in RAS world, with the segments as its labels (xrayreg.scene.Volume).
 
@@ -233,6 +241,11 @@ def _requireImage(node):
 
 def _wrongCt(node, expected, found, remedy):
     return InputError(f"CT {node.GetName()}", expected=expected, found=found, remedy=remedy)
+
+
+def _isThere(state):
+    """Whether the node of a `stateOf` is in the scene."""
+    return slicer.mrmlScene.GetNodeByID(state[0]) is not None
 
 
 def stateOf(node):
