@@ -53,9 +53,11 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def cleanup(self):
-        self.setParameterNode(None)
+        # Slicer quits without leaving the panel before.
         self.removeObservers()
-        self.panel.close()
+        if self.panel is not None:
+            self.setParameterNode(None)
+            self.panel.close()
 
     def enter(self):
         self.initializeParameterNode()
@@ -97,6 +99,9 @@ class XRayRegistrationTest(ScriptedLoadableModuleTest):
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.logic = XRayRegistrationLogic()
+
+    def runTest(self):
+        selfTest.run(self)
 
     def test_phantomComesWithItsGeometry(self):
         selfTest.phantomComesWithItsGeometry(self, self.logic)

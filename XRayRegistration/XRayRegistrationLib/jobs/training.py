@@ -117,6 +117,8 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
     """
     yield 0.0, _("Looking for the Python packages")
     dependencies.ensure()
+    # Before anything is written.
+    python.interpreter()
     from xrayreg.io import prepare_output, write_nifti
 
     volumeNode = backend.requireVolume(parameters)
