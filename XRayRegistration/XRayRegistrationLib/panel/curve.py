@@ -35,11 +35,15 @@ class Chart:
 
     def draw(self):
         """Paint everything anew."""
-        picture = qt.QPixmap(max(int(self._label.width), 100), max(int(self._label.height), 40))
+        width, height = max(int(self._label.width), 100), max(int(self._label.height), 40)
+        # On a screen of high density each of these pixels is several of the screen's.
+        density = float(self._label.devicePixelRatioF())
+        picture = qt.QPixmap(round(density * width), round(density * height))
+        picture.setDevicePixelRatio(density)
         picture.fill(qt.QColor(0, 0, 0, 0))
         painter = qt.QPainter()
         painter.begin(picture)
-        self._paint(painter, int(picture.width()), int(picture.height()))
+        self._paint(painter, width, height)
         painter.end()
         self._label.setPixmap(picture)
 

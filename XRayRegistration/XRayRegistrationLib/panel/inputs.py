@@ -116,8 +116,7 @@ class InputsSection:
         ui, segmentation = self.ui, self._now.parameters.segmentation if self._now.parameters else None
         structures = _structures(segmentation) if segmentation else []
         chosen = list(self._now.parameters.structures) if self._now.parameters else []
-        for widget in (ui.structuresLabel, ui.structuresList, ui.structuresSpaceLabel, ui.structuresMeaningLabel):
-            widget.setVisible(bool(structures))
+        ui.structuresContainer.setVisible(bool(structures))
         content = [*structures, chosen]
         if content != self._shownStructures:
             self._shownStructures = content

@@ -30,6 +30,7 @@ class ResultsSection:
         )  # fmt: skip
         folder = slicer.util.settingsValue(_FOLDER_SETTING, "") or _documents()
         ui.folderButton.setProperty("directory", folder)
+        self._folder.hold(str(folder))
         ui.folderButton.connect("directoryChanged(QString)", self.onFolder)
         ui.createTransformButton.connect("clicked(bool)", self.onCreateTransform)
         ui.saveTransformButton.connect("clicked(bool)", self.onSaveTransform)
@@ -63,6 +64,7 @@ class ResultsSection:
 
     def onFolder(self, folder):
         qt.QSettings().setValue(_FOLDER_SETTING, str(folder))
+        self._folder.hold(str(folder))
 
     def onCreateTransform(self):
         now = self._now
@@ -110,7 +112,9 @@ class ResultsSection:
         self._say(problem or str(self.ui.resultsMessageLabel.text))
 
     def _say(self, text, fraction=None):
+        # Somebody may copy a path from here, so nothing is put into it: what does not fit is in the tooltip.
         self.ui.resultsMessageLabel.setText(text)
+        self.ui.resultsMessageLabel.setToolTip(text)
         self.ui.resultsProgressBar.setVisible(fraction is not None)
         if fraction is not None:
             self.ui.resultsProgressBar.setValue(round(100 * fraction))

@@ -7,7 +7,7 @@ from xrayreg.settings import DEVICES, DISTRIBUTIONS
 from .. import networks
 from ..jobs import training
 from ..timing import Timer
-from .controls import Control, quiet, tell, widgetsIn
+from .controls import Control, quiet, say, tell, widgetsIn
 from .curve import ErrorCurve
 from .dialogs import FileDialogs
 
@@ -179,7 +179,7 @@ class TrainSection:
 
     def _showChoices(self, parameters):
         ui = self.ui
-        ui.trainStructuresLabel.setText(_structures(parameters))
+        say(ui.trainStructuresLabel, _structures(parameters))
         with quiet(ui.anatomySelector, ui.minutesSpinBox, ui.trainDeviceSelector):
             _choose(ui.anatomySelector, parameters.trainViews)
             _choose(ui.trainDeviceSelector, parameters.trainDevice)
