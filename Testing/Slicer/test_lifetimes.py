@@ -204,9 +204,10 @@ def test_an_ended_job_is_freed(app, end):
 
     caller = Caller()
     caller.job.start()
-    app.wait_until(lambda: bool(caller.ended), 5.0)
+    ended = caller.ended
+    app.wait_until(lambda: bool(ended), 5.0)
     user.settle(app)
-    assert caller.ended == [end]
+    assert ended == [end]
     gone = weakref.ref(caller)
     del caller
     _delete_later()

@@ -1,4 +1,4 @@
-"""How long Qt's objects and the callables given to them live in PythonQt (PythonQtInstanceWrapper.cpp, PythonQtSlot.cpp).
+"""How long Qt's objects and the callables given to them live in PythonQt (PythonQtInstanceWrapper.cpp).
 
 An object that C++ has destroyed is false, and whatever is asked of it raises ValueError. What QTimer.singleShot was
 given is never freed in Slicer.

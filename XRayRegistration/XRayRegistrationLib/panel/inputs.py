@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from .. import sampleData
 from ..display import layout
+from ..scene import sources
 from ..timing import Timer
 from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, stretch, swatch, tell
 from .dialogs import FileDialogs
@@ -206,7 +207,9 @@ class InputsSection:
             self.say(message)
 
     def _onImported(self, problem):
-        self.say(problem)
+        volume = self._panel.now.volume
+        told = [] if problem or volume is None else [text for each in sources.readOf(volume) for text in each]
+        self.say(problem or " ".join(told))
         if not problem:
             self._panel.showXrays()
 

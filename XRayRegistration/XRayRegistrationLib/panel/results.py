@@ -79,7 +79,7 @@ class ResultsSection:
     def onSaveTransform(self):
         title = self._chosen().title
         standing = results.standingOf(self._now.rig, self._now.volume)
-        name = standing.named(f"{title} {self._now.volume.GetName()}")
+        name = standing.named(f"{results.shortened(title)} {results.shortened(self._now.volume.GetName())}")
         filters = [_("ITK transform (*.tfm)"), _("ITK transform (*.h5)")]
         suggested = Path(str(self.ui.folderButton.directory), name + results.POSE_SUFFIXES[0])
         self._dialogs.save(_("Save: {title}").format(title=title), filters, self.saveTransform, suggested)

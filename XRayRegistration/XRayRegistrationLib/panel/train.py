@@ -2,6 +2,7 @@
 
 from slicer.i18n import tr as _
 
+from xrayreg.checks import InputError
 from xrayreg.settings import DEVICES, DISTRIBUTIONS
 
 from .. import networks
@@ -121,8 +122,11 @@ class TrainSection:
         """Keep the network in this file; empty for the suggested one."""
         parameters = self._now.parameters
         suggested = "" if parameters.volume is None else str(training.suggestedModel(parameters.volume))
-        training.keepAs(parameters, "" if str(path).strip() == suggested else str(path))
-        self._said = ""
+        try:
+            training.keepAs(parameters, "" if str(path).strip() == suggested else str(path))
+            self._said = ""
+        except InputError as error:
+            self._said = str(error)
         self._panel.refresh()
 
     def onTrain(self):

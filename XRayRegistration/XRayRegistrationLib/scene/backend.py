@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from . import rig, segments, sources
+from . import projections, rig, segments, sources
 from .world import worldFromIndex
 
 _REFERENCE = "XRayRegistration.reference"
@@ -111,9 +111,11 @@ class Inputs:
 
         theRig = requireRig(parameters)
         volume, structures = yield from self.chosenSteps(parameters)
-        views = []
+        views, places = [], projections.assumedPlaces(theRig)
         for view in theRig.views:
-            views.append((yield from self.pictureSteps(view)))
+            radiograph = yield from self.pictureSteps(view)
+            place = places.get(view.picture.GetID())
+            views.append(replace(radiograph, assumed=(*radiograph.assumed, place)) if place else radiograph)
         reference, targets = referenceOf(theRig, parameters.volume)
         return Scene(volume, tuple(views), structures, initial, reference, targets)
 
@@ -147,7 +149,9 @@ class Inputs:
             values = compact(slicer.util.arrayFromVolume(node))
             yield
             ni, nj, nk = values.shape[::-1]
-            self._volume = kept = _Kept(state, Volume(values, VoxelGrid((ni, nj, nk), matrix)))
+            notes, assumed = sources.readOf(node)
+            volume = Volume(values, VoxelGrid((ni, nj, nk), matrix), notes=notes, assumed=assumed)
+            self._volume = kept = _Kept(state, volume)
             self._labelled = None
         return kept
 
