@@ -53,10 +53,11 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def cleanup(self):
-        # Slicer quits without leaving the panel before.
+        # Slicer quits without leaving the panel before, and its widgets may have been deleted already.
         self.removeObservers()
         if self.panel is not None:
-            self.setParameterNode(None)
+            if self.ui.volumeSelector:
+                self.setParameterNode(None)
             self.panel.close()
 
     def enter(self):

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import ast
 import functools
-import gc
 import os
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -213,78 +211,6 @@ def test_a_label_shows_what_a_painter_drew(qt):
     image = label.grab().toImage()
     assert (image.pixelColor(2, 5).red(), image.pixelColor(17, 5).blue()) == (255, 255)
     assert label.pixmap.width() == 20
-
-
-def test_what_single_shot_is_given_is_never_freed(app, qt):
-    class Call:
-        def __call__(self) -> None:
-            told.append("called")
-
-    told: list[str] = []
-    call = Call()
-    held = weakref.ref(call)
-    qt.QTimer.singleShot(0, call)
-    del call
-    app.wait_until(lambda: bool(told), 5.0)
-    app.processEvents()
-    gc.collect()
-    assert held() is not None
-
-
-def test_a_timer_that_calls_its_owner_keeps_it_until_the_timer_is_deleted(app, qt):
-    class Owner:
-        def __init__(self) -> None:
-            self.timer = qt.QTimer()
-            self.timer.timeout.connect(self.act)
-
-        def act(self) -> None:
-            pass
-
-    owner = Owner()
-    held, timer = weakref.ref(owner), owner.timer
-    del owner
-    gc.collect()
-    assert held() is not None
-    timer.deleteLater()
-    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete)
-    gc.collect()
-    assert held() is None
-
-
-def test_a_destroyed_object_is_false_and_refuses_everything(qt):
-    label = qt.QLabel("text")
-    assert label
-    label.delete()
-    assert not label
-    for attempt in (lambda: label.text, lambda: label.setText("x"), lambda: label.connect("destroyed()", print)):
-        with pytest.raises(ValueError, match="destroyed QLabel"):
-            attempt()
-    with pytest.raises(ValueError, match="destroyed QLabel"):
-        label.text = "x"
-
-    class Row(qt.QWidget):
-        pass
-
-    row = Row()
-    row.index = 3
-    row.delete()
-    assert row.index == 3 and not row
-
-
-def test_lists_in_settings_come_back_as_tuples(qt):
-    settings = qt.QSettings()
-    for kept in ([], ["one"], ["one", "two"]):
-        settings.setValue("harness/list", kept)
-        assert qt.QSettings().value("harness/list") == tuple(kept)
-    settings.beginGroup("harness")
-    settings.setValue("list", ["in a group"])
-    settings.endGroup()
-    settings.sync()
-    assert qt.QSettings().value("harness/list") == ("in a group",)
-    settings.setValue("harness/list", "one")
-    assert qt.QSettings().value("harness/list") == "one"
-    settings.remove("harness/list")
-    assert not settings.contains("harness/list")
 
 
 def test_errors_in_slots_are_kept(qt, capfd):

@@ -70,7 +70,8 @@ class EpipolarTool(VTKObservationMixin):
         self._say("")
 
     def close(self):
-        """Stop for good."""
+        """Stop for good, and say nothing more."""
+        self._say = _ignore
         self.stop()
         self._timer.close()
 
@@ -217,3 +218,7 @@ def _markups(className, name, pose, viewIDs, color):
     display.SetPropertiesLabelVisibility(False)
     display.SetSelectedColor(*color)
     return node
+
+
+def _ignore(_text):
+    """What is said when nobody can read it any more."""

@@ -49,6 +49,7 @@ class InputsSection:
         self._promptTimer = Timer(self.showPrompt)
 
     def close(self):
+        self._dialogs.close()
         self._promptTimer.close()
 
     def clear(self):

@@ -76,6 +76,14 @@ class Panel:
 
     def forgetScene(self):
         """End what is running and forget what was said: the scene is being closed."""
+        self._release()
+        for section in self._sections:
+            section.clear()
+        # At once: what shows a node keeps it.
+        self._show()
+
+    def _release(self):
+        """End what is running, and let go of everything in the scene; touches no widget."""
         if self.running:
             self.job.cancel()
             self.live.relax(False)
@@ -85,14 +93,14 @@ class Panel:
         self._observers.clear()
         self.live.follow(None)
         self.logic.inputs.forget()
-        for section in self._sections:
-            section.clear()
-        # At once: what shows a node keeps it.
-        self._show()
 
     def close(self):
         """The module is unloaded: nothing of the panel may be called any more."""
-        self.forgetScene()
+        # A widget that was deleted before counts as none.
+        if self.ui.volumeSelector:
+            self.forgetScene()
+        else:
+            self._release()
         self.live.close()
         for each in (*self._sections, self._refreshTimer, self._poseTimer, self._layoutTimer):
             each.close()

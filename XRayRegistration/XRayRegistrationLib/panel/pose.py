@@ -69,6 +69,7 @@ class PoseSection:
 
     def close(self):
         self._landmarks.close()
+        self.network.clear()
 
     def clear(self):
         self.say("")

@@ -38,7 +38,7 @@ class ResultsSection:
         ui.saveReportButton.connect("clicked(bool)", self.onSaveReport)
 
     def close(self):
-        """Nothing here goes on."""
+        self._dialogs.close()
 
     def clear(self):
         self._dialogs.close()

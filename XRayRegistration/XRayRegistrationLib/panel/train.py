@@ -70,6 +70,7 @@ class TrainSection:
 
     def close(self):
         """The module is unloaded; a training goes on, and is found again."""
+        self._dialogs.close()
         self._timer.close()
         self._curve.close()
 
