@@ -44,7 +44,7 @@ class PoseSection:
         self._panel = panel
         self.ui = ui = panel.ui
         self._now = None
-        # What the sliders stand for, with all digits, and what they show: one digit after the point.
+        # What the sliders stand for, with all digits, and the values they were given for it.
         self._placement, self._shown = None, {}
         # The view to which they belong: another one's angles start anew.
         self._placed = None
