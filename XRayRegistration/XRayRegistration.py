@@ -53,9 +53,12 @@ class XRayRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def cleanup(self):
-        self.setParameterNode(None)
+        # Slicer quits without leaving the panel before, and its widgets may have been deleted already.
         self.removeObservers()
-        self.panel.close()
+        if self.panel is not None:
+            if self.ui.volumeSelector:
+                self.setParameterNode(None)
+            self.panel.close()
 
     def enter(self):
         self.initializeParameterNode()
@@ -97,6 +100,9 @@ class XRayRegistrationTest(ScriptedLoadableModuleTest):
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.logic = XRayRegistrationLogic()
+
+    def runTest(self):
+        selfTest.run(self)
 
     def test_phantomComesWithItsGeometry(self):
         selfTest.phantomComesWithItsGeometry(self, self.logic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import nodes
@@ -133,6 +134,42 @@ def test_a_scene_without_its_parts_says_which_are_missing(inputs):
     parameters.structures = ["gone"]
     with pytest.raises(InputError, match="only removed segments"):
         run(inputs.sceneSteps(parameters))
+
+
+def test_what_was_assumed_while_a_ct_was_read_stays_with_it_until_its_spacing_is_corrected(inputs):
+    from XRayRegistrationLib.scene import sources
+
+    node = add_ct()
+    assert sources.readOf(node) == ((), ())
+    sources.rememberRead(node, ("A note.",), ("The spacing was assumed.",))
+    transform(turned(), node)
+    volume = run(inputs.volumeSteps(node))
+    assert (volume.notes, volume.assumed) == (("A note.",), ("The spacing was assumed.",))
+    parameters = prepared()
+    parameters.volume = node
+    assert run(inputs.sceneSteps(parameters)).assumed == ("The spacing was assumed.",)
+    node.SetSpacing(*(1.1 * np.array(node.GetSpacing())))
+    volume = run(inputs.volumeSteps(node))
+    assert (volume.notes, volume.assumed) == ((), ())
+
+
+def test_views_placed_by_nominal_angles_are_assumed_and_calibrated_ones_are_not(inputs):
+    from XRayRegistrationLib.scene import backend, projections, rig
+
+    parameters = prepared()
+    shown = backend.requireRig(parameters)
+    for number, view in enumerate(shown.views):
+        origins = {name: origin for name, origin in view.projection.origins.items() if name != "place"}
+        rig.setProjection(view, replace(view.projection, primary_deg=90.0 * number, secondary_deg=0.0, origins=origins))
+    projections.relate(shown)
+    scene = run(inputs.sceneSteps(parameters))
+    assert [bool(view.assumed) for view in scene.views] == [False, True]
+    (said,) = scene.assumed
+    assert said.startswith("side: ") and "nominal angles" in said and len(said.splitlines()) == 1
+    for view in shown.views:
+        place = {**view.projection.origins, "place": "calibration.txt"}
+        rig.setProjection(view, replace(view.projection, origins=place))
+    assert run(inputs.sceneSteps(parameters)).assumed == ()
 
 
 def test_a_reference_counts_only_for_the_ct_that_it_was_made_for(inputs):

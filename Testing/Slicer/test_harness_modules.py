@@ -102,8 +102,7 @@ def widget(app: Any, source: Path) -> Iterator[Any]:
     app.scene.Clear(0)
     opened = app.openModule(source)
     yield opened
-    if opened.parent.isEntered:
-        app.closeModule(opened)
+    app.closeModule(opened)
 
 
 def life() -> list[Any]:
@@ -128,13 +127,14 @@ def test_a_panel_is_set_up_before_it_is_entered_and_its_samples_are_registered_o
         module.author = "nobody"
 
 
-def test_leaving_and_unloading_a_module(app, widget):
+def test_a_module_is_unloaded_without_being_left_and_its_widgets_are_deleted(app, widget):
     life()
     app.scene.Clear(0)
     app.closeModule(widget)
     app.scene.Clear(0)
     # Its observers are gone with it.
-    assert life() == ["closed", ("exit", False), "cleanup"]
+    assert life() == ["closed", "cleanup"]
+    assert not widget.parent
     # Nor does another unloading reach it.
     app.modules.moduleAboutToBeUnloaded.emit(NAME)
     assert life() == []

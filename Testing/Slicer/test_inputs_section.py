@@ -138,7 +138,7 @@ def test_structures_are_those_of_the_segmentation(app, loaded):
     import slicer
 
     ui, segmentation = loaded.ui, user.add_segmentation(20)
-    assert ui.structuresList.isHidden()
+    assert ui.structuresContainer.isHidden()
     ui.segmentationSelector.setCurrentNode(segmentation)
     user.settle(app)
     assert ui.structuresList.count == 20
@@ -156,7 +156,7 @@ def test_structures_are_those_of_the_segmentation(app, loaded):
     assert ui.structuresMeaningLabel.text == "Only 1 of 19 are compared with the X-ray."
     slicer.mrmlScene.RemoveNode(segmentation)
     user.settle(app)
-    assert ui.structuresList.isHidden()
+    assert ui.structuresContainer.isHidden()
 
 
 def test_twenty_structures_scroll_instead_of_filling_the_panel(app, loaded):

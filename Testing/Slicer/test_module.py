@@ -167,7 +167,7 @@ def test_removing_the_segmentation_ends_the_registration_with_a_sentence(app, wi
     app.scene.RemoveNode(widget.logic.getParameterNode().segmentation)
     user.finish(app, widget)
     assert "removed from the scene" in widget.ui.statusLabel.text
-    assert widget.ui.structuresList.isHidden()
+    assert widget.ui.structuresContainer.isHidden()
     user.register(app, widget)
     assert widget.ui.statusLabel.text.startswith("Done in ")
 

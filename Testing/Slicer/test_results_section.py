@@ -78,7 +78,7 @@ def test_the_pose_is_saved_where_the_dialog_says(loaded, widget, tmp_path):
     from XRayRegistrationLib.scene import rig
 
     loaded.ui.saveTransformButton.click()
-    dialog = loaded._dialog
+    dialog = loaded._dialogs._dialog
     assert Path(str(dialog.selectedFiles()[0])).name == "C-arm to patient ct (not judged).tfm"
     dialog.selectFile(str(tmp_path / "found.tfm"))
     dialog.accept()

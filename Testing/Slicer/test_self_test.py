@@ -51,3 +51,64 @@ def test_without_packages_the_self_test_says_which_are_missing(app, cases, monke
         test.run(result)
     assert {reason for _, reason in result.skipped} == {"not installed: torch"}
     assert result.wasSuccessful()
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the self-test shows in a message box."""
+    import slicer
+
+    messages: list[str] = []
+    monkeypatch.setattr(slicer.util, "infoDisplay", lambda text, *_more, **_named: messages.append(text))
+    return messages
+
+
+def test_the_button_tells_of_missing_packages_instead_of_failing(app, cases, monkeypatch, told):
+    import slicer
+
+    from XRayRegistrationLib import dependencies
+
+    monkeypatch.setattr(dependencies, "missing", lambda: ["torch", "numba"])
+    # As ScriptedLoadableModuleWidget.onTest does, which shows "Test failed" for whatever is raised.
+    slicer.selfTests["XRayRegistration"](msec=0)
+    assert told == [
+        f"{len(cases)} parts of the self-test were skipped: not installed: torch, numba. Nothing was tried."
+    ]
+
+
+def test_the_button_goes_on_after_a_part_that_is_skipped_and_stops_at_one_that_fails(app, cases, told):
+    from XRayRegistrationLib import dependencies, selfTest
+
+    ran: list[str] = []
+
+    class Parts(unittest.TestCase):
+        moduleTestNames = ("test_skipped", "test_missing", "test_passed")
+
+        def setUp(self) -> None:
+            ran.append("setUp")
+
+        def tearDown(self) -> None:
+            ran.append("tearDown")
+
+        def test_skipped(self) -> None:
+            self.skipTest("no screen")
+
+        def test_missing(self) -> None:
+            raise dependencies.MissingPackages("PyTorch does not load.")
+
+        def test_passed(self) -> None:
+            ran.append("passed")
+
+        def test_failed(self) -> None:
+            self.fail("on purpose")
+
+    selfTest.run(Parts("test_passed"))
+    assert ran == ["setUp", "tearDown", "setUp", "tearDown", "setUp", "passed", "tearDown"]
+    (said,) = told
+    assert "no screen" in said and "PyTorch does not load." in said and said.endswith("The others passed.")
+    failing = Parts("test_failed")
+    failing.moduleTestNames = ("test_failed", "test_passed")
+    ran.clear()
+    with pytest.raises(AssertionError, match="on purpose"):
+        selfTest.run(failing)
+    assert ran == ["setUp", "tearDown"]

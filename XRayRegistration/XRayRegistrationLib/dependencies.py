@@ -31,6 +31,13 @@ _LONGEST_REASON = 160
 _givenUp, _found = set(), set()
 
 
+def quietLibraries():
+    """Keep what numba tells about its compiling out of Slicer's log, which keeps everything: 24 000 records a start."""
+    logger = logging.getLogger("numba")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+
+
 class MissingPackages(RuntimeError):
     """Packages are missing; the message says in one line which, and what to do."""
 
@@ -45,6 +52,7 @@ def ensure():
 
     numba is offered in the same question, but never asked for alone: the panel has a line about it.
     """
+    quietLibraries()
     if _absent((TORCH,)):
         _installTorch()
     wanted = _absent(REQUIRED)

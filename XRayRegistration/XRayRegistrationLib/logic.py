@@ -35,6 +35,7 @@ class Logic(ScriptedLoadableModuleLogic):
     def __init__(self, parent=None):
         super().__init__(parent)
         self.inputs = Inputs()
+        dependencies.quietLibraries()
 
     def getParameterNode(self):
         """The scene's parameters (parameters.Parameters)."""

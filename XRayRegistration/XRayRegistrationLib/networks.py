@@ -137,7 +137,7 @@ def _read(path, mark):
 
 def _listed():
     found = slicer.util.settingsValue(_KNOWN, [])
-    # A list of one comes back as a text.
+    # Qt's own programs keep a list of one text as that text.
     return [found] if isinstance(found, str) else list(found or [])
 
 

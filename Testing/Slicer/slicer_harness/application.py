@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +19,15 @@ from .pythonqt import qt, stand_in
 _IDLE_SECONDS = 1e-4
 
 
+def _make_home(folder: Path) -> str:
+    """The folder of a Slicer that holds only its Python."""
+    program = folder / "bin" / "PythonSlicer"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return str(folder)
+
+
 @stand_in
 class _Signals(qt.QObject):
     startupCompleted = qt.Signal()
@@ -31,6 +41,7 @@ class Application:
         style.apply(self.qapplication)
         qt.QCoreApplication.setOrganizationName("harness")
         folder = tempfile.mkdtemp()
+        self.slicerHome = _make_home(Path(folder, "Slicer"))
         qt.QSettings.setDefaultFormat(qt.QSettings.Format.IniFormat)
         qt.QSettings.setPath(qt.QSettings.Format.IniFormat, qt.QSettings.Scope.UserScope, folder)
         self._settings = qt.QSettings()
@@ -159,7 +170,7 @@ class Application:
         widget.parent.exit()
 
     def closeModule(self, widget: Any) -> None:
-        """Leave and unload a module."""
+        """Unload a module as quitting Slicer does: nothing leaves its panel before its widgets are deleted."""
         self.modules.close(widget)
 
     def click_sample(self, name: str) -> Any:

@@ -175,9 +175,9 @@ class ctkSliderWidget(QWidget):
         return False
 
     def setValue(self, value: float) -> None:
-        """Rounded to the decimals and kept within the range."""
+        """Kept within the range; only what the spin box shows is rounded (ctkDoubleSpinBox::setValueAlways)."""
         changing, self._changing = self._changing, False
-        self._spin.setValue(_finite(value))
+        self._slider.setValue(_finite(value))
         self._changing = changing
 
     def reset(self) -> None:

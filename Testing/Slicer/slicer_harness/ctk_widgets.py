@@ -220,6 +220,7 @@ class ctkDirectoryButton(QWidget):
     directoryChanged = Signal(str)
     directorySelected = Signal(str)
     caption = stored(str, "caption", "")
+    elideMode = stored(Qt.TextElideMode, "elideMode", Qt.TextElideMode.ElideNone, "_allow_shrinking")
 
     def __init__(self, *arguments: Any) -> None:
         folder, parent = _title_and_parent(arguments)
@@ -249,6 +250,12 @@ class ctkDirectoryButton(QWidget):
 
     def _show(self) -> None:
         self._button.setText(self._text or self._directory)
+
+    def _allow_shrinking(self) -> None:
+        """As ctkDirectoryButton::setElideMode; the stand-in then cuts the text off instead of eliding it."""
+        policy = QSizePolicy.Policy
+        none = self.property("elideMode") == Qt.TextElideMode.ElideNone
+        self._button.setSizePolicy(policy.Minimum if none else policy.Preferred, policy.Fixed)
 
     def browse(self) -> str:
         path = QFileDialog.getExistingDirectory(self, self.property("caption"), self._directory)

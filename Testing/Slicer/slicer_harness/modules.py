@@ -175,12 +175,18 @@ class ModuleManager(QObject):
         return holder.self()
 
     def close(self, widget: Any) -> None:
-        widget.parent.exit()
+        """Unload a module as Slicer does when it quits (qSlicerCoreApplication::onAboutToQuit): its panel is not left
+        before, its widgets are deleted, and then the events that are still there are handled. Once is enough."""
+        if not widget.parent:
+            return
         self.moduleAboutToBeUnloaded.emit(widget.moduleName)
-        widget.parent.hide()
-        # Slicer would delete the panel; here a test may still look at it.
         for selector in widget.parent.findChildren(qMRMLNodeComboBox):
             selector.forget_scene()
+        module = self._known[widget.moduleName]
+        if vars(module)["_widget"] is widget.parent:
+            vars(module)["_widget"] = None
+        widget.parent.delete()
+        self._app.processEvents()
 
     def reload(self, widget: Any) -> Any:
         slicer.util.reloadScriptedModule(widget.moduleName)

@@ -2,7 +2,8 @@
 
 Slicer's Python talks to Qt through PythonQt, whose rules differ (PythonQtInstanceWrapper.cpp): Qt properties are plain
 attributes, setters remain methods, unknown attributes cannot be made, enumerations are integers (set in __init__.py),
-and signals also connect by their C++ signature (signals.py). Importing this makes the flat module `qt` and teaches
+signals also connect by their C++ signature (signals.py), and objects that C++ has destroyed say so (lifetimes.py).
+Importing this makes the flat module `qt` and teaches
 PySide6 these rules. Errors raised in slots, which Qt only prints, are kept in `slot_errors`.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-from . import signals
+from . import lifetimes, settings, signals
 
 # Any: these classes are changed here.
 QObject: Any = QtCore.QObject
@@ -93,6 +94,7 @@ def _install() -> types.ModuleType:
                 cls.__setattr__ = _set_attribute
     QObject.name = QtProperty("objectName", True, "QString")
     QObject.className = lambda self: type(self).__name__
+    QObject.__bool__ = lambda self: shiboken6.isValid(self)
     QObject.delete = lambda self: shiboken6.delete(self)
     QObject.__getattr__ = _get_missing
     original = QObject.__getattribute__
@@ -100,6 +102,8 @@ def _install() -> types.ModuleType:
     special = {"connect": signals.connect, "disconnect": signals.disconnect}
 
     def get_attribute(self: Any, name: str) -> Any:
+        if not name.startswith("_") and not shiboken6.isValid(self):
+            return lifetimes.of_destroyed(self, name, original)
         if name in special:
             return types.MethodType(special[name], self)
         value = original(self, name)
@@ -110,6 +114,7 @@ def _install() -> types.ModuleType:
 
     QObject.__getattribute__ = get_attribute
     _accept_integers_as_enums()
+    settings.install()
     sys.excepthook = _keep_error
     sys.modules["qt"] = qt
     return qt
@@ -144,7 +149,7 @@ def _add_properties(cls: type) -> None:
     for number in range(meta.propertyOffset(), meta.propertyCount()):
         described = meta.property(number)
         # QTimer.singleShot is a property of a timer and a static method of the class.
-        static = getattr(cls, described.name(), None) if described.name() == "singleShot" else None
+        static = lifetimes.keeping(cls.singleShot) if described.name() == "singleShot" else None  # type: ignore[attr-defined]
         setattr(cls, described.name(), _described(described, static))
 
 
@@ -171,6 +176,8 @@ def _set_attribute(self: Any, name: str, value: Any) -> None:
     if name.startswith("_") or _loading_ui or isinstance(value, QtCore.SignalInstance):
         self.__dict__[name] = value
         return
+    if not shiboken6.isValid(self):
+        raise ValueError(f"Trying to set property '{name}' on a destroyed {type(self).__name__} object")
     found = _found(self, name)
     if isinstance(found, QtProperty | property):
         found.__set__(self, value)

@@ -1,7 +1,6 @@
 """One point in several X-rays: the line on which its partner lies in the others, and where two of them meet in 3D."""
 
 import numpy as np
-import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -11,6 +10,7 @@ from xrayreg.checks import InputError
 from ..scene import detector
 from ..scene import rig as rigs
 from ..scene.hidden import addHidden
+from ..timing import Timer
 from . import layout
 
 # A point further off a detector than this share of an image's thickness was placed elsewhere.
@@ -35,10 +35,7 @@ class EpipolarTool(VTKObservationMixin):
         self._clicks, self._lines = None, {}
         # Of the point that is being marked: (number of the view, (column, row)) for each click.
         self._marked = []
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._readClicks)
+        self._timer = Timer(self._readClicks)
 
     @property
     def active(self):
@@ -71,6 +68,12 @@ class EpipolarTool(VTKObservationMixin):
             rigs.removeNode(node)
         self._clicks, self._lines, self._marked = None, {}, []
         self._say("")
+
+    def close(self):
+        """Stop for good, and say nothing more."""
+        self._say = _ignore
+        self.stop()
+        self._timer.close()
 
     def mark(self, index, column, row):
         """Mark a point in the rig's view number `index`, from 0, at a pixel of the upright image.
@@ -215,3 +218,7 @@ def _markups(className, name, pose, viewIDs, color):
     display.SetPropertiesLabelVisibility(False)
     display.SetSelectedColor(*color)
     return node
+
+
+def _ignore(_text):
+    """What is said when nobody can read it any more."""

@@ -11,7 +11,7 @@ import qt
 import slicer
 
 from ..scene import detector
-from ..scene.rig import MOST_VIEWS
+from ..scene.rig import MOST_VIEWS, rigOf
 
 THREED_VIEW, EYE_VIEW = "XRay3D", "XRayEye"
 _CT_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
@@ -96,11 +96,13 @@ def showLayout(rig, parameters):
         layouts.SetAttribute(_PATIENT, volumeID)
         _showPatient(volumeID)
     followPose(rig)
-    camera = partial(carm.lookFromTheSide, rig, parameters.volume) if carm.show(rig, parameters) else None
-    if camera or before != wanted:
-        _fitAnew(camera)
-        # The views get their sizes when Slicer comes to drawing them.
-        qt.QTimer.singleShot(0, partial(_fitAnew, camera))
+    isNew = carm.show(rig, parameters)
+    if isNew or before != wanted:
+        poseID = rig.pose.GetID() if isNew else ""
+        _fitAnew(poseID, volumeID)
+        # The views get their sizes when Slicer comes to drawing them. Slicer never frees what is called then, so that
+        # no node may be in it.
+        qt.QTimer.singleShot(0, partial(_fitAnew, poseID, volumeID))
 
 
 def restorePrevious():
@@ -162,10 +164,16 @@ def threeDAspect(name=THREED_VIEW):
     return width / height if width > 1 and height > 1 else 1.0
 
 
-def _fitAnew(placeCamera):
-    """Fit the X-rays and CT slices to the sizes that their views have now, and the C-arm's 3D view where it is new."""
-    if placeCamera is not None:
-        placeCamera()
+def _fitAnew(poseID, volumeID):
+    """Fit the X-rays and CT slices to the sizes that their views have now.
+
+    poseID: of the rig to look at in the C-arm's 3D view, with the volume `volumeID`; empty leaves that view as it is.
+    """
+    from . import carm
+
+    pose = slicer.mrmlScene.GetNodeByID(poseID) if poseID else None
+    if pose is not None:
+        carm.lookFromTheSide(rigOf(pose), slicer.mrmlScene.GetNodeByID(volumeID) if volumeID else None)
     names = [viewName(index) for index in range(MOST_VIEWS)] if isShown() else []
     for name in (*names, *_CT_VIEWS):
         logic = slicer.app.applicationLogic().GetSliceLogicByLayoutName(name)

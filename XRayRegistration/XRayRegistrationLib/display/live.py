@@ -4,19 +4,19 @@ import logging
 import time
 
 import numpy as np
-import qt
 import slicer
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
 from xrayreg.checks import InputError
 
 from .. import dependencies
 from ..jobs.compiling import compileSteps
 from ..jobs.job import StepJob
+from ..observing import Observers
 from ..parameters import Comparison
 from ..scene import rig as rigs
 from ..scene import segments
+from ..timing import Timer
 from . import bones, carm, drawing, layout, overlay, points, silhouettes
 from .watching import Reaction, reactions
 
@@ -28,19 +28,19 @@ _DRAWING_S = 0.035
 _LEFT_TO_OTHERS = 4
 
 
-class LiveOverlay(VTKObservationMixin):
+class LiveOverlay:
     """Keeps what is laid over the X-rays up to date with the scene, for the parameter node it follows.
 
     inputs: scene.backend.Inputs. onChanged() is called when `ready` or `obstacle` have changed.
     """
 
     def __init__(self, inputs, onChanged=None):
-        VTKObservationMixin.__init__(self)
         self._inputs, self._onChanged = inputs, onChanged
-        self._looking, self._drawing = _timer(self._look, 0), _timer(self._draw, 0)
-        self._pointing, self._resting = _timer(self._drawPoints, 0), _timer(self._rest, _REST_MS)
+        self._looking, self._drawing = Timer(self._look), Timer(self._draw)
+        self._pointing, self._resting = Timer(self._drawPoints), Timer(self._rest, _REST_MS)
+        self._timers = (self._looking, self._drawing, self._pointing, self._resting)
         self._blinker = overlay.Blinker()
-        self._watched = {}
+        self._observers = Observers()
         self._react = {
             Reaction.look: self._onChange,
             Reaction.draw: self._onMoved,
@@ -63,9 +63,8 @@ class LiveOverlay(VTKObservationMixin):
     @property
     def settled(self):
         """Whether everything is drawn as the scene is now."""
-        timers = (self._looking, self._drawing, self._pointing, self._resting)
         jobs = (self._preparing, self._finishing)
-        return not any(timer.isActive() for timer in timers) and not any(job and job.running for job in jobs)
+        return not any(timer.isActive() for timer in self._timers) and not any(job and job.running for job in jobs)
 
     def follow(self, parameters):
         """Follow the module's parameters, and what they name, from now on; None stops and forgets."""
@@ -93,15 +92,20 @@ class LiveOverlay(VTKObservationMixin):
     def stop(self):
         """Follow nothing any more."""
         self._parameters = None
-        self.removeObservers()
-        self._watched = {}
-        for timer in (self._looking, self._drawing, self._pointing, self._resting):
+        self._observers.clear()
+        for timer in self._timers:
             timer.stop()
         self._blinker.follow(None)
         for job in (self._preparing, self._finishing):
             if job:
                 job.cancel()
         self._forget()
+
+    def close(self):
+        """Follow nothing ever again."""
+        self.stop()
+        for timer in (*self._timers, self._blinker):
+            timer.close()
 
     def _forget(self):
         self._patient, self._tones = None, {}
@@ -125,7 +129,12 @@ class LiveOverlay(VTKObservationMixin):
         if self._parameters is not None:
             self._watch(rig)
         self._blinker.follow(rig if rig and self._parameters.comparison is Comparison.blink else None)
+        self._inputs.forgetRemoved()
         if rig is None:
+            # While a scene is being read nobody knows what will be in it.
+            if not slicer.mrmlScene.IsBatchProcessing():
+                self._patient = self._drawn = self._finished = None
+                self._tones, self._waiting = {}, []
             return
         overlay.applyAppearance(self._parameters, rig)
         bones.applyAppearance(rig, self._parameters)
@@ -236,9 +245,10 @@ class LiveOverlay(VTKObservationMixin):
         if self._patient is None:
             return
         world = self._world(rig)
-        wanted = {view.picture: self._wanted(index, view) for index, view in enumerate(rig.views) if view.shown}
-        shown = {view.picture: view for view in rig.views if view.shown}
-        drawn = world.tobytes(), self._patient, tuple((picture, shown[picture].projection) for picture in shown), wanted
+        # By identifier: what was drawn is remembered for longer than a node may be there.
+        wanted = {view.picture.GetID(): self._wanted(n, view) for n, view in enumerate(rig.views) if view.shown}
+        shown = {view.picture.GetID(): view for view in rig.views if view.shown}
+        drawn = world.tobytes(), self._patient, tuple((each, view.projection) for each, view in shown.items()), wanted
         if drawn != self._drawn:
             self._drawn = drawn
             self._stopFinishing()
@@ -251,7 +261,7 @@ class LiveOverlay(VTKObservationMixin):
         while self._waiting and time.perf_counter() - began < _DRAWING_S:
             view = shown[self._waiting.pop(0)]
             pose = view.camera.camera_from_world @ world
-            drawing.draw(view, self._patient, pose, wanted[view.picture], self._isDenseDark(view))
+            drawing.draw(view, self._patient, pose, wanted[view.picture.GetID()], self._isDenseDark(view))
         if self._relaxed:
             self._drawing.setInterval(round(1000 * _LEFT_TO_OTHERS * (time.perf_counter() - began)))
         if self._waiting:
@@ -276,7 +286,7 @@ class LiveOverlay(VTKObservationMixin):
         if rig is None or self._patient is None or self._drawing.isActive():
             return
         segmentation = self._parameters.segmentation if self._parameters.showSegments else None
-        key = self._drawn, segmentation, silhouettes.state(segmentation)
+        key = self._drawn, segmentation and segmentation.GetID(), silhouettes.state(segmentation)
         if key == self._finished:
             overlay.showLagging(rig, False)
             return
@@ -317,11 +327,7 @@ class LiveOverlay(VTKObservationMixin):
     def _watch(self, rig):
         """Observe what is followed, and no longer what was."""
         wanted = reactions(self._parameters, rig)
-        for key in set(self._watched) - set(wanted):
-            self.removeObserver(*key, self._watched.pop(key))
-        for key in set(wanted) - set(self._watched):
-            self._watched[key] = self._react[wanted[key]]
-            self.addObserver(*key, self._watched[key])
+        self._observers.follow({key: self._react[reaction] for key, reaction in wanted.items()})
 
     def _onChange(self, caller, event):
         self._looking.start()
@@ -358,15 +364,6 @@ def _sentence(error):
         return str(error)
     logging.error("The overlay of the X-rays cannot be drawn", exc_info=error)
     return _("The overlay cannot be drawn ({kind}: {error}).").format(kind=type(error).__name__, error=error)
-
-
-def _timer(slot, wait):
-    """A timer that calls `slot` once, `wait` ms after it was last started."""
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(wait)
-    timer.timeout.connect(slot)
-    return timer
 
 
 def _nothing(*_step):

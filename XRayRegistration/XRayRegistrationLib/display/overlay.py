@@ -1,11 +1,11 @@
 """The X-ray views' layers: the X-ray, over it the DRR, over that the DRR's edges, and how they are told apart."""
 
 import numpy as np
-import qt
 
 from ..parameters import Comparison
 from ..scene import rig as rigs
 from ..scene.hidden import addHidden
+from ..timing import Timer
 from . import drawing, layout
 
 # How long X-ray and DRR are shown in turn [ms]: long enough to look, short enough to see what jumps.
@@ -64,9 +64,7 @@ class Blinker:
 
     def __init__(self):
         self._rig = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_BLINK_MS)
-        self._timer.timeout.connect(self._toggle)
+        self._timer = Timer(self._toggle, _BLINK_MS, once=False)
 
     def follow(self, rig):
         """Blink in the views of this rig; None stops."""
@@ -76,6 +74,11 @@ class Blinker:
         elif not self._timer.isActive():
             self._toggle()
             self._timer.start()
+
+    def close(self):
+        """Blink no more."""
+        self.follow(None)
+        self._timer.close()
 
     def _toggle(self):
         composites = [logic.GetSliceCompositeNode() for _, _, logic in layout.sliceLogicsOf(self._rig)]

@@ -1,13 +1,13 @@
 """A long computation that lets the application live: one step of it whenever Slicer has nothing else to do."""
 
-import qt
+from ..timing import Timer
 
 
 class StepJob:
     """Advances an iterator from a timer in the main thread.
 
     onStep(step) follows every step, onDone() the last one, onFailed(error) an exception from the iterator or onStep.
-    After cancel() none of them is called any more. Keep a reference: a job that nobody holds stops.
+    After cancel() none of them is called any more. A job is for one computation: it is not started again.
     """
 
     def __init__(self, steps, onStep, onDone, onFailed):
@@ -17,10 +17,7 @@ class StepJob:
         self._onFailed = onFailed
         self._running = False
         self._advancing = False
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.timeout.connect(self._advance)
+        self._timer = Timer(self._advance)
 
     @property
     def running(self):
@@ -62,7 +59,7 @@ class StepJob:
 
     def _stop(self):
         self._running = False
-        self._timer.stop()
+        self._timer.close()
         # A generator cannot be closed from inside itself; _advance does it on the way out.
         if not self._advancing:
             self._steps.close()

@@ -3,16 +3,33 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import slicer
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+_NAME = "PythonSlicer"
 # How much a process in the background steps back for the window.
 _NICE = "10"
 
 
 def interpreter():
-    """The executable: PythonSlicer, which every Slicer has on its path."""
-    return shutil.which("PythonSlicer") or sys.executable
+    """The executable: PythonSlicer, which every Slicer has on its path and in its folder bin.
+
+    Raises InputError where there is none: sys.executable, which it usually would be, is Slicer itself.
+    """
+    folder = Path(slicer.app.slicerHome, "bin")
+    found = shutil.which(_NAME) or shutil.which(_NAME, path=str(folder))
+    if found is None:
+        raise InputError(
+            _("Slicer's Python"),
+            expected=_("the program {name}").format(name=_NAME),
+            found=_("none on the path or in {folder}").format(folder=folder),
+            remedy=_("install Slicer again, or put the folder of this program on the path"),
+        )
+    return found
 
 
 def environment():

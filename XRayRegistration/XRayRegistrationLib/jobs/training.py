@@ -26,6 +26,9 @@ _runs = {}
 # Room for the network and what goes with it [bytes].
 _SPARE = 200 << 20
 _LABELS = "labels.nii"
+# Of a CT's name, in letters, in the names of files; and what file systems take of the name of a file or folder, with
+# room for what the training's own folder has more.
+_LONGEST_NAME, _LONGEST_PART = 50, 230
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,17 @@ def canResume(model):
 
 
 def withSuffix(path):
-    """A network's file, under a name that says what it is."""
+    """A network's file, under a name that says what it is; raises InputError for one that no disk takes."""
     path = Path(str(path).strip()).expanduser()
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    if any(len(part.encode()) > _LONGEST_PART for part in path.parts):
+        raise InputError(
+            _("file of the network"),
+            expected=_("names of at most {count} bytes").format(count=_LONGEST_PART),
+            found=_("a longer one"),
+            remedy=_("choose a shorter one"),
+        )
+    return path
 
 
 def trainingSteps(inputs, parameters, resume=False, more=()):
@@ -117,6 +128,8 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
     """
     yield 0.0, _("Looking for the Python packages")
     dependencies.ensure()
+    # Before anything is written.
+    python.interpreter()
     from xrayreg.io import prepare_output, write_nifti
 
     volumeNode = backend.requireVolume(parameters)
@@ -198,7 +211,8 @@ def cameraOf(parameters):
 
 def _fileName(node):
     """A node's name as one for files, on any file system. The panel asks for it, so no library is loaded for it."""
-    return "".join(each if each.isalnum() or each in " -_.()" else "_" for each in node.GetName()).strip(" .") or "CT"
+    name = node.GetName()[:_LONGEST_NAME]
+    return "".join(each if each.isalnum() or each in " -_.()" else "_" for each in name).strip(" .") or "CT"
 
 
 def _told(steps, fraction, message):

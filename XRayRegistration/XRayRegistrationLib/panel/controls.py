@@ -1,6 +1,7 @@
 """What all sections of the panel do with their widgets."""
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from xrayreg.checks import InputError
 
 from ..dependencies import MissingPackages
 from ..scene.rig import NodesRemoved
+from ..timing import Timer
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
@@ -19,6 +21,8 @@ _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 USER_ERRORS = (InputError, MissingPackages, NodesRemoved, ValueError)
 
 _SWATCH_PX = 12
+# Letters after which a line may end in the middle of a name, and the invisible character that says so.
+_LONGEST_WORD, _SOFT_BREAK = 30, "\u200b"
 # Readable on light and on dark panels.
 ASSUMED_COLOR = "#c96a00"
 
@@ -85,12 +89,18 @@ class Control:
 
     def __init__(self, widget):
         self.widget = widget
-        self._purpose = widget.toolTip
+        self._purpose, self._holding, self._obstacle = widget.toolTip, "", ""
 
     def offer(self, obstacle=""):
         """Enable the widget unless there is an obstacle (a sentence)."""
+        self._obstacle = obstacle
         self.widget.setEnabled(not obstacle)
-        self.widget.setToolTip(obstacle or self._purpose)
+        self.widget.setToolTip(obstacle or self._holding + self._purpose)
+
+    def hold(self, text):
+        """What the widget holds and may have no room for: the first line of its tooltip."""
+        self._holding = f"{text}\n" if text else ""
+        self.offer(self._obstacle)
 
 
 class quiet:
@@ -118,23 +128,18 @@ def cell(text, tooltip="", color="", editable=False):
     return item
 
 
-def soon(slot):
-    """A timer that calls `slot` once when Slicer next has nothing else to do, however often it is started."""
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(0)
-    timer.timeout.connect(slot)
-    return timer
-
-
 class Resized(qt.QObject):
     """Calls a function when a widget has got another width and its contents have followed; keep a reference."""
 
     def __init__(self, widget, call):
         qt.QObject.__init__(self)
         self._width = None
-        self._timer = soon(call)
+        self._timer = Timer(call)
         widget.installEventFilter(self)
+
+    def close(self):
+        """Call nothing any more."""
+        self._timer.close()
 
     def eventFilter(self, watched, event):
         if event.type() == qt.QEvent.Resize and int(watched.width) != self._width:
@@ -145,8 +150,13 @@ class Resized(qt.QObject):
 
 def tell(label, text):
     """Show a line, or nothing."""
-    label.setText(text)
+    say(label, text)
     label.setVisible(bool(text))
+
+
+def say(label, text):
+    """Show text in a label that wraps its lines; names too long for one are broken, without a hyphen."""
+    label.setText(re.sub(rf"[^\s/]{{{_LONGEST_WORD}}}", lambda word: f"{word[0]}{_SOFT_BREAK}", text))
 
 
 def swatch(red, green, blue):

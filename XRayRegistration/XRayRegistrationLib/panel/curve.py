@@ -24,6 +24,10 @@ class Chart:
         self._lines = []
         self._resized = Resized(label, self.draw)
 
+    def close(self):
+        """Follow the label's width no longer."""
+        self._resized.close()
+
     def show(self, lines):
         """Draw lines, each a colour and its points (x, y), x rising; what was drawn before goes."""
         self._lines = [line for line in lines if line[1]]
@@ -31,11 +35,15 @@ class Chart:
 
     def draw(self):
         """Paint everything anew."""
-        picture = qt.QPixmap(max(int(self._label.width), 100), max(int(self._label.height), 40))
+        width, height = max(int(self._label.width), 100), max(int(self._label.height), 40)
+        # On a screen of high density each of these pixels is several of the screen's.
+        density = float(self._label.devicePixelRatioF())
+        picture = qt.QPixmap(round(density * width), round(density * height))
+        picture.setDevicePixelRatio(density)
         picture.fill(qt.QColor(0, 0, 0, 0))
         painter = qt.QPainter()
         painter.begin(picture)
-        self._paint(painter, int(picture.width()), int(picture.height()))
+        self._paint(painter, width, height)
         painter.end()
         self._label.setPixmap(picture)
 
@@ -76,6 +84,9 @@ class SimilarityCurve:
         self._chart = Chart(label, _("Similarity"), "{:.3f}".format)
         self.clear()
 
+    def close(self):
+        self._chart.close()
+
     def clear(self):
         self._lines, self._last = [], None
         self._chart.show([])
@@ -107,6 +118,9 @@ class ErrorCurve:
     def __init__(self, label):
         self._label = label
         self._chart = Chart(label, _("Median error [mm] (grey: DRRs, blue: simulated X-rays)"), "{:.1f}".format, 0.0)
+
+    def close(self):
+        self._chart.close()
 
     def show(self, rows):
         """rows: of jobs.runFolder.curveOf. Hidden while there is nothing to draw."""

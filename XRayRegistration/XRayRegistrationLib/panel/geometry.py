@@ -42,6 +42,9 @@ class GeometrySection:
         ui.geometryTable.connect("cellChanged(int,int)", self.onCellChanged)
         ui.confirmButton.connect("clicked(bool)", self.onConfirm)
 
+    def close(self):
+        self._resized.close()
+
     def clear(self):
         self._shown = None
         self._unfoldedFor.clear()

@@ -8,7 +8,10 @@ from slicer.i18n import tr as _
 
 from .. import sampleData
 from ..display import layout
-from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, soon, stretch, swatch, tell
+from ..scene import sources
+from ..timing import Timer
+from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, stretch, swatch, tell
+from .dialogs import FileDialogs
 from .packages import PackagesPart
 
 _SHOWN, _NAME, _GEOMETRY, _REMOVE = range(4)
@@ -26,7 +29,7 @@ class InputsSection:
         self._shownViews = self._shownStructures = None
         self._removeButtons = []
         self._said = ""
-        self._dialog = None
+        self._dialogs = FileDialogs()
         self.packages = PackagesPart(panel)
         self._volume, self._xray, self._segmentation = (
             Control(ui.volumeSelector), Control(ui.xraySelector), Control(ui.segmentationSelector)
@@ -43,11 +46,14 @@ class InputsSection:
         ui.importCaseButton.connect("clicked(bool)", self.onImportCase)
         ui.importCalibrationButton.connect("clicked(bool)", self.onImportCalibration)
         ui.sampleButton.connect("clicked(bool)", self.onSample)
-        self._promptTimer = soon(self.showPrompt)
+        self._promptTimer = Timer(self.showPrompt)
+
+    def close(self):
+        self._dialogs.close()
+        self._promptTimer.close()
 
     def clear(self):
-        if self._dialog is not None:
-            self._dialog.close()
+        self._dialogs.close()
         self._said = ""
         self._shownViews = self._shownStructures = None
 
@@ -112,8 +118,7 @@ class InputsSection:
         ui, segmentation = self.ui, self._now.parameters.segmentation if self._now.parameters else None
         structures = _structures(segmentation) if segmentation else []
         chosen = list(self._now.parameters.structures) if self._now.parameters else []
-        for widget in (ui.structuresLabel, ui.structuresList, ui.structuresSpaceLabel, ui.structuresMeaningLabel):
-            widget.setVisible(bool(structures))
+        ui.structuresContainer.setVisible(bool(structures))
         content = [*structures, chosen]
         if content != self._shownStructures:
             self._shownStructures = content
@@ -164,11 +169,11 @@ class InputsSection:
             self._now.parameters.structures = ticked
 
     def onImportCase(self):
-        self._choose(_("Import a case"), [_("Case (*.json)")], self.importCase)
+        self._dialogs.open(_("Import a case"), [_("Case (*.json)")], self.importCase)
 
     def onImportCalibration(self):
         filters = [_("Calibration (*.txt *.csv *.json)"), _("All files (*)")]
-        self._choose(_("Import a calibration"), filters, self.importCalibration)
+        self._dialogs.open(_("Import a calibration"), filters, self.importCalibration)
 
     def importCase(self, path):
         """Load a case.json and all that it names."""
@@ -203,21 +208,11 @@ class InputsSection:
             self.say(message)
 
     def _onImported(self, problem):
-        self.say(problem)
+        volume = self._panel.now.volume
+        told = [] if problem or volume is None else [text for each in sources.readOf(volume) for text in each]
+        self.say(problem or " ".join(told))
         if not problem:
             self._panel.showXrays()
-
-    def _choose(self, title, filters, onChosen):
-        """Let the user choose a file without stopping anything else."""
-        if self._dialog is not None:
-            self._dialog.deleteLater()
-        dialog = qt.QFileDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(title)
-        dialog.setFileMode(qt.QFileDialog.ExistingFile)
-        dialog.setNameFilters(filters)
-        dialog.connect("fileSelected(QString)", onChosen)
-        dialog.open()
-        self._dialog = dialog
 
 
 def _nothingIsLoaded():

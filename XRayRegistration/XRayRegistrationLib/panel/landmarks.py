@@ -37,6 +37,10 @@ class LandmarksPart(VTKObservationMixin):
         ui.markXrayButton.connect("clicked(bool)", self.onMarkXray)
         ui.solveButton.connect("clicked(bool)", self.onSolve)
 
+    def close(self):
+        self.removeObservers()
+        self._resized.close()
+
     def clear(self):
         self.removeObservers()
         self._marking = None
@@ -44,6 +48,8 @@ class LandmarksPart(VTKObservationMixin):
     def refresh(self, now):
         """Show what can be marked and solved."""
         self._now = now
+        if self._marking is not None and self._marking.picture.GetScene() is None:
+            self.clear()
         node = now.parameters.landmarks if now.parameters else None
         without = "" if node else _("Choose or create a point list first.")
         unmarked = without or ("" if node.GetNumberOfControlPoints() else _("Mark landmarks on the CT first."))

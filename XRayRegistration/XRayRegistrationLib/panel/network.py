@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from .. import networks
@@ -11,6 +10,7 @@ from ..jobs import training
 from ..jobs.job import StepJob
 from ..scene import backend
 from .controls import Control, quiet, sentence, tell, widgetsIn
+from .dialogs import FileDialogs
 
 
 class NetworkPart:
@@ -19,7 +19,8 @@ class NetworkPart:
     def __init__(self, panel, say):
         self._panel, self._say = panel, say
         self.ui = ui = widgetsIn(panel.ui.networkContainer, "XRayRegistrationNetwork.ui")
-        self._now = self._job = self._dialog = None
+        self._now = self._job = None
+        self._dialogs = FileDialogs()
         # What is known of the networks in the list, what that was found for, and what the list shows.
         self._known, self._knownFor, self._shown = [], None, None
         self._selector, self._browse, self._button = (
@@ -36,6 +37,7 @@ class NetworkPart:
 
     def clear(self):
         """The scene is gone, or the module is unloaded."""
+        self._dialogs.close()
         if self._job is not None:
             self._job.cancel()
         self._known, self._knownFor, self._shown = [], None, None
@@ -59,13 +61,8 @@ class NetworkPart:
             self._now.parameters.network = str(self.ui.networkSelector.itemData(index) or "")
 
     def onBrowse(self):
-        dialog = qt.QFileDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(_("Choose a network"))
-        dialog.setFileMode(qt.QFileDialog.ExistingFile)
-        dialog.setNameFilters([_("Network (*{suffix})").format(suffix=training.SUFFIX), _("All files (*)")])
-        dialog.connect("fileSelected(QString)", self.choose)
-        dialog.open()
-        self._dialog = dialog
+        filters = [_("Network (*{suffix})").format(suffix=training.SUFFIX), _("All files (*)")]
+        self._dialogs.open(_("Choose a network"), filters, self.choose)
 
     def choose(self, path):
         """Start from the network in this file from now on."""

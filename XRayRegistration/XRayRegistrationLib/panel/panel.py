@@ -3,14 +3,15 @@
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
 from ..display import layout
 from ..display.live import LiveOverlay
 from ..jobs.job import StepJob
+from ..observing import Observers
 from ..scene import landmarks
 from ..scene.rig import rigOf
-from .controls import Situation, sentence, soon
+from ..timing import Timer
+from .controls import Situation, sentence
 from .geometry import GeometrySection
 from .inputs import InputsSection
 from .pose import PoseSection
@@ -23,14 +24,13 @@ _MODIFIED = vtk.vtkCommand.ModifiedEvent
 _MOVED = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
 
 
-class Panel(VTKObservationMixin):
+class Panel:
     """Connects the widgets of XRayRegistration.ui with a logic; `setParameters` says whose values they show.
 
     What is shown follows the parameter node at once, and nodes of the scene as soon as Slicer comes to it.
     """
 
     def __init__(self, ui, logic):
-        VTKObservationMixin.__init__(self)
         self.ui = ui
         self.logic = logic
         self.live = LiveOverlay(logic.inputs, self._onOverlayChanged)
@@ -38,9 +38,9 @@ class Panel(VTKObservationMixin):
         self._work, self._onEnd = "", None
         self._parameters = None
         self._placedFor = self._arranged = None
-        self._watched = {}
-        self._refreshTimer, self._poseTimer = soon(self.refresh), soon(self._followPose)
-        self._layoutTimer = soon(self._leaveEmptyLayout)
+        self._observers = Observers()
+        self._refreshTimer, self._poseTimer = Timer(self.refresh), Timer(self._followPose)
+        self._layoutTimer = Timer(self._leaveEmptyLayout)
         self.inputs, self.geometry, self.register = InputsSection(self), GeometrySection(self), RegisterSection(self)
         self.pose, self.review, self.results = PoseSection(self), ReviewSection(self), ResultsSection(self)
         self.train = TrainSection(self)
@@ -66,9 +66,7 @@ class Panel(VTKObservationMixin):
         """Show these parameters; None while the panel is left (job and overlay go on) and while there is no scene."""
         if self._parameters is not None:
             # Parameters keep values, and hear of changes by others in the order of their observers: before we do.
-            key = self._parameters.parameterNode, _MODIFIED
-            if key in self._watched:
-                self.removeObserver(*key, self._watched.pop(key))
+            self._observers.drop(self._parameters.parameterNode, _MODIFIED)
         self._parameters = parameters
         if parameters is not None:
             self.logic.suggestVolume()
@@ -78,36 +76,49 @@ class Panel(VTKObservationMixin):
 
     def forgetScene(self):
         """End what is running and forget what was said: the scene is being closed."""
+        self._release()
+        for section in self._sections:
+            section.clear()
+        # At once: what shows a node keeps it.
+        self._show()
+
+    def _release(self):
+        """End what is running, and let go of everything in the scene; touches no widget."""
         if self.running:
             self.job.cancel()
             self.live.relax(False)
         self._work, self._onEnd = "", None
-        self._placedFor = None
+        self.job = None
+        self._parameters = self._placedFor = self._arranged = None
+        self._observers.clear()
         self.live.follow(None)
         self.logic.inputs.forget()
-        for section in self._sections:
-            section.clear()
-        self.refresh()
 
     def close(self):
         """The module is unloaded: nothing of the panel may be called any more."""
-        self.forgetScene()
-        self.train.close()
-        self.live.stop()
-        for timer in (self._refreshTimer, self._poseTimer, self._layoutTimer):
-            timer.stop()
-        self.removeObservers()
+        # A widget that was deleted before counts as none.
+        if self.ui.volumeSelector:
+            self.forgetScene()
+        else:
+            self._release()
+        self.live.close()
+        for each in (*self._sections, self._refreshTimer, self._poseTimer, self._layoutTimer):
+            each.close()
 
     def refresh(self):
         """Let all sections show how things stand."""
         if slicer.mrmlScene.IsBatchProcessing():
             # The nodes are incomplete until the scene has been read.
             self._refreshTimer.start()
-            return
+        else:
+            self._show()
+
+    def _show(self):
         now = self.now
-        if now.rig and now.volume is not self._placedFor and not now.running:
+        volume = now.volume.GetID() if now.volume else None
+        if now.rig and volume != self._placedFor and not now.running:
             # The first CT, or another one: an X-ray that nobody has placed yet is shown in front of it.
-            self._placedFor = now.volume
+            self._placedFor = volume
             try:
                 self.logic.placeUnposed()
             except Exception as error:
@@ -187,11 +198,7 @@ class Panel(VTKObservationMixin):
             for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
                 wanted[slicer.mrmlScene, event] = self._onSceneChanged
             wanted.update(self._watchedNodes(now))
-        for key in set(self._watched) - set(wanted):
-            self.removeObserver(*key, self._watched.pop(key))
-        for key in set(wanted) - set(self._watched):
-            self.addObserver(*key, wanted[key])
-            self._watched[key] = wanted[key]
+        self._observers.follow(wanted)
 
     def _watchedNodes(self, now):
         wanted = {}

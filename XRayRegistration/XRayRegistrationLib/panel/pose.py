@@ -44,7 +44,7 @@ class PoseSection:
         self._panel = panel
         self.ui = ui = panel.ui
         self._now = None
-        # What the sliders stand for, with all digits, and what they show: one digit after the point.
+        # What the sliders stand for, with all digits, and the values they were given for it.
         self._placement, self._shown = None, {}
         # The view to which they belong: another one's angles start anew.
         self._placed = None
@@ -66,6 +66,10 @@ class PoseSection:
         ui.resetButton.connect("clicked(bool)", self.onReset)
         ui.dicomAnglesButton.connect("clicked(bool)", self.onDicomAngles)
         ui.searchButton.connect("clicked(bool)", self.onSearch)
+
+    def close(self):
+        self._landmarks.close()
+        self.network.clear()
 
     def clear(self):
         self.say("")

@@ -4,7 +4,7 @@ from slicer.i18n import tr as _
 
 from ..parameters import Start
 from ..scene import outcome
-from .controls import Control
+from .controls import Control, say
 from .curve import SimilarityCurve
 
 # Colours of the verdict's frame (red, green, blue), visible on light and on dark panels.
@@ -29,13 +29,16 @@ class RegisterSection:
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.undoButton.connect("clicked(bool)", self.onUndo)
 
+    def close(self):
+        self.curve.close()
+
     def clear(self):
         self.curve.clear()
         self.say("", 0.0)
 
     def say(self, text, fraction=None):
         """Show a status line and, where one is given, the fraction done."""
-        self.ui.statusLabel.setText(text)
+        say(self.ui.statusLabel, text)
         if fraction is not None:
             self.ui.progressBar.setValue(round(100 * fraction))
 
@@ -106,7 +109,7 @@ class RegisterSection:
     def _judge(self, color, title, reason, uncertainty=""):
         ui = self.ui
         ui.verdictTitleLabel.setText(f"<b>{title}</b>")
-        ui.verdictLabel.setText(reason)
+        say(ui.verdictLabel, reason)
         ui.uncertaintyLabel.setText(uncertainty)
         ui.uncertaintyLabel.setVisible(bool(uncertainty))
         # What lies below does not jump as soon as a slider is touched.

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from ..jobs import saving
 from ..scene import results
 from .controls import Control, quiet, sentence, widgetsIn
+from .dialogs import FileDialogs
 
 _FOLDER_SETTING = "XRayRegistration/resultsFolder"
 
@@ -19,7 +20,8 @@ class ResultsSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = widgetsIn(panel.ui.resultsContainer, "XRayRegistrationResults.ui")
-        self._now = self._dialog = None
+        self._now = None
+        self._dialogs = FileDialogs()
         self._direction, self._create, self._save = (
             Control(ui.directionSelector), Control(ui.createTransformButton), Control(ui.saveTransformButton)
         )  # fmt: skip
@@ -28,13 +30,18 @@ class ResultsSection:
         )  # fmt: skip
         folder = slicer.util.settingsValue(_FOLDER_SETTING, "") or _documents()
         ui.folderButton.setProperty("directory", folder)
+        self._folder.hold(str(folder))
         ui.folderButton.connect("directoryChanged(QString)", self.onFolder)
         ui.createTransformButton.connect("clicked(bool)", self.onCreateTransform)
         ui.saveTransformButton.connect("clicked(bool)", self.onSaveTransform)
         ui.createCopiesButton.connect("clicked(bool)", self.onCreateCopies)
         ui.saveReportButton.connect("clicked(bool)", self.onSaveReport)
 
+    def close(self):
+        self._dialogs.close()
+
     def clear(self):
+        self._dialogs.close()
         self._say("")
 
     def refresh(self, now):
@@ -57,6 +64,7 @@ class ResultsSection:
 
     def onFolder(self, folder):
         qt.QSettings().setValue(_FOLDER_SETTING, str(folder))
+        self._folder.hold(str(folder))
 
     def onCreateTransform(self):
         now = self._now
@@ -71,16 +79,10 @@ class ResultsSection:
     def onSaveTransform(self):
         title = self._chosen().title
         standing = results.standingOf(self._now.rig, self._now.volume)
-        name = standing.named(f"{title} {self._now.volume.GetName()}")
-        dialog = qt.QFileDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(_("Save: {title}").format(title=title))
-        dialog.setAcceptMode(qt.QFileDialog.AcceptSave)
-        dialog.setNameFilters([_("ITK transform (*.tfm)"), _("ITK transform (*.h5)")])
-        dialog.setDirectory(str(self.ui.folderButton.directory))
-        dialog.selectFile(name + results.POSE_SUFFIXES[0])
-        dialog.connect("fileSelected(QString)", self.saveTransform)
-        dialog.open()
-        self._dialog = dialog
+        name = standing.named(f"{results.shortened(title)} {results.shortened(self._now.volume.GetName())}")
+        filters = [_("ITK transform (*.tfm)"), _("ITK transform (*.h5)")]
+        suggested = Path(str(self.ui.folderButton.directory), name + results.POSE_SUFFIXES[0])
+        self._dialogs.save(_("Save: {title}").format(title=title), filters, self.saveTransform, suggested)
 
     def saveTransform(self, path):
         """Write the pose to a transform file."""
@@ -110,7 +112,9 @@ class ResultsSection:
         self._say(problem or str(self.ui.resultsMessageLabel.text))
 
     def _say(self, text, fraction=None):
+        # Somebody may copy a path from here, so nothing is put into it: what does not fit is in the tooltip.
         self.ui.resultsMessageLabel.setText(text)
+        self.ui.resultsMessageLabel.setToolTip(text)
         self.ui.resultsProgressBar.setVisible(fraction is not None)
         if fraction is not None:
             self.ui.resultsProgressBar.setValue(round(100 * fraction))

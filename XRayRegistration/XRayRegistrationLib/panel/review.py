@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 from ..display import layout
 from ..display.epipolar import EpipolarTool
 from ..scene import outcome, rig
-from .controls import Control, quiet
+from .controls import Control, quiet, say
 
 
 class ReviewSection:
@@ -36,6 +36,9 @@ class ReviewSection:
         ui.beforeButton.connect("toggled(bool)", self.onBefore)
         ui.epipolarButton.connect("toggled(bool)", self.onEpipolar)
 
+    def close(self):
+        self._tool.close()
+
     def clear(self):
         self._tool.stop()
         for button in (self.ui.beforeButton, self.ui.epipolarButton):
@@ -45,7 +48,7 @@ class ReviewSection:
 
     def say(self, text):
         # Its line stays: the overlay says here what it is doing whenever something has to be prepared.
-        self.ui.reviewMessageLabel.setText(text)
+        say(self.ui.reviewMessageLabel, text)
 
     def refresh(self, now):
         """Show what there is to review."""

@@ -1,17 +1,16 @@
 """The Train section: a network for this patient, trained in a process of its own that outlives panel and scene."""
 
-from pathlib import Path
-
-import qt
-import slicer
 from slicer.i18n import tr as _
 
+from xrayreg.checks import InputError
 from xrayreg.settings import DEVICES, DISTRIBUTIONS
 
 from .. import networks
 from ..jobs import training
-from .controls import Control, quiet, tell, widgetsIn
+from ..timing import Timer
+from .controls import Control, quiet, say, tell, widgetsIn
 from .curve import ErrorCurve
+from .dialogs import FileDialogs
 
 # Between two looks at a training [ms]; it tells about once a second.
 _EVERY_MS = 500
@@ -23,7 +22,8 @@ class TrainSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = widgetsIn(panel.ui.trainContainer, "XRayRegistrationTrain.ui")
-        self._now = self._dialog = None
+        self._now = None
+        self._dialogs = FileDialogs()
         self._title = str(panel.ui.trainCollapsibleButton.text)
         self._run, self._moment, self._drawn = None, None, None
         # What is said besides the training's own words, and whether its CT is being written now.
@@ -46,9 +46,7 @@ class TrainSection:
         ui.trainButton.connect("clicked(bool)", self.onTrain)
         ui.trainCancelButton.connect("clicked(bool)", self.onCancel)
         ui.trainResumeButton.connect("clicked(bool)", self.onResume)
-        self._timer = qt.QTimer()
-        self._timer.setInterval(_EVERY_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer = Timer(self.look, _EVERY_MS, once=False)
 
     @property
     def run(self):
@@ -67,11 +65,14 @@ class TrainSection:
 
     def clear(self):
         """The scene is gone; a training goes on."""
+        self._dialogs.close()
         self._said, self._writing = "", False
 
     def close(self):
         """The module is unloaded; a training goes on, and is found again."""
-        self._timer.stop()
+        self._dialogs.close()
+        self._timer.close()
+        self._curve.close()
 
     def refresh(self, now):
         """Show what a network can be trained on, and how its training stands."""
@@ -113,26 +114,20 @@ class TrainSection:
             self.chooseModel(str(self.ui.modelLineEdit.text))
 
     def onBrowse(self):
-        dialog = qt.QFileDialog(slicer.util.mainWindow())
-        dialog.setWindowTitle(_("Save the network as"))
-        dialog.setAcceptMode(qt.QFileDialog.AcceptSave)
+        filters = [_("Network (*{suffix})").format(suffix=training.SUFFIX)]
+        suggested = training.modelOf(self._now.parameters)
         # Resuming, too, begins with choosing a file that is there.
-        dialog.setOption(qt.QFileDialog.DontConfirmOverwrite, True)
-        dialog.setNameFilters([_("Network (*{suffix})").format(suffix=training.SUFFIX)])
-        model = training.modelOf(self._now.parameters)
-        if model is not None:
-            dialog.setDirectory(str(model.parent if model.parent.is_dir() else Path.home()))
-            dialog.selectFile(model.name)
-        dialog.connect("fileSelected(QString)", self.chooseModel)
-        dialog.open()
-        self._dialog = dialog
+        self._dialogs.save(_("Save the network as"), filters, self.chooseModel, suggested, overwriting=False)
 
     def chooseModel(self, path):
         """Keep the network in this file; empty for the suggested one."""
         parameters = self._now.parameters
         suggested = "" if parameters.volume is None else str(training.suggestedModel(parameters.volume))
-        training.keepAs(parameters, "" if str(path).strip() == suggested else str(path))
-        self._said = ""
+        try:
+            training.keepAs(parameters, "" if str(path).strip() == suggested else str(path))
+            self._said = ""
+        except InputError as error:
+            self._said = str(error)
         self._panel.refresh()
 
     def onTrain(self):
@@ -189,7 +184,7 @@ class TrainSection:
 
     def _showChoices(self, parameters):
         ui = self.ui
-        ui.trainStructuresLabel.setText(_structures(parameters))
+        say(ui.trainStructuresLabel, _structures(parameters))
         with quiet(ui.anatomySelector, ui.minutesSpinBox, ui.trainDeviceSelector):
             _choose(ui.anatomySelector, parameters.trainViews)
             _choose(ui.trainDeviceSelector, parameters.trainDevice)

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from . import rig, segments, sources
+from . import projections, rig, segments, sources
 from .world import worldFromIndex
 
 _REFERENCE = "XRayRegistration.reference"
@@ -39,6 +39,14 @@ class Inputs:
         self._labelled = None
         self._radiographs = {}
         self._pictures = {}
+
+    def forgetRemoved(self):
+        """Drop what was made of nodes that are no longer in the scene."""
+        if self._volume is not None and not _isThere(self._volume.state[0]):
+            self._volume = self._labelled = None
+        for kept in (self._radiographs, self._pictures):
+            for identifier in [each for each in kept if slicer.mrmlScene.GetNodeByID(each) is None]:
+                del kept[identifier]
 
     def volumeSteps(self, volumeNode, segmentationNode=None):
         """The CT in RAS world, with the segments as its labels (xrayreg.scene.Volume).
@@ -103,9 +111,11 @@ class Inputs:
 
         theRig = requireRig(parameters)
         volume, structures = yield from self.chosenSteps(parameters)
-        views = []
+        views, places = [], projections.assumedPlaces(theRig)
         for view in theRig.views:
-            views.append((yield from self.pictureSteps(view)))
+            radiograph = yield from self.pictureSteps(view)
+            place = places.get(view.picture.GetID())
+            views.append(replace(radiograph, assumed=(*radiograph.assumed, place)) if place else radiograph)
         reference, targets = referenceOf(theRig, parameters.volume)
         return Scene(volume, tuple(views), structures, initial, reference, targets)
 
@@ -139,7 +149,9 @@ class Inputs:
             values = compact(slicer.util.arrayFromVolume(node))
             yield
             ni, nj, nk = values.shape[::-1]
-            self._volume = kept = _Kept(state, Volume(values, VoxelGrid((ni, nj, nk), matrix)))
+            notes, assumed = sources.readOf(node)
+            volume = Volume(values, VoxelGrid((ni, nj, nk), matrix), notes=notes, assumed=assumed)
+            self._volume = kept = _Kept(state, volume)
             self._labelled = None
         return kept
 
@@ -233,6 +245,11 @@ def _requireImage(node):
 
 def _wrongCt(node, expected, found, remedy):
     return InputError(f"CT {node.GetName()}", expected=expected, found=found, remedy=remedy)
+
+
+def _isThere(state):
+    """Whether the node of a `stateOf` is in the scene."""
+    return slicer.mrmlScene.GetNodeByID(state[0]) is not None
 
 
 def stateOf(node):

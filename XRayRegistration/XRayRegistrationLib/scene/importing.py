@@ -92,6 +92,7 @@ def importCaseSteps(parameters, path):
 def _addVolume(volume, name, created):
     node = slicer.util.addVolumeFromArray(_native(volume.values), volume.grid.volume_from_index, name)
     created.append(node)
+    sources.rememberRead(node, volume.notes, volume.assumed)
     return node
 
 

@@ -113,6 +113,19 @@ def sodMm(projection):
     return projection.sod_mm or nominal_sod_mm(projection.camera())
 
 
+def assumedPlaces(theRig):
+    """By the identifier of a view's picture: why its place among the views is only assumed, a sentence.
+
+    The first view is where the others are placed from; what nobody told at all is in `assumptions`.
+    """
+    sentence = _(
+        "Its place among the views was assumed from the C-arm's nominal angles about one isocentre, the patient at "
+        "rest; import a calibration of each view to have the pose accepted."
+    )
+    placed = [view for view in theRig.views[1:] if _place(view.projection) == _BY_ANGLES]
+    return {view.picture.GetID(): sentence for view in placed}
+
+
 def assumptions(theRig):
     """What a registration of the rig rests on and nobody measured, in words ("the SID of X"); empty when nothing."""
     names = {"SID": _("the SID of {view}"), "pixel pitch": _("the pixel pitch of {view}")}

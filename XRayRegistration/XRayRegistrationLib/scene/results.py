@@ -13,6 +13,8 @@ from . import outcome, rig
 
 # The formats of transform files, the one to take first.
 POSE_SUFFIXES = (".tfm", ".h5")
+# Letters of a node's name in names of files; a letter may take four of the 255 bytes.
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,12 @@ def folderName(standing, name):
     """The name of the folder in which pictures and report of a result are kept."""
     from xrayreg.io import safe_name
 
-    return safe_name(standing.named(_("X-ray registration {name}").format(name=name)))
+    return safe_name(standing.named(_("X-ray registration {name}").format(name=shortened(name))))
+
+
+def shortened(name):
+    """A node's name with no more letters than the name of a file has room for."""
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 def contentOf(theRig, standing):

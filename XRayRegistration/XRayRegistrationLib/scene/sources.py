@@ -1,18 +1,42 @@
 """What lies behind an X-ray node: its DICOM file and frame, and its pixels as they are stored."""
 
+import json
 import logging
 import os
 from pathlib import Path
 
 import numpy as np
 import slicer
+import vtk
 
 from xrayreg.checks import InputError
 
 # Set on nodes that a case brought; Slicer's DICOM database does not know their files.
 _FILE, _FRAME = "XRayRegistration.file", "XRayRegistration.frame"
+_READ = "XRayRegistration.read"
 # Share of its range by which an image may differ from its file's: single precision and a rescaling.
 _SAME = 1e-5
+
+
+def rememberRead(node, notes, assumed):
+    """Keep with a CT's node what was noticed and assumed when its file was read: sentences, two tuples."""
+    told = {"notes": list(notes), "assumed": list(assumed), "place": _place(node)}
+    node.SetAttribute(_READ, json.dumps(told) if notes or assumed else None)
+
+
+def readOf(node):
+    """What `rememberRead` kept, (notes, assumed); nothing once somebody has given the node other spacing or place."""
+    text = node.GetAttribute(_READ)
+    told = json.loads(text) if text else None
+    if told is None or not np.allclose(told["place"], _place(node), atol=1e-3):
+        return (), ()
+    return tuple(told["notes"]), tuple(told["assumed"])
+
+
+def _place(node):
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix).tolist()
 
 
 def rememberFile(node, path, frame):
@@ -27,7 +51,9 @@ def dicomFile(node):
 
     path = node.GetAttribute(_FILE)
     if path:
-        return (Path(path), int(node.GetAttribute(_FRAME) or 0)) if is_dicom(Path(path)) else None
+        frame = node.GetAttribute(_FRAME) or "0"
+        # Attributes can be edited by anybody.
+        return (Path(path), int(frame)) if frame.isdecimal() and is_dicom(Path(path)) else None
     path = _fileInDatabase(node) or _fileOfStorage(node)
     return (path, frameOf(node)) if path is not None and is_dicom(path) else None
 

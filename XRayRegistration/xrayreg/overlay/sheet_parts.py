@@ -42,7 +42,9 @@ def composed(caption: Caption, panels: Sequence[Panel], legend: Sequence[tuple[C
 @cache
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
+    # Pillow's own layout: with a foreign text layout library that it finds it was seen to measure far too wide.
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _caption_strip(caption: Caption, width: int) -> Image.Image:

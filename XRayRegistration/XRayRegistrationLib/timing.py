@@ -1,0 +1,40 @@
+"""Timers that can be ended for good."""
+
+import qt
+
+
+class Timer:
+    """Calls a function from Qt's event loop, `waitMs` after it was last started: once, or again and again.
+
+    PythonQt keeps whatever is connected to a timer for as long as the timer lives. Where that is a method of the
+    timer's owner, each keeps the other and neither is ever freed; `close` ends that. Once closed, a timer stays silent
+    whoever starts it: an application that quits handles events after its modules were unloaded.
+    """
+
+    def __init__(self, call, waitMs=0, once=True):
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(once)
+        self._timer.setInterval(waitMs)
+        self._timer.timeout.connect(call)
+
+    def start(self):
+        if self._timer is not None:
+            self._timer.start()
+
+    def stop(self):
+        if self._timer is not None:
+            self._timer.stop()
+
+    def isActive(self):
+        return self._timer is not None and self._timer.isActive()
+
+    def setInterval(self, waitMs):
+        if self._timer is not None:
+            self._timer.setInterval(waitMs)
+
+    def close(self):
+        """Stop for good, and let go of the function."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.deleteLater()
+            self._timer = None
