@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_array, require_rigid
 from ..pieces import Pieces, divisible
+from .attenuation import rendered_grid
 from .radiograph import Radiograph
-from .slabs import bounds
 from .volume import Volume
 
 
@@ -21,7 +21,7 @@ class Scene:
     structures: labels to register; empty for the whole volume.
     initial, reference: world_from_volume (4, 4) [mm], where known.
     targets: points (N, 3) in the volume frame [mm] at which errors are measured; default the corners of the box
-        around what is rendered.
+        around what is rendered, whatever air the volume has around it.
     """
 
     volume: Volume
@@ -58,9 +58,17 @@ class Scene:
         """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""
         if self.targets is not None:
             return self.targets
-        if not self.structures:
-            return self.volume.grid.corners()
-        inside = yield from self.volume.structure_mask.pieces(self.structures)
-        box = yield from bounds(inside.shape, lambda some: inside[some])
-        # Arrays are stored [k, j, i], indices named (i, j, k).
-        return self.volume.grid.box_corners(box[::-1, 0], box[::-1, 1])
+        return (yield from rendered_grid.pieces(self.volume, self.structures)).corners()
+
+
+def require_different_views(views: tuple[Radiograph, ...]) -> None:
+    """Raise InputError where two views hold the same X-ray, which would count its evidence twice."""
+    for number, view in enumerate(views):
+        for place, earlier in enumerate(views[:number], start=1):
+            if np.array_equal(earlier.recorded, view.recorded):
+                raise InputError(
+                    "views",
+                    expected="a different X-ray for each",
+                    found=f"the same pixels in views {place} ({earlier.name}) and {number + 1} ({view.name})",
+                    remedy="leave one of them out, or name the file that belongs to it",
+                )
