@@ -14,7 +14,7 @@ from xrayreg.judgement import Found, weigh
 from xrayreg.pieces import whole
 from xrayreg.refine import State, best_first, descend
 from xrayreg.settings import registration_settings
-from xrayreg.verdict import SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART, Verdict
+from xrayreg.verdict import SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART, Place, Verdict
 from xrayreg.workshop import REFINE_MARGIN_MM, Workshop, workshop_for
 
 
@@ -39,10 +39,21 @@ def test_a_true_pose_is_weighed_as_such():
     assert here.verdict.accepted and here.evidence.gap == 0.3 and here.start == "a test"
     assert np.linalg.norm(here.pose.numpy()[:3, 3] - truth()[:3, 3]) < 1.0
     _, state = refined()
-    # The similarity is the better of two levels, that of a view the finest's.
-    assert here.similarities == pytest.approx((float(state.agreement.score[0]),), abs=1e-5)
-    assert here.evidence.similarity >= here.similarities[0] - 1e-6
+    # The similarity is the better of two levels; of the only view it is the same number.
+    assert here.similarities == (here.evidence.similarity,)
+    assert here.evidence.similarity >= float(state.agreement.score[0]) - 1e-5
+    assert here.evidence.weakest_view is None and here.evidence.place == Place()
     assert here.stopped == state.reasons[0]
+
+
+def test_the_similarity_of_several_views_is_the_mean_of_theirs():
+    workshop = workshop_for(scene(("frontal", "lateral")), registration_settings())
+    level = workshop.settings.refine.levels[-1]
+    near = torch.as_tensor(truth())[None]
+    state = whole(descend(workshop.problem(level, near, REFINE_MARGIN_MM), near, 1, workshop.settings.refine.step))
+    both = weigh(workshop, state, None, near[0], "a test")
+    assert both.evidence.similarity == pytest.approx(np.mean(both.similarities), abs=1e-6)
+    assert len(set(both.similarities)) == 2 and both.evidence.weakest_view == min(both.similarities)
 
 
 def test_a_pose_beside_the_truth_is_told_from_it_by_its_contrast():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from torch import Tensor
 
-from xrayreg.geometry import pose_difference, retract, transform_points
+from xrayreg.geometry import Camera, pose_difference, retract, transform_points
 from xrayreg.pieces import Pieces, divisible
 from xrayreg.problem import Problem, build_problem
 from xrayreg.render import prepare
@@ -23,13 +26,18 @@ from xrayreg.verdict import (
     LEAST_GAP,
     LEAST_IN_VIEW,
     LEAST_SIMILARITY,
+    LEAST_SIMILARITY_OF_A_VIEW,
+    MOST_BEHIND_DETECTOR,
+    MOST_BEHIND_SOURCE,
     MOST_ERROR_MM,
     Evidence,
+    Place,
     Verdict,
     contrast,
     in_view,
     judge,
     mirrored_pose,
+    place_of,
     uncertainty_of,
     unless_assumed,
 )
@@ -39,27 +47,43 @@ GOOD = Evidence(similarity=0.8, contrast=12.0, gap=0.4, in_view=0.9, expected_er
 
 # A change to good evidence, whether it is still accepted, and a word of the reason.
 RULES = {
-    "all is well": ({}, True, "12.0 standard deviations"),
+    "all is well": ({}, True, "12.0 SD above"),
     "no other optimum was looked for": ({"gap": None}, True, "0.50 mm"),
-    "just enough similarity": ({"similarity": LEAST_SIMILARITY}, True, "stands"),
+    "just enough similarity": ({"similarity": LEAST_SIMILARITY}, True, "Estimated error"),
     "too little similarity": ({"similarity": LEAST_SIMILARITY - 1e-3}, False, "too weak"),
-    "just enough contrast": ({"contrast": LEAST_CONTRAST}, True, "stands"),
+    "just enough contrast": ({"contrast": LEAST_CONTRAST}, True, "Estimated error"),
     "a slope and no peak": ({"contrast": LEAST_CONTRAST - 1e-3}, False, "too weak"),
-    "a rival just far enough below": ({"gap": LEAST_GAP}, True, "stands"),
+    "a rival just far enough below": ({"gap": LEAST_GAP}, True, "Estimated error"),
     "a rival too near": ({"gap": LEAST_GAP - 1e-3}, False, "Another pose"),
     "a rival that is better": ({"gap": -0.1}, False, "explains the X-ray better"),
-    "the mirror image fits a little worse": ({"mirror_gap": LEAST_GAP}, True, "stands"),
+    "the mirror image fits a little worse": ({"mirror_gap": LEAST_GAP}, True, "Estimated error"),
     "the mirror image fits as well": ({"mirror_gap": 0.0}, False, "symmetric"),
     "the mirror image fits better": ({"mirror_gap": -LEAST_GAP - 1e-3}, False, "flipped"),
     "a weak match of a flipped image": ({"mirror_gap": -0.3, "similarity": 0.1}, False, "flipped"),
     "a weak match, and hardly better in the mirror": ({"mirror_gap": -0.1, "similarity": 0.1}, False, "too weak"),
     "a weak match that fits either way": ({"mirror_gap": 0.0, "similarity": 0.1}, False, "too weak"),
-    "just enough in view": ({"in_view": LEAST_IN_VIEW}, True, "stands"),
+    "just enough in view": ({"in_view": LEAST_IN_VIEW}, True, "Estimated error"),
     "almost nothing in view": ({"in_view": LEAST_IN_VIEW - 1e-3}, False, "usable image"),
     "nothing in view, however good the rest": ({"in_view": 0.0}, False, "0%"),
     "just certain enough": ({"expected_error_mm": MOST_ERROR_MM}, True, "4.00 mm"),
     "left open by the images": ({"expected_error_mm": MOST_ERROR_MM + 0.1}, False, "4.1 mm"),
     "left open entirely": ({"expected_error_mm": math.inf}, False, "inf"),
+    "a weaker X-ray of several": ({"weakest_view": LEAST_SIMILARITY_OF_A_VIEW}, True, "Estimated error"),
+    "an X-ray of something else": ({"weakest_view": LEAST_SIMILARITY_OF_A_VIEW - 1e-3}, False, "One of the X-rays"),
+    "arms behind the source": ({"place": Place(behind_source=MOST_BEHIND_SOURCE)}, True, "Estimated error"),
+    "a body behind the source": (
+        {"place": Place(behind_source=0.4)},
+        False,
+        "40% of the anatomy would lie behind the X",
+    ),
+    "a table behind the detector": ({"place": Place(behind_detector=MOST_BEHIND_DETECTOR)}, True, "Estimated error"),
+    "a detector in the body": ({"place": Place(behind_detector=0.3)}, False, "behind the detector"),
+    "a source in the body": ({"place": Place(source_inside=True)}, False, "source would lie inside"),
+    "an impossible place that matches weakly": (
+        {"place": Place(behind_source=1.0), "similarity": 0.1},
+        False,
+        "Impossible geometry",
+    ),
 }
 
 
@@ -70,9 +94,38 @@ def test_each_rule_decides_and_says_so(change, accepted, word):
     assert word in verdict.reason and verdict.reason.endswith(".")
 
 
-@pytest.mark.parametrize("name", ["similarity", "contrast", "gap", "in_view", "expected_error_mm", "mirror_gap"])
-def test_what_could_not_be_computed_is_never_trusted(name):
-    assert not judge(replace(GOOD, **{name: math.nan})).accepted
+NUMBERS = ["similarity", "contrast", "gap", "in_view", "expected_error_mm", "mirror_gap", "weakest_view"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_what_could_not_be_computed_is_never_trusted(name, value):
+    assert not judge(replace(GOOD, **{name: value})).accepted
+
+
+@pytest.mark.parametrize("name", ["behind_source", "behind_detector"])
+def test_a_place_that_could_not_be_computed_is_never_trusted(name):
+    assert not judge(replace(GOOD, place=Place(**{name: math.nan}))).accepted
+
+
+@for_all(
+    st.builds(
+        Evidence,
+        similarity=st.floats(-1, 1),
+        contrast=st.floats(-5, 30),
+        gap=st.none() | st.floats(-1, 1),
+        in_view=st.floats(0, 1),
+        expected_error_mm=st.floats(0),
+        mirror_gap=st.floats(-1, 1),
+        weakest_view=st.none() | st.floats(-1, 1),
+        place=st.builds(Place, st.floats(0, 1), st.floats(0, 1), st.booleans()),
+    )
+)
+def test_a_reason_calls_nothing_else_similarity_and_gives_millimetres_of_trust_only_with_trust(evidence):
+    verdict = judge(evidence)
+    quoted = re.findall(r"[Ss]imilarity (-?[\d.]+)", verdict.reason)
+    assert set(quoted) <= {f"{evidence.similarity:.3f}", f"{evidence.weakest_view or 0:.3f}"}
+    assert ("Estimated error" in verdict.reason) is verdict.accepted
 
 
 def test_evidence_and_uncertainty_are_plain_numbers():
@@ -83,6 +136,10 @@ def test_evidence_and_uncertainty_are_plain_numbers():
         "in_view": 0.9,
         "expected_error_mm": 0.5,
         "mirror_gap": 0.3,
+        "weakest_view": None,
+        "behind_source": 0.0,
+        "behind_detector": 0.0,
+        "source_inside": False,
     }
 
 
@@ -150,6 +207,14 @@ def test_what_the_images_do_not_see_is_not_certain(depth):
     assert not any(math.isnan(value) for value in (found.target_mm, found.target_in_plane_mm))
 
 
+@pytest.mark.parametrize("where", ["score", "normal", "pose"])
+def test_what_could_not_be_computed_leaves_everything_open(where):
+    agreement, pose = at(0.9, torch.eye(6, dtype=DOUBLE)), POSE.clone()
+    {"score": agreement.score, "normal": agreement.normal, "pose": pose}[where].view(-1)[0] = math.nan
+    found = uncertainty_of(agreement, pose, PIVOT, TARGETS, 100)
+    assert found.target_mm == found.target_depth_mm == max(found.rotation_deg) == math.inf
+
+
 @pytest.mark.parametrize("pixels", [0, 1])
 def test_without_pixels_uncertainty_is_finite_and_large(pixels):
     normal = torch.diag(torch.tensor([900.0, 900.0, 900.0, 0.01, 0.01, 0.001], dtype=DOUBLE))
@@ -195,6 +260,55 @@ def test_the_view_that_shows_least_counts():
     alone = in_view(problem(covered), CENTRED)
     assert 0 < alone < 0.5
     assert in_view(problem(whole, covered), CENTRED) == in_view(problem(covered, whole), CENTRED) == alone
+
+
+# The phantom's map is a box of 150 mm; the camera's detector stands 1000 mm from its source.
+def place_at(depth_mm: float, *cameras: Camera) -> Place:
+    """Where the phantom lies when its centre is at a depth from the first camera's source."""
+    views = tuple(xray(camera, CENTRED[None]) for camera in cameras or (camera_at(64),))
+    pose = frontal(shift=(0.0, 0.0, depth_mm - float(CENTRED[2, :3] @ PIVOT + CENTRED[2, 3])))[0]
+    return place_of(phantom_map(), problem(*views), pose)
+
+
+def test_between_source_and_detector_is_a_place_for_anatomy():
+    for depth in (150.0, 700.0, 850.0):
+        assert place_at(depth) == Place()
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(-700.0, "behind_source"), (1700.0, "behind_detector")])
+def test_all_of_the_anatomy_can_lie_beyond_either_end(depth, kind):
+    found = place_at(depth)
+    assert getattr(found, kind) == pytest.approx(1.0)
+    assert not judge(replace(GOOD, place=found)).accepted
+
+
+def test_a_source_or_a_detector_can_lie_in_the_anatomy():
+    sid_mm = camera_at(64).sid_mm
+    at_source, at_detector = place_at(0.0), place_at(sid_mm)
+    assert at_source.source_inside and 0.3 < at_source.behind_source < 0.7
+    assert not at_detector.source_inside and 0.3 < at_detector.behind_detector < 0.7
+    for found in (at_source, at_detector):
+        assert not judge(replace(GOOD, place=found)).accepted
+
+
+def test_where_the_detector_is_unknown_nothing_lies_behind_it():
+    assert place_at(1700.0, replace(camera_at(64), pixel_mm=None)) == Place()
+
+
+def test_the_view_where_the_anatomy_is_worst_placed_counts():
+    near = camera_at(64)
+    world = np.eye(4)
+    # The same direction from 1000 mm further on: what is 700 mm before the one is 300 mm behind the other.
+    world[2, 3] = -1000.0
+    found = place_at(700.0, near, replace(near, camera_from_world=world))
+    assert found.behind_source == pytest.approx(1.0) and found.behind_detector == 0.0
+
+
+def test_a_pose_that_is_not_finite_has_no_place():
+    pose = CENTRED.clone()
+    pose[0, 0] = math.nan
+    found = place_of(phantom_map(), problem(xray(camera_at(64), CENTRED[None])), pose)
+    assert not judge(replace(GOOD, place=found)).accepted
 
 
 @dataclass(frozen=True)

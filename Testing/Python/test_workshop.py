@@ -238,3 +238,55 @@ def test_mirroring_twice_gives_back_the_xrays_and_their_cameras():
         np.testing.assert_array_equal(after.attenuation, before.attenuation)
         np.testing.assert_allclose(after.camera.matrix, before.camera.matrix, atol=1e-9)
         np.testing.assert_allclose(after.camera.camera_from_world, before.camera.camera_from_world, atol=1e-12)
+
+
+def asked(made: Workshop, request: tuple[int, int, bool], structures: tuple[int, ...]) -> Tensor:
+    """The similarity of one pose, at one of a few depths, on one of a few levels, of the X-ray or its mirror image."""
+    depth, image_px, mirrored = request
+    pose = posed(1, 2, -1, 4, 3, depth)
+    where = made.for_search() if structures and image_px < 40 else made
+    if mirrored:
+        where, pose = where.mirrored(), mirrored_pose(pose[0], made.pivot)[None]
+    return where.problem(LevelSettings(image_px, 1, (Term(),)), pose, 20.0).scores(pose)
+
+
+@pytest.mark.parametrize("structures", [(), (1, 2, 3)], ids=["body", "bones"])
+@pytest.mark.parametrize("views", [("frontal",), ("frontal", "lateral")], ids=["one view", "two views"])
+def test_the_score_of_a_pose_does_not_depend_on_what_was_asked_before(views, structures):
+    # From half to one and a half of the true distance: there the map that fits the pixels is of 4, 8 or 12 mm.
+    requests = [(depth, px, flip) for depth in (-350, 0, 350) for px in (24, 48) for flip in (False, True)]
+    alone = {request: asked(workshop(structures, views), request, structures) for request in requests}
+    for seed in range(3):
+        made = workshop(structures, views)
+        for number in np.random.default_rng(seed).permutation(len(requests)):
+            request = requests[number]
+            assert torch.equal(asked(made, request, structures), alone[request])
+
+
+def test_the_xrays_of_a_mirrored_workshop_stay_mirrored_in_its_search():
+    made = workshop((1, 2, 3))
+    plain, mirrored = made.for_search(), made.mirrored().for_search()
+    first, other = (part.problem(LevelSettings(24, 1), posed(*TRUE), 20.0) for part in (plain, mirrored))
+    assert torch.equal(other.views[0].target.image, first.views[0].target.image.flip(-1))
+    assert other.projector is first.projector
+
+
+@pytest.mark.parametrize("depth_mm", [1e3, 7e6, 1e12])
+def test_however_far_away_a_pose_is_said_to_be_its_map_needs_little_memory(depth_mm):
+    far = pelvis_scenes.moved(pelvis_scenes.truth(), (0, 0, 0), (0, 0, depth_mm))
+    unknown = replace(pelvis_scenes.radiograph(), camera=replace(pelvis_scenes.camera(), pixel_mm=None))
+    given = replace(pelvis_scenes.scene(initial=far), views=(unknown,))
+    made = workshop_for(given, SETTINGS)
+    for level in SETTINGS.search.levels:
+        shape = made.problem(level, torch.as_tensor(far)[None], 20.0).projector.grid.shape
+        assert max(shape) >= 4 and min(shape) >= 1
+        assert all(few <= many for few, many in zip(shape, made.attenuation.grid.shape, strict=True))
+
+
+def test_an_impossible_initial_depth_does_not_decide_how_fine_the_map_is():
+    usual = workshop().problem(LevelSettings(48, 1), posed(*TRUE), 20.0).projector.grid
+    # Behind the source, and behind the detector.
+    for depth_mm in (-1500, 600):
+        wrong = pelvis_scenes.moved(pelvis_scenes.truth(), (0, 0, 0), (0, 0, depth_mm))
+        made = workshop_for(pelvis_scenes.scene(initial=wrong), SETTINGS)
+        assert made.problem(LevelSettings(48, 1), posed(*TRUE), 20.0).projector.grid.same_as(usual)

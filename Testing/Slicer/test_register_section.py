@@ -55,7 +55,7 @@ def test_a_user_registers_the_phantom(app, loaded, case, screenshot):
     assert fractions == sorted(fractions)
     assert loaded.ui.progressBar.value == 100
     assert title(loaded) == "Accepted"
-    assert "standard deviations above" in loaded.ui.verdictLabel.text
+    assert "SD above" in loaded.ui.verdictLabel.text
     assert loaded.ui.uncertaintyLabel.text.startswith("Uncertainty: ")
     assert "mm" in loaded.ui.uncertaintyLabel.text
     # Pixels are 3 mm at the patient, voxels 5 mm, and the X-ray has noise and scatter: a third of a pixel.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +26,7 @@ from .verdict import (
     in_view,
     judge,
     mirrored_pose,
+    place_of,
     uncertainty_of,
 )
 from .workshop import REFINE_MARGIN_MM, Workshop
@@ -43,7 +45,8 @@ class Found:
     """A refined pose (4, 4) of the first camera and what speaks for it.
 
     started_from: (4, 4) the pose before any step; start: which way of starting that was, in words.
-    stopped: why the refinement ended. similarities: at the pose, one for each view.
+    stopped: why the refinement ended. similarities: at the pose, one for each view, on the level that the evidence's
+    similarity is from, which is their mean.
     """
 
     pose: Tensor
@@ -112,15 +115,18 @@ def weigh(workshop: Workshop, state: State, gap: float | None, started: Tensor, 
     )
     targets = torch.as_tensor((yield from workshop.scene.target_points.pieces()))
     uncertainty = uncertainty_of(agreement, pose, workshop.pivot, targets, int(pixels / _PIXELS_PER_VALUE))
+    similarity = math.nan if math.isnan(coarser) else max(finest, coarser)
+    per_view = yield from _by_view(problem if similarity == finest else smaller, pose, similarity)
     evidence = Evidence(
-        similarity=max(finest, coarser),
+        similarity=similarity,
         contrast=(yield from contrast.pieces(problem, pose, finest)),
         gap=gap,
         in_view=in_view(problem, pose),
         expected_error_mm=uncertainty.target_mm,
         mirror_gap=(yield from _mirror_gap(workshop, pose, coarser, finest)),
+        weakest_view=_least(per_view) if len(per_view) > 1 else None,
+        place=place_of(workshop.attenuation, problem, pose),
     )
-    per_view = yield from _by_view(problem, pose, finest)
     return Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
 
 
@@ -133,6 +139,11 @@ def _by_view(problem: Problem, pose: Tensor, together: float) -> Pieces[tuple[fl
         similarities.append(float(problem.similarity.score(view.target, image, view.support)[0]))
         yield
     return tuple(similarities)
+
+
+def _least(values: tuple[float, ...]) -> float:
+    """The least of the values, NaN where one is."""
+    return math.nan if any(math.isnan(value) for value in values) else min(values)
 
 
 def _mirror_gap(workshop: Workshop, pose: Tensor, coarser: float, finest: float) -> Pieces[float]:

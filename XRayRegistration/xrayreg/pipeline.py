@@ -28,7 +28,7 @@ from .problem import Prior, Problem
 from .refine import State, best_first, descend, falling
 from .render import choose_device, choose_engine, warm_up
 from .results import Estimate, Registration, Step, ViewResult
-from .scene import Scene
+from .scene import Scene, require_different_views
 from .settings import LevelSettings, RegistrationSettings, SearchSettings
 from .starts import Attempt, attempts, network_file, require_start, search_anew, search_around
 from .verdict import LEAST_SIMILARITY, unless_assumed
@@ -45,10 +45,11 @@ def register(scene: Scene, settings: RegistrationSettings, load_seconds: float =
     Steps come often enough for a window to live meanwhile: where there is nothing new to tell, the last Step comes
     again, the same object. Only where the render engine was never compiled on this machine the first steps take long
     (see `render.kernels_are_cached`).
-    Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view, a
-    network of another patient).
+    Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view, one
+    X-ray as two views, a network of another patient).
     """
     require_start(settings.init, scene)
+    require_different_views(scene.views)
     told = Step("prepare", 0.0, "loading the render engine")
     for news in _story(scene, settings, load_seconds):
         told = told if news is None else news
@@ -289,7 +290,7 @@ def _registration(
             ViewResult(view.name, view.camera.camera_from_world @ world_from_volume, similarity)
             for view, similarity in zip(scene.views, found.similarities, strict=True)
         ),
-        verdict=unless_assumed(found.verdict, scene.assumed_at(world_from_volume)),
+        verdict=unless_assumed(found.verdict, scene.assumed),
         evidence=found.evidence,
         uncertainty=found.uncertainty,
         start=found.start,

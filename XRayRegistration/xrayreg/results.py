@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from .verdict import Evidence, Uncertainty, Verdict
 
 @dataclass(frozen=True, eq=False)
 class ViewResult:
-    """One view's pose camera_from_volume (4, 4) [mm] and its similarity."""
+    """One view's pose camera_from_volume (4, 4) [mm] and its part of the evidence's similarity, which is the mean."""
 
     name: str
     camera_from_volume: NDArray[np.float64]
@@ -43,8 +44,11 @@ class Registration:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The result file's content (design.md 5), without the score, which needs a reference."""
-        return {
+        """The result file's content (design.md 5), without the score, which needs a reference.
+
+        How far off the pose may be is left out where it is not accepted, see `withheld`.
+        """
+        content = {
             "world_from_volume": self.world_from_volume.tolist(),
             "started_from": self.started_from.tolist(),
             "views": [
@@ -63,6 +67,22 @@ class Registration:
             "notes": list(self.notes),
             "version": __version__,
         }
+        return withheld(content)
+
+
+def withheld(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A result's content in which the expected error and the uncertainty are None, unless the pose is accepted.
+
+    They come from the curvature of the similarity, which is as sharp around a wrong optimum as around the right one.
+    """
+    if content.get("accepted"):
+        return dict(content)
+    hidden = dict(content)
+    if "expected_error_mm" in (content.get("quality") or {}):
+        hidden["quality"] = {**content["quality"], "expected_error_mm": None}
+    if content.get("uncertainty"):
+        hidden["uncertainty"] = dict.fromkeys(content["uncertainty"])
+    return hidden
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,15 +7,16 @@ out: from poses displaced a little (a peak, or any slope?), and from the best ot
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .geometry import retract
+from .geometry import Camera, retract
 from .pieces import Pieces, divisible
 from .problem import Problem
+from .scene import Attenuation
 from .similarity import Agreement
 
 # Displacements for the contrast: rotations [rad] and translations [mm] far enough to spoil a true match.
@@ -33,8 +34,29 @@ LEAST_GAP = 0.05
 SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART = 0.65, 0.42
 LEAST_IN_VIEW = 0.05
 MOST_ERROR_MM = 4.0
+# Of several X-rays each has to match a little: below this, which no wrong anatomy was seen to reach, one is another's.
+LEAST_SIMILARITY_OF_A_VIEW = LEAST_SIMILARITY / 2
+# Share of the anatomy's mass that may lie behind a source or behind a detector. Arms that were elsewhere, a CT's table
+# and soft tissue that a detector presses aside may; half of a body cannot.
+MOST_BEHIND_SOURCE, MOST_BEHIND_DETECTOR = 0.05, 0.10
+# Places along each axis at which the anatomy is looked at for that.
+_LOOKED_AT = 40
 # Curvature of the similarity [1/rad^2, 1/mm^2] below which it is as good as flat: 30 m off would cost 0.5.
 _LEAST_CURVATURE = 1e-9
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pose puts the anatomy between source and detector, in the view where it is worst.
+
+    behind_source, behind_detector: share of the anatomy's mass there; the latter 0 where the detector's distance is
+        unknown. NaN for a pose that is not finite.
+    source_inside: whether the source lies within it.
+    """
+
+    behind_source: float = 0.0
+    behind_detector: float = 0.0
+    source_inside: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,12 +64,14 @@ class Evidence:
     """What speaks for a pose.
 
     similarity: patch gradient correlation, the better of the finest level and the one before: fine images show more
-        edges, coarse ones less noise.
+        edges, coarse ones less noise. Of several views the mean.
     contrast: how many standard deviations the finest similarity lies above that of displaced poses.
     gap: its distance to the best other optimum; None when no other was looked for.
     mirror_gap: how much better it is than the best that the mirrored X-ray reaches.
     in_view: share of what is rendered that falls on usable pixels, the least over the views.
     expected_error_mm: mTRE that the curvature of the similarity leaves open.
+    weakest_view: of several views the least similarity of one, on the level of `similarity`.
+    place: where the pose puts the anatomy.
     """
 
     similarity: float
@@ -56,10 +80,13 @@ class Evidence:
     in_view: float
     expected_error_mm: float
     mirror_gap: float
+    weakest_view: float | None = None
+    place: Place = field(default_factory=Place)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name, for result files."""
-        return asdict(self)
+        """The fields by name, for result files, those of `place` among the others."""
+        fields = asdict(self)
+        return fields | fields.pop("place")
 
 
 @dataclass(frozen=True)
@@ -93,9 +120,13 @@ def uncertainty_of(agreement: Agreement, pose: Tensor, pivot: Tensor, targets: T
 
     With ZNCC as least squares the residual's energy is 2 (1 - score), spread over as many independent values as there
     are `pixels`, so the twist's covariance is 2 (1 - score) / pixels H^-1. `targets` (N, 3) in the volume frame [mm].
+    Infinite where score or curvature are not finite.
     """
     residual = 2 * (1 - float(agreement.score[0])) / max(pixels, 1)
     normal = agreement.normal[0].to(torch.float64)
+    if not (math.isfinite(residual) and normal.isfinite().all() and pose.isfinite().all()):
+        open_end = (math.inf,) * 3
+        return Uncertainty(open_end, open_end, *open_end)
     # What the images do not see, or see with a curvature that rounding made negative, is left open and not exact.
     curvatures, axes = torch.linalg.eigh(normal)
     covariance = residual * (axes / curvatures.clamp(min=_LEAST_CURVATURE)) @ axes.mT
@@ -160,6 +191,51 @@ def in_view(problem: Problem, pose: Tensor) -> float:
     return min(shares)
 
 
+def place_of(attenuation: Attenuation, problem: Problem, pose: Tensor) -> Place:
+    """Where a pose (4, 4) of the problem's first view puts what attenuates, in the view where it is worst."""
+    if not pose.isfinite().all():
+        return Place(math.nan, math.nan)
+    mu, grid = attenuation.mu, attenuation.grid
+    steps = [max(1, size // _LOOKED_AT) for size in grid.shape]
+    weights = mu[:: steps[2], :: steps[1], :: steps[0]].double().cpu()
+    k, j, i = torch.meshgrid(
+        *(torch.arange(0, size, step) for size, step in zip(mu.shape, steps[::-1], strict=True)), indexing="ij"
+    )
+    volume_from_index = torch.as_tensor(grid.volume_from_index)
+    places = [
+        _place_in(view.camera, view.view_from_first @ pose, volume_from_index, mu, weights, (i, j, k))
+        for view in problem.views
+    ]
+    return Place(
+        max(place.behind_source for place in places),
+        max(place.behind_detector for place in places),
+        any(place.source_inside for place in places),
+    )
+
+
+def _place_in(
+    camera: Camera,
+    camera_from_volume: Tensor,
+    volume_from_index: Tensor,
+    mu: Tensor,
+    weights: Tensor,
+    at: tuple[Tensor, Tensor, Tensor],
+) -> Place:
+    """The place in one view; weights (K, J, I): what attenuates at indices `at` (i, j, k) of mu."""
+    camera_from_index = camera_from_volume @ volume_from_index
+    along = camera_from_index[2]
+    depth = sum((along[n] * at[n] for n in range(3)), along[3])
+    mass = weights.sum().clamp(min=1e-12)
+    sid_mm = camera.sid_mm
+    source = torch.linalg.inv(camera_from_index)[:3, 3].round().flip(0)
+    inside = bool((source >= 0).all() and (source < torch.tensor(mu.shape)).all())
+    return Place(
+        behind_source=float(weights[depth <= 0].sum() / mass),
+        behind_detector=0.0 if sid_mm is None else float(weights[depth > sid_mm].sum() / mass),
+        source_inside=inside and bool(mu[tuple(source.long())] > 0),
+    )
+
+
 def mirrored_pose(pose: Tensor, pivot: Tensor) -> Tensor:
     """The pose at which symmetric anatomy shows the mirror image: reflected in the camera and across the patient.
 
@@ -179,8 +255,10 @@ def fits_better_mirrored(evidence: Evidence) -> bool:
 
 def judge(evidence: Evidence) -> Verdict:
     """Accept a pose only when everything speaks for it; the reason names what decided."""
-    if any(value is not None and math.isnan(value) for value in evidence.as_dict().values()):
+    if not _is_known(evidence):
         return Verdict(False, "The match could not be computed at this pose.")
+    if impossible := _impossible(evidence.place):
+        return Verdict(False, impossible)
     if evidence.in_view < LEAST_IN_VIEW:
         return Verdict(
             False, f"Only {evidence.in_view:.0%} of the anatomy falls on usable image: too little to register."
@@ -188,15 +266,21 @@ def judge(evidence: Evidence) -> Verdict:
     if fits_better_mirrored(evidence):
         return Verdict(
             False,
-            f"The mirrored X-ray fits better (similarity {-evidence.mirror_gap:.2f} higher): the image is probably "
+            f"The mirrored X-ray fits better (by {-evidence.mirror_gap:.2f}): the image is probably "
             'flipped; set "mirrored" for this view if so.',
         )
     if evidence.similarity < LEAST_SIMILARITY or evidence.contrast < LEAST_CONTRAST:
         return Verdict(
             False,
-            f"The match is too weak (similarity {evidence.similarity:.2f}, {LEAST_SIMILARITY:g} needed; "
-            f"{evidence.contrast:.1f} standard deviations above displaced poses, {LEAST_CONTRAST:g} needed): the X-ray "
+            f"The match is too weak (similarity {evidence.similarity:.3f}, {LEAST_SIMILARITY:g} needed; "
+            f"{evidence.contrast:.1f} SD above that of perturbed poses, {LEAST_CONTRAST:g} needed): the X-ray "
             "may show another patient or region, or the start was too far off.",
+        )
+    if evidence.weakest_view is not None and evidence.weakest_view < LEAST_SIMILARITY_OF_A_VIEW:
+        return Verdict(
+            False,
+            f"One of the X-rays does not match (similarity {evidence.weakest_view:.3f} in it alone, "
+            f"{LEAST_SIMILARITY_OF_A_VIEW:g} needed): it may show something else, or its camera is wrong.",
         )
     if evidence.mirror_gap < LEAST_GAP:
         return Verdict(
@@ -206,13 +290,13 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.gap is not None and evidence.gap < 0:
         return Verdict(
             False,
-            f"A search found a pose that explains the X-ray better (similarity {-evidence.gap:.3f} higher): this is "
-            "not the right one.",
+            f"A search found a pose that explains the X-ray better (by {-evidence.gap:.3f}): this is not the right "
+            "one.",
         )
     if evidence.gap is not None and evidence.gap < LEAST_GAP:
         return Verdict(
             False,
-            f"Another pose explains the X-ray nearly as well (similarity {evidence.gap:.3f} lower): "
+            f"Another pose explains the X-ray nearly as well (within {evidence.gap:.3f}, {LEAST_GAP:g} needed): "
             "the images cannot tell which is right.",
         )
     if evidence.expected_error_mm > MOST_ERROR_MM:
@@ -223,9 +307,29 @@ def judge(evidence: Evidence) -> Verdict:
         )
     return Verdict(
         True,
-        f"The match stands {evidence.contrast:.1f} standard deviations above displaced poses, "
-        f"with an expected error of {evidence.expected_error_mm:.2f} mm at the anatomy.",
+        f"Estimated error {evidence.expected_error_mm:.2f} mm at the anatomy; similarity {evidence.similarity:.3f}, "
+        f"{evidence.contrast:.1f} SD above that of perturbed poses.",
     )
+
+
+def _is_known(evidence: Evidence) -> bool:
+    """Whether all of it could be computed; an expected error may be infinite, which has a sentence of its own."""
+    values = [value for value in evidence.as_dict().values() if value is not None]
+    return all(math.isfinite(value) or value == evidence.expected_error_mm == math.inf for value in values)
+
+
+def _impossible(place: Place) -> str:
+    """Why nothing can stand as a pose has it, a sentence; empty where it can."""
+    check = "check the geometry of the X-ray and the pose that the search started from."
+    if place.source_inside:
+        return f"Impossible geometry: the X-ray source would lie inside the patient; {check}"
+    if place.behind_source > MOST_BEHIND_SOURCE:
+        return (
+            f"Impossible geometry: {place.behind_source:.0%} of the anatomy would lie behind the X-ray source; {check}"
+        )
+    if place.behind_detector > MOST_BEHIND_DETECTOR:
+        return f"Impossible geometry: {place.behind_detector:.0%} of the anatomy would lie behind the detector; {check}"
+    return ""
 
 
 def unless_assumed(verdict: Verdict, assumed: tuple[str, ...]) -> Verdict:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .geometry.carm import nominal_sod_mm
 from .pieces import Pieces, divisible
 from .problem import Prior, Problem, build_problem, reduction
 from .render import Projector, prepare
@@ -23,6 +24,9 @@ REFINE_MARGIN_MM = 20.0
 # A crop that saves less than this share of the image is not worth it.
 _WORTH_CROPPING = 0.4
 
+# A map is never averaged down to fewer voxels than this along its longest side, however far away it is said to be.
+_LEAST_VOXELS = 8
+
 # Exchanges left and right of a camera's image, and of anything in its frame.
 REFLECTION = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -35,6 +39,8 @@ class Workshop:
 
     attenuation: what is rendered; pivot: (3,) its centre, about which poses turn [volume frame, mm].
     partial: whether only a part of what the X-ray shows is rendered, so that only its surroundings can be compared.
+    depths_mm: about how far from each view's source the anatomy lies. They decide how fine a map a level renders, and
+        belong to the scene and not to a pose, so that every pose is scored on the same map whatever was asked before.
     """
 
     scene: Scene
@@ -42,8 +48,10 @@ class Workshop:
     attenuation: Attenuation
     pivot: Tensor
     partial: bool
+    depths_mm: tuple[float, ...]
     _projectors: dict[int, Projector] = field(default_factory=dict)
     _problems: dict[tuple[object, ...], Problem] = field(default_factory=dict)
+    _whole_projectors: dict[int, Projector] = field(default_factory=dict)
     _whole: list[Workshop] = field(default_factory=list)
 
     @divisible
@@ -53,14 +61,14 @@ class Workshop:
             return self
         if not self._whole:
             whole = yield from attenuation_of.pieces(self.scene.volume)
-            self._whole.append(replace(self, attenuation=whole, partial=False, _projectors={}, _problems={}, _whole=[]))
+            made = replace(self, attenuation=whole, partial=False, _problems={}, _whole=[])
+            self._whole.append(replace(made, _projectors=self._whole_projectors, _whole_projectors={}))
         return self._whole[0]
 
     @property
     def renders(self) -> int:
         """How many images have been rendered so far."""
-        own = sum(projector.renders for projector in self._projectors.values())
-        return own + sum(whole.renders for whole in self._whole)
+        return sum(made.renders for made in (*self._projectors.values(), *self._whole_projectors.values()))
 
     @divisible
     def mirrored(self) -> Pieces[Workshop]:
@@ -72,7 +80,8 @@ class Workshop:
             views.append(replace(flipped, camera=replace(flipped.camera, camera_from_world=pose)))
             yield
         scene = replace(self.scene, views=tuple(views), initial=None, reference=None)
-        return replace(self, scene=scene, _problems={})
+        # Maps are shared; what compares X-rays with them is not.
+        return replace(self, scene=scene, _problems={}, _whole=[])
 
     def is_small(self, pose: Tensor) -> bool:
         """Whether what is rendered fills only a small part of some X-ray at a pose (4, 4) of the first camera."""
@@ -87,31 +96,36 @@ class Workshop:
         margin_mm: how far the structure may move within the image, at the structure's distance.
         """
         frames = tuple(self._frame(view, around[0], margin_mm) for view in self.scene.views)
-        base = replace((yield from self._base(level, frames, around[0])), prior=prior)
+        base = replace((yield from self._base(level, frames)), prior=prior)
         return (yield from base.focused.pieces(around, SUPPORT_MARGIN_PX)) if self.partial else base
 
-    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...], pose: Tensor) -> Pieces[Problem]:
+    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...]) -> Pieces[Problem]:
+        """All that the problem is made of follows from the key: image size and frames decide the map's resolution."""
         key = (level.image_px, level.terms, frames)
         if key not in self._problems:
             pairs = zip(self.scene.views, frames, strict=True)
             views = tuple(view if frame is None else view.cropped(*frame) for view, frame in pairs)
-            projector = yield from self._projector(self._footprint_mm(views, level, pose))
+            projector = yield from self._projector(self._footprint_mm(views, level))
             self._problems[key] = yield from build_problem.pieces(
                 projector, views, Similarity(level.terms), image_px=level.image_px, pivot=self.pivot
             )
         return self._problems[key]
 
-    def _footprint_mm(self, views: tuple[Radiograph, ...], level: LevelSettings, pose: Tensor) -> float:
+    def _footprint_mm(self, views: tuple[Radiograph, ...], level: LevelSettings) -> float:
         """Size of the finest view's pixel at the anatomy [mm]."""
-        depth = max(1.0, float(pose[2, :3] @ self.pivot + pose[2, 3]))
-        return min(depth * reduction(view.camera, level.image_px) / view.camera.focal_px for view in views)
+        return min(
+            depth * reduction(view.camera, level.image_px) / view.camera.focal_px
+            for view, depth in zip(views, self.depths_mm, strict=True)
+        )
 
     def _projector(self, voxel_mm: float) -> Pieces[Projector]:
         """The map at the coarsest whole multiple of its voxels that does not exceed `voxel_mm`."""
-        factor = max(1, int(voxel_mm / self.attenuation.grid.spacing_mm.min() + 1e-6))
+        grid = self.attenuation.grid
+        spacing_mm = float(grid.spacing_mm.min())
+        voxel_mm = min(voxel_mm, float((np.asarray(grid.shape) * grid.spacing_mm).max()) / _LEAST_VOXELS)
+        factor = max(1, int(voxel_mm / spacing_mm + 1e-6))
         if factor not in self._projectors:
-            voxel_mm = factor * float(self.attenuation.grid.spacing_mm.min())
-            coarse = yield from coarsened.pieces(self.attenuation, voxel_mm)
+            coarse = yield from coarsened.pieces(self.attenuation, factor * spacing_mm)
             self._projectors[factor] = yield from prepare.pieces(coarse, self.settings.engine, self.settings.device)
         return self._projectors[factor]
 
@@ -128,7 +142,26 @@ def workshop_for(scene: Scene, settings: RegistrationSettings) -> Pieces[Worksho
     """The workshop of a scene."""
     attenuation = yield from attenuation_of.pieces(scene.volume, scene.structures)
     partial = bool(scene.structures) or not scene.volume.is_hounsfield
-    return Workshop(scene, settings, attenuation, torch.as_tensor(attenuation.grid.centre), partial)
+    pivot = torch.as_tensor(attenuation.grid.centre)
+    return Workshop(scene, settings, attenuation, pivot, partial, _depths_mm(scene, attenuation.grid.centre))
+
+
+def _depths_mm(scene: Scene, centre: NDArray[np.float64]) -> tuple[float, ...]:
+    """Distance of the anatomy's `centre` (3,) [volume frame, mm] from each view's source, along its central ray [mm].
+
+    As the scene's initial pose has it, else with the centre at a usual distance on the first view's central ray. A view
+    that has it behind its source or its detector gets its own usual distance.
+    """
+    first = scene.views[0].camera
+    if scene.initial is None:
+        in_world = np.linalg.inv(first.camera_from_world) @ [0.0, 0.0, nominal_sod_mm(first), 1.0]
+    else:
+        in_world = scene.initial @ [*centre, 1.0]
+    depths = [float((view.camera.camera_from_world @ in_world)[2]) for view in scene.views]
+    return tuple(
+        depth if 1.0 < depth < (camera.sid_mm or np.inf) else nominal_sod_mm(camera)
+        for camera, depth in zip((view.camera for view in scene.views), depths, strict=True)
+    )
 
 
 def _frame_around(view: Radiograph, corners: NDArray[np.float64], margin_mm: float) -> Frame | None:

@@ -104,6 +104,16 @@ def test_a_verdict_is_shown(quick, tmp_path, accepted, said):
     assert said in page(tmp_path)
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_an_expected_error_is_written_only_with_trust(quick, tmp_path, accepted):
+    given = scene("front")
+    numbers = {"quality": {"similarity": 0.5, "expected_error_mm": 0.71}, "uncertainty": {"target_mm": 0.71}}
+    told = write_results(tmp_path, given, content(given, unjudged=False, accepted=accepted, **numbers), "Pelvis")
+    assert told["quality"]["similarity"] == 0.5
+    assert told["quality"]["expected_error_mm"] == told["uncertainty"]["target_mm"] == (0.71 if accepted else None)
+    assert ("0.71" in page(tmp_path)) is accepted
+
+
 def test_views_with_awkward_names_get_files_of_their_own(quick, tmp_path):
     given = scene("a/b: 1", "A\\B: 1", "..")
     told = write_results(tmp_path / "out", given, content(given), "Pelvis")

@@ -105,6 +105,17 @@ def test_a_rejected_and_an_unjudged_result_are_told_apart(tmp_path):
     assert "Not judged" in unjudged and "Rejected" not in unjudged and "Accepted" not in unjudged
 
 
+def test_the_similarity_of_a_single_view_is_shown_once_and_what_is_withheld_not_at_all(tmp_path):
+    quality = {"similarity": 0.4321, "expected_error_mm": None}
+    views = [{"name": "front", "similarity": 0.4321}, {"name": "side", "similarity": 0.1234}]
+    result = {"accepted": False, "reason": "No.", "quality": quality, "uncertainty": {"target_mm": None}}
+    single = page_of(write_report(tmp_path, "a", {**result, "views": views[:1]}, [])).text
+    assert single.count("0.4321") == 1 and "per view" not in single
+    assert "Expected error" not in single and "Uncertainty" not in single and "unknown" not in single
+    several = page_of(write_report(tmp_path, "a", {**result, "views": views}, [])).text
+    assert "Similarity per view" in several and "0.1234" in several
+
+
 @pytest.mark.parametrize("content", [None, b"not a picture"])
 def test_a_picture_that_cannot_be_read_is_named(tmp_path, content):
     if content is not None:

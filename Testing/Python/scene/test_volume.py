@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, VoxelGrid
-from xrayreg.scene import Radiograph, Scene, Volume
+from xrayreg.scene import Radiograph, Scene, Volume, attenuation_of, require_different_views
 
 GRID = VoxelGrid.from_spacing((5, 6, 7), (1.0, 2.0, 3.0))
 
@@ -100,11 +105,50 @@ def test_given_targets_are_kept() -> None:
     np.testing.assert_array_equal(Scene(Volume(values(), GRID), (view(),), targets=targets).target_points(), targets)
 
 
-def test_targets_of_the_whole_volume_are_the_corners_of_its_box() -> None:
+def test_targets_of_a_volume_are_the_corners_of_the_box_around_its_tissue() -> None:
     points = Scene(Volume(values(), GRID), (view(),)).target_points()
-    # The grid is centred on the origin: half its extent is shape * spacing / 2.
-    np.testing.assert_allclose(np.abs(points), np.broadcast_to([2.5, 6.0, 10.5], (8, 3)))
+    # Voxels (i, j, k) from (1, 1, 2) to (2, 3, 4), outer faces half a voxel beyond their centres.
+    low = GRID.volume_from_index @ [0.5, 0.5, 1.5, 1]
+    high = GRID.volume_from_index @ [2.5, 3.5, 4.5, 1]
+    np.testing.assert_allclose(points.min(0), low[:3])
+    np.testing.assert_allclose(points.max(0), high[:3])
     assert len(np.unique(points, axis=0)) == 8
+
+
+PADS = st.tuples(*[st.tuples(st.integers(0, 4), st.integers(0, 4))] * 3)
+
+
+@for_all(PADS, st.sampled_from([-1000.0, -1024.0, -3024.0, 0.0]), st.booleans())
+def test_air_around_a_volume_changes_neither_targets_nor_what_is_rendered(pads, air, structured) -> None:
+    # Without Hounsfield units air is 0; else it is whatever a scanner wrote.
+    body = values() if air < 0 else np.maximum(values() + 1000, 0)
+    structures = (1, 2) if structured else ()
+    bare = Scene(Volume(body, GRID, labels()), (view(),), structures)
+    matrix = GRID.volume_from_index.copy()
+    matrix[:3, 3] -= matrix[:3, :3] @ [first for first, _ in pads[::-1]]
+    wide = np.pad(body, pads, constant_values=air)
+    grid = VoxelGrid(wide.shape[::-1], matrix)
+    padded = Scene(Volume(wide, grid, np.pad(labels(), pads)), (view(),), structures)
+    np.testing.assert_allclose(padded.target_points(), bare.target_points(), atol=1e-9)
+    if not structured:
+        one, other = (attenuation_of(scene.volume) for scene in (bare, padded))
+        assert one.grid.same_as(other.grid) and torch.equal(one.mu, other.mu)
+
+
+@pytest.mark.parametrize("position", range(1, 3))
+def test_one_xray_as_two_views_is_refused_by_name(position) -> None:
+    image = np.arange(64, dtype=np.float32).reshape(8, 8)
+    camera = Camera.from_sid(1000, 1.0, 8, 8)
+    first = Radiograph(image, image, image >= 0, camera, "front")
+    others = [replace(view(), recorded=image.T.copy()), replace(view(12), name="large")]
+    require_different_views((first, *others))
+    turned = replace(camera, camera_from_world=np.diag([-1.0, 1.0, -1.0, 1.0]))
+    # A second camera makes no second X-ray of it.
+    for again in (replace(first, name="again"), replace(first, name="again", camera=turned)):
+        views = [first, *others]
+        views.insert(position, again)
+        with pytest.raises(InputError, match=rf"the same pixels in views 1 \(front\) and {position + 1} \(again\)"):
+            require_different_views(tuple(views))
 
 
 def test_targets_of_structures_are_the_corners_of_their_voxels() -> None:

@@ -34,10 +34,13 @@ def show_result(content: dict[str, Any], folder: Path) -> None:
 
 
 def _figures(content: dict[str, Any]) -> list[tuple[str, str]]:
-    similarities = [view["similarity"] for view in content["views"] if view["similarity"] is not None]
     figures = []
-    if similarities:
-        figures.append(("Similarity", ", ".join(f"{similarity:.3f}" for similarity in similarities)))
+    similarity = content["quality"].get("similarity")
+    if similarity is not None:
+        figures.append(("Similarity", f"{similarity:.3f}"))
+    per_view = [view["similarity"] for view in content["views"] if view["similarity"] is not None]
+    if len(per_view) > 1:
+        figures.append(("Similarity per view", ", ".join(f"{similarity:.3f}" for similarity in per_view)))
     expected = content["quality"].get("expected_error_mm")
     if expected is not None:
         figures.append(("Expected error", f"{expected:.2f} mm at the anatomy"))

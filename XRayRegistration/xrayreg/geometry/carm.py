@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import InputError, require_array
+from .cameras import NOMINAL_SID_MM, Camera
+
+# A C-arm's isocentre lies about this share of the way from source to detector.
+SOD_SHARE = 0.7
 
 
 def beam_axes(primary_deg: float, secondary_deg: float) -> NDArray[np.float64]:
@@ -53,3 +57,8 @@ def require_angulation(primary_deg: float, secondary_deg: float, sod_mm: float) 
         raise InputError(
             "C-arm angles", expected="degrees", found=f"{primary_deg}, {secondary_deg}", remedy="check the geometry"
         )
+
+
+def nominal_sod_mm(camera: Camera) -> float:
+    """Source-to-isocentre distance [mm] to assume for a camera: a fixed share of its SID, where that is known."""
+    return SOD_SHARE * (camera.sid_mm or NOMINAL_SID_MM)

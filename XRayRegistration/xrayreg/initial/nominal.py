@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..geometry import NOMINAL_SID_MM, Camera, Placement, camera_from_placement
+from ..geometry import Placement, camera_from_placement
+from ..geometry.carm import SOD_SHARE, nominal_sod_mm
+
+__all__ = ["NOMINAL_VIEWS", "SOD_SHARE", "NominalView", "nominal_placement", "nominal_pose", "nominal_sod_mm"]
 
 NominalView = Literal["pa", "ap", "left_lateral", "right_lateral"]
 NOMINAL_VIEWS: tuple[NominalView, ...] = get_args(NominalView)
 
 # C-arm primary angle [deg] of each view for a supine patient; PA is fluoroscopy with the tube under the table.
 _PRIMARY_DEG = {"pa": 0.0, "ap": 180.0, "left_lateral": 90.0, "right_lateral": -90.0}
-# A C-arm's isocentre lies about this share of the way from source to detector.
-SOD_SHARE = 0.7
 
 
 def nominal_placement(view: NominalView, sod_mm: float) -> Placement:
@@ -29,8 +30,3 @@ def nominal_placement(view: NominalView, sod_mm: float) -> Placement:
 def nominal_pose(view: NominalView, isocentre: NDArray[np.float64], sod_mm: float) -> NDArray[np.float64]:
     """camera_from_volume (4, 4) of a nominal view with the isocentre (RAS mm) `sod_mm` from the source."""
     return camera_from_placement(nominal_placement(view, sod_mm), isocentre)
-
-
-def nominal_sod_mm(camera: Camera) -> float:
-    """Source-to-isocentre distance [mm] to assume for a camera: a fixed share of its SID, where that is known."""
-    return SOD_SHARE * (camera.sid_mm or NOMINAL_SID_MM)

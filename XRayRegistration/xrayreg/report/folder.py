@@ -17,7 +17,7 @@ from ..io import safe_name, write_image, write_json, write_pose
 from ..io.delivery import delivered
 from ..overlay import Anatomy, Caption, overlay_view, prepare_anatomy, rendered, view_sheet
 from ..pieces import Story, divisible
-from ..results import Step
+from ..results import Step, withheld
 from ..scene import Radiograph, Scene
 from ..settings import DeviceName, EngineName
 from .page import write_report
@@ -55,13 +55,13 @@ def write_results(
 
     content: `Registration.as_dict`, or as much of it as there is; "world_from_volume", "views" and "reason" are needed,
         and an "unjudged" that is true stands for a pose on which there is no verdict. A score is added where the scene
-        has a reference.
+        has a reference, and what is not accepted is written without its expected error.
     before: world_from_volume (4, 4) [mm] for the picture of the beginning, instead of the one in `content`.
     pictures: whether anything but result.json and the pose is written.
     Nothing is left behind when the work is given up half-way or fails. Raises InputError for a folder that cannot be
     written to.
     """
-    told = {**content, **scored(scene, np.asarray(content["world_from_volume"]))}
+    told = {**withheld(content), **scored(scene, np.asarray(content["world_from_volume"]))}
     with delivered_together(out) as (folder, names):
         write_pose(folder / POSE, told["world_from_volume"])
         names.append(POSE)
@@ -142,12 +142,16 @@ def _drawn(
 
 
 def _caption(view: Radiograph, content: Mapping[str, Any]) -> Caption:
-    similarity = next((entry.get("similarity") for entry in content["views"] if entry.get("name") == view.name), None)
-    expected = content.get("quality", {}).get("expected_error_mm")
+    quality = content.get("quality", {})
+    expected = quality.get("expected_error_mm")
+    # The number that was judged; beside it what this view has of it, where there are several.
+    of_views = [entry.get("similarity") for entry in content["views"] if entry.get("name") == view.name]
+    of_view = of_views[0] if of_views and len(content["views"]) > 1 else None
     seconds = content.get("seconds", {}).get("total")
     error = content.get("score", {}).get("mtre_mm")
     figures = (
-        ("Similarity", similarity, "{:.3f}"),
+        ("Similarity", quality.get("similarity"), "{:.3f}"),
+        ("Similarity in this view", of_view, "{:.3f}"),
         ("Expected error", expected, "{:.2f} mm"),
         ("Error against the reference", error, "{:.2f} mm mTRE"),
         ("Time", seconds, "{:.1f} s"),

@@ -102,6 +102,9 @@ def _tables(result: Mapping[str, Any]) -> list[str]:
         ("Time", "seconds"),
     ):
         content = result.get(key)
+        if isinstance(content, Mapping) and key in ("quality", "uncertainty"):
+            # What is not known of a pose, or not said as it is not trusted, is left out.
+            content = {name: value for name, value in content.items() if value is not None}
         if isinstance(content, Mapping) and content:
             unit = "s" if key == "seconds" else ""
             sections.append(_section(heading, _rows(content, unit)))
@@ -110,10 +113,10 @@ def _tables(result: Mapping[str, Any]) -> list[str]:
         for number, view in enumerate(result.get("views") or [], start=1)
         if "similarity" in view
     }
-    if similarities:
-        sections.append(
-            _section("Similarity", "".join(_row(name, _told(value)) for name, value in similarities.items()))
-        )
+    # Of a single view it is the one among the quality's numbers.
+    if len(similarities) > 1 or "similarity" not in (result.get("quality") or {}):
+        rows = "".join(_row(name, _told(value)) for name, value in similarities.items())
+        sections += [_section("Similarity per view", rows)] if rows else []
     pose = result.get("world_from_volume")
     if pose is not None:
         cells = "".join("<tr>" + "".join(f"<td>{float(n):.6g}</td>" for n in row) + "</tr>" for row in pose)

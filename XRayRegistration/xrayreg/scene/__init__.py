@@ -5,7 +5,7 @@ from .field import find_field
 from .intensity import IntensityKind, line_integrals, zero_of_counts
 from .radiograph import Radiograph
 from .recording import intensity_named, radiograph_from_array
-from .scene import Scene
+from .scene import Scene, require_different_views
 from .volume import Volume
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "line_integrals",
     "radiograph_from_array",
     "rendered_grid",
+    "require_different_views",
     "zero_of_counts",
 ]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..checks import InputError, require_array, require_rigid
 from ..geometry import camera_doubts
 from ..pieces import Pieces, divisible
+from .attenuation import rendered_grid
 from .radiograph import Radiograph
-from .slabs import bounds
-from .standing import require_rig, require_standing, standing_doubts
+from .standing import require_rig, require_standing
 from .volume import Volume
 
 
@@ -23,7 +23,7 @@ class Scene:
     structures: labels to register; empty for the whole volume.
     initial, reference: world_from_volume (4, 4) [mm], where known.
     targets: points (N, 3) in the volume frame [mm] at which errors are measured; default the corners of the box
-        around what is rendered.
+        around what is rendered, whatever air the volume has around it.
 
     Raises InputError for a scene without views, for views from different sides whose sources stand in one place, and
     for poses that are not rigid or put the patient where none can be (see `standing`).
@@ -63,18 +63,22 @@ class Scene:
         views = [(view.name, text) for view in self.views for text in (*view.assumed, *camera_doubts(view.camera))]
         return (*self.volume.assumed, *(f"{name}: {text}" for name, text in views))
 
-    def assumed_at(self, world_from_volume: NDArray[np.float64]) -> tuple[str, ...]:
-        """What is `assumed`, and what of it a registered pose (4, 4) shows to be wrong; one sentence each."""
-        return (*self.assumed, *standing_doubts(self.views, self.volume, world_from_volume))
-
     @divisible
     def target_points(self) -> Pieces[NDArray[np.float64]]:
         """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""
         if self.targets is not None:
             return self.targets
-        if not self.structures:
-            return self.volume.grid.corners()
-        inside = yield from self.volume.structure_mask.pieces(self.structures)
-        box = yield from bounds(inside.shape, lambda some: inside[some])
-        # Arrays are stored [k, j, i], indices named (i, j, k).
-        return self.volume.grid.box_corners(box[::-1, 0], box[::-1, 1])
+        return (yield from rendered_grid.pieces(self.volume, self.structures)).corners()
+
+
+def require_different_views(views: tuple[Radiograph, ...]) -> None:
+    """Raise InputError where two views hold the same X-ray, which would count its evidence twice."""
+    for number, view in enumerate(views):
+        for place, earlier in enumerate(views[:number], start=1):
+            if np.array_equal(earlier.recorded, view.recorded):
+                raise InputError(
+                    "views",
+                    expected="a different X-ray for each",
+                    found=f"the same pixels in views {place} ({earlier.name}) and {number + 1} ({view.name})",
+                    remedy="leave one of them out, or name the file that belongs to it",
+                )

@@ -64,22 +64,6 @@ def require_rig(views: Sequence[Radiograph]) -> None:
                 )
 
 
-def standing_doubts(
-    views: Sequence[Radiograph], volume: Volume, world_from_volume: NDArray[np.float64]
-) -> tuple[str, ...]:
-    """What cannot be right about a registered pose (4, 4) [mm] by the distances that were given, a sentence each."""
-    doubts = []
-    for view in views:
-        camera_from_volume = view.camera.camera_from_world @ world_from_volume
-        depth = float(camera_from_volume[2, :3] @ volume.grid.centre + camera_from_volume[2, 3])
-        if view.camera.sid_mm is not None and depth > view.camera.sid_mm:
-            doubts.append(
-                f"{view.name}: the detector, assumed {view.camera.sid_mm:.4g} mm from the source, would stand inside "
-                f"the patient, whose middle is {depth:.4g} mm away."
-            )
-    return tuple(doubts)
-
-
 def _impossible(camera: Camera, distance_mm: float, depths: NDArray[np.float64]) -> str:
     """What is wrong with a volume at this distance whose corners have these depths [mm]; empty for nothing."""
     # Written so that NaN is refused.
