@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+_SPECIAL = (
+    (stat.S_ISDIR, "the folder"),
+    (stat.S_ISFIFO, "the pipe"),
+    (stat.S_ISCHR, "the device"),
+    (stat.S_ISBLK, "the device"),
+    (stat.S_ISSOCK, "the socket"),
+)
 
 
 class InputError(ValueError):
@@ -74,4 +83,17 @@ def require_file(path: Path, what: str) -> Path:
         raise InputError(
             what, expected="an existing file", found=f"nothing at {path}", remedy="check the path and its spelling"
         )
+    return path
+
+
+def require_regular(path: Path, what: str) -> Path:
+    """Return `path` if it is an existing regular file; raise InputError for a folder, pipe, device or socket.
+
+    Asked before a file is opened: opening a pipe that nobody writes to waits for ever, and a device may never end.
+    """
+    require_file(path, what)
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _SPECIAL if is_kind(mode)), "something else")
+        raise InputError(what, expected="a file", found=f"{kind} {path}", remedy="name the file that holds the data")
     return path
