@@ -124,7 +124,7 @@ def _overridden(geometry: DicomGeometry, mirrored: bool) -> tuple[str, ...]:
 def _stored_frame(path: Path, frame: int | None) -> NDArray[np.float32]:
     """One image [row, column] or [row, column, channel] of a file, as stored."""
     if is_nifti(path):
-        values, _ = read_nifti(path, "X-ray")
+        values = read_nifti(path, "X-ray").values
         _require_run(values.shape[::-1])
         run = values if values.ndim == 3 else values[None]
         return run[_chosen_frame(path, len(run), frame)].astype(np.float32)
