@@ -65,6 +65,22 @@ def read_text_header(path: Path, what: str) -> Header:
     return _of_metaimage(path, what) if path.name.lower().endswith(_META) else _of_nrrd(path, what)
 
 
+def data_file_of(path: Path) -> Path | None:
+    """The file that holds the voxels of a MetaImage or NRRD header, itself or another; None where there are several."""
+    meta = path.name.lower().endswith(_META)
+    named = "LOCAL"
+    for line, _ in _lines(path):
+        key, _, value = line.partition("=" if meta else ":")
+        if meta and key.strip() == "ElementDataFile":
+            named = value.strip()
+            break
+        if not meta and not line:
+            break
+        if not meta and key.strip().lower() in ("data file", "datafile"):
+            named = value.strip()
+    return _data_file(path, named)[0]
+
+
 def _lines(path: Path) -> Iterator[tuple[str, int]]:
     """Lines of a file, and the position of the first byte after each."""
     with path.open("rb") as file:

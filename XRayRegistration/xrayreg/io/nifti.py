@@ -159,7 +159,7 @@ def _stored(path: Path, header: Any, shape: tuple[int, ...], what: str) -> NDArr
         content = np.empty(needed, np.uint8)
         filled = 0
         while filled < needed:
-            count = file.readinto(memoryview(content)[filled : filled + AT_ONCE])
+            count = file.readinto(content.data[filled : filled + AT_ONCE])
             if not count:
                 raise EOFError(f"{needed - filled} of {needed} bytes of voxels are missing")
             filled += count

@@ -13,7 +13,7 @@ from ..geometry import VoxelGrid
 from ..scene import Volume
 from ..scene.ct_values import in_hounsfield
 from .dicom_tags import is_dicom
-from .headers import has_text_header, read_text_header
+from .headers import data_file_of, has_text_header, read_text_header
 from .images import array_of, load, open_image
 from .nifti import is_nifti, read_nifti
 from .series import affine_of, read_series
@@ -85,6 +85,9 @@ def open_grid(path: Path, what: str) -> StoredImage:
 
 def _open_with_header(path: Path, what: str) -> StoredImage:
     """A MetaImage or NRRD file."""
+    # ITK opens it with the header, and would wait at a pipe.
+    if (data := data_file_of(path)) is not None:
+        require_regular(data, f"{what} data")
     reader = open_image(path, what)
     _require_scalar_3d(reader.GetSize(), reader.GetNumberOfComponents(), what)
     header = read_text_header(path, what)

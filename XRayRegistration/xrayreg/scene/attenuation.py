@@ -16,6 +16,15 @@ from .ct_values import AIR_HU, MU_WATER
 from .slabs import bounds, slabs
 from .volume import Volume
 
+__all__ = [
+    "MU_WATER",
+    "Attenuation",
+    "attenuation_by_label",
+    "attenuation_of",
+    "coarsened",
+    "rendered_grid",
+]
+
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 

@@ -160,7 +160,7 @@ def _require_possible(sample: NDArray) -> None:
         )
     inverted = np.abs(sample - 1000) < 150
     dark = sample[sample < 0]
-    if inverted.mean() > 0.2 and dark.size > 0.05 * sample.size and (dark < _NO_AIR_HU).mean() < _FEW < dark.std():
+    if inverted.mean() > 0.2 and dark.size > 0.05 * sample.size and (dark < _NO_AIR_HU).mean() < 0.1 and dark.std() > 1:
         raise InputError(
             "CT values",
             expected="Hounsfield units, air near -1000",
