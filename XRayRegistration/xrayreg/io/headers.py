@@ -137,6 +137,8 @@ def _of_nrrd(path: Path, what: str) -> Header:
     for name in ("space units", "units"):
         for unit in re.findall(r'"([^"]*)"', found.get(name, "")):
             _require_millimetres(unit, what)
+    if "space origin" in found:
+        _numbers(found["space origin"].strip("() ").replace(",", " "), 3, f"{what} origin")
     sizes = _sizes(found.get("sizes", ""), what)
     voxel = next((size for kind, size in _NRRD_BYTES if re.fullmatch(kind, found.get("type", "").lower())), 0)
     file, inside = _data_file(path, found.get("data file", found.get("datafile", "LOCAL")))
