@@ -158,9 +158,19 @@ def _require_possible(sample: NDArray) -> None:
             found=f"exactly {bright[0]:g} in {bright.size / sample.size:.0%} of the voxels, a padding value",
             remedy="fill what lies outside with -1000 (air)",
         )
+
+
+def _require_upright(sample: NDArray, edges: NDArray) -> None:
+    """Raise InputError where what surrounds the patient is as bright as air is dark."""
     inverted = np.abs(sample - 1000) < 150
     dark = sample[sample < 0]
-    if inverted.mean() > 0.2 and dark.size > 0.05 * sample.size and (dark < _NO_AIR_HU).mean() < 0.1 and dark.std() > 1:
+    if (
+        abs(np.median(edges) - 1000) < 150
+        and inverted.mean() > 0.2
+        and dark.size > 0.05 * sample.size
+        and (dark < _NO_AIR_HU).mean() < 0.1
+        and dark.std() > 1
+    ):
         raise InputError(
             "CT values",
             expected="Hounsfield units, air near -1000",
@@ -203,6 +213,7 @@ def _with_air_outside(read: Values) -> Values:
     """Hounsfield units whose flat value at the edges of the grid, where there is 0 or a clipped window, is made air."""
     values = read.values
     edges = _edges(values)
+    _require_upright(_sample(values), edges)
     outside, count = _most_frequent(edges)
     sample = _sample(values)
     least = sample[sample >= _LEAST_HU].min(initial=0.0)
