@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import VoxelGrid
-from xrayreg.io import read_label_names, read_labels
+from xrayreg.io import read_label_names, read_labels, with_labels
 from xrayreg.scene import Volume
 
 # Oblique, anisotropic grid: a swapped axis or a forgotten half voxel shows.
@@ -123,3 +123,16 @@ def test_a_damaged_list_of_names_is_refused(tmp_path, text):
     (tmp_path / "l.json").write_text(text)
     with pytest.raises(InputError, match=r"label names .*l.json"):
         read_label_names(write(tmp_path / "l.nrrd", np.ones(SHAPE[::-1], np.uint8), VOLUME.grid))
+
+
+def test_a_map_of_the_cts_size_in_another_frame_is_refused_or_noted(tmp_path):
+    labels = in_ball(VOLUME.grid).astype(np.uint8)
+    lost = write(tmp_path / "lost.nrrd", labels, grid_at(origin=(-30.0, 20.0, 108.0)))
+    noted = with_labels(VOLUME, write(tmp_path / "noted.nrrd", labels, grid_at(origin=(-29.0, 20.0, 100.0))))
+    assert "the CT's size but another frame" in noted.notes[0]
+    assert with_labels(VOLUME, write(tmp_path / "l.nrrd", labels, VOLUME.grid)).notes == ()
+    try:
+        notes = with_labels(VOLUME, lost).notes
+    except InputError as error:
+        notes = (str(error),)
+    assert "the CT's size but another frame" in notes[0]

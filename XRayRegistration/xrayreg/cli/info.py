@@ -144,7 +144,7 @@ def _of_volume(volume: Volume) -> dict[str, Entry]:
     unit = "Hounsfield units" if volume.is_hounsfield else "no Hounsfield units: air is 0"
     entries = {
         "size": (" x ".join(map(str, grid.shape)) + " voxels", "header"),
-        "spacing": (_millimetres(grid.spacing_mm), "header"),
+        "spacing": (_millimetres(grid.spacing_mm), _origin_of_spacing(volume)),
         "extent": (_millimetres(extent), "size times spacing"),
         "centre": ("R {:.1f}, A {:.1f}, S {:.1f} mm".format(*grid.centre), "header"),
         "values": (f"{low:g} to {high:g}", unit),
@@ -155,6 +155,10 @@ def _of_volume(volume: Volume) -> dict[str, Entry]:
         present = [_label(volume, int(label)) for label in np.unique(volume.labels) if label]
         entries["labels"] = (", ".join(present), "label map")
     return entries | _sentences(volume)
+
+
+def _origin_of_spacing(volume: Volume) -> str:
+    return "assumed: the file has no spacing" if any("spacing" in text for text in volume.assumed) else "header"
 
 
 def _of_picture(path: Path) -> dict[str, Entry]:

@@ -102,14 +102,12 @@ def as_picture(drr: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def read_labelled(arguments: argparse.Namespace) -> Volume:
     """The CT and label map that `add_volume`'s options name; raises InputError."""
-    from dataclasses import replace
-
-    from ..io import read_label_names, read_labels, read_volume
+    from ..io import read_volume, with_labels
 
     volume = read_volume(arguments.volume)
     if arguments.labels is None:
         return volume
-    return replace(volume, labels=read_labels(arguments.labels, volume), label_names=read_label_names(arguments.labels))
+    return with_labels(volume, arguments.labels)
 
 
 def _from_options(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from .case_file import CaseFile, CaseView, parse_case
 from .dicom import camera_from_volume_of, geometry_of
 from .dicom_tags import is_dicom, read_dataset
 from .images import stem_of
-from .labels import read_label_names, read_labels
+from .labels import with_labels
 from .radiographs import read_radiograph
 from .volumes import read_volume
 
@@ -53,7 +52,7 @@ def read_case(path: str | Path) -> Pieces[Scene]:
     volume = read_volume(case.volume, case.series)
     yield
     if case.labels is not None:
-        volume = replace(volume, labels=read_labels(case.labels, volume), label_names=read_label_names(case.labels))
+        volume = with_labels(volume, case.labels)
         yield
     return Scene(
         views=views,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +14,113 @@ from scipy import ndimage
 from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..scene import Volume
+from ..scene.slabs import slabs
 from .images import open_image, stem_of
 from .nifti import is_nifti
 from .volumes import open_grid
+
+# A label map that reaches over the CT's border is usual; one with less than half of its voxels in it is not.
+_ALL, _MOST = 0.98, 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A label map on the CT's grid, what was noted, and the labels all of whose voxels lie outside the CT."""
+
+    labels: NDArray
+    notes: tuple[str, ...] = ()
+    outside: tuple[int, ...] = ()
+
+
+def with_labels(volume: Volume, path: str | Path) -> Volume:
+    """The volume with the label map at `path`, its names, and notes on how the map fits the CT.
+
+    Raises InputError as `read_labels` does.
+    """
+    stored = open_grid(Path(path), "label map")
+    placed = _placed(stored.values, stored.grid, volume.grid)
+    return replace(
+        volume,
+        labels=placed.labels,
+        label_names=read_label_names(path),
+        labels_outside=placed.outside,
+        notes=(*volume.notes, *stored.notes, *placed.notes),
+        assumed=(*volume.assumed, *stored.assumed),
+    )
 
 
 def read_labels(path: str | Path, volume: Volume) -> NDArray:
     """The label map at `path` on the grid of `volume`: unsigned integers [k, j, i], 0 = background.
 
     A map of the same frame on another grid is sampled at the volume's voxel centres, nearest neighbour.
-    Raises InputError for a map that is no 3D image, holds fractions or negative values, is empty, or does not overlap
-    the volume.
+    Raises InputError for a map that is no 3D image, holds fractions or negative values, is empty, does not overlap
+    the volume, or has the volume's size but another frame in which most of its labels lie outside.
     """
-    values, grid = open_grid(Path(path), "label map")
-    return labels_on(values, grid, volume.grid)
+    stored = open_grid(Path(path), "label map")
+    return labels_on(stored.values, stored.grid, volume.grid)
 
 
 def labels_on(values: NDArray, grid: VoxelGrid, target: VoxelGrid) -> NDArray:
     """A label map of `values` [k, j, i] on `grid` as unsigned integers on the grid `target`; see `read_labels`."""
+    return _placed(values, grid, target).labels
+
+
+def _placed(values: NDArray, grid: VoxelGrid, target: VoxelGrid) -> _Placed:
     labels = _as_integers(values)
     if not labels.any():
         raise InputError("label map", expected="labelled voxels", found="only background", remedy="check the file")
     if grid.same_as(target):
-        return labels
+        return _Placed(labels)
+    present, inside, share = _inside(labels, grid, target)
     resampled = _on_grid(labels, grid, target)
+    same_size = grid.shape == target.shape and not grid.same_as(target, float(target.spacing_mm.min()) / 2)
+    lost = "; it has the CT's size but another frame: was its affine lost?" if same_size else ""
     if not resampled.any():
         raise InputError(
             "label map",
             expected="labels inside the CT",
             found=f"none there: its centre lies {_text(grid.centre)} mm (RAS), the CT's {_text(target.centre)} mm",
-            remedy="use the label map made on this CT, or save both in the same frame",
+            remedy="use the label map made on this CT, or save both in the same frame"
+            + (f";{lost}" if same_size else ""),
         )
-    return resampled
+    counted = (
+        f"only {len(inside)} of the map's {len(present)} labels ({share:.0%} of its labelled voxels) lie inside the CT"
+    )
+    if same_size and share < _MOST:
+        raise InputError(
+            "label map",
+            expected="labels inside the CT",
+            found=f"{counted}{lost}",
+            remedy="use the label map made on this CT, or give it the CT's frame",
+        )
+    notes: tuple[str, ...] = ()
+    if same_size and share >= _ALL:
+        notes = (f"The label map has the CT's size but another frame, up to {_apart_mm(grid, target):.1f} mm off.",)
+    elif same_size or share < _ALL:
+        notes = (f"Label map: {counted}{lost or '.'}",)
+    return _Placed(resampled, notes, tuple(sorted(present - inside)))
+
+
+def _inside(labels: NDArray, grid: VoxelGrid, target: VoxelGrid) -> tuple[set[int], set[int], float]:
+    """The labels of the map, those of them with a voxel inside the target's box, and the share of voxels inside."""
+    index_from_map = target.index_from_volume @ grid.volume_from_index
+    present: set[int] = set()
+    inside: set[int] = set()
+    total = within = 0
+    for some in slabs(labels.shape):
+        places = np.argwhere(labels[some])
+        found = labels[some][tuple(places.T)]
+        places[:, 0] += some.start
+        index = places[:, ::-1] @ index_from_map[:3, :3].T + index_from_map[:3, 3]
+        kept = ((index >= -0.5) & (index <= np.asarray(target.shape) - 0.5)).all(axis=1)
+        present |= set(np.unique(found).tolist())
+        inside |= set(np.unique(found[kept]).tolist())
+        total, within = total + len(found), within + int(kept.sum())
+    return present, inside, within / total
+
+
+def _apart_mm(grid: VoxelGrid, target: VoxelGrid) -> float:
+    return float(np.linalg.norm(grid.corners() - target.corners(), axis=1).max())
 
 
 def read_label_names(path: str | Path) -> dict[int, str]:

@@ -1,14 +1,17 @@
-"""NIfTI files, read and written with nibabel.
+"""NIfTI files: nibabel unpacks the header, which is looked at as it stands in the file; the frame is the one ITK takes.
 
 ITK corrects much of this format in silence: a pixdim of 0 becomes 1 mm, NaN becomes 0 (which is water), a truncated
-file is filled up with zeros. nibabel raises, and the spacing is looked at in the header as it stands in the file.
+file is filled up with zeros. nibabel takes another of the two frames that a header can hold (`nifti_frames`), ignores
+an intercept without a slope, and does not look at the checksum of a compressed file.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,16 +21,18 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from ..checks import InputError, require_file
+from ..checks import InputError, require_regular
 from ..pieces import Pieces, divisible
 from ..scene.slabs import slabs
 from .images import unreadable
+from .nifti_frames import frame_of, require_positive_spacing
 from .results import replacing
+from .stored_data import AT_ONCE, LARGEST_RATIO
 
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 # Voxels compressed between two pauses.
 _COMPRESSED_AT_ONCE = 1 << 19
-_DAMAGE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_DAMAGE = (ImageFileError, HeaderDataError, OSError, EOFError, MemoryError, OverflowError, ValueError, zlib.error)
 
 
 def is_nifti(path: Path) -> bool:
@@ -35,30 +40,44 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES)
 
 
-def read_nifti(path: Path, what: str) -> tuple[NDArray, NDArray[np.float64]]:
-    """Values [..., k, j, i] in the stored type, or float32 where the file scales them, and ras_from_index (4, 4) [mm].
+@dataclass(frozen=True, eq=False)
+class NiftiImage:
+    """A NIfTI image: values [..., k, j, i], ras_from_index (4, 4) [mm], and what was decided, one sentence each."""
 
-    Axes of length 1 beyond the third are dropped. Raises InputError naming `what` for a file that is missing, damaged,
-    truncated, not of real numbers, or whose spacing is not positive or contradicts its affine.
+    values: NDArray
+    ras_from_index: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+
+def read_nifti(path: Path, what: str) -> NiftiImage:
+    """The image with values in the stored type, or float32 where the file scales them, in the frame that ITK takes.
+
+    Axes of length 1 beyond the third are dropped. Raises InputError naming `what` for a file that is missing, no
+    regular file, damaged (a gzip checksum that does not fit included), truncated, not of real numbers, or whose
+    geometry is impossible (`nifti_frames`). No memory is asked for before the file was seen to be large enough.
     """
-    require_file(path, what)
+    require_regular(path, what)
     try:
-        header = _header(path)
-        if header is not None:
-            _require_positive_spacing(header)
-        image: Any = nibabel.load(path, mmap=False)
-        values = np.asarray(image.dataobj.get_unscaled())
+        header = _header(require_regular(_header_file(path), what))
+        if header is None:
+            raise InputError(
+                what,
+                expected="an image that can be read",
+                found=f"{path}, which has no NIfTI header",
+                remedy="check the file's format and that it is complete (Analyze files do not tell left from right)",
+            )
+        shape = _shape(header, path, what)
+        require_positive_spacing(header)
+        values = _stored(_data_file(path), header, shape, what)
     except InputError:
         raise
     except _DAMAGE as error:
         raise unreadable(path, what, error) from error
-    if values.dtype.kind not in "iuf":
-        raise InputError(
-            what, expected="one real number per voxel", found=f"{path} of {values.dtype}", remedy="export it as scalars"
-        )
-    while values.ndim > 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    return _scaled(values.T, image.dataobj.slope, image.dataobj.inter), _affine(image.header)
+    while values.ndim > 3 and values.shape[0] == 1:
+        values = values[0]
+    frame = frame_of(header, what)
+    slope, intercept, notes = _scaling(header, what)
+    return NiftiImage(_scaled(values, slope, intercept), frame.ras_from_index, (*frame.notes, *notes))
 
 
 @divisible
@@ -86,7 +105,7 @@ def _packed(plain: BinaryIO, path: Path) -> AbstractContextManager[Any]:
 
 
 def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:
-    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
     if (slope, intercept) == (1.0, 0.0):
         return native
     scaled = native.astype(np.float32)
@@ -95,30 +114,9 @@ def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:
     return scaled
 
 
-def _affine(header: Any) -> NDArray[np.float64]:
-    to_mm = {"meter": 1e3, "micron": 1e-3}.get(header.get_xyzt_units()[0], 1.0)
-    spacing = np.ones(3)
-    zooms = header.get_zooms()[:3]
-    spacing[: len(zooms)] = zooms
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
-        # No frame is stored; taken as ITK and Slicer take it: axes along L, P and S, the first voxel at the origin.
-        return np.diag([*(spacing * [-1, -1, 1] * to_mm), 1.0])
-    affine = header.get_best_affine()
-    stored = np.linalg.norm(affine[:3, :3], axis=0)
-    if np.abs(stored - spacing).max() > 0.01 * spacing.min():
-        raise InputError(
-            "voxel spacing",
-            expected="one spacing in the header",
-            found=f"pixdim {_text(spacing)} and an affine of {_text(stored)}",
-            remedy="save the file again from the program that shows it in the right size",
-        )
-    return np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine
-
-
-def _header(path: Path) -> nibabel.Nifti1Header | nibabel.Nifti2Header | None:
+def _header(path: Path) -> Any:
     """The header as stored, unrepaired; None where there is none (an Analyze file, or no image at all)."""
-    path = path.with_suffix(".hdr") if path.suffix.lower() == ".img" else path
-    with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as file:
+    with _opened(path) as file:
         block = file.read(nibabel.Nifti2Header.sizeof_hdr)
     for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
         if kind.may_contain_header(block):
@@ -126,16 +124,86 @@ def _header(path: Path) -> nibabel.Nifti1Header | nibabel.Nifti2Header | None:
     return None
 
 
-def _require_positive_spacing(header: nibabel.Nifti1Header) -> None:
-    spacing = header["pixdim"][1 : 1 + min(3, int(header["dim"][0]))]
-    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
+def _opened(path: Path) -> Any:
+    """The file's content, unpacked where it is packed, whatever its name says."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
+
+
+def _header_file(path: Path) -> Path:
+    return path.with_suffix(".hdr") if path.suffix.lower() == ".img" else path
+
+
+def _data_file(path: Path) -> Path:
+    return path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+
+
+def _shape(header: Any, path: Path, what: str) -> tuple[int, ...]:
+    """Voxels along each axis (i, j, k, ...)."""
+    dim = [int(size) for size in header["dim"]]
+    if not (1 <= dim[0] <= 7 and min(dim[1 : 1 + dim[0]]) >= 1):
         raise InputError(
-            "voxel spacing",
-            expected="millimetres above 0 along each axis",
-            found=_text(spacing),
-            remedy="correct pixdim in the file's header",
+            what,
+            expected="1 to 7 axes of at least one voxel",
+            found=f"dim {' '.join(map(str, dim))} in {path}",
+            remedy="check that the file is complete, or save it again",
         )
+    return tuple(dim[1 : 1 + dim[0]])
 
 
-def _text(spacing: NDArray) -> str:
-    return " x ".join(f"{step:g}" for step in spacing)
+def _stored(path: Path, header: Any, shape: tuple[int, ...], what: str) -> NDArray:
+    """The values [..., k, j, i] as stored."""
+    kind = header.get_data_dtype()
+    if kind.kind not in "iuf" or kind.itemsize > 8:
+        raise InputError(
+            what, expected="one real number per voxel", found=f"{path} of {kind}", remedy="export it as scalars"
+        )
+    require_regular(path, what)
+    offset = float(header["vox_offset"])
+    least = header.sizeof_hdr if path.suffix.lower() != ".img" else 0
+    if not (offset.is_integer() and least <= offset < 1 << 40):
+        raise ValueError(f"the voxels cannot begin at byte {offset:g}")
+    needed = math.prod(shape) * kind.itemsize
+    with _opened(path) as file:
+        _require_room(path, int(offset) + needed, isinstance(file, gzip.GzipFile))
+        file.seek(int(offset))
+        content = np.empty(needed, np.uint8)
+        filled = 0
+        while filled < needed:
+            count = file.readinto(content.data[filled : filled + AT_ONCE])
+            if not count:
+                raise EOFError(f"{needed - filled} of {needed} bytes of voxels are missing")
+            filled += count
+        if isinstance(file, gzip.GzipFile):
+            _verify_checksum(file, needed)
+    return content.view(kind).reshape(shape[::-1])
+
+
+def _require_room(path: Path, needed: int, packed: bool) -> None:
+    """Raise EOFError where a file of this size cannot hold so many bytes."""
+    size = path.stat().st_size
+    if needed > size * (LARGEST_RATIO if packed else 1) + AT_ONCE * packed:
+        raise EOFError(f"its header asks for {needed} bytes, the file has {size}{' (packed)' if packed else ''}")
+
+
+def _verify_checksum(file: gzip.GzipFile, needed: int) -> None:
+    """Read on to the end, where gzip's checksum stands; nibabel stops before it."""
+    further = 0
+    while part := file.read(AT_ONCE):
+        further += len(part)
+        if further > needed + AT_ONCE:
+            raise ValueError("much more follows than the voxels that its header names")
+
+
+def _scaling(header: Any, what: str) -> tuple[float, float, tuple[str, ...]]:
+    """Slope and intercept as ITK takes them (what is not finite is 0, a slope of 0 is 1), and what is to be said."""
+    stored = float(header["scl_slope"]), float(header["scl_inter"])
+    slope, intercept = (x if math.isfinite(x) else 0.0 for x in stored)
+    if slope == 0 and intercept != 0:
+        note = (
+            f"The {what}'s scl_slope is {stored[0]:g} beside an intercept of {intercept:g}: the intercept was added,"
+            " as ITK and Slicer do; nibabel ignores it."
+        )
+        return 1.0, intercept, (note,)
+    return slope or 1.0, intercept, ()

@@ -29,7 +29,7 @@ def stored_picture(path: Path, frame: int | None) -> tuple[NDArray, tuple[str, .
     Raises InputError for what is damaged, cut off or no image, and for a run without a frame.
     """
     if is_nifti(path):
-        values, _ = read_nifti(path, "X-ray")
+        values = read_nifti(path, "X-ray").values
         _require_run(values.shape[::-1])
         run = values if values.ndim == 3 else values[None]
         return run[chosen_frame(path, len(run), frame)], ()

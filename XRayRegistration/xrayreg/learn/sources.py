@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..checks import InputError, require_file
-from ..io import read_label_names, read_labels, read_volume
+from ..io import read_volume, with_labels
 from ..scene import Volume
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -31,7 +31,7 @@ class Source:
         volume = read_volume(self.path)
         if self.labels is None:
             return volume
-        return replace(volume, labels=read_labels(self.labels, volume), label_names=read_label_names(self.labels))
+        return with_labels(volume, self.labels)
 
 
 def sources_of(paths: Sequence[str | Path], labels: str | Path | None = None) -> tuple[Source, ...]:

@@ -12,11 +12,18 @@ from torch import Tensor
 from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
+from .ct_values import AIR_HU, MU_WATER
 from .slabs import bounds, slabs
-from .volume import AIR_HU, Volume
+from .volume import Volume
 
-# Linear attenuation of water at 70 keV, about the mean energy of a 120 kV beam [1/mm] (NIST XCOM: 0.1929 cm2/g).
-MU_WATER = 0.01929
+__all__ = [
+    "MU_WATER",
+    "Attenuation",
+    "attenuation_by_label",
+    "attenuation_of",
+    "coarsened",
+    "rendered_grid",
+]
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
+from .ct_values import AIR_HU, Scale, scale_of
 from .slabs import slabs
 
-# Hounsfield units: everything below is air, also the padding values (-1024, -2000, -3024) that scanners write.
-AIR_HU = -900.0
+__all__ = ["AIR_HU", "Volume"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Volume:
     notes: what was found or decided when it was read, one sentence each.
     assumed: numbers that no file states and the pose depends on, one sentence each; a pose found with them is not
         accepted (see `verdict.unless_assumed`).
+    labels_outside: labels of the map all of whose voxels lie outside the CT.
 
     Raises InputError for a volume that is not three-dimensional, has one slice, is not finite or holds only air.
     """
@@ -39,6 +40,7 @@ class Volume:
     label_names: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    labels_outside: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         expected = self.grid.shape[::-1]
@@ -78,8 +80,11 @@ class Volume:
 
     @cached_property
     def is_hounsfield(self) -> bool:
-        """False for a volume without negative values: cut-out or raw scanner data whose air is stored as 0."""
-        return float(self.values.min()) < 0
+        """False for a volume without negative values: cut-out or raw scanner data whose air is stored as 0.
+
+        Padding and single voxels do not decide; see `ct_values`. Raises InputError for values that no CT has.
+        """
+        return scale_of(self.values) is Scale.HOUNSFIELD
 
     @divisible
     def structure_mask(self, structures: tuple[int, ...]) -> Pieces[NDArray[np.bool_]]:
@@ -93,6 +98,13 @@ class Volume:
                 missing -= set(np.unique(labels[some][mask[some]]).tolist())
             yield
         if missing:
+            if missing <= set(self.labels_outside):
+                raise InputError(
+                    "structures",
+                    expected="labels that lie inside the CT",
+                    found=f"{', '.join(map(str, sorted(missing)))}, all of whose voxels in the map lie outside it",
+                    remedy=" ".join(["check that CT and label map have the same frame", *self._label_notes()]),
+                )
             present = sorted(set().union(*(np.unique(labels[some]).tolist() for some in slabs(labels.shape))))
             raise InputError(
                 "structures",
@@ -101,6 +113,9 @@ class Volume:
                 remedy="correct the list",
             )
         return mask
+
+    def _label_notes(self) -> list[str]:
+        return [f"({note.removesuffix('.')})" for note in self.notes if note.startswith("Label map: ")]
 
     @divisible
     def present_labels(self) -> Pieces[tuple[int, ...]]:

@@ -15,7 +15,7 @@ from ..checks import InputError
 from ..evaluation import StudyRow
 from ..evaluation.published import FAR_LEVER_MM
 from ..geometry import VoxelGrid
-from ..io import read_label_names, read_labels, read_volume
+from ..io import read_volume, with_labels
 from ..io.datasets import open_dataset
 from ..methods import Method, MethodContext, method_named
 from ..pieces import Story
@@ -103,7 +103,7 @@ def read_labelled(volume: Path, labels: Path | None) -> Volume:
     read = read_volume(volume)
     if labels is None:
         return read
-    return replace(read, labels=read_labels(labels, read), label_names=read_label_names(labels))
+    return with_labels(read, labels)
 
 
 def _open(job: Job) -> Callable[[Any], Iterator[Any]]:
