@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from fuzz_corpus import report, run
+from fuzz_corpus import Worker, report, run
 from fuzz_making import KINDS, SOUND_EVERY, make_input
 from fuzz_worker import flaw_of
 
@@ -17,10 +17,16 @@ SEED = 11
 CORPUS = {"xray": (120, 0.3), "ct": (40, 0.3), "case": (40, 0.6)}
 
 
+@pytest.fixture(scope="module")
+def worker():
+    with Worker() as started:
+        yield started
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_inputs_end_in_a_result_or_a_sentence(kind):
+def test_damaged_inputs_end_in_a_result_or_a_sentence(worker, kind):
     count, least_refused = CORPUS[kind]
-    outcomes = list(run(kind, count, SEED))
+    outcomes = list(run(worker, kind, count, SEED))
     assert all(outcome.lawful for outcome in outcomes), f"\n{report(outcomes)}"
     sound = [outcome for outcome in outcomes if outcome.input.sound]
     assert len(sound) == -(-count // SOUND_EVERY)

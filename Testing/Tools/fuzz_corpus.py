@@ -2,8 +2,8 @@
 
     PYTHONPATH=XRayRegistration .venv/bin/python Testing/Tools/fuzz_corpus.py --xrays 2000 --cts 500 --cases 500
 
-Each input is made in a temporary folder from the seed, opened by a process of its own kind that is ended after ten
-seconds, and removed. `--only ct:37 --keep FOLDER` makes a single one and keeps it.
+Each input is made in a temporary folder from the seed, opened by a process of its own that is ended when one
+takes too long, and removed. `--only ct:37 --keep FOLDER` makes a single one and keeps it.
 """
 
 from __future__ import annotations
@@ -109,12 +109,11 @@ class Worker:
         self._process = None
 
 
-def run(kind: str, count: int, seed: int, first: int = 0) -> Iterator[Outcome]:
-    """Makes and opens the inputs of a kind from number `first`, one after the other."""
-    with Worker() as worker:
-        for number in range(first, first + count):
-            with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-                yield worker.opened(make_input(kind, seed, number, Path(folder)))
+def run(worker: Worker, kind: str, count: int, seed: int) -> Iterator[Outcome]:
+    """Makes and opens the first `count` inputs of a kind, one after the other."""
+    for number in range(count):
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+            yield worker.opened(make_input(kind, seed, number, Path(folder)))
 
 
 def report(outcomes: list[Outcome]) -> str:
@@ -153,11 +152,12 @@ def main() -> int:
     if options.only:
         return _only(options.only, options.seed, options.keep)
     start, outcomes = time.perf_counter(), []
-    for kind in KINDS:
-        for outcome in run(kind, getattr(options, f"{kind}s"), options.seed):
-            outcomes.append(outcome)
-            if outcome.input.number % 100 == 99:
-                print(f"{kind} {outcome.input.number + 1}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    with Worker() as worker:
+        for kind in KINDS:
+            for outcome in run(worker, kind, getattr(options, f"{kind}s"), options.seed):
+                outcomes.append(outcome)
+                if outcome.input.number % 100 == 99:
+                    print(f"{kind} {outcome.input.number + 1}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     print(report(outcomes))
     if options.sentences:
         firsts = {one.text[:40]: one for one in outcomes if one.outcome == "sentence"}
