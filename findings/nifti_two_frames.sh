@@ -4,8 +4,9 @@
 # Expected: a file that holds both an sform and a qform is placed by the sform in every reader; a frame that a reader
 #   cannot represent is an error.
 # Happens: SimpleITK takes the sform only while its code is 1 (scanner) and its axes are orthogonal. With codes 2 to 4
-#   (aligned, Talairach, MNI) beside a qform it takes the qform; with a sheared sform (a tilted gantry) too. Nothing is
-#   said. nibabel takes the sform each time. Only a sheared sform without a qform is an error in SimpleITK.
+#   (aligned, Talairach, MNI) beside a qform it takes the qform, and says nothing; with a sheared sform (a tilted gantry)
+#   too, with a warning of "unexpected scales". nibabel takes the sform each time. Only a sheared sform without a qform
+#   is an error in SimpleITK.
 # Matters here: a CT that was aligned to an atlas or to another scan lies elsewhere in Slicer than in Python, and so do
 #   label maps drawn in the one and used in the other; a pose is off by the difference, which no overlay shows.
 # Source: ITK's maintainers chose the sform only for the scanner code (github.com/InsightSoftwareConsortium/ITK, pull

@@ -24,13 +24,14 @@ IMAGE = itk.Image[itk.F, 3]
 
 def integral(layers, aside=0.0):
     """Through `layers` voxels of 1 mm (9 x 9 of 10 mm each), at `aside` mm from the middle of the volume."""
+    # Source and detector at 1000 and 500 mm from there, so that the detector shows 1.5 times the size.
     volume = itk.image_from_array(np.ones((layers, 9, 9), np.float32))
     volume.SetSpacing((10.0, 10.0, 1.0))
     volume.SetOrigin((-40.0, -40.0, -(layers - 1) / 2))
     geometry = rtk.ThreeDCircularProjectionGeometry.New()
-    geometry.AddProjection(100000.0, 100001.0, 0.0)
+    geometry.AddProjection(1000.0, 1500.0, 0.0)
     pixel = rtk.ConstantImageSource[IMAGE].New()
-    pixel.SetOrigin((aside, 0.0, 0.0))
+    pixel.SetOrigin((1.5 * aside, 0.0, 0.0))
     pixel.SetSpacing((1.0, 1.0, 1.0))
     pixel.SetSize((1, 1, 1))
     pixel.SetConstant(0.0)

@@ -4,14 +4,14 @@
 # Expected: a linear transform node of Slicer, a quarter turn and 5 mm along R, is written with the inverse of that
 #   matrix (from parent, in LPS): nine numbers of the rotation, then three of its last column.
 # Happens: the node has a centre of transformation, and the file states its rotation about that centre (FixedParameters)
-#   with a translation that belongs to it: (35, 60, 0) where the matrix has (0, 5, 0). ITK and SimpleITK put the two
+#   with a translation that belongs to it: (35, 60, 0) where the matrix has (0, -5, 0). ITK and SimpleITK put the two
 #   together (GetTranslation() does not: one has to map points), and Slicer reads back what it wrote.
 # Matters here: scripts that take the last three parameters as translation are off by tens of millimetres as soon as
 #   somebody has turned the node about a centre in Slicer's Transforms module, and right before.
 # Seen: slicer-core 5.12.4.0, SimpleITK 2.5.7, Python 3.11, Linux:
 #   Parameters: 0 1 0 -1 0 0 0 0 1 35 60 0
 #   FixedParameters: -50 -15 7
-#   translation of the matrix (LPS): (0, 5, 0); SimpleITK maps the origin to (0, 5, 0), its GetTranslation() is (35, 60, 0)
+#   translation of the matrix (LPS): [0, -5, 0]; SimpleITK maps the origin to [0, -5, 0]; GetTranslation() (35, 60, 0)
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 python3 -m venv venv

@@ -3,7 +3,8 @@
 #
 # Expected: the Orientation tag (274) is ignored or applied, and the grey values stay 16 bits as without it.
 # Happens: with orientation 2 (columns run to the left) SimpleITK falls back to a reader that makes four 8-bit channels
-#   of any picture, its values the upper bytes of the stored ones, and mirrors it. tifffile gives the 16 bits as stored;
+#   of any picture, its values the upper bytes of the stored ones, and mirrors it; a warning speaks of data loss, not of
+#   the mirror, and programs that silence ITK's warnings lose it. tifffile gives the 16 bits as stored;
 #   Pillow and OpenCV (asked for the picture unchanged) mirror them and keep 16 bits.
 # Matters here: phone and microscope software, and viewers that "rotate" a radiograph without touching its pixels, write
 #   the tag. A mirrored X-ray fits the wrong side of the patient, and 256 grey levels are left of 65536.
