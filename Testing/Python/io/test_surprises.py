@@ -1,4 +1,4 @@
-"""Where other readers differ from one another, the program sides with Slicer's or refuses: Documentation/surprises.md."""
+"""Where readers differ from one another, the program sides with Slicer or refuses (Documentation/surprises.md)."""
 
 from __future__ import annotations
 
