@@ -93,7 +93,8 @@ class Worker:
                 start_new_session=True,
             )
             assert self._process.stdout is not None
-            self._process.stdout.readline()
+            if not self._process.stdout.readline():
+                raise RuntimeError(f"fuzz_worker.py ended with exit code {self._process.wait()} before it was ready")
         return self._process
 
     def _end(self) -> None:
