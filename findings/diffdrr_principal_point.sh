@@ -15,7 +15,7 @@
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 python3 -m venv venv
-venv/bin/pip install -q --disable-pip-version-check torch==2.13.0 numpy==2.4.6
+venv/bin/pip install -q --disable-pip-version-check torch==2.13.0 scipy==1.17.1 numpy==2.4.6
 # DiffDRR's own dependencies draw pictures and notebooks; its detector needs few of them.
 venv/bin/pip install -q --disable-pip-version-check --no-deps diffdrr==0.6.1 fastcore==2.2.39 jaxtyping==0.3.11 wadler-lindig==0.1.8 roma==1.8.0 torchio==1.2.1 einops==0.8.2
 venv/bin/python - <<'PYTHON'
