@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# C0, DEL and C1 controls; marks and overrides of direction; separators of lines; halves of characters, which stand for
+# bytes of file names that are no UTF-8.
+UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(f"[{UNSAFE}]")
 # A translation beyond this [mm] is no place in one room, tracking frames included: a kilometre.
 MOST_MM = 1e6
 # Of a name that nobody could have typed, the beginning is enough to recognise it.
@@ -22,10 +27,19 @@ _KINDS = (
 )
 
 
+def printable(text: object) -> str:
+    """`text` with its control characters written out, as in \\x1b, on one line."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
+
+
 class InputError(ValueError):
-    """Input that cannot be used, told in one line a user can act on."""
+    """Input that cannot be used, told in one line a user can act on.
+
+    Control characters in what comes from files are written out, wherever the sentence is shown.
+    """
 
     def __init__(self, what: str, *, expected: str, found: str, remedy: str) -> None:
+        what, expected, found, remedy = (printable(part) for part in (what, expected, found, remedy))
         super().__init__(f"{what}: expected {expected}, found {found}; {remedy}")
         self.what, self.expected, self.found, self.remedy = what, expected, found, remedy
 

@@ -9,9 +9,11 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from xrayreg.checks import InputError
-from xrayreg.io import read_volume
+from xrayreg.geometry import Camera
+from xrayreg.io import read_radiograph, read_volume
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0])
 
@@ -82,3 +84,15 @@ def test_a_spacing_that_the_reader_made_up_is_an_assumption(tmp_path, lines):
     except InputError:
         return
     assert volume.assumed
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_tiff_that_is_shown_turned_or_mirrored_is_refused(tmp_path, turn):
+    stored = np.random.default_rng(3).integers(20000, 40000, (40, 50)).astype(np.uint16)
+    Image.fromarray(stored).save(tmp_path / "x.tif", tiffinfo={274: turn})
+    camera = Camera.from_sid(1000.0, 0.5, 50, 40)
+    if turn == 1:
+        np.testing.assert_array_equal(read_radiograph(tmp_path / "x.tif", camera=camera).recorded, stored)
+    else:
+        with pytest.raises(InputError, match=f"orientation {turn}"):
+            read_radiograph(tmp_path / "x.tif", camera=camera)

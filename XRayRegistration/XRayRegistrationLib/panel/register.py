@@ -65,7 +65,7 @@ class RegisterSection:
             stale = outcome.staleness(now.rig, now.volume)
             if stale:
                 self._judge(_STALE, _("Out of date"), stale)
-            elif not found.uncertainty:
+            elif not found.judged:
                 # Cancelled: there is something to undo, but nothing was judged.
                 self._judge(_NEUTRAL, _("No verdict"), found.content["reason"])
             else:

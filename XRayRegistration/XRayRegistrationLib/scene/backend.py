@@ -144,13 +144,15 @@ class Inputs:
             from xrayreg.geometry import VoxelGrid
             from xrayreg.io.volumes import compact
             from xrayreg.scene import Volume
+            from xrayreg.scene.ct_values import in_hounsfield
 
             yield _("Reading the CT")
-            values = compact(slicer.util.arrayFromVolume(node))
+            read = in_hounsfield(compact(slicer.util.arrayFromVolume(node)))
             yield
-            ni, nj, nk = values.shape[::-1]
+            ni, nj, nk = read.values.shape[::-1]
             notes, assumed = sources.readOf(node)
-            volume = Volume(values, VoxelGrid((ni, nj, nk), matrix), notes=notes, assumed=assumed)
+            notes = tuple(dict.fromkeys((*notes, *read.notes)))
+            volume = Volume(read.values, VoxelGrid((ni, nj, nk), matrix), notes=notes, assumed=assumed)
             self._volume = kept = _Kept(state, volume)
             self._labelled = None
         return kept

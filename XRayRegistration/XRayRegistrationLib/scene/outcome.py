@@ -36,6 +36,11 @@ class Outcome:
         return bool(self.content["accepted"]) and not self.assumed
 
     @property
+    def judged(self):
+        """Whether there is a verdict; not where a registration was cancelled."""
+        return bool(self.content.get("uncertainty"))
+
+    @property
     def worldFromVolume(self):
         """The pose (4, 4) [mm] that was found."""
         return np.array(self.content["world_from_volume"])
@@ -57,10 +62,10 @@ class Outcome:
 
     @property
     def uncertainty(self):
-        """How far off the pose may be, as a sentence in millimetres and degrees."""
-        told = self.content.get("uncertainty")
-        if told is None:
+        """How far off the pose may be, as a sentence in millimetres and degrees; empty unless the pose is accepted."""
+        if not (self.accepted and self.judged):
             return ""
+        told = self.content["uncertainty"]
         numbers = [told["target_mm"], told["target_in_plane_mm"], told["target_depth_mm"]]
         if any(number is None or not number < _OPEN_MM for number in numbers):
             return _("Uncertainty: the images leave the pose open.")

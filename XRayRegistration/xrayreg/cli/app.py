@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .. import __version__
+from ..checks import printable
 from . import demo, evaluate, info, register, render, simulate, train, warm_up
 from .options import PROGRAM
-from .terminal import guarded_terminal, printable
+from .terminal import guarded_terminal
 
 # Exit codes (design.md 5), besides 0 and the 3 of a result that is not trusted.
 BAD_INPUT = 2

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import printable
 from ..settings import RegistrationSettings
 from .options import add_command, add_settings, place, registration_settings_from
-from .terminal import printable
 
 if TYPE_CHECKING:
     from ..simulation import SimulatedXray

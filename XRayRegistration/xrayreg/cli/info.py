@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import printable
 from .options import add_command, place, whole
-from .terminal import printable, printable_json
+from .terminal import printable_json
 
 if TYPE_CHECKING:
     from ..scene import Radiograph, Volume

@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import printable
 from ..settings import RenderSettings
 from .options import add_carm, add_command, add_settings, add_volume, carm_of, place
-from .terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..checks import printable
 from ..pieces import Story, whole
 from ..settings import RegistrationSettings
 from .progress import Display
-from .terminal import printable
 
 if TYPE_CHECKING:
     from ..results import Step

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import printable
 from ..settings import MOST_SEED
 from .options import MOST_MM, add_carm, add_command, add_volume, carm_of, number, place, whole
-from .terminal import printable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import printable
 from .progress import Bar
-from .terminal import printable
 
 if TYPE_CHECKING:
     from ..study.conduct import StudyStep

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .terminal import printable
+from ..checks import printable
 
 
 def show_result(content: dict[str, Any], folder: Path) -> None:

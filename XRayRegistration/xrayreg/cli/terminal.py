@@ -17,17 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-# C0, DEL and C1 controls; marks and overrides of direction; separators of lines; halves of characters, which stand for
-# bytes of file names that are no UTF-8.
-_UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_CONTROL = re.compile(f"[{_UNSAFE}]")
+from ..checks import UNSAFE, printable
+
 # JSON's own line breaks stay.
-_IN_JSON = re.compile(f"(?!\n)[{_UNSAFE}]")
-
-
-def printable(text: object) -> str:
-    """`text` with its control characters written out, as in \\x1b, on one line."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
+_IN_JSON = re.compile(f"(?!\n)[{UNSAFE}]")
 
 
 def printable_json(text: str) -> str:

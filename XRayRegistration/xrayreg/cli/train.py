@@ -11,9 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ..checks import printable
 from ..settings import DISTRIBUTIONS, NetworkSettings, TrainingSettings
 from .options import MOST_MM, PROGRAM, add_command, add_settings, add_structures, number, one_of, place, whole
-from .terminal import printable, printable_json
+from .terminal import printable_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress

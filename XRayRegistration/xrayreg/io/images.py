@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
+from .turned_tiffs import require_unturned
 
 _DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd", ".seg.nhdr")
 
@@ -39,6 +40,7 @@ def open_image(path: Path, what: str) -> sitk.ImageFileReader:
     require_file(path, what)
     if path.is_dir():
         raise InputError(what, expected="a file", found=f"the folder {path}", remedy="name the image file in it")
+    require_unturned(path, what)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from .series_choice import Folder, Series, chosen, scanned
 from .series_frames import Frame, described
-from .series_headers import printable, quiet_pydicom
+from .series_headers import quiet_pydicom, shortened
 from .series_stack import stacked
 from .series_values import values_of
 
@@ -97,7 +97,7 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
 def _strangers(folder: Folder, one: Series) -> tuple[str, ...]:
     """A note on each other kind of object that calls itself part of the series."""
     others = [other for other in folder.series if other.uid == one.uid and other is not one]
-    names = [_named([printable(file.name) for file in other.files]) for other in others]
+    names = [_named([shortened(file.name) for file in other.files]) for other in others]
     return tuple(f"{some} left out: in the same series but no {one.kind} image." for some in names)
 
 

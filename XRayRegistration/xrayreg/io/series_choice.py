@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from ..checks import InputError
 from .series_frames import frame_count
-from .series_headers import ImageFile, open_header, printable
+from .series_headers import ImageFile, open_header, shortened
 
 # Images of X-ray attenuation in Hounsfield units: these compete for being the CT.
 _CT = {
@@ -96,7 +96,7 @@ def scanned(path: Path) -> Folder:
         raise InputError(
             "volume",
             expected="a folder with a DICOM series",
-            found=f"no DICOM file in {printable(str(path), 300)}" + (f" ({damaged[0]})" if damaged else _inside(path)),
+            found=f"no DICOM file in {shortened(str(path), 300)}" + (f" ({damaged[0]})" if damaged else _inside(path)),
             remedy="name the folder that holds the slices themselves, or a NIfTI, NRRD or MHA file",
         )
     groups: dict[tuple[str, str], list[ImageFile]] = defaultdict(list)
@@ -125,7 +125,7 @@ def chosen(folder: Folder, asked: str | None) -> tuple[Series, tuple[str, ...]]:
         others = any(series.is_volume for series in folder.series)
         raise InputError(
             "volume",
-            expected="a CT image" if named else f"a CT series in {printable(str(folder.path), 300)}",
+            expected="a CT image" if named else f"a CT series in {shortened(str(folder.path), 300)}",
             found=f"no CT but {listed(folder.series)}",
             remedy=f"name the CT's folder; {_REMEDY}" if others and not named else "name the CT's folder or file",
         )
@@ -158,13 +158,13 @@ def _asked(folder: Folder, asked: str) -> Series:
     if len(volumes) > 1:
         found = "; ".join(f"{one.text}, {one.uid}" for one in volumes[:_SHOWN])
         raise InputError(
-            f'series "{printable(wanted)}"',
+            f'series "{shortened(wanted)}"',
             expected="one series of that name",
             found=found,
             remedy="give its SeriesInstanceUID",
         )
     raise InputError(
-        f'series "{printable(wanted)}"',
+        f'series "{shortened(wanted)}"',
         expected="a CT of that description, number or SeriesInstanceUID",
         found=f"{fitting[0].text}, which is no CT" if fitting else listed(folder.series),
         remedy="name one of the CT series" if fitting else "name one of these",
@@ -213,7 +213,7 @@ def _frames(file: ImageFile) -> int:
 
 def _inside(path: Path) -> str:
     """The folders in a folder, for people who named the one above."""
-    names = [printable(entry.name, 40) for entry in sorted(path.iterdir()) if entry.is_dir()] if path.is_dir() else []
+    names = [shortened(entry.name, 40) for entry in sorted(path.iterdir()) if entry.is_dir()] if path.is_dir() else []
     if not names:
         return ""
     return f" itself (in it are the folders {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

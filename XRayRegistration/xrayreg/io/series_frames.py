@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from ..checks import InputError
-from .series_headers import ImageFile, Tags, damaged, items_of, printable
+from .series_headers import ImageFile, Tags, damaged, items_of, shortened
 
 # The functional groups that say where a frame lies and what its values mean (DICOM PS3.3 C.7.6.16.2, C.8.15.3.10).
 _MACROS = (
@@ -229,7 +229,7 @@ def _size(tags: Tags) -> tuple[int, int]:
         raise InputError(
             f"size of {tags.source}",
             expected="rows and columns of pixels",
-            found=printable(f"{rows or 'no'} rows, {columns or 'no'} columns"),
+            found=shortened(f"{rows or 'no'} rows, {columns or 'no'} columns"),
             remedy="remove files that are no images",
         )
     return rows, columns

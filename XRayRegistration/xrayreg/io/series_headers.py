@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
-from ..checks import InputError
+from ..checks import InputError, printable
 from .dicom_tags import TagReader, tag_text
 
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -58,7 +58,7 @@ class ImageFile:
     @property
     def name(self) -> str:
         """The file's name, for people."""
-        return printable(self.path.name)
+        return shortened(self.path.name)
 
     @cached_property
     def top(self) -> Dataset:
@@ -116,12 +116,12 @@ class Tags:
                 if value is None or value == "":
                     continue
                 several = value if isinstance(value, list | tuple | pydicom.multival.MultiValue) else [value]
-                return tuple(printable(str(word).strip()) for word in several[:_MOST_WORDS])
+                return tuple(shortened(str(word).strip()) for word in several[:_MOST_WORDS])
         return ()
 
     def text(self, keyword: str) -> str:
         """The attribute's words as one text, "" where it is absent."""
-        return printable(" ".join(self.words(keyword)))
+        return shortened(" ".join(self.words(keyword)))
 
 
 def open_header(path: Path) -> ImageFile | None:
@@ -144,7 +144,7 @@ def open_header(path: Path) -> ImageFile | None:
         raise
     except Exception as error:
         raise _unreadable(path, str(error) or type(error).__name__) from error
-    tags = Tags(printable(path.name), (dataset,))
+    tags = Tags(shortened(path.name), (dataset,))
     sop_class = tags.text("SOPClassUID") or _of_meta(dataset, "MediaStorageSOPClassUID", tags.source)
     if sop_class == _DIRECTORY:
         return None
@@ -188,14 +188,14 @@ def damaged(source: str, keyword: str, expected: str, found: str) -> InputError:
     return InputError(
         f"{keyword} {tag_text(keyword)} of {source}",
         expected=expected,
-        found=printable(found),
+        found=shortened(found),
         remedy="export the series again, or remove the file if it is no slice of the CT",
     )
 
 
-def printable(text: str, longest: int = 100) -> str:
-    """The text on one line, what a terminal would obey escaped."""
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:longest])
+def shortened(text: str, longest: int = 100) -> str:
+    """The text on one line, what a terminal would obey written out, and not much longer than `longest`."""
+    shown = printable(text[:longest])
     return shown if len(text) <= longest else shown + "..."
 
 
@@ -203,7 +203,7 @@ def _parsed(path: Path) -> tuple[Dataset, str]:
     if _stated_syntax(path) == _DEFLATED:
         raise _unreadable(path, "compressed as a whole, in the deflated transfer syntax")
     dataset = pydicom.dcmread(path, force=True, defer_size=_LONG, specific_tags=list(_KEYWORDS))
-    return dataset, _of_meta(dataset, "TransferSyntaxUID", printable(path.name)) or _guessed_syntax(dataset)
+    return dataset, _of_meta(dataset, "TransferSyntaxUID", shortened(path.name)) or _guessed_syntax(dataset)
 
 
 def _stated_syntax(path: Path) -> str:
@@ -232,6 +232,6 @@ def _unreadable(path: Path, reason: str) -> InputError:
     return InputError(
         "volume",
         expected="a DICOM file that can be read",
-        found=f"{printable(path.name)} ({printable(reason)})",
+        found=f"{shortened(path.name)} ({shortened(reason)})",
         remedy="export it again, or remove it if it is no slice of the CT",
     )

@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from ..checks import InputError
 from .images import quiet_itk
 from .series_frames import frame_count
-from .series_headers import ImageFile, damaged, printable, sentences
+from .series_headers import ImageFile, damaged, sentences, shortened
 
 _PLAIN = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}
 _RUN_LENGTH = "1.2.840.10008.1.2.5"
@@ -171,7 +171,7 @@ def _decoded(file: ImageFile, pixels: PixelFormat) -> NDArray:
         raise
     except Exception as error:
         raise _incomplete(
-            file, "compressed pixels that can be decoded", printable(str(error).splitlines()[-1])
+            file, "compressed pixels that can be decoded", shortened(str(error).splitlines()[-1])
         ) from error
     if made.shape != (pixels.frames, pixels.rows, pixels.columns):
         raise _incomplete(file, f"{pixels.frames} x {pixels.rows} x {pixels.columns} pixels", str(made.shape))
@@ -225,5 +225,5 @@ def _single_frame(code: bytes, pixels: PixelFormat) -> Dataset:
 
 def _incomplete(file: ImageFile, expected: str, found: str) -> InputError:
     return InputError(
-        f"pixels of {file.name}", expected=expected, found=printable(found), remedy="export the series again"
+        f"pixels of {file.name}", expected=expected, found=shortened(found), remedy="export the series again"
     )

@@ -17,7 +17,7 @@ from .headers import data_file_of, has_text_header, read_text_header
 from .images import array_of, load, open_image
 from .nifti import is_nifti, read_nifti
 from .series import affine_of, read_series
-from .series_headers import printable
+from .series_headers import shortened
 from .stored_data import require_stored
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -57,7 +57,7 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
         return volume_of(_stored_series(path, series))
     if series is not None:
         raise InputError(
-            f'series "{printable(series)}"',
+            f'series "{shortened(series)}"',
             expected="a folder with DICOM series to choose from",
             found=f"the file {path}",
             remedy='leave out "series"',
