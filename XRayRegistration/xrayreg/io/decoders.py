@@ -36,6 +36,20 @@ def decode_frames(path: str, frames: list[int], layout: dict[str, Any], syntax: 
     return np.stack([_decoded(code, layout, syntax) for code in codes])
 
 
+def decode_files(files: list[dict[str, Any]]) -> NDArray:
+    """Frames (N, rows, columns) of several files with images of one size; each is the arguments of `decode_frames`.
+
+    Raises RuntimeError that names the file.
+    """
+    made = []
+    for one in files:
+        try:
+            made.append(decode_frames(**one))
+        except Exception as error:
+            raise RuntimeError(f"{os.path.basename(one['path'])}: {error}") from error
+    return np.concatenate(made)
+
+
 def _decoded(code: bytes, layout: dict[str, Any], syntax: str) -> NDArray:
     """One frame from its code stream, by pydicom's decoders or else by ITK's."""
     single = _single_frame(code, layout, syntax)

@@ -24,11 +24,8 @@ from .decoders import decode_frames as decode
 from .dicom_layout import PixelLayout, layout_of
 from .dicom_parsing import quiet_pydicom
 from .dicom_tags import TagReader, read_dataset, tag_text, unusable
-from .guarded import GuardedError, run_guarded
+from .guarded import GuardedError, decoded_apart
 
-# What decoding may take: decoders were seen to manage some 10 million pixels a second and to hold several copies.
-_SECONDS, _SECONDS_PER_PIXEL = 5.0, 2.5e-7
-_BYTES, _COPIES = 256 << 20, 12
 # More than this behind the last frame is no padding.
 _PADDING_BYTES = 1
 
@@ -131,17 +128,9 @@ def _decoded_apart(path: Path, layout: PixelLayout, syntax: UID, frames: Sequenc
         "syntax": str(syntax),
     }
     try:
-        return (
-            yield from run_guarded.pieces(
-                decode,
-                arguments,
-                seconds=_SECONDS + _SECONDS_PER_PIXEL * values,
-                memory_bytes=_BYTES + _COPIES * values * layout.bits_allocated // 8,
-            )
-        )
+        return (yield from decoded_apart.pieces(decode, arguments, values * layout.bits_allocated // 8))
     except GuardedError as error:
-        printable = "".join(letter if letter.isprintable() else "?" for letter in str(error))
-        reason = f"compressed as {syntax.name}: {printable[:200]}"
+        reason = f"compressed as {syntax.name}: {str(error)[:200]}"
         raise _incomplete(path, reason, what, "export the image again, without compression") from error
 
 

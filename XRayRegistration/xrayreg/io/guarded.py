@@ -30,6 +30,11 @@ _START_SECONDS = 120.0
 _PAUSE_SECONDS = 0.01
 
 
+# What decoding may take: decoders were seen to manage some 20 million bytes a second and to hold several copies.
+_SECONDS, _SECONDS_PER_BYTE = 5.0, 1.25e-7
+_BYTES, _COPIES = 256 << 20, 12
+
+
 class GuardedError(RuntimeError):
     """The function did not return an array: its error in one line, or which limit ended it."""
 
@@ -79,6 +84,13 @@ def run_guarded(
                 if child.stdin is not None:
                     child.stdin.close()
         return _result(child.returncode, folder)
+
+
+@divisible
+def decoded_apart(function: Callable[..., NDArray], arguments: Mapping[str, Any], size: int) -> Pieces[NDArray]:
+    """`run_guarded` with the limits that decoding may need; size: bytes of the result."""
+    seconds, memory_bytes = _SECONDS + _SECONDS_PER_BYTE * size, _BYTES + _COPIES * size
+    return (yield from run_guarded.pieces(function, arguments, seconds=seconds, memory_bytes=memory_bytes))
 
 
 def interpreter() -> str | None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.encaps import generate_frames
 
 from ..checks import InputError
-from .images import quiet_itk
+from .decoders import decode_files
+from .guarded import GuardedError, decoded_apart
 from .series_frames import frame_count
 from .series_headers import ImageFile, damaged, sentences, shortened
 
@@ -25,8 +21,8 @@ _PLAIN = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1
 _RUN_LENGTH = "1.2.840.10008.1.2.5"
 # JPEG, JPEG-LS and JPEG 2000 code streams all end with this marker.
 _END_OF_IMAGE = b"\xff\xd9"
-# No reader rescales or inverts pixels of this storage class (secondary capture).
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+# Starting a process takes as long as decoding some tens of slices; what it returns is in memory beside the volume.
+_DECODED_AT_ONCE = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,24 @@ class PixelFormat:
     def compressed(self) -> bool:
         """Whether a decoder is needed."""
         return self.syntax not in _PLAIN
+
+    @property
+    def image(self) -> tuple[object, ...]:
+        """What frames have in common that one array can hold."""
+        return self.compressed, self.rows, self.columns, self.allocated, self.signed
+
+    def layout(self) -> dict[str, object]:
+        """The format as `decoders` takes it."""
+        return {
+            "rows": self.rows,
+            "columns": self.columns,
+            "frames": self.frames,
+            "samples": 1,
+            "bits_allocated": self.allocated,
+            "bits_stored": self.stored,
+            "high_bit": self.high_bit,
+            "signed": self.signed,
+        }
 
     def dtype(self) -> np.dtype:
         """Of the numbers in the file."""
@@ -108,13 +122,80 @@ def format_of(file: ImageFile) -> PixelFormat:
     )
 
 
-def stored_frames(file: ImageFile, pixels: PixelFormat, indices: list[int]) -> NDArray:
-    """The numbers (len(indices), rows, columns) of some frames of a file, `allocated` bits each, as written.
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Some frames of one file, by their indices from 0."""
+
+    file: ImageFile
+    pixels: PixelFormat
+    indices: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of these frames without compression."""
+        return len(self.indices) * self.pixels.frame_bytes
+
+
+def stored_frames(several: Sequence[Wanted]) -> Iterator[NDArray]:
+    """The numbers (frames, rows, columns) of what is wanted, one after the other, `allocated` bits each, as written.
 
     Raises InputError, naming the file, for pixels that are missing, cut off, more than the header says, or damaged.
     """
-    if pixels.compressed:
-        return _decoded(file, pixels)[indices]
+    for together in _batches(several):
+        if together[0].pixels.compressed:
+            yield from _decoded(together)
+        else:
+            yield _uncompressed(together[0])
+
+
+def _batches(several: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """What is read or decoded at once: uncompressed frames of one file, compressed ones of several like files."""
+    batch: list[Wanted] = []
+    for one in several:
+        alike = batch and one.pixels.compressed and one.pixels.image == batch[0].pixels.image
+        if batch and not (alike and sum(other.size for other in batch) + one.size <= _DECODED_AT_ONCE):
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _decoded(several: list[Wanted]) -> Iterator[NDArray]:
+    """Frames of compressed files, decoded in a process that can be ended: decoders outside this project may hang."""
+    for one in {id(wanted.file): wanted for wanted in several}.values():
+        _require_whole(one.file, one.pixels)
+    requests = [
+        {
+            "path": str(one.file.path.resolve()),
+            "frames": list(one.indices),
+            "layout": one.pixels.layout(),
+            "syntax": one.pixels.syntax,
+        }
+        for one in several
+    ]
+    try:
+        made = decoded_apart(decode_files, {"files": requests}, sum(one.size for one in several))
+    except GuardedError as error:
+        names = several[0].file.name if len(several) == 1 else f"{several[0].file.name} to {several[-1].file.name}"
+        raise InputError(
+            f"pixels of {names}",
+            expected="compressed pixels that can be decoded",
+            found=shortened(str(error), 200),
+            remedy="export the series again, without compression",
+        ) from error
+    pixels = several[0].pixels
+    count = sum(len(one.indices) for one in several)
+    if made.shape != (count, pixels.rows, pixels.columns):
+        raise _incomplete(several[0].file, f"{count} x {pixels.rows} x {pixels.columns} pixels", str(made.shape))
+    start = 0
+    for one in several:
+        yield made[start : start + len(one.indices)].astype(one.pixels.dtype().newbyteorder("="), copy=False)
+        start += len(one.indices)
+
+
+def _uncompressed(one: Wanted) -> NDArray:
+    file, pixels, indices = one.file, one.pixels, one.indices
     expected = pixels.frames * pixels.frame_bytes
     offset, length = _place(file)
     # An odd number of bytes is padded to an even one.
@@ -162,65 +243,19 @@ def _stored_number(file: ImageFile, keyword: str) -> int | None:
     return file.tags().integer(keyword)
 
 
-def _decoded(file: ImageFile, pixels: PixelFormat) -> NDArray:
-    """All frames (frames, rows, columns) of a compressed file; the one place where decoders are called."""
+def _require_whole(file: ImageFile, pixels: PixelFormat) -> None:
+    """Raise InputError where a frame's code stream is missing or cut off, which decoders fill up in silence."""
     try:
-        codes = _code_streams(file, pixels)
-        made = np.stack([_decoded_frame(code, pixels) for code in codes])
-    except InputError:
-        raise
+        dataset = pydicom.dcmread(file.path, force=True)
+        codes = list(generate_frames(dataset.PixelData, number_of_frames=pixels.frames))
     except Exception as error:
-        raise _incomplete(
-            file, "compressed pixels that can be decoded", shortened(str(error).splitlines()[-1])
-        ) from error
-    if made.shape != (pixels.frames, pixels.rows, pixels.columns):
-        raise _incomplete(file, f"{pixels.frames} x {pixels.rows} x {pixels.columns} pixels", str(made.shape))
-    return made.astype(pixels.dtype(), copy=False)
-
-
-def _code_streams(file: ImageFile, pixels: PixelFormat) -> list[bytes]:
-    """One code stream per frame; raises InputError where one is missing or cut off."""
-    dataset = pydicom.dcmread(file.path, force=True)
-    codes = list(generate_frames(dataset.PixelData, number_of_frames=pixels.frames))
+        raise _incomplete(file, "compressed pixels", " ".join(str(error).split())) from error
     if len(codes) != pixels.frames:
         raise _incomplete(file, f"{pixels.frames} compressed frames", str(len(codes)))
     if file.transfer_syntax != _RUN_LENGTH:
         for number, code in enumerate(codes):
             if not code.rstrip(b"\0").endswith(_END_OF_IMAGE):
                 raise _incomplete(file, "whole compressed frames", f"frame {number} cut off")
-    return codes
-
-
-def _decoded_frame(code: bytes, pixels: PixelFormat) -> NDArray:
-    single = _single_frame(code, pixels)
-    try:
-        return np.asarray(pixel_array(single))
-    except (RuntimeError, NotImplementedError, AttributeError):
-        # pydicom has no decoder for it here (JPEG lossless, mostly); ITK brings its own.
-        with tempfile.TemporaryDirectory() as folder, quiet_itk():
-            path = Path(folder, "frame.dcm")
-            pydicom.dcmwrite(path, single, enforce_file_format=True)
-            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))[0])
-
-
-def _single_frame(code: bytes, pixels: PixelFormat) -> Dataset:
-    """A data set with nothing but one compressed frame and what a decoder has to know.
-
-    Without the other attributes no reader inverts or rescales what it decodes.
-    """
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = UID(pixels.syntax)
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = UID(_SECONDARY_CAPTURE)
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = UID("1.2.826.0.1.3680043.8.498.1")
-    made.Rows, made.Columns, made.SamplesPerPixel = pixels.rows, pixels.columns, 1
-    made.PhotometricInterpretation = "MONOCHROME2"
-    made.BitsAllocated, made.BitsStored, made.HighBit = pixels.allocated, pixels.stored, pixels.high_bit
-    made.PixelRepresentation = int(pixels.signed)
-    made.PixelData = encapsulate([code])
-    made["PixelData"].VR = "OB"
-    made["PixelData"].is_undefined_length = True
-    return made
 
 
 def _incomplete(file: ImageFile, expected: str, found: str) -> InputError:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from .series_frames import Frame
 from .series_headers import damaged
-from .series_pixels import PixelFormat, format_of, stored_frames
+from .series_pixels import PixelFormat, Wanted, format_of, stored_frames
 
+# Frames of a large file that are read together; a compressed one is opened anew for each such part.
+_READ_AT_ONCE, _DECODED_AT_ONCE = 8, 64
 # What padding becomes.
 _AIR_HU = -1000
 # The extended scale for metal ends at 30 710 HU; what lies beyond these is no CT number.
@@ -46,26 +48,22 @@ def values_of(frames: Sequence[Frame], is_ct: bool) -> Rescaled:
     values = np.zeros((len(frames), rows, columns), np.int16)
     formats: list[PixelFormat] = []
     padded = 0
-    for numbers in _by_file(frames):
-        members = [frames[n] for n in numbers]
-        pixels = format_of(members[0].file)
+    chunks = _chunks(frames)
+    for (numbers, wanted), stored in zip(chunks, stored_frames([wanted for _, wanted in chunks]), strict=True):
+        pixels = wanted.pixels
         formats.append(pixels)
-        # Frames of a large file come a few at a time, so that it is never in memory twice.
-        at_once = len(numbers) if pixels.compressed else 8
-        for start in range(0, len(numbers), at_once):
-            some = members[start : start + at_once]
-            stored = stored_frames(some[0].file, pixels, [frame.index for frame in some])
-            for number, frame, image in zip(numbers[start : start + at_once], some, stored, strict=True):
-                used = _used_bits(image, pixels)
-                made = _rescaled(used.numbers, frame)
-                if is_ct:
-                    _require_possible(made, used, frame)
-                if used.empty is not None and used.empty.any():
-                    padded += int(used.empty.sum())
-                    made[used.empty] = _AIR_HU if is_ct else made[~used.empty].min(initial=0)
-                if values.dtype == np.int16 and not _fits(made):
-                    values = values.astype(np.float32)
-                values[number] = made
+        for number, image in zip(numbers, stored, strict=True):
+            frame = frames[number]
+            used = _used_bits(image, pixels)
+            made = _rescaled(used.numbers, frame)
+            if is_ct:
+                _require_possible(made, used, frame)
+            if used.empty is not None and used.empty.any():
+                padded += int(used.empty.sum())
+                made[used.empty] = _AIR_HU if is_ct else made[~used.empty].min(initial=0)
+            if values.dtype == np.int16 and not _fits(made):
+                values = values.astype(np.float32)
+            values[number] = made
     if padded:
         meaning = "air" if is_ct else "background"
         notes += (f"Padding (PixelPaddingValue), {padded / values.size:.2%} of the voxels, is read as {meaning}.",)
@@ -76,12 +74,20 @@ def values_of(frames: Sequence[Frame], is_ct: bool) -> Rescaled:
     return Rescaled(values, notes)
 
 
-def _by_file(frames: Sequence[Frame]) -> list[list[int]]:
-    """The numbers of the frames of each file."""
+def _chunks(frames: Sequence[Frame]) -> list[tuple[list[int], Wanted]]:
+    """The numbers of the frames of each file, a few at a time, so that a large file is never in memory twice."""
     found: dict[int, list[int]] = {}
     for number, frame in enumerate(frames):
         found.setdefault(id(frame.file), []).append(number)
-    return list(found.values())
+    chunks = []
+    for numbers in found.values():
+        file = frames[numbers[0]].file
+        pixels = format_of(file)
+        length = _DECODED_AT_ONCE if pixels.compressed else _READ_AT_ONCE
+        for start in range(0, len(numbers), length):
+            some = numbers[start : start + length]
+            chunks.append((some, Wanted(file, pixels, tuple(frames[number].index for number in some))))
+    return chunks
 
 
 def _require_one_scale(frames: Sequence[Frame], is_ct: bool) -> tuple[str, ...]:
