@@ -278,26 +278,6 @@ def test_quitting_while_everything_is_about_to_happen_is_silent(app, case):
     assert gone() is None
 
 
-def test_unloading_is_silent_where_the_widgets_were_deleted_before(app, case):
-    from slicer_harness import pythonqt
-
-    pythonqt.slot_errors.clear()
-    app.scene.Clear(0)
-    widget = app.openModule(MODULE)
-    user.import_case(app, widget, case)
-    widget.ui.importCaseButton.click()
-    user.until_refining(app, widget)
-    manager = app.modules
-    vars(manager.module("XRayRegistration"))["_widget"] = None
-    widget.parent.delete()
-    manager.moduleAboutToBeUnloaded.emit("XRayRegistration")
-    user.settle(app)
-    app.scene.Clear(0)
-    user.settle(app)
-    assert not pythonqt.slot_errors and not widget.panel.running
-    assert widget.panel.live.settled
-
-
 def _forget_module() -> None:
     import slicer
 
