@@ -199,7 +199,8 @@ def _noise() -> np.ndarray:
 def _smooth_noise() -> np.ndarray:
     white = np.random.default_rng(1).normal(size=(SIZE_PX, SIZE_PX))
     smooth = gaussian_filter(white, 5)
-    return 20000 + 8000 * smooth / smooth.std()
+    # Well above zero counts everywhere: five standard deviations.
+    return 50000 + 8000 * smooth / smooth.std()
 
 
 def _upside_down() -> np.ndarray:

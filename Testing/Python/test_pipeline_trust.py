@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pelvis_scenes import error, nearby, registered, scene
+from pelvis_scenes import SOD_MM, error, nearby, registered, scene
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import VoxelGrid
@@ -62,10 +62,10 @@ def test_air_around_the_ct_changes_neither_the_pose_nor_its_verdict():
 
 
 def test_a_pose_beyond_the_detector_is_not_accepted_however_well_it_matches():
-    # The image is the same for any pixel pitch; with this one the detector stands before the patient.
+    # The image is the same for any pixel pitch; with this one the detector stands in the patient's middle.
     given = scene(initial=nearby())
     view = given.views[0]
-    near = replace(view, camera=replace(view.camera, pixel_mm=550 / view.camera.matrix[0, 0]))
+    near = replace(view, camera=replace(view.camera, pixel_mm=SOD_MM / view.camera.matrix[0, 0]))
     result = registered(replace(given, views=(near,)), init="case")
     assert error(given, result).mtre_mm < GOAL_MM and result.evidence.similarity > SURE_SIMILARITY
     assert not result.verdict.accepted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import panel_driver as user
 import pytest
@@ -61,7 +63,9 @@ def test_a_user_registers_the_phantom(app, loaded, case, screenshot):
     # Pixels are 3 mm at the patient, voxels 5 mm, and the X-ray has noise and scatter: a third of a pixel.
     errors = errors_mm(loaded, case)
     assert errors.mean() < 1.0
-    assert f"{errors.mean():.2f} mm" in loaded.ui.verdictLabel.text
+    # What is said is measured at the corners of the body's box, a little inside those of the phantom's.
+    said = float(re.search(r"the error is ([0-9.]+) mm", loaded.ui.verdictLabel.text)[1])
+    assert 0 < said <= errors.mean() + 0.005
     screenshot("panel.png", lambda path: loaded.parent.grab().save(str(path)))
 
 

@@ -28,10 +28,10 @@ def test_all_parts_of_the_self_test_pass(app, cases):
         test.run(result)
     assert not result.skipped
     assert result.wasSuccessful(), "\n".join(text for _, text in result.failures + result.errors)
-    # One for each public function of selfTest: none was forgotten.
+    # One for each public function of selfTest but the one that runs them: none was forgotten.
     public = [name for name, value in vars(selfTest).items() if callable(value) and "_" not in name[:1]]
     own = [name for name in public if getattr(getattr(selfTest, name), "__module__", "") == selfTest.__name__]
-    assert result.testsRun == len(own) >= 7
+    assert result.testsRun == len(own) - 1 >= 7 and "run" in own
 
 
 def test_the_button_runs_every_part_and_nothing_else(app, cases):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "processes"), 0),
+    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "printing", "processes"), 0),
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io"), 2),
     "problem": 3,
@@ -25,7 +25,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("cli", "__main__"), 10),
 }
 # Who may know a sibling on the same floor.
-ACQUAINTED = {("geometry", "checks"), ("settings", "checks"), ("__main__", "cli")}
+ACQUAINTED = {("geometry", "checks"), ("settings", "checks"), ("checks", "printing"), ("__main__", "cli")}
 
 SLICER_SIDE = {"slicer", "qt", "ctk", "vtk", "mrml", "XRayRegistration", "XRayRegistrationLib"}
 LIGHT_IN_SLICER = {*SLICER_SIDE, "numpy", "scipy", "SimpleITK", *sys.stdlib_module_names}

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# C0, DEL and C1 controls; marks and overrides of direction; separators of lines; halves of characters, which stand for
-# bytes of file names that are no UTF-8.
-UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-_CONTROL = re.compile(f"[{UNSAFE}]")
+from .printing import printable
+
 # A translation beyond this [mm] is no place in one room, tracking frames included: a kilometre.
 MOST_MM = 1e6
 # Of a name that nobody could have typed, the beginning is enough to recognise it.
@@ -25,11 +22,6 @@ _KINDS = (
     (stat.S_ISFIFO, "the pipe"),
     (stat.S_ISSOCK, "the socket"),
 )
-
-
-def printable(text: object) -> str:
-    """`text` with its control characters written out, as in \\x1b, on one line."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
 
 
 class InputError(ValueError):

@@ -18,12 +18,12 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrayreg.checks import printable
 from xrayreg.cli import main, progress
 from xrayreg.cli.options import label_list, number, place, whole
 from xrayreg.cli.progress import Display
 from xrayreg.cli.table import show_result
 from xrayreg.cli.terminal import guarded_terminal, printable_json
+from xrayreg.printing import printable
 from xrayreg.results import Step
 
 # Clears the screen, changes the title, goes back to the line's start, turns the direction, ends the line.

@@ -206,7 +206,10 @@ def test_a_full_disk_leaves_the_last_good_file(path, monkeypatch):
             self.file.write(data[:5000])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "open", lambda *arguments: Full(*arguments))
+    def opened(path, mode="r", *rest, **named):
+        return Full(path, mode) if mode == "wb" else real(path, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, Checkpoint(card_of(), new_network(seed=1)))
     monkeypatch.undo()
@@ -236,7 +239,10 @@ class Slow:
         print("writing", flush=True)
         sys.stdin.read(1)
 
-Path.open = lambda *arguments: Slow(*arguments)
+def opened(path, mode="r", *rest, **named):
+    return Slow(path, mode) if mode == "wb" else real(path, mode, *rest, **named)
+
+Path.open = opened
 checkpoint.save_checkpoint(path, checkpoint.Checkpoint(card_of(), new_network(seed=1)))
 """
 

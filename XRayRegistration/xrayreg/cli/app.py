@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .. import __version__
-from ..checks import printable
+from ..printing import printable
 from . import demo, evaluate, info, register, render, simulate, train, warm_up
 from .options import PROGRAM
 from .terminal import guarded_terminal

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import printable
+from ..printing import printable
 from ..settings import RegistrationSettings
 from .options import add_command, add_settings, place, registration_settings_from
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import printable
+from ..printing import printable
 from .options import add_command, place, whole
 from .terminal import printable_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..checks import printable
+from ..printing import printable
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn

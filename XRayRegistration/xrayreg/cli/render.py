@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import printable
+from ..printing import printable
 from ..settings import RenderSettings
 from .options import add_carm, add_command, add_settings, add_volume, carm_of, place
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..checks import printable
 from ..pieces import Story, whole
+from ..printing import printable
 from ..settings import RegistrationSettings
 from .progress import Display
 

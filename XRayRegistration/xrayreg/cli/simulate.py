@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import printable
+from ..printing import printable
 from ..settings import MOST_SEED
 from .options import MOST_MM, add_carm, add_command, add_volume, carm_of, number, place, whole
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import printable
+from ..printing import printable
 from .progress import Bar
 
 if TYPE_CHECKING:

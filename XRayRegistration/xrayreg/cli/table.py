@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..checks import printable
+from ..printing import printable
 
 
 def show_result(content: dict[str, Any], folder: Path) -> None:

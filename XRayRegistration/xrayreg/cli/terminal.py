@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ..checks import UNSAFE, printable
+from ..printing import UNSAFE, printable
 
 # JSON's own line breaks stay.
 _IN_JSON = re.compile(f"(?!\n)[{UNSAFE}]")

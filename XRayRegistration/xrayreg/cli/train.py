@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..checks import printable
+from ..printing import printable
 from ..settings import DISTRIBUTIONS, NetworkSettings, TrainingSettings
 from .options import MOST_MM, PROGRAM, add_command, add_settings, add_structures, number, one_of, place, whole
 from .terminal import printable_json

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..geometry import Camera
 from .radiograph import Radiograph
 from .volume import Volume
 
@@ -34,7 +33,9 @@ def require_standing(
         camera_from_volume = view.camera.camera_from_world @ world_from_volume
         centre = camera_from_volume[:3, :3] @ volume.grid.centre + camera_from_volume[:3, 3]
         depths = volume.grid.corners() @ camera_from_volume[2, :3] + camera_from_volume[2, 3]
-        found = _impossible(view.camera, float(np.linalg.norm(centre)), depths)
+        # A reference only scores: where the detector stands may be no more than an assumption.
+        sid_mm = None if what == "reference" else view.camera.sid_mm
+        found = _impossible(sid_mm, float(np.linalg.norm(centre)), depths)
         if not found and len(views) > 1 and depths.max() <= 0:
             found = "a volume outside the view, behind the source,"
         if not found and _is_in_body(volume, np.linalg.inv(camera_from_volume)[:3, 3]):
@@ -64,13 +65,13 @@ def require_rig(views: Sequence[Radiograph]) -> None:
                 )
 
 
-def _impossible(camera: Camera, distance_mm: float, depths: NDArray[np.float64]) -> str:
+def _impossible(sid_mm: float | None, distance_mm: float, depths: NDArray[np.float64]) -> str:
     """What is wrong with a volume at this distance whose corners have these depths [mm]; empty for nothing."""
     # Written so that NaN is refused.
     if not distance_mm <= MOST_DISTANCE_MM:
         return f"a volume {distance_mm:.4g} mm from the source, more than {MOST_DISTANCE_MM:g} mm,"
-    if camera.sid_mm is not None and depths.min() >= camera.sid_mm:
-        return f"a volume beyond the detector, which is {camera.sid_mm:.4g} mm from the source,"
+    if sid_mm is not None and depths.min() >= sid_mm:
+        return f"a volume beyond the detector, which is {sid_mm:.4g} mm from the source,"
     return ""
 
 
