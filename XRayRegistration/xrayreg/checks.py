@@ -25,7 +25,7 @@ _KINDS = (
 
 
 class InputError(ValueError):
-    """Input that cannot be used, told in one line a user can act on.
+    """Input that cannot be used, explained in one line a user can act on.
 
     Control characters in what comes from files are written out, wherever the sentence is shown.
     """

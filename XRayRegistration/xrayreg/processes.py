@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-# Births of one process may be told so much apart [s]: the system's clock was set meanwhile, or figures were rounded.
+# Births of one process may differ by so much [s]: the system's clock was set meanwhile, or figures were rounded.
 _SAME_BIRTH_S = 2.0
 # Linux counts a process's start from the boot, in ticks; /proc and sysconf agree on a hundred a second.
 _TICKS_PER_S = 100
@@ -66,7 +66,7 @@ class Identity:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Identity | None:
-        """The process that `as_dict` wrote down; None where no process number is told. What is missing is empty."""
+        """The process that `as_dict` wrote down; None where there is no process number. What is missing is empty."""
         pid, command = content.get("pid"), content.get("command")
         if not isinstance(pid, int) or isinstance(pid, bool) or pid < 0:
             return None
@@ -97,7 +97,7 @@ def birth_of(pid: int) -> str | None:
     """When the living process `pid` of this computer was started, as a text to compare; None where there is none.
 
     On Linux it is counted from the boot, which the text names, so that setting the clock changes nothing. Empty where
-    the birth cannot be told. A process that has ended but that its parent has not asked about does not live.
+    the birth is unknown. A process that has ended but that its parent has not asked about does not live.
     """
     created = started_at(pid)
     if created is None or math.isnan(created):
@@ -111,7 +111,7 @@ def birth_of(pid: int) -> str | None:
 def started_at(pid: int) -> float | None:
     """When the living process `pid` of this computer was started [seconds of the clock]; None where there is none.
 
-    NaN where that cannot be told.
+    NaN where that is unknown.
     """
     if pid <= 0:
         return None
@@ -203,17 +203,17 @@ def end_tree(process: psutil.Process, kill: bool) -> None:
 def _same_birth(first: str, second: str) -> bool:
     if first == second:
         return True
-    told = [_BIRTH.fullmatch(text) for text in (first, second)]
-    if None in told:
+    births = [_BIRTH.fullmatch(text) for text in (first, second)]
+    if None in births:
         return False
-    one, other = (match for match in told if match is not None)
+    one, other = (match for match in births if match is not None)
     per_s = _TICKS_PER_S if sys.platform.startswith("linux") else 1
     near = abs(float(one["count"]) - float(other["count"])) <= _SAME_BIRTH_S * per_s
     return one["boot"] == other["boot"] and near
 
 
 def _boot_of(identity: Identity) -> str:
-    """The boot that the process's birth is counted from; empty where none is told."""
+    """The boot that the process's birth is counted from; empty where none is stated."""
     match = _BIRTH.fullmatch(identity.born)
     return (match["boot"] or "") if match else ""
 

@@ -210,6 +210,7 @@ def test_options_beyond_their_bounds_are_refused_in_one_line(argv, capfd, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_step_can_be_shown_without_a_terminal():
+def test_a_step_can_be_shown_without_a_terminal(capfd):
     with Display(shown=False) as display:
         display.step(replace(Step("refine", 0.5, "x"), message=EVIL))
+    assert capfd.readouterr() == ("", "")

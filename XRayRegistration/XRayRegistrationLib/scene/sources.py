@@ -20,17 +20,17 @@ _SAME = 1e-5
 
 def rememberRead(node, notes, assumed):
     """Keep with a CT's node what was noticed and assumed when its file was read: sentences, two tuples."""
-    told = {"notes": list(notes), "assumed": list(assumed), "place": _place(node)}
-    node.SetAttribute(_READ, json.dumps(told) if notes or assumed else None)
+    reading = {"notes": list(notes), "assumed": list(assumed), "place": _place(node)}
+    node.SetAttribute(_READ, json.dumps(reading) if notes or assumed else None)
 
 
 def readOf(node):
     """What `rememberRead` kept, (notes, assumed); nothing once somebody has given the node other spacing or place."""
     text = node.GetAttribute(_READ)
-    told = json.loads(text) if text else None
-    if told is None or not np.allclose(told["place"], _place(node), atol=1e-3):
+    reading = json.loads(text) if text else None
+    if reading is None or not np.allclose(reading["place"], _place(node), atol=1e-3):
         return (), ()
-    return tuple(told["notes"]), tuple(told["assumed"])
+    return tuple(reading["notes"]), tuple(reading["assumed"])
 
 
 def _place(node):

@@ -67,5 +67,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    told = f"{Path(filename).name}:{lineno}: {category.__name__}: {' '.join(str(message).split())}"
-    (file or sys.stderr).write(f"{printable(told)}\n")
+    line = f"{Path(filename).name}:{lineno}: {category.__name__}: {' '.join(str(message).split())}"
+    (file or sys.stderr).write(f"{printable(line)}\n")

@@ -33,7 +33,7 @@ from pathlib import Path
 from ..checks import InputError
 from .locks import Lock, held
 from .results import prepare_output, write_json
-from .temporary import has_ended, new_mark
+from .temporary import has_ended, new_mark, sync_file, sync_folder
 
 _SCRATCH = re.compile(r"\.unfinished-([0-9a-z]{12})")
 _LOCK = ".delivery-lock"
@@ -126,14 +126,14 @@ def recover(out: Path) -> None:
 def _deliver(out: Path, scratch: Path, names: list[str], earlier: Callable[[Path], Iterable[str]]) -> None:
     """Steps 2 to 5; the lock is held."""
     for name in names:
-        _synced(scratch / _NEW / name)
+        sync_file(scratch / _NEW / name)
         _require_plain(out, name)
     old = [name for name in dict.fromkeys(earlier(out)) if _is_file(out / name) and _is_inside(out, name)]
     others = [name for name in names if name not in old and _is_file(out / name)]
     plan = Plan(tuple(names), (*old, *others), {name: _free_name(out, name) for name in others})
     for folder in sorted({(base / name).parent for base in (out, scratch / _OLD) for name in (*plan.new, *plan.old)}):
         folder.mkdir(parents=True, exist_ok=True)
-    _synced_folder(scratch / _NEW)
+    sync_folder(scratch / _NEW)
     # From here on whoever finds the folder knows what to do.
     write_json(scratch / _PLAN, asdict(plan))
     try:
@@ -158,7 +158,7 @@ def _deliver(out: Path, scratch: Path, names: list[str], earlier: Callable[[Path
     # The new files are the folder's. Where the rest cannot be done now, the next delivery does it.
     with suppress(OSError):
         _complete(out, scratch, plan)
-        _synced_folder(out)
+        sync_folder(out)
         _discard(scratch)
 
 
@@ -261,7 +261,7 @@ def _doubled(path: Path, second: Path) -> None:
     except (OSError, NotImplementedError):
         shutil.copy2(path, second, follow_symlinks=False)
         if not second.is_symlink():
-            _synced(second)
+            sync_file(second)
 
 
 def _free_name(out: Path, name: str) -> str:
@@ -342,22 +342,3 @@ def _failures_named(out: Path) -> Iterator[None]:
             found=f"{out} ({place}: {cause})" if place else f"{out} ({cause})",
             remedy=remedy,
         ) from error
-
-
-def _synced(path: Path) -> None:
-    """Let a file's content reach the disk; renamed before that, it could be empty after a power failure."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-
-
-def _synced_folder(folder: Path) -> None:
-    """Let new names reach the disk too, where folders can be opened (not on Windows)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # Some network file systems know no such thing.
-        with suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,4 +1,4 @@
-"""Parsing DICOM files: every failure of the parser is told in one sentence, and no file unpacks to more than it may."""
+"""Parsing DICOM files: every failure of the parser becomes one sentence, and no file unpacks to more than it may."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The pixel pitch at the detector, from whichever DICOM attribute knows it.
 
 A ladder: ImagerPixelSpacing, PixelSpacing (undone where it was calibrated to the object), the size of the field of
-view, the diameter of the image intensifier. Every rung below the first is told as a warning.
+view, the diameter of the image intensifier. Every rung below the first is a warning.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def _compared(
         if _MAGNIFIED[0] <= ratio <= _MAGNIFIED[1]
         else "the two contradict each other, check the geometry"
     )
-    told = (
+    doubt = (
         f"PixelSpacing {patient.value[0]:g} mm differs from ImagerPixelSpacing {imager.value[0]:g} mm, "
         f"which is used: {meaning}."
     )
-    return (told,), () if _POSSIBLE[0] <= ratio <= _POSSIBLE[1] else (told,)
+    return (doubt,), () if _POSSIBLE[0] <= ratio <= _POSSIBLE[1] else (doubt,)
 
 
 def _from_pixel_spacing(
@@ -65,12 +65,12 @@ def _from_pixel_spacing(
 ) -> Pitch:
     calibration = tags.text("PixelSpacingCalibrationType")
     if calibration is None or calibration.value not in _AT_OBJECT:
-        told = (
+        doubt = (
             f"There is no ImagerPixelSpacing {tag_text('ImagerPixelSpacing')}; PixelSpacing {patient.value[0]:g} mm "
             "was taken as the pitch at the detector.",
         )
         # DETECTOR geometry is said by nothing; where nothing says that it is the patient's either, it was assumed.
-        return patient, told, told
+        return patient, doubt, doubt
     magnification, source = _magnification(tags, sid_mm, sod_mm)
     pitch = (patient.value[0] * magnification, patient.value[1] * magnification)
     warning = (
@@ -120,5 +120,5 @@ def _from_field(tags: TagReader) -> Pitch:
             remedy='give the view a "camera" in case.json',
         )
     found = (float(pitch[0]), float(pitch[1]))
-    told = (f"The file has no pixel spacing; {found[0]:.4g} x {found[1]:.4g} mm was guessed from {what}.",)
-    return Found(found, f"{origin} divided by the image size"), told, told
+    doubt = (f"The file has no pixel spacing; {found[0]:.4g} x {found[1]:.4g} mm was guessed from {what}.",)
+    return Found(found, f"{origin} divided by the image size"), doubt, doubt

@@ -82,9 +82,7 @@ def central_ray(tags: TagReader, pitch_mm: tuple[float, float], rows: int, colum
         offset = (centre + 0.5 - origin.value) * element.value / np.asarray(native_pitch) - 0.5
         row, column = float(offset[0]), float(offset[1])
     if field is None and (area.row or area.column) and (turns or flipped or source == "the image's middle"):
-        assumed = (
-            "The stored pixels are a part of a field of view whose size is not told; the central ray was assumed.",
-        )
+        assumed = ("The stored pixels are a part of a field of view of unknown size; the central ray was assumed.",)
     for _ in range(turns):
         row, column = column, height - 1 - row
         height, width = width, height
@@ -106,7 +104,7 @@ def _pixel_data_area(tags: TagReader) -> _Area:
 
 
 def _field_pixels(tags: TagReader, native_pitch: tuple[float, ...]) -> tuple[float, float] | None:
-    """Height and width of the field of view, before it is turned, in stored pixels; None where it is not told."""
+    """Height and width of the field of view, before it is turned, in stored pixels; None where it is unknown."""
     sides = tags.numbers("FieldOfViewDimensionsInFloat") or tags.numbers("FieldOfViewDimensions")
     if sides is None or min(sides.value) <= 0 or sides.value.size > 2:
         return None

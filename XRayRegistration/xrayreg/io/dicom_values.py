@@ -47,7 +47,7 @@ class DicomValues:
 
 @dataclass(frozen=True)
 class _Relation:
-    """kind: LIN, LOG, DISP or "" for unknown; rising: whether higher stored values mean more X-rays, where told."""
+    """kind: LIN, LOG, DISP or "" for unknown; rising: whether higher stored values mean more X-rays, where known."""
 
     kind: str
     rising: bool | None
@@ -114,8 +114,8 @@ def _rescaled(
             values, kind="transmission", negated=slope < 0, zero=zero, notes=(*notes, _told(relation), *undone)
         )
     if relation.kind:
-        told = (*notes, _told(relation))
-        return replace(values, kind="attenuation", negated=brighter == (slope > 0), notes=told)
+        reasons = (*notes, _told(relation))
+        return replace(values, kind="attenuation", negated=brighter == (slope > 0), notes=reasons)
     if not has_offset:
         return replace(values, notes=(*notes, _UNKNOWN))
     undone = () if dark == 0 else (_undone(dark),)

@@ -59,7 +59,7 @@ def _gzip_length(file: BinaryIO, needed: int) -> int:
 
 def _zlib_length(file: BinaryIO, needed: int) -> int:
     """Bytes of the zlib (or gzip) stream that begins here; zlib.error where its checksum differs."""
-    # 32 more than the largest window: the kind of stream is told by its first bytes.
+    # 32 more than the largest window: the first bytes say which kind of stream it is.
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     length = 0
     while not unpacker.eof:

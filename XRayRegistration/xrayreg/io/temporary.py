@@ -1,6 +1,6 @@
 """Hidden neighbours of files while these are written, with names that tell whose they are.
 
-.model-00a3fk2v9x4q.pt     beside model.pt, of process 00a3f in the process table k2v9, both told by figures and letters
+.model-00a3fk2v9x4q.pt     beside model.pt, of process 00a3f in the process table k2v9, both in figures and letters
 
 A process that is killed leaves its neighbour behind; whoever writes the same file next removes it. A living process's
 neighbour is never removed: its number and table stand in the name, and a process that was started after the file was
@@ -14,6 +14,7 @@ import re
 import secrets
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from ..processes import started_at, table_name
@@ -110,3 +111,22 @@ def _in_letters(number: int, length: int) -> str:
 def _table() -> str:
     """A mark of this boot, host and table of process numbers."""
     return _in_letters(zlib.crc32(table_name().encode("utf-8", "surrogateescape")), _TABLE)
+
+
+def sync_file(path: Path) -> None:
+    """Let a file's content reach the disk; renamed before that, it could be empty after a power failure."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Let new names reach the disk too, where folders can be opened (not on Windows)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Some network file systems know no such thing.
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -25,7 +25,7 @@ _MOST_PICKLE_BYTES = 16 * 2**20
 _MOST_VALUES, _DEEPEST = 100_000, 32
 # Tensors may share their numbers (weights and their average before the first step), but not more often than this.
 _MOST_SHARED = 4
-# State of generators of random numbers is told in integers of at most so many bits.
+# State of generators of random numbers is written as integers of at most so many bits.
 _MOST_BITS = 1024
 # What may be named in a pickle of numbers, texts and tensors.
 _NAMES = {

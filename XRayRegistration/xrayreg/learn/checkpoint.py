@@ -18,6 +18,7 @@ from torch import Tensor
 from ..checks import InputError, require_regular
 from ..io.json_text import parse_json
 from ..io.results import replace_file
+from ..io.temporary import sync_folder
 from .archive import problem_of_archive, problem_of_content
 from .card import ModelCard
 from .frame import Frame
@@ -70,7 +71,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> str:
         "training_digest": digest_of(checkpoint.training_state),
     }
     replace_file(path, lambda temporary: _write(temporary, content))
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return str(content["digest"])
 
 
@@ -158,20 +159,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         file.flush()
         # Renamed before its content has reached the disk, the file could be empty after a power failure.
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the renaming reach the disk too, where folders can be opened (not on Windows)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        # Some network file systems know no such thing; the file itself is safe.
-        pass
-    finally:
-        os.close(handle)
 
 
 def _card(text: str) -> Any:

@@ -32,10 +32,10 @@ def size_remedy(camera: Camera, width: int, height: int) -> str:
     numbers: dict[str, Any] = {"matrix": _rounded(small.matrix.tolist()), "size": [width, height]}
     if small.pixel_mm is not None:
         numbers["pixel_mm"] = _rounded(small.pixel_mm)
-    told = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in numbers.items())
+    numbers_text = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in numbers.items())
     return (
         f"the size alone is not all that changes: if the image was resampled after calibration, by {ratio}, write "
-        f"{told} ({where}); if {cut}"
+        f"{numbers_text} ({where}); if {cut}"
     )
 
 
