@@ -74,6 +74,11 @@ def test_a_source_in_the_air_of_a_large_scan_is_taken():
     assert scene(pose(80.0)).initial is not None
 
 
+def test_a_detector_whose_distance_was_assumed_refuses_no_pose():
+    assumed = replace(view(), origins={"SID": "assumed: the image does not tell"})
+    assert scene(pose(1500.0), views=(assumed,)).initial is not None
+
+
 def test_where_the_detector_is_is_not_asked_without_a_pixel_pitch():
     far = pose(1500.0)
     scene(far, views=(view(pixel_mm=None),))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..geometry import Camera
+from ..geometry.projection import ASSUMED
 from ..pieces import Pieces, divisible
 from .size_remedy import size_remedy
 
@@ -52,6 +53,11 @@ class Radiograph:
                     if image.ndim == 2 and min(image.shape) > 0
                     else "give one grey image",
                 )
+
+    @property
+    def stated_sid_mm(self) -> float | None:
+        """Source to detector [mm]; None where it is unknown or where `origins` says that it was assumed."""
+        return None if self.origins.get("SID", "").startswith(ASSUMED) else self.camera.sid_mm
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Radiograph:
         """The rectangle of the view that starts at column `left`, row `top`; ValueError if it leaves the image."""

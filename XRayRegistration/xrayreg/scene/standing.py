@@ -25,17 +25,16 @@ def require_standing(
 ) -> None:
     """Raise InputError, named by `what`, for a pose (4, 4) [mm] that puts the patient where none can be.
 
-    That is in any view: farther than 10 m from the source, wholly beyond the detector, around the source, or behind it
-    while other views see the patient. A volume that no view sees is refused where it is registered.
+    That is in any view: farther than 10 m from the source, wholly beyond the detector (unless its distance was
+    assumed), around the source, or behind it while other views see the patient. A volume that no view sees is refused
+    where it is registered.
     """
     hint = f'check "{what}" (world_from_volume, RAS mm), or leave it out'
     for view in views:
         camera_from_volume = view.camera.camera_from_world @ world_from_volume
         centre = camera_from_volume[:3, :3] @ volume.grid.centre + camera_from_volume[:3, 3]
         depths = volume.grid.corners() @ camera_from_volume[2, :3] + camera_from_volume[2, 3]
-        # A reference only scores: where the detector stands may be no more than an assumption.
-        sid_mm = None if what == "reference" else view.camera.sid_mm
-        found = _impossible(sid_mm, float(np.linalg.norm(centre)), depths)
+        found = _impossible(view.stated_sid_mm, float(np.linalg.norm(centre)), depths)
         if not found and len(views) > 1 and depths.max() <= 0:
             found = "a volume outside the view, behind the source,"
         if not found and _is_in_body(volume, np.linalg.inv(camera_from_volume)[:3, 3]):
