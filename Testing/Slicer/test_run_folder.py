@@ -111,7 +111,8 @@ def test_what_was_noted_when_it_began_is_enough(runFolder, run):
     try:
         run.began(process.pid, ["nice", "61"], {"started": now()})
         until = time.monotonic() + 20
-        while b"sh\0" in Path(f"/proc/{process.pid}/cmdline").read_bytes() and time.monotonic() < until:
+        # While a program takes another's place its command line is empty for a moment.
+        while Path(f"/proc/{process.pid}/cmdline").read_bytes() != b"sleep\x0061\0" and time.monotonic() < until:
             time.sleep(0.05)
         asked_long_ago(run)
         found = runFolder.Run(run.model)
