@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,6 +57,9 @@ def pytest_configure() -> None:
         torch.set_num_threads(1)
 
 
+_LOOKED_THROUGH: dict[str, tuple[ModuleType, dict[str, tuple[ModuleType, Poisoned]]]] = {}
+
+
 class Poisoned(ModuleType):
     """numpy or torch whose fresh floating-point arrays hold NaN, so that an element never written is seen."""
 
@@ -81,18 +84,29 @@ class Poisoned(ModuleType):
         return made
 
 
-@pytest.fixture(autouse=True)
-def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside xrayreg, memory that nobody has written yet is NaN.
+def _attributes_to_poison(module: ModuleType) -> dict[str, tuple[ModuleType, Poisoned]]:
+    """By name, what the module knows numpy and torch by, and what takes its place.
 
     Files of numba kernels are left alone: their `np.empty` is compiled, and only the real one can be.
     """
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] != "xrayreg":
-            continue
-        values = list(vars(module).items())
-        if any(type(value).__module__.startswith("numba.") for _, value in values):
-            continue
-        for alias, value in values:
-            if isinstance(value, ModuleType) and value.__name__ in ("numpy", "torch"):
-                monkeypatch.setattr(module, alias, Poisoned(value))
+    values = dict(vars(module))
+    if any(type(value).__module__.startswith("numba.") for value in values.values()):
+        return {}
+    modules = {name: value for name, value in values.items() if isinstance(value, ModuleType)}
+    return {name: (value, Poisoned(value)) for name, value in modules.items() if value.__name__ in ("numpy", "torch")}
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory() -> Iterator[None]:
+    """Inside xrayreg, memory that nobody has written yet is NaN."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "xrayreg"]:
+        module = sys.modules[name]
+        # Looked through once: thousands of tests begin with this.
+        if name not in _LOOKED_THROUGH or _LOOKED_THROUGH[name][0] is not module:
+            _LOOKED_THROUGH[name] = module, _attributes_to_poison(module)
+    patched = tuple(_LOOKED_THROUGH.values())
+    for module, attributes in patched:
+        vars(module).update({name: poisoned for name, (_, poisoned) in attributes.items()})
+    yield
+    for module, attributes in patched:
+        vars(module).update({name: real for name, (real, _) in attributes.items()})
