@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from xrayreg.io import write_nifti
-from xrayreg.learn.status import run_folder
+from xrayreg.networks.training import TrainingOrder, train_network
+from xrayreg.networks.training.status import run_folder
 from xrayreg.pieces import whole
 from xrayreg.scene import Volume
 from xrayreg.settings import DISTRIBUTIONS, NetworkCamera, TrainingSettings
 from xrayreg.simulation import pelvis_phantom
-from xrayreg.training import TrainingOrder, train_network
 
 PATIENTS, SPACING_MM, CONTROL_MM = 8, 3.0, 90.0
 

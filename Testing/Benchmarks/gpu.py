@@ -156,9 +156,9 @@ def accuracy(options: argparse.Namespace) -> Table:
 def training(options: argparse.Namespace) -> Table:
     """Images per second of `xrayreg train` and how long the GPU had nothing to do meanwhile."""
     from xrayreg.io import write_nifti
+    from xrayreg.networks.training import TrainingOrder, train_network
     from xrayreg.settings import NetworkSettings, TrainingSettings
     from xrayreg.simulation import pelvis_phantom
-    from xrayreg.training import TrainingOrder, train_network
 
     rows: list[list[Cell]] = []
     with tempfile.TemporaryDirectory() as name:

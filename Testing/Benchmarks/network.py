@@ -26,17 +26,17 @@ from torch import Tensor
 from xrayreg.evaluation import pose_error
 from xrayreg.geometry import Camera, rotation_angle
 from xrayreg.initial import nominal_pose
-from xrayreg.initial.regression import predict
 from xrayreg.io import read_volume
-from xrayreg.learn.checkpoint import Checkpoint, load_checkpoint
-from xrayreg.learn.poses import sample_poses
+from xrayreg.networks.data.pose_sampling import sample_poses
+from xrayreg.networks.inference.prediction import predict
+from xrayreg.networks.model.checkpoint import Checkpoint, load_checkpoint
+from xrayreg.networks.training import TrainingOrder, train_network
 from xrayreg.pieces import whole
 from xrayreg.pipeline import register
 from xrayreg.render import prepare, render, warm_up
 from xrayreg.scene import Radiograph, Scene, Volume, attenuation_of, radiograph_from_array
 from xrayreg.settings import DISTRIBUTIONS, NetworkCamera, NetworkStart, TrainingSettings, registration_settings
 from xrayreg.simulation import XraySettings, simulate_xray
-from xrayreg.training import TrainingOrder, train_network
 
 POSES = DISTRIBUTIONS["chen"]
 PIXELS, FIELD_MM, SID_MM = 256, 396.8, 1020.0

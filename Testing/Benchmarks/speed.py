@@ -15,9 +15,9 @@ from tables import Cell, Table
 from torch import Tensor
 
 from xrayreg.geometry import twist_tangents
-from xrayreg.learn.poses import sample_poses
-from xrayreg.learn.rendering import line_integrals, subject_of
-from xrayreg.learn.view import pinhole
+from xrayreg.networks.data.pose_sampling import sample_poses
+from xrayreg.networks.data.subjects import line_integrals, subject_of
+from xrayreg.networks.model.input_image import pinhole
 from xrayreg.render import (
     Projector,
     StackedProjector,

@@ -39,13 +39,13 @@ def shared_data_fixture():
 @pytest.fixture
 def straight_looks(monkeypatch):
     """Every look at an X-ray goes straight ahead: a network that says the same of all of them agrees with itself."""
-    from xrayreg.learn import looks
+    from xrayreg.networks.inference import test_time_augmentation
 
-    monkeypatch.setattr(looks, "_MOST_ASIDE", 0.0)
-    monkeypatch.setattr(looks, "_MOST_ROLL_DEG", 0.0)
-    looks.turns.cache_clear()
+    monkeypatch.setattr(test_time_augmentation, "_MOST_ASIDE", 0.0)
+    monkeypatch.setattr(test_time_augmentation, "_MOST_ROLL_DEG", 0.0)
+    test_time_augmentation.turns.cache_clear()
     yield
-    looks.turns.cache_clear()
+    test_time_augmentation.turns.cache_clear()
 
 
 def pytest_configure() -> None:

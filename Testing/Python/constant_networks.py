@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from xrayreg.learn.card import FrameCard, ModelCard, SubjectCard
-from xrayreg.learn.checkpoint import Checkpoint, save_checkpoint
-from xrayreg.learn.fingerprint import fingerprint
-from xrayreg.learn.frame import Frame, centred
-from xrayreg.learn.heads import sixd_from_rotation
-from xrayreg.learn.networks import build_network
-from xrayreg.learn.poses import nominal_rotation
+from xrayreg.networks.data.pose_sampling import nominal_rotation
+from xrayreg.networks.model.backbones import build_network
+from xrayreg.networks.model.canonical_frame import Frame, centred
+from xrayreg.networks.model.card import FrameCard, ModelCard, SubjectCard
+from xrayreg.networks.model.checkpoint import Checkpoint, save_checkpoint
+from xrayreg.networks.model.fingerprint import fingerprint
+from xrayreg.networks.model.heads import sixd_from_rotation
 from xrayreg.scene import Volume, rendered_grid
 from xrayreg.settings import NetworkCamera, NetworkSettings, PoseDistribution, TrainingSettings
 

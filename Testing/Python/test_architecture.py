@@ -91,6 +91,14 @@ WRONG_FLOORS = {
     "the package loads a room": ("__init__.py", "from .pipeline import register"),
     "lives on no floor": ("helpers.py", "import math"),
     "imports a room on no floor": ("problem.py", "from .helpers import clamp"),
+    "reaches up within a divided package": ("networks/model/heads.py", "from ..training.loop import train"),
+    "reaches up to a room of a divided package": ("networks/data/batches.py", "from .. import inference"),
+    "reaches up into a divided package": (
+        "ct_alignment/alignment.py",
+        "from ..networks.model.template import Template",
+    ),
+    "a divided package loads its rooms": ("networks/__init__.py", "from .model import heads"),
+    "lives beside the rooms of a divided package": ("networks/helpers.py", "import math"),
 }
 RIGHT_FLOORS = {
     "its own room": ("scene/scene.py", "from .volume import Volume\nfrom . import field"),
@@ -98,6 +106,10 @@ RIGHT_FLOORS = {
     "the version": ("report.py", "from . import __version__"),
     "checks from geometry": ("geometry/grids.py", "from ..checks import InputError"),
     "the command line from its entry": ("__main__.py", "from .cli import main"),
+    "the same room of a divided package": ("networks/data/batches.py", "from .subjects import Subject"),
+    "a lower room of a divided package": ("networks/training/loop.py", "from ..model.heads import best"),
+    "a lower floor from a divided package": ("networks/model/template.py", "from ...scene import Volume"),
+    "a divided package from above": ("pipeline.py", "from .networks.model.checkpoint import Checkpoint"),
     "libraries": ("render/rays.py", "import numpy as np\nfrom torch import Tensor"),
 }
 

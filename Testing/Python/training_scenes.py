@@ -10,19 +10,19 @@ from typing import Any
 
 import torch
 
-from xrayreg.learn.card import FrameCard, ModelCard, SubjectCard
-from xrayreg.learn.distributed import Process
-from xrayreg.learn.frame import Frame
-from xrayreg.learn.networks import PoseNetwork, build_network
-from xrayreg.learn.poses import nominal_rotation
-from xrayreg.learn.rendering import Subject, subject_of
-from xrayreg.learn.status import TrainStep
-from xrayreg.learn.trainer import Run, Trained, train
+from xrayreg.networks.data.pose_sampling import nominal_rotation
+from xrayreg.networks.data.subjects import Subject, subject_of
+from xrayreg.networks.model.backbones import PoseNetwork, build_network
+from xrayreg.networks.model.canonical_frame import Frame
+from xrayreg.networks.model.card import FrameCard, ModelCard, SubjectCard
+from xrayreg.networks.training import validation_set
+from xrayreg.networks.training.distributed import Process
+from xrayreg.networks.training.loop import Run, Trained, train
+from xrayreg.networks.training.status import TrainStep
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, NetworkSettings, TrainingSettings
 from xrayreg.settings.plain import from_plain
 from xrayreg.simulation import pelvis_phantom
-from xrayreg.training import validation_set
 
 SETTINGS = TrainingSettings(
     minutes=0.0,

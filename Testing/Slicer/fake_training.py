@@ -51,7 +51,7 @@ def main() -> int:
 
 
 class Run:
-    """The files beside a network in training, as xrayreg.learn.status and xrayreg.learn.curves write them."""
+    """The files beside a network in training, as status and curves of xrayreg.networks.training write them."""
 
     def __init__(self, model: Path) -> None:
         self.model, self.folder = model, model.with_name(f"{model.stem}_training")

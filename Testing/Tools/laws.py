@@ -1,6 +1,7 @@
 """The laws of the house, as functions from a source text to sentences about what breaks them.
 
-A file of xrayreg imports only from lower floors or its own room; siblings on one floor do not know each other.
+A file of xrayreg imports only from lower floors or its own room; siblings on one floor do not know each other. A
+package may be divided into rooms with floors of their own (`networks`): its own `__init__` then lies below all of them.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "printing", "processes"), 0),
+    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "printing", "processes", "networks"), 0),
     "scene": 1,
-    **dict.fromkeys(("render", "similarity", "io"), 2),
-    "problem": 3,
-    **dict.fromkeys(("refine", "learn", "workshop"), 4),
-    **dict.fromkeys(("initial", "verdict"), 5),
+    **dict.fromkeys(("render", "similarity", "io", "ct_alignment"), 2),
+    **dict.fromkeys(("problem", "networks.model"), 3),
+    **dict.fromkeys(("refine", "workshop", "networks.data"), 4),
+    **dict.fromkeys(("initial", "verdict", "networks.inference"), 5),
     **dict.fromkeys(("evaluation", "overlay", "simulation", "results", "judgement", "starts"), 6),
-    **dict.fromkeys(("pipeline", "report", "training"), 7),
+    **dict.fromkeys(("pipeline", "report", "networks.training"), 7),
     "methods": 8,
     "study": 9,
     **dict.fromkeys(("cli", "__main__"), 10),
 }
+# Packages that are divided into rooms.
+DIVIDED = {room.split(".")[0] for room in FLOORS if "." in room}
 # Who may know a sibling on the same floor.
 ACQUAINTED = {("geometry", "checks"), ("settings", "checks"), ("checks", "printing"), ("__main__", "cli")}
 
@@ -47,7 +50,8 @@ def imports(tree: ast.AST, path: PurePosixPath) -> Iterator[tuple[int, str]]:
             base = list(package[: len(package) - node.level + 1]) if node.level else []
             base += node.module.split(".") if node.module else []
             # `from . import scene` names a room; `from .scene import Volume` something inside one.
-            names = [alias.name for alias in node.names] if base == ["xrayreg"] else [""]
+            holds_rooms = base == ["xrayreg"] or (base[:1] == ["xrayreg"] and base[1:] in [[name] for name in DIVIDED])
+            names = [alias.name for alias in node.names] if holds_rooms else [""]
             yield from ((node.lineno, ".".join([*base, name]).rstrip(".")) for name in names)
         elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
             name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
@@ -114,8 +118,9 @@ def third_party(tree: ast.AST, path: PurePosixPath) -> set[str]:
 
 
 def _room(name: str) -> str:
-    parts = name.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] != "__init__" else ""
+    """The room of a dotted name within the backend; empty for the package itself."""
+    parts = [part for part in name.split(".")[1:] if part != "__init__"]
+    return ".".join(parts[: 2 if parts[:1] and parts[0] in DIVIDED else 1])
 
 
 def _called(node: ast.Call) -> str:

@@ -19,7 +19,7 @@ _cards = {}
 class Network:
     """A network's file and what is known of it.
 
-    card: xrayreg.learn.card.ModelCard, None where the file cannot be read, which `problem` tells.
+    card: xrayreg.networks.model.card.ModelCard, None where the file cannot be read, which `problem` tells.
     fits: whether it was trained on the CT in question. general: whether it was trained on several.
     """
 
@@ -59,7 +59,7 @@ def stateOf(path):
 
 
 def cardOf(path):
-    """The card of a network's file (xrayreg.learn.card.ModelCard) as `surveySteps` has read it; None before that."""
+    """The card of a network's file (xrayreg.networks.model.card.ModelCard) as `surveySteps` read it; None before."""
     return _cards.get(stateOf(path), (None, ""))[0]
 
 
@@ -68,7 +68,7 @@ def surveySteps(inputs, volumeNode, paths):
 
     inputs: scene.backend.Inputs. Raises InputError for a CT that cannot be used.
     """
-    from xrayreg.learn.fingerprint import fingerprint
+    from xrayreg.networks.model.fingerprint import fingerprint
 
     volume = yield from inputs.volumeSteps(volumeNode)
     yield
@@ -96,7 +96,7 @@ def inWords(card):
 
 
 def errorsInWords(validation):
-    """Median errors by kind of image (dicts as xrayreg.learn.card.Errors) as a sentence; empty without any."""
+    """Median errors by kind of image (dicts as xrayreg.networks.model.card.Errors) as a sentence; empty without any."""
     kinds = {"physics": _("on simulated X-rays"), "clean": _("on DRRs")}
     parts = [
         _("{error} {kind}").format(error=inShort(validation[kind]), kind=text)
@@ -122,7 +122,7 @@ def duration(seconds):
 
 def _read(path, mark):
     from xrayreg.checks import InputError
-    from xrayreg.learn.checkpoint import read_card
+    from xrayreg.networks.model.checkpoint import read_card
 
     state = stateOf(path)
     if state not in _cards:

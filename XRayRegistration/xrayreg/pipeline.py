@@ -20,9 +20,9 @@ from torch import Tensor
 
 from .checks import InputError
 from .initial import Candidates, distinct, search
-from .initial.regression import Prediction, predict, unfamiliar
 from .judgement import Found, weigh
-from .learn.checkpoint import Checkpoint, load_checkpoint
+from .networks.inference.prediction import Prediction, predict, unfamiliar
+from .networks.model.checkpoint import Checkpoint, load_checkpoint
 from .pieces import Pieces, Story, divisible, retold
 from .problem import Prior, Problem
 from .refine import State, best_first, descend, falling

@@ -19,7 +19,7 @@ from .initial import (
     nominal_pose,
     nominal_sod_mm,
 )
-from .initial.regression import Prediction
+from .networks.inference.prediction import Prediction
 from .pieces import Pieces, divisible
 from .problem import Prior
 from .refine import falling

@@ -16,11 +16,11 @@ import pytest
 import SimpleITK as sitk
 
 import xrayreg.cli.train as command
-import xrayreg.training.story as story
+import xrayreg.networks.training.run as training_run
 from xrayreg.cli import main
 from xrayreg.io import read_case, read_volume
-from xrayreg.learn.checkpoint import load_checkpoint
-from xrayreg.learn.fingerprint import is_trained_on
+from xrayreg.networks.model.checkpoint import load_checkpoint
+from xrayreg.networks.model.fingerprint import is_trained_on
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = ("--batch", "4", "--pixels", "32", "--hypotheses", "2", "--engine", "torch", "--device", "cpu")
@@ -216,7 +216,7 @@ def test_a_run_that_was_killed_is_resumed(train, ward, tmp_path):
 
 
 def test_ctrl_c_before_there_is_a_network_leaves_none(train, tmp_path, monkeypatch, capfd):
-    real = story.trainees_of
+    real = training_run.trainees_of
 
     class Slow:
         @staticmethod
@@ -224,7 +224,7 @@ def test_ctrl_c_before_there_is_a_network_leaves_none(train, tmp_path, monkeypat
             signal.raise_signal(signal.SIGINT)
             return (yield from real.pieces(*arguments, **named))
 
-    monkeypatch.setattr(story, "trainees_of", Slow)
+    monkeypatch.setattr(training_run, "trainees_of", Slow)
     assert train() == 130
     assert "interrupted" in capfd.readouterr().err
     assert not (tmp_path / "model.pt").exists()

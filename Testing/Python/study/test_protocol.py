@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from xrayreg.checks import InputError
 from xrayreg.evaluation import cube_corners
 from xrayreg.evaluation.statistics import best_share
-from xrayreg.learn.poses import sample_poses
+from xrayreg.networks.data.pose_sampling import sample_poses
 from xrayreg.settings.plain import as_plain
 from xrayreg.study.posing import nominal_of, posed_cases
 from xrayreg.study.protocol import TARGET_EDGE_MM, Arm, arm_from, arm_named, arm_names

@@ -1,4 +1,4 @@
-"""A training as it is told by its folder, which outlives panel, scene and Slicer: see xrayreg.learn.status."""
+"""A training as its folder shows it, which outlives panel, scene and Slicer: see xrayreg.networks.training.status."""
 
 import csv
 import errno
@@ -33,8 +33,8 @@ class Moment:
 
     state: starting, preparing, training, validating, ending, done, stopped or failed. message: what it says itself, or
     why it failed. fraction: of the whole, 0 to 1. seconds: trained so far. secondsLeft, imagesPerSecond: None while
-    unknown. validation: errors by kind of image (clean, physics) as xrayreg.learn.card.Errors has them, empty before
-    the first.
+    unknown. validation: errors by kind of image (clean, physics) as xrayreg.networks.model.card.Errors has them, empty
+    before the first.
     """
 
     state: str
@@ -126,7 +126,7 @@ class Run:
         )
 
     def curve(self):
-        """The rows of the learning curve, each a dict of numbers by column (xrayreg.learn.curves)."""
+        """The rows of the learning curve, each a dict of numbers by column (xrayreg.networks.training.curves)."""
         try:
             with (self.folder / _CURVE).open(newline="", encoding="utf-8") as file:
                 return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
@@ -259,7 +259,7 @@ class Run:
 
 
 def folderOf(model):
-    """The folder beside a network file that tells of its training (as xrayreg.learn.status has it)."""
+    """The folder beside a network file that tells of its training (as xrayreg.networks.training.status has it)."""
     return model.with_name(f"{model.stem}_training")
 
 

@@ -19,7 +19,7 @@ from .runFolder import Run, folderOf
 
 SUFFIX = ".pt"
 _LATEST = "XRayRegistration/training"
-# As xrayreg.learn.status has it.
+# As xrayreg.networks.training.status has it.
 _LAST = "last.pt"
 # Trainings by file. Those that this Slicer has started hold their process: nobody else learns of its exit code.
 _runs = {}
@@ -199,7 +199,7 @@ def _launched(wish, name):
 
 def cameraOf(parameters):
     """SID and edge of the detector [mm] that cover the widest X-ray of the rig; None without X-rays."""
-    from xrayreg.learn.view import network_camera_for
+    from xrayreg.networks.model.input_image import network_camera_for
 
     theRig = rig.rigOf(parameters.pose)
     cameras = [network_camera_for(view.camera, 1) for view in theRig.views] if theRig else []

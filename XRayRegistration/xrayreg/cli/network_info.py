@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..learn.card import ModelCard
+    from ..networks.model.card import ModelCard
     from ..settings import PoseDistribution
 
 # What was found, where it came from.
@@ -22,7 +22,7 @@ _IMAGES = {"clean": "DRRs", "physics": "simulated X-rays"}
 
 def of_network(path: Path) -> dict[str, dict[str, Entry]]:
     """The card of a network by thing and name; raises InputError for a file that is none."""
-    from ..learn.checkpoint import load_checkpoint
+    from ..networks.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path)
     card, network = checkpoint.card, checkpoint.network

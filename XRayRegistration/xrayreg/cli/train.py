@@ -19,10 +19,10 @@ from .terminal import printable_json
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..learn.card import Errors
-    from ..learn.status import TrainStep
-    from ..learn.trainer import Trained
-    from ..training import TrainingOrder
+    from ..networks.model.card import Errors
+    from ..networks.training import TrainingOrder
+    from ..networks.training.loop import Trained
+    from ..networks.training.status import TrainStep
 
 FINISHED, DIVERGED, INTERRUPTED = 0, 3, 130
 
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
 def order_of(arguments: argparse.Namespace) -> TrainingOrder:
     """What the options ask for; raises InputError."""
     from ..checks import require_file
-    from ..training import TrainingOrder
+    from ..networks.training import TrainingOrder
 
     return TrainingOrder(
         tuple(require_file(Path(volume), "volume") for volume in arguments.volume),
@@ -135,7 +135,7 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
         camera = replace(camera, image_px=arguments.pixels)
     if arguments.camera is not None:
         from ..io import read_case
-        from ..learn.view import network_camera_for
+        from ..networks.model.input_image import network_camera_for
 
         camera = network_camera_for(read_case(arguments.camera).views[0].camera, camera.image_px)
     lengths = {"sid_mm": arguments.sid, "field_mm": arguments.field}
@@ -146,7 +146,7 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
 
 
 def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) -> Trained:
-    from ..training import train_network
+    from ..networks.training import train_network
 
     story = train_network(order, interrupted)
     preparing = True

@@ -112,8 +112,9 @@ class AppearanceSettings:
     inversion: bright and dark exchanged. collimation: a field bounded by blades or a circle; unseen: share of these
     fields that are not recognised, so that the shadow counts as image. truncation: the X-ray is smaller than the
     network's image. erasing: a patch burnt out or painted over. instruments: wires, rods, screws and plates.
-    continued: the body goes on beyond the scan (see `learn.continuation`). surroundings: round pieces of flesh and bone
-    around a part that was cut out of the body (structures, or a volume without Hounsfield units); no others have them.
+    continued: the body goes on beyond the scan (see `networks.data.extend_body`). surroundings: round pieces of flesh
+    and bone around a part that was cut out of the body (structures, or a volume without Hounsfield units); no others
+    have them.
     """
 
     bone_contrast: tuple[float, float] = (0.75, 1.5)

@@ -14,8 +14,8 @@ from .. import __version__
 from ..checks import InputError, require_file
 from ..evaluation import StudyRow, cube_corners, surface_points
 from ..io.datasets import open_dataset
-from ..learn.fingerprint import fingerprint
 from ..methods import Method, method_named
+from ..networks.model.fingerprint import fingerprint
 from ..pieces import Pieces, Story
 from ..scene import Volume
 from ..settings import DeviceName, EngineName

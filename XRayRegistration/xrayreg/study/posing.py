@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..geometry import camera_from_carm, placement_of, retract
 from ..io.results import replace_file
-from ..learn.poses import sample_poses
+from ..networks.data.pose_sampling import sample_poses
 from ..settings import PoseDistribution
 from .protocol import Arm
 

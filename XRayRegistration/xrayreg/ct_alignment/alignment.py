@@ -1,0 +1,136 @@
+"""Where one patient's CT lies in another's frame: the rigid alignment that lets one network serve many patients.
+
+Both CTs are made coarse on upright RAS axes (`coarse`), many postures are tried at every shift (`placing`), and the
+best few are fitted, finer and finer (`fitting`). All of it happens in RAS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError, require_rigid
+from ..scene import Volume
+from .fft_search import best_shift, quarter_turns, similarity, tilts
+from .preprocess import Coarse, coarse_of, coarser
+from .refine import fitted
+
+Floats = NDArray[np.float64]
+
+# Share of the smaller body that the other CT must show, and the correlation that two bodies of the same kind reach.
+LEAST_OVERLAP = 0.3
+LEAST_QUALITY = 0.5
+# A piece smaller than this share of the other body fits in many places.
+LEAST_SHARE = 0.03
+# A posture far from the one the files tell must be better by this much: different patients look alike upside down.
+_FILES_OWN = 0.05
+# So many turns by right angles are also tilted, so many postures fitted coarsely, so many of those once more finer.
+_TURNS, _POSTURES, _CANDIDATES = 6, 10, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How a patient lies in the template's frame.
+
+    template_from_patient: rigid (4, 4) in RAS millimetres, determinant +1.
+    quality: correlation of both CTs where either shows the body and both reach, 1 for the same patient.
+    overlap: share of the smaller body that the other CT shows.
+    note: one sentence for people.
+    """
+
+    template_from_patient: Floats
+    quality: float
+    overlap: float
+    note: str
+
+
+def align(template: Volume, patient: Volume) -> Alignment:
+    """The rigid alignment of the patient's CT with the template's.
+
+    Exchanging the two gives exactly the inverse: the smaller body is always looked for in the larger one.
+    Raises InputError where the two share too little or do not look alike.
+    """
+    if template.is_hounsfield != patient.is_hounsfield:
+        raise _unlike("Hounsfield units in one and none in the other")
+    voxel_mm = _voxel_mm(template, patient)
+    of_template, of_patient = coarse_of(template, voxel_mm), coarse_of(patient, voxel_mm)
+    _require_sizes(of_template, of_patient)
+    exchanged = _rank(of_patient) > _rank(of_template)
+    fixed, moving = (of_template, of_patient) if exchanged else (of_patient, of_template)
+    # Named for the smaller body (fixed), whichever CT it is.
+    fixed_from_moving = _found(fixed, moving)
+    quality, overlap = similarity(fixed, moving, fixed_from_moving)
+    _require_alike(quality, overlap)
+    matrix = require_rigid(fixed_from_moving if exchanged else np.linalg.inv(fixed_from_moving), "alignment")
+    turn = f"turned by {_turn_deg(matrix):.1f} degrees"
+    note = f"{turn}, similarity {quality:.2f}, {overlap:.0%} of the smaller body in common"
+    return Alignment(matrix, quality, overlap, note)
+
+
+def _voxel_mm(one: Volume, other: Volume) -> float:
+    """4 mm for adult bodies, finer for small ones as far as memory and time allow."""
+    sizes = [float(np.prod(np.ptp(volume.grid.corners(), axis=0))) for volume in (one, other)]
+    return max(float(np.clip(np.cbrt(min(sizes)) / 64, 1.0, 4.0)), float(np.cbrt(max(sizes) / 2e6)))
+
+
+def _rank(coarse: Coarse) -> tuple[float, float]:
+    """Orders any two different volumes, whichever comes first: by the size of the body, then by its contents."""
+    return float(coarse.body.sum()), float(coarse.values.sum(dtype=np.float64))
+
+
+def _found(fixed: Coarse, moving: Coarse) -> Floats:
+    """The best of many postures, fixed_from_moving: all of them coarsely, fewer and fewer of them finer."""
+    # The search needs the body as a few thousand voxels.
+    factor = max(1, round(float(np.cbrt(fixed.body.sum() / 4000))))
+    coarsest = coarser(fixed, factor), coarser(moving, factor)
+    turned = _best([best_shift(*coarsest, turn, LEAST_OVERLAP) for turn in quarter_turns()], _TURNS)
+    tilted = [best_shift(*coarsest, tilt @ pose[:3, :3], LEAST_OVERLAP) for _, pose in turned for tilt in tilts()]
+    candidates = _best([*turned, *tilted], _POSTURES)
+    if not candidates:
+        raise _unlike(f"less than {LEAST_OVERLAP:.0%} of the body in common wherever it is laid")
+    candidates = _better(*coarsest, candidates)[:_CANDIDATES]
+    if factor > 3:
+        candidates = _better(coarser(fixed, factor // 2), coarser(moving, factor // 2), candidates)
+    return fitted(fixed, moving, candidates[0][1])
+
+
+def _best(found: list[tuple[float, Floats]], count: int) -> list[tuple[float, Floats]]:
+    return sorted((one for one in found if one[0] > -1), key=lambda one: -one[0])[:count]
+
+
+def _better(fixed: Coarse, moving: Coarse, candidates: list[tuple[float, Floats]]) -> list[tuple[float, Floats]]:
+    """The candidates refined, the best first."""
+    poses = [fitted(fixed, moving, pose) for _, pose in candidates]
+    scored = [(similarity(fixed, moving, pose), pose) for pose in poses]
+    alike = [(quality, pose) for (quality, overlap), pose in scored if overlap >= LEAST_OVERLAP]
+    if not alike:
+        raise _unlike(f"less than {LEAST_OVERLAP:.0%} of the body in common")
+    return sorted(alike, key=lambda found: -found[0] - (_FILES_OWN if _turn_deg(found[1]) < 45 else 0.0))
+
+
+def _turn_deg(pose: Floats) -> float:
+    return float(np.rad2deg(np.arccos(np.clip((np.trace(pose[:3, :3]) - 1) / 2, -1.0, 1.0))))
+
+
+def _require_sizes(one: Coarse, other: Coarse) -> None:
+    litres = sorted(coarse.body.sum() * coarse.voxel_mm**3 / 1e6 for coarse in (one, other))
+    if litres[0] < LEAST_SHARE * litres[1]:
+        raise _unlike(f"{litres[0]:.2g} litres of tissue in one and {litres[1]:.2g} in the other")
+
+
+def _require_alike(quality: float, overlap: float) -> None:
+    if overlap < LEAST_OVERLAP:
+        raise _unlike(f"{overlap:.0%} of the smaller body in common")
+    if quality < LEAST_QUALITY:
+        raise _unlike(f"a similarity of {quality:.2f} (at least {LEAST_QUALITY:g} is needed)")
+
+
+def _unlike(found: str) -> InputError:
+    return InputError(
+        "alignment of two CTs",
+        expected="the same part of the body",
+        found=found,
+        remedy="give CTs of the anatomy the network was made for, or train on this patient alone",
+    )

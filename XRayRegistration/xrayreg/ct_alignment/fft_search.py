@@ -1,0 +1,162 @@
+"""Where one CT lies in another, coarsely: many postures at every shift, by masked correlation.
+
+The correlation of all shifts at once is Padfield's (Masked object registration in the Fourier domain, IEEE TIP 21(5),
+2012), counted wherever both scans reach and at least one of them shows the body.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+from scipy.spatial.transform import Rotation
+
+from .preprocess import Coarse
+
+Floats = NDArray[np.float64]
+
+# A local refinement comes back from about as much.
+_TILT_RAD = np.deg2rad(25.0)
+
+
+class Grid(NamedTuple):
+    """Upright voxels: the place of the first (3,) [mm], their edge [mm], how many there are [k, j, i]."""
+
+    origin: Floats
+    voxel_mm: float
+    shape: tuple[int, ...]
+
+
+def tilts() -> list[Floats]:
+    """Small rotations (3, 3) about each axis, to and fro."""
+    return [Rotation.from_rotvec(sign * _TILT_RAD * axis).as_matrix() for axis in np.eye(3) for sign in (1.0, -1.0)]
+
+
+def quarter_turns() -> list[Floats]:
+    """The 24 rotations (3, 3) that take axes to axes."""
+    turns = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            turn = np.zeros((3, 3))
+            turn[range(3), order] = signs
+            if np.linalg.det(turn) > 0:
+                turns.append(turn)
+    return turns
+
+
+def best_shift(fixed: Coarse, moving: Coarse, turn: Floats, least_overlap: float) -> tuple[float, Floats]:
+    """The correlation of the best shift after `turn`, and fixed_from_moving (4, 4) [mm, RAS]; -1 where none overlaps.
+
+    least_overlap: share of the smaller body that the other scan must cover.
+    """
+    turned = _turned(moving, turn)
+    scores = _correlations(fixed, turned)
+    least = least_overlap * min(fixed.body.sum(), turned.body.sum())
+    scores = np.where(_overlaps(fixed, turned) >= least, scores, -1.0)
+    lag = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    # Lags beyond the middle are negative ones.
+    steps = [
+        n - size if n >= extent else n for n, size, extent in zip(lag, scores.shape, fixed.body.shape, strict=True)
+    ]
+    fixed_from_turned = fixed.origin + fixed.voxel_mm * np.array(steps[::-1]) - turned.origin
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn
+    matrix[:3, 3] = fixed_from_turned
+    return float(scores[lag]), matrix
+
+
+def _turned(coarse: Coarse, turn: Floats) -> Coarse:
+    """The volume turned about the origin of RAS, on an upright grid that holds all of it."""
+    size = np.array(coarse.values.shape[::-1])
+    ends = np.array(list(itertools.product((0, 1), repeat=3))) * (size - 1) * coarse.voxel_mm + coarse.origin
+    ends = ends @ turn.T
+    origin = ends.min(axis=0)
+    shape = np.ceil(np.ptp(ends, axis=0) / coarse.voxel_mm - 1e-6).astype(int) + 1
+    target = Grid(origin, coarse.voxel_mm, tuple(shape[::-1].tolist()))
+    pose = np.eye(4)
+    pose[:3, :3] = turn
+    values, covered, body, near = (
+        resampled(part, coarse, target, pose) for part in (coarse.values, coarse.covered, coarse.body, coarse.near)
+    )
+    return Coarse(values, covered > 0.5, body > 0.5, near > 0.5, origin, coarse.voxel_mm)
+
+
+def _size(fixed: Coarse, moving: Coarse) -> list[int]:
+    return [fft.next_fast_len(a + b - 1, real=True) for a, b in zip(fixed.body.shape, moving.body.shape, strict=True)]
+
+
+def _overlaps(fixed: Coarse, moving: Coarse) -> Floats:
+    """For every shift, how many voxels of the less covered body lie in the other scan."""
+    size = _size(fixed, moving)
+    of_fixed = _correlate(_spectrum(fixed.body, size), _spectrum(moving.covered, size), size)
+    of_moving = _correlate(_spectrum(fixed.covered, size), _spectrum(moving.body, size), size)
+    return np.asarray(np.minimum(of_fixed, of_moving))
+
+
+def _correlations(fixed: Coarse, moving: Coarse) -> Floats:
+    """Masked normalised correlation for every shift of `moving` against `fixed` [lag k, j, i]."""
+    size = _size(fixed, moving)
+    f, f2, cf, af = (
+        _spectrum(part, size) for part in (fixed.values, fixed.values**2, fixed.covered, fixed.covered & ~fixed.near)
+    )
+    m, m2, cm, am = (
+        _spectrum(part, size)
+        for part in (moving.values, moving.values**2, moving.covered, moving.covered & ~moving.near)
+    )
+    # Where both show air there is nothing to compare; values are 0 there, so only the count notices.
+    count = np.maximum(_correlate(cf, cm, size) - _correlate(af, am, size), 1.0)
+    sum_f, sum_m = _correlate(f, cm, size), _correlate(cf, m, size)
+    product = _correlate(f, m, size) - sum_f * sum_m / count
+    spread_f = _correlate(f2, cm, size) - sum_f**2 / count
+    spread_m = _correlate(cf, m2, size) - sum_m**2 / count
+    floor = 1e-3 * count
+    return np.asarray(product / np.sqrt(np.maximum(spread_f, floor) * np.maximum(spread_m, floor)))
+
+
+def _spectrum(part: NDArray, size: list[int]) -> NDArray[np.complex64]:
+    return np.asarray(fft.rfftn(part.astype(np.float32), size))
+
+
+def _correlate(fixed: NDArray[np.complex64], moving: NDArray[np.complex64], size: list[int]) -> Floats:
+    return np.asarray(fft.irfftn(fixed * moving.conj(), size), dtype=np.float64)
+
+
+def similarity(fixed: Coarse, moving: Coarse, fixed_from_moving: Floats) -> tuple[float, float]:
+    """Correlation and overlap of two volumes at one pose, counted as in the search but at the fixed volume's voxels.
+
+    overlap: share of the smaller body that lies in the other's scan.
+    """
+    target = Grid(fixed.origin, fixed.voxel_mm, fixed.values.shape)
+    values, covered, near, body = (
+        resampled(part, moving, target, fixed_from_moving)
+        for part in (moving.values, moving.covered, moving.near, moving.body)
+    )
+    both = fixed.covered & (covered > 0.99)
+    counted = both & (fixed.near | (near > 0.5))
+    shared = min((fixed.body & both).sum(), (fixed.covered & (body > 0.5)).sum())
+    overlap = min(1.0, float(shared / min(fixed.body.sum(), moving.body.sum())))
+    a, b = fixed.values[counted].astype(np.float64), values[counted].astype(np.float64)
+    if a.size < 2 or a.std() < 1e-3 or b.std() < 1e-3:
+        return 0.0, overlap
+    return float(((a - a.mean()) * (b - b.mean())).mean() / (a.std() * b.std())), overlap
+
+
+def resampled(part: NDArray, moving: Coarse, target: Grid, target_from_moving: Floats) -> NDArray[np.float32]:
+    """Values at the voxels of `target` of an array [k, j, i] on the grid of `moving`, 0 outside."""
+    moving_from_target = np.linalg.inv(target_from_moving)
+    # Uniform voxels: index = (place - origin) / voxel on both sides.
+    linear = moving_from_target[:3, :3] * (target.voxel_mm / moving.voxel_mm)
+    place = moving_from_target[:3, :3] @ target.origin + moving_from_target[:3, 3]
+    sampled: NDArray[np.float32] = ndimage.affine_transform(
+        part.astype(np.float32),
+        # Arrays are [k, j, i], matrices speak of (i, j, k).
+        linear[::-1, ::-1],
+        ((place - moving.origin) / moving.voxel_mm)[::-1],
+        output_shape=target.shape,
+        order=1,
+        mode="grid-constant",
+    )
+    return sampled

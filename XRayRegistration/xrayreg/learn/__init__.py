@@ -1,1 +1,0 @@
-"""Pose regression: networks that tell from one X-ray how the C-arm stood, learnt on simulated X-rays."""

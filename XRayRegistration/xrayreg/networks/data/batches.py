@@ -1,0 +1,129 @@
+"""Batches of simulated X-rays, made while the network learns from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...checks import InputError
+from ...geometry import Camera
+from ...render import render
+from ...settings import TrainingSettings
+from ..model.input_image import network_input, pinhole
+from .appearance import apply_appearance
+from .appearance_sampling import draw_appearance
+from .pose_sampling import sample_poses
+from .subjects import Subject, line_integrals
+
+# Line integrals above this count as something in the way.
+_COVERED = 1e-3
+# A distribution of which fewer poses than one in this many show the anatomy is not one to learn from.
+_MOST_ROUNDS = 20
+
+
+class Subjects(Protocol):
+    """Where the volumes come from: one patient, or a pool of many."""
+
+    def subject(self, number: int, generator: torch.Generator) -> Subject:
+        """The subject of batch `number`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B simulated X-rays of one subject.
+
+    inputs: (B, 3, H, W) as `view.network_input` makes them. poses: camera_from_volume (B, 4, 4), float64 on the CPU.
+    integrals: (B, 2, H, W) what was rendered. appearance: what was done to it, in means.
+    """
+
+    number: int
+    subject: Subject
+    inputs: Tensor
+    poses: Tensor
+    integrals: Tensor
+    appearance: dict[str, float]
+
+
+@torch.no_grad()
+def make_batch(subjects: Subjects, settings: TrainingSettings, number: int) -> Batch:
+    """Batch `number` of a training: a pure function of it and of `settings.seed`.
+
+    Raises InputError where hardly any pose of the distribution shows the subject.
+    """
+    generator = generator_of(settings.seed, number)
+    subject = subjects.subject(number, generator)
+    poses, integrals = visible_views(subject, pinhole(settings.camera), settings, settings.batch, generator)
+    goes_on = (torch.rand(settings.batch, generator=generator) < settings.appearance.continued).nonzero()[:, 0]
+    appearance = draw_appearance(settings.appearance, settings.batch, generator, subject.partial)
+    images, valid = apply_appearance(appearance, _continued(subject, settings, poses, integrals, goes_on))
+    return Batch(number, subject, network_input(images, valid), poses, integrals, appearance.summary())
+
+
+def _continued(subject: Subject, settings: TrainingSettings, poses: Tensor, integrals: Tensor, which: Tensor) -> Tensor:
+    """Line integrals (B, 2, H, W) in which the body of some images (N,) goes on beyond the scan."""
+    if not len(which) or subject.beyond is None:
+        return integrals
+    more = render(subject.beyond, pinhole(settings.camera), poses[which]).float()
+    continued = integrals.clone()
+    continued[:, 0].index_add_(0, which.to(integrals.device), more)
+    return continued
+
+
+def visible_views(
+    subject: Subject, camera: Camera, settings: TrainingSettings, wanted: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Poses (wanted, 4, 4) that show the subject on at least `settings.least_visible` of the image, and their images.
+
+    Others are drawn anew, in the order in which they come. Images are line integrals (wanted, 2, H, W).
+    """
+    kept_poses: list[Tensor] = []
+    kept_images: list[Tensor] = []
+    missing = wanted
+    for _ in range(_MOST_ROUNDS):
+        poses = sample_poses(settings.poses, subject.isocentre, missing, generator)
+        images = line_integrals(subject, camera, poses)
+        shown = (images.sum(1) > _COVERED).float().mean((1, 2)) >= settings.least_visible
+        if bool(shown.all()):
+            kept_poses.append(poses)
+            kept_images.append(images)
+        else:
+            kept_poses.append(poses[shown.to(poses.device)])
+            kept_images.append(images[shown])
+        missing -= len(kept_poses[-1])
+        if not missing:
+            return torch.cat(kept_poses), torch.cat(kept_images)
+    raise InputError(
+        "pose distribution",
+        expected=f"poses that show {subject.name} on {settings.least_visible:.0%} of the image",
+        found=f"{wanted - missing} among more than {wanted} drawn",
+        remedy="narrow the distribution, widen the camera's field, or train on more of the volume",
+    )
+
+
+def generator_of(seed: int, *numbers: int) -> torch.Generator:
+    """A generator that every seed and every number gives another stream."""
+    state = np.random.SeedSequence([seed, *numbers]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+Made = TypeVar("Made")
+
+
+def prefetched(make: Callable[[int], Made], start: int = 0) -> Generator[Made, None, None]:
+    """What `make` gives for `start`, start + 1 and so on, each made while the one before is being used.
+
+    One worker thread; closing the iterator waits for what it has in hand. An error appears in place of its batch.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as worker:
+        ahead = worker.submit(make, start)
+        for number in count(start + 1):
+            ready = ahead.result()
+            ahead = worker.submit(make, number)
+            yield ready

@@ -1,0 +1,57 @@
+"""Maps averaged to voxels of any size.
+
+`scene.coarsened` averages whole blocks, which keeps edges where they are; a network's coarse images ask for voxels as
+large as their pixels, or rendering takes up to three times as long and its samples alias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...geometry import VoxelGrid
+from ...pieces import Pieces, divisible
+from ...scene import Attenuation
+from ...scene.slabs import slabs
+
+
+@divisible
+def averaged(
+    attenuation: Attenuation, voxel_mm: float, part: Callable[[Tensor], Tensor] = lambda mu: mu
+) -> Pieces[Attenuation]:
+    """The map averaged over voxels of `voxel_mm`; along an axis whose voxels are larger already it stays as it is.
+
+    part: what of each voxel is averaged, told from its value; it is given a few slices at a time.
+    Its values count as constant within a voxel, so all mass is kept, and none moves by more than half a new voxel. What
+    the outermost voxels cover beyond the map is air, as much at either end.
+    """
+    grid = attenuation.grid
+    steps = np.maximum(1.0, voxel_mm / grid.spacing_mm)
+    if steps.max() == 1.0:
+        return Attenuation(part(attenuation.mu), grid)
+    counts = [math.ceil(size / step - 1e-6) for size, step in zip(grid.shape, steps, strict=True)]
+    i, j, k = (
+        _weights(size, step, count).to(attenuation.mu)
+        for size, step, count in zip(grid.shape, steps.tolist(), counts, strict=True)
+    )
+    mu = attenuation.mu.new_zeros(counts[::-1])
+    for some in slabs(tuple(attenuation.mu.shape)):
+        mu += torch.tensordot(k[:, some], j @ (part(attenuation.mu[some]) @ i.mT), dims=1)
+        yield
+    first = (np.array(grid.shape) - steps * counts) / 2 + (steps - 1) / 2
+    volume_from_index = grid.volume_from_index.copy()
+    volume_from_index[:3, 3] += volume_from_index[:3, :3] @ first
+    volume_from_index[:3, :3] *= steps
+    return Attenuation(mu, VoxelGrid((counts[0], counts[1], counts[2]), volume_from_index))
+
+
+def _weights(size: int, step: float, count: int) -> Tensor:
+    """Share (count, size) of each new voxel that each old one fills; `step` old ones make a new one."""
+    edges = np.arange(count + 1) * step - (count * step - size) / 2
+    old = np.arange(size)
+    shared = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    return torch.from_numpy(np.maximum(shared, 0.0) / step)

@@ -1,0 +1,171 @@
+"""A volume made ready for training: its soft and its bony part as maps that an engine renders apart.
+
+X-rays of one pose differ by the beam's energies, which bone and soft tissue answer to differently. Rendering both
+once lets any number of appearances be made of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...checks import InputError
+from ...geometry import Camera
+from ...pieces import Pieces, divisible
+from ...render import ChannelProjector, Projector, choose_engine, prepare, prepare_channels, render_channels
+from ...scene import Attenuation, Volume, attenuation_of
+from ...scene.attenuation import MU_WATER
+from ...scene.slabs import bounds
+from ...settings import DeviceName, EngineName
+from ..model.fingerprint import fingerprint
+from .downsample_map import averaged
+from .extend_body import continuation
+
+# Hounsfield units between which matter turns from soft to bone: trabecular bone starts at the first, the second is
+# beyond contrast-filled vessels (as in simulation.XraySettings).
+BONE_HU = (150.0, 400.0)
+# Attenuation [1/mm] of cortical bone in CT, some 1000 HU.
+_DENSE_MU = 2 * MU_WATER
+_CPU = torch.device("cpu")
+# A map that is thinner than this many voxels along an axis shows nothing to a network.
+_FEWEST_VOXELS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One volume made ready for an engine.
+
+    soft, bone: the two parts of its attenuation, on one grid; None where a part is empty. Together they are
+        a CT's `scene.attenuation_of`, averaged to the voxels rendered.
+    isocentre: (3,) about which poses are drawn, the centre of what is rendered [volume frame, mm], float64.
+    points: (8, 3) corners of the box around what is rendered [volume frame, mm], float64.
+    beyond: the body where the scan has ended, None where it ends too; see `continuation`.
+    parts: soft and bone as channels, or the one that is not empty; None where both are.
+    device: where its images are made.
+    partial: whether it is a part cut out of the body, of which an X-ray shows the rest too.
+    fingerprint, name: which volume it is, for machines and for people.
+    """
+
+    soft: Attenuation | None
+    bone: Attenuation | None
+    isocentre: Tensor
+    points: Tensor
+    parts: ChannelProjector | None = None
+    device: torch.device = _CPU
+    beyond: Projector | None = None
+    partial: bool = False
+    fingerprint: str = ""
+    name: str = "volume"
+
+
+@divisible
+def subject_of(
+    volume: Volume,
+    structures: tuple[int, ...] = (),
+    *,
+    voxel_mm: float,
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+    name: str = "volume",
+) -> Pieces[Subject]:
+    """The volume, or the named structures alone, made ready for training.
+
+    voxel_mm: edge of a pixel of the network's camera at the patient; finer voxels are averaged.
+    A volume without negative values (a vessel tree of MR angiography, a bone cut out of its CT) goes to the bony part,
+    scaled to attenuate as bone does: its unit is unknown.
+    Raises InputError for structures that are missing, a CT without bone, and a volume too small for `voxel_mm`.
+    """
+    whole = yield from attenuation_of.pieces(volume, structures)
+    grid = whole.grid
+    _require_extent(grid.spacing_mm * grid.shape, voxel_mm)
+    soft: Attenuation | None = None
+    if volume.is_hounsfield:
+        bone = yield from averaged.pieces(whole, voxel_mm, bony)
+        if not structures:
+            _require_bone(bone)
+        soft = yield from averaged.pieces(whole, voxel_mm)
+        soft = Attenuation((soft.mu - bone.mu).clamp_min_(0), soft.grid)
+    else:
+        bone = yield from averaged.pieces(_as_dense_as_bone(whole), voxel_mm)
+    del whole
+    # A structure ends where it is cut off; only a body goes on.
+    further = None if soft is None or structures else continuation(soft, bone, volume.grid)
+    both = yield from _without_air([soft, bone])
+    parts = [part for part in both if part is not None]
+    rendered = (yield from prepare_channels.pieces(parts, engine, device)) if parts else None
+    beyond = None
+    for around in (yield from _without_air([further])):
+        beyond = None if around is None else (yield from prepare.pieces(around, engine, device))
+    place = torch.device(choose_engine(engine, device)[1])
+    centre, corners = torch.as_tensor(grid.centre), torch.as_tensor(grid.corners())
+    partial = bool(structures) or not volume.is_hounsfield
+    return Subject(both[0], both[1], centre, corners, rendered, place, beyond, partial, fingerprint(volume), name)
+
+
+def _without_air(parts: list[Attenuation | None]) -> Pieces[list[Attenuation | None]]:
+    """Maps on one grid without the air around all of them; None for those that are all air."""
+    there = [part if part is not None and bool(part.mu.any()) else None for part in parts]
+    maps = [part.mu.numpy() for part in there if part is not None]
+    if not maps:
+        return there
+    box = yield from bounds(maps[0].shape, lambda some: np.any([mu[some] > 0 for mu in maps], axis=0))
+    first, size = box[:, 0], box[:, 1] + 1 - box[:, 0]
+    inside = tuple(slice(start, start + count) for start, count in zip(first, size, strict=True))
+    # Arrays are stored [k, j, i], grids named (i, j, k).
+    (k0, j0, i0), (nk, nj, ni) = first.tolist(), size.tolist()
+    return [
+        part and Attenuation(part.mu[inside].contiguous(), part.grid.cropped((i0, j0, k0), (ni, nj, nk)))
+        for part in there
+    ]
+
+
+def bony(mu: Tensor) -> Tensor:
+    """The part of attenuations [1/mm], of any shape, that is bone: none below BONE_HU, all of it above."""
+    low, high = (MU_WATER * (1 + hu / 1000) for hu in BONE_HU)
+    return ((mu - low) / (high - low)).clamp_(0, 1).mul_(mu)
+
+
+def _as_dense_as_bone(attenuation: Attenuation) -> Attenuation:
+    """A map of arbitrary unit, scaled so that all but its brightest voxels attenuate no more than cortical bone."""
+    some = attenuation.mu.reshape(-1)[:: max(1, attenuation.mu.numel() // 1_000_000)]
+    brightest = torch.quantile(some[some > 0], 0.995) if bool((some > 0).any()) else attenuation.mu.max()
+    attenuation.mu.mul_(_DENSE_MU / float(brightest))
+    return attenuation
+
+
+def line_integrals(subject: Subject, camera: Camera, poses: Tensor) -> Tensor:
+    """Line integrals (B, 2, H, W) through the soft and the bony part, float32 on the subject's device.
+
+    poses: camera_from_volume (B, 4, 4). Differentiable with respect to them.
+    """
+    if subject.parts is None:
+        return torch.zeros(len(poses), 2, camera.height, camera.width, device=subject.device)
+    images = render_channels(subject.parts, camera, poses).float()
+    if subject.parts.channels == 2:
+        return images
+    empty = torch.zeros_like(images)
+    return torch.cat([empty, images] if subject.soft is None else [images, empty], 1)
+
+
+def _require_bone(bone: Attenuation) -> None:
+    if not bool(bone.mu.any()):
+        raise InputError(
+            "volume",
+            expected=f"bone (above {BONE_HU[0]:g} HU)",
+            found="none",
+            remedy="check the rescale slope and intercept of the file, or name structures of its label map",
+        )
+
+
+def _require_extent(extent_mm: NDArray[np.float64], voxel_mm: float) -> None:
+    if extent_mm.min() < _FEWEST_VOXELS * voxel_mm:
+        raise InputError(
+            "volume",
+            expected=f"at least {_FEWEST_VOXELS * voxel_mm:.3g} mm each way, {_FEWEST_VOXELS} pixels of the image",
+            found=" x ".join(f"{side:.3g}" for side in extent_mm) + " mm",
+            remedy="use a camera with a smaller field or more pixels, or a larger volume",
+        )

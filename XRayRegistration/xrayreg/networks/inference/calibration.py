@@ -1,0 +1,114 @@
+"""Where a patient lies in a network's frame, asked of the network itself: render at known poses, and see what it says.
+
+The network's answer to a DRR whose pose camera_from_patient is known is camera_from_centred, so each DRR gives
+
+    centred_from_patient = inverse(camera_from_centred) @ camera_from_patient
+
+and the robust mean over many is less wrong than any single prediction (GeoPose, 2026; methods.md A8). It stands in for
+the alignment of two CTs where that fails, or where a network comes without a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...checks import InputError
+from ...geometry import inverse, pose_difference, retract, rigid
+from ...pieces import Pieces, divisible
+from ...settings import NetworkCamera, PoseDistribution
+from ..data.appearance import apply_appearance, no_appearance
+from ..data.batches import generator_of
+from ..data.pose_sampling import sample_poses
+from ..data.subjects import Subject, line_integrals
+from ..model.heads import Hypotheses, best
+from ..model.input_image import network_input, pinhole
+
+# DRRs of each round. The second round's poses are those the first one found to be the network's own.
+_DRRS, _ROUNDS = 48, 3
+_STEPS = 50
+# One radian counts as much as this distance when poses are averaged: the radius of a body part.
+_RADIUS_MM = 100.0
+# Above these spreads of single answers the network does not know this anatomy, and their mean means nothing.
+MOST_DEG, MOST_MM = 25.0, 80.0
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Where the network finds a patient.
+
+    centred_from_patient: rigid (4, 4) [RAS mm], float64. rotation_deg, distance_mm: medians over the DRRs of how far a
+    single answer is from the mean; the mean itself is nearer to the truth by about the root of their number, but for
+    what the network gets wrong everywhere.
+    """
+
+    centred_from_patient: Tensor
+    rotation_deg: float
+    distance_mm: float
+    images: int
+
+
+@divisible
+def calibrated(
+    predict: Callable[[Tensor], Hypotheses], subject: Subject, camera: NetworkCamera, poses: PoseDistribution
+) -> Pieces[Calibration]:
+    """Ask the network where the patient lies.
+
+    predict: the network, from inputs (B, 2, H, W) to hypotheses camera_from_centred. subject: the patient in its own
+    frame. camera, poses: the network's camera and the poses it was trained on.
+    Raises InputError where its answers scatter too widely to be of use.
+    """
+    pivot = subject.isocentre.double().cpu()
+    eye = torch.eye(3, dtype=torch.float64)
+    # At first the patient is taken to lie as the network's own ones do, the middle of the body as isocentre.
+    found = rigid(eye, -pivot)
+    for turn in range(_ROUNDS):
+        drawn = sample_poses(poses, torch.zeros(3, dtype=torch.float64), _DRRS, generator_of(0, 3, turn))
+        camera_from_patient = drawn @ found
+        with torch.no_grad():
+            integrals = line_integrals(subject, pinhole(camera), camera_from_patient)
+            inputs = network_input(*apply_appearance(no_appearance(_DRRS), integrals))
+            answers = best(predict(inputs)).double().cpu()
+        yield
+        found, rotation_deg, distance_mm = geodesic_median(inverse(answers) @ camera_from_patient, pivot)
+        yield
+    if rotation_deg > MOST_DEG or distance_mm > MOST_MM:
+        raise InputError(
+            "network",
+            expected="answers that agree on where the patient lies",
+            found=f"answers {rotation_deg:.0f} degrees and {distance_mm:.0f} mm apart",
+            remedy="use a network made for this anatomy, or train one on this CT",
+        )
+    return Calibration(found, rotation_deg, distance_mm, _DRRS)
+
+
+def geodesic_median(poses: Tensor, pivot: Tensor) -> tuple[Tensor, float, float]:
+    """The rigid pose nearest to poses (N, 4, 4) in the sum of distances, and the medians of those [degrees, mm].
+
+    The distance of two poses is sqrt((100 mm angle)^2 + |shift of the pivot|^2). Half of the poses may be anywhere
+    (Weiszfeld's algorithm on rotation vectors and shifts about the pivot (3,); Hartley et al., CVPR 2011).
+    """
+    # Begin with the pose that has the least median distance to the others, not with a mean that outliers pull.
+    apart = torch.stack([_distances(poses, pose, pivot) for pose in poses])
+    median = poses[apart.median(dim=1).values.argmin()]
+    for _ in range(_STEPS):
+        twists = pose_difference(poses, median.expand_as(poses), pivot)
+        weights = 1 / _lengths(twists).clamp(min=1e-6)
+        step = (weights[:, None] * twists).sum(0) / weights.sum()
+        median = retract(median, step, pivot)
+        if float(_lengths(step[None])) < 1e-6:
+            break
+    twists = pose_difference(poses, median.expand_as(poses), pivot)
+    angle, distance = twists[:, :3].norm(dim=1).median(), twists[:, 3:].norm(dim=1).median()
+    return median, float(torch.rad2deg(angle)), float(distance)
+
+
+def _distances(poses: Tensor, pose: Tensor, pivot: Tensor) -> Tensor:
+    return _lengths(pose_difference(poses, pose.expand_as(poses), pivot))
+
+
+def _lengths(twists: Tensor) -> Tensor:
+    return ((_RADIUS_MM * twists[:, :3]).square().sum(1) + twists[:, 3:].square().sum(1)).sqrt()

@@ -1,0 +1,180 @@
+"""Where to start according to a trained network: one forward pass over all views of a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...geometry import beam_axes, inverse, placement_of, pose_difference, rigid
+from ...pieces import Pieces, divisible
+from ...scene import Radiograph, Scene
+from ...settings import DeviceName, EngineName, NetworkCamera, PoseDistribution
+from ..model.backbones import PoseNetwork
+from ..model.card import ModelCard
+from ..model.checkpoint import Checkpoint
+from ..model.heads import Hypotheses
+from ..model.input_image import pinhole
+from .patients import patient_in_frame
+from .test_time_augmentation import agreed, looks, turned_back, turns
+
+# Below this share of the network's image the X-ray shows it less than it was trained on, blades or not.
+_LEAST_COVERED = 0.5
+# How many standard deviations of a normal distribution are ever drawn in training, all six numbers together.
+_FAMILIAR_DEVIATIONS = 3.5
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says of a scene.
+
+    poses: camera_from_volume (N, 4, 4) of the first view, float64 on the CPU, the most believed first; N may be 0.
+    beliefs: (N,), which sum to 1 over the hypotheses of one view. names: of the hypotheses, for people.
+    centred_from_volume: (4, 4) from the scene's volume to the frame the network speaks of.
+    notes: what a user should know, one sentence each.
+    """
+
+    poses: Tensor
+    beliefs: Tensor
+    names: tuple[str, ...]
+    centred_from_volume: Tensor
+    notes: tuple[str, ...] = ()
+
+
+@divisible
+def predict(
+    checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto", count: int = 1
+) -> Pieces[Prediction]:
+    """The network's hypotheses for each view, all of them as poses of the first view's camera.
+
+    count: how often each X-ray is shown to it (see `test_time_augmentation`). engine, device: render the CT, where that
+        is needed.
+    Raises InputError where the network is for another patient.
+    """
+    network, camera = checkpoint.network, checkpoint.card.settings.camera
+    centred_from_volume, notes = yield from patient_in_frame.pieces(checkpoint, scene, engine, device)
+    told = []
+    for view in scene.views:
+        inputs, valid = looks(view, camera, count)
+        notes += _coverage_notes(view, camera, valid)
+        yield
+        told.append(_asked(network, inputs, camera))
+        yield
+    beliefs = torch.cat([some.beliefs for some in told])
+    answers = torch.cat([some.poses for some in told])
+    first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
+    world_from_view = torch.stack([inverse(torch.as_tensor(view.camera.camera_from_world)) for view in scene.views])
+    # Networks answer in float32, whose rotations are such to six digits only.
+    poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(answers) @ centred_from_volume
+    finite = (poses.isfinite().all(-1).all(-1) & beliefs.isfinite()).flatten()
+    # All looks may agree on fewer opinions than the network has hypotheses.
+    usable = finite & (beliefs.flatten() > 0)
+    if not (finite | (beliefs.flatten() == 0)).all():
+        notes += ("The network gave poses that are no numbers; they are left out.",)
+    order = [n for n in beliefs.flatten().argsort(descending=True, stable=True).tolist() if usable[n]]
+    names = _names(scene, beliefs.shape[1])
+    return Prediction(
+        poses.flatten(0, 1)[order],
+        beliefs.flatten()[order],
+        tuple(names[n] for n in order),
+        centred_from_volume,
+        notes,
+    )
+
+
+def _asked(network: PoseNetwork, inputs: Tensor, camera: NetworkCamera) -> Hypotheses:
+    """What a network says of one X-ray (1, K), float64 on the CPU, from the inputs (N, 3, H, W) of N looks at it."""
+    with torch.no_grad():
+        told: Hypotheses = network(inputs.to(next(network.parameters()).device))
+    told = Hypotheses(told.poses.cpu().double(), told.logits.cpu().double())
+    return told.ordered() if len(inputs) == 1 else agreed(turned_back(told, turns(len(inputs), camera)))
+
+
+def unfamiliar(card: ModelCard, prediction: Prediction, scene: Scene, pose: Tensor) -> tuple[str, ...]:
+    """A sentence for each view in which a pose (4, 4) of the first camera is unlike those of the network's training."""
+    world_from_centred = (
+        inverse(torch.as_tensor(scene.views[0].camera.camera_from_world))
+        @ pose
+        @ inverse(prediction.centred_from_volume)
+    )
+    notes = []
+    for view in scene.views:
+        edge = departure(card.settings.poses, torch.as_tensor(view.camera.camera_from_world) @ world_from_centred)
+        if edge > 1:
+            notes.append(
+                f"{view.name}: the pose lies outside those the network was trained on ({edge:.1f} times their range), "
+                "so the network's own guess counts for little."
+            )
+    return tuple(notes)
+
+
+def departure(distribution: PoseDistribution, camera_from_centred: Tensor) -> float:
+    """How far a pose (4, 4) lies from the nearest nominal view, in the number that stands out most; 1 at the edge.
+
+    The edge of a uniform distribution is its half width, of a normal one 3.5 standard deviations. Spreads below one
+    degree or millimetre count as one.
+    """
+    edge = _FAMILIAR_DEVIATIONS if distribution.law == "normal" else 1.0
+    spreads = torch.tensor([*distribution.rotation_deg, *distribution.translation_mm], dtype=torch.float64).clamp(min=1)
+    numbers = _carm_offsets if distribution.coordinates == "carm" else _twist_offsets
+    offsets = numbers(distribution, camera_from_centred.double())
+    offsets[:, 3:] -= torch.tensor(distribution.centre_offset_mm, dtype=torch.float64)
+    return float((offsets.abs() / spreads).amax(dim=1).min() / edge)
+
+
+def _twist_offsets(distribution: PoseDistribution, pose: Tensor) -> Tensor:
+    """Twists (M, 6) [degrees, mm] from each nominal view to a pose (4, 4), both camera_from_centred."""
+    straight = torch.tensor([0.0, 0.0, distribution.sod_mm], dtype=torch.float64)
+    rotations = np.stack([beam_axes(primary, 0.0) for primary in distribution.primaries_deg])
+    nominal = rigid(torch.from_numpy(rotations), straight)
+    twists = pose_difference(pose.expand_as(nominal), nominal, torch.zeros(3, dtype=torch.float64))
+    return torch.cat([torch.rad2deg(twists[:, :3]), twists[:, 3:]], dim=1)
+
+
+def _carm_offsets(distribution: PoseDistribution, pose: Tensor) -> Tensor:
+    """Primary, secondary and roll [degrees], right, up and depth [mm] from each nominal view to a pose: (M, 6)."""
+    if float(pose[2, 3]) <= 0:
+        return torch.full((1, 6), torch.inf, dtype=torch.float64)
+    placed = placement_of(pose.numpy(), np.zeros(3))
+    turns = [(placed.primary_deg - nominal + 180) % 360 - 180 for nominal in distribution.primaries_deg]
+    rest = (placed.secondary_deg, placed.roll_deg, placed.right_mm, placed.up_mm, placed.sod_mm - distribution.sod_mm)
+    return torch.tensor([[turn, *rest] for turn in turns], dtype=torch.float64)
+
+
+def _coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor) -> tuple[str, ...]:
+    """Sentences on how little of the network's image the X-ray covers, and the other way round."""
+    notes = []
+    covered = float(valid.mean())
+    if covered < _LEAST_COVERED:
+        notes.append(
+            f"{view.name}: the X-ray covers only {covered:.0%} of the image the network was made for "
+            f"({camera.field_mm:.0f} mm at {camera.sid_mm:.0f} mm from the source)."
+        )
+    network = pinhole(camera)
+    corners = np.array([[-0.5, network.width - 0.5], [-0.5, network.height - 0.5], [1.0, 1.0]])
+    corners_px = (view.camera.matrix @ np.linalg.inv(network.matrix) @ corners)[:2]
+    size = np.array([view.camera.width, view.camera.height])
+    shown = float(np.diff(np.clip(corners_px, -0.5, size[:, None] - 0.5)).prod() / size.prod())
+    if shown < _LEAST_COVERED:
+        notes.append(f"{view.name}: the network looks at only {shown:.0%} of the X-ray.")
+    return tuple(notes)
+
+
+def _orthonormal(poses: Tensor) -> Tensor:
+    """The rigid poses nearest to poses (..., 4, 4); what is not finite stays so."""
+    finite = poses.isfinite().all(-1).all(-1)
+    left, _, right = torch.linalg.svd(torch.where(finite[..., None, None], poses, 0)[..., :3, :3])
+    fixed = rigid(left @ right, poses[..., :3, 3])
+    return torch.where(finite[..., None, None], fixed, torch.nan)
+
+
+def _names(scene: Scene, count: int) -> list[str]:
+    """The name of each hypothesis, view by view, each view's most believed first."""
+    several = len(scene.views) > 1
+    return [
+        f"the network's hypothesis {n + 1} of {count}" + (f" for {view.name}" if several else "")
+        for view in scene.views
+        for n in range(count)
+    ]

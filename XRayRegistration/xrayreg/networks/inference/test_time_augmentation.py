@@ -1,0 +1,125 @@
+"""Showing an X-ray to a network several times, its camera turned a little each time, and what the answers agree on.
+
+A camera turned about its source sees the same rays, so the X-ray it would have taken is a homography of the one it
+took, and a pose told for it turns back exactly. What a network gets wrong by chance of where edges meet its pixels
+differs from look to look and averages out.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+
+from ...geometry import rigid, rotation_from_vector
+from ...scene import Radiograph
+from ...settings import NetworkCamera
+from ..model.heads import Hypotheses
+from ..model.input_image import network_input, pinhole, resampled
+
+# How far a look turns: the image moves sideways by up to this share of its edge, and rolls by up to this angle.
+_MOST_ASIDE, _MOST_ROLL_DEG = 0.1, 12.0
+# Pixels of the X-ray, along each edge, that make one of a look.
+_FINER = 2
+# Answers this far apart, all differences together, hardly belong together: an angle, sideways and along the beam.
+_APART_DEG, _APART_MM, _APART_DEPTH_MM = 8.0, 15.0, 50.0
+# Answers beyond so many of these distances are another opinion.
+_ANOTHER = 2.5
+
+
+@lru_cache(maxsize=8)
+def turns(count: int, camera: NetworkCamera) -> Tensor:
+    """Rotations turned_from_camera (count, 3, 3) of the looks, float64: straight ahead first, the others around it."""
+    spread = torch.as_tensor(qmc.Halton(3, scramble=False).random(count), dtype=torch.float64)
+    # The sequence begins in a corner of the cube; its middle takes that place.
+    spread[0] = 0.5
+    aside = math.atan(_MOST_ASIDE * camera.field_mm / camera.sid_mm)
+    most = torch.tensor([aside, aside, math.radians(_MOST_ROLL_DEG)], dtype=torch.float64)
+    return rotation_from_vector((2 * spread - 1) * most)
+
+
+def looks(radiograph: Radiograph, camera: NetworkCamera, count: int) -> tuple[Tensor, Tensor]:
+    """Inputs (count, 3, H, W) of a network for an X-ray seen through its camera turned by `turns`, and valid (1, H, W).
+
+    valid: pixels of the first look, straight ahead, that the X-ray covers.
+    """
+    attenuation, valid = resampled(radiograph, camera)
+    first = network_input(attenuation, valid)
+    if count < 2:
+        return first, valid
+    fine = NetworkCamera(camera.image_px * _FINER, camera.field_mm, camera.sid_mm)
+    dense, covered = resampled(radiograph, fine)
+    seen = [_turned(dense, covered, fine, turn) for turn in turns(count, camera)[1:]]
+    others = network_input(torch.cat([image for image, _ in seen]), torch.cat([mask for _, mask in seen]))
+    return torch.cat([first, others]), valid
+
+
+def _turned(attenuation: Tensor, valid: Tensor, fine: NetworkCamera, turn: Tensor) -> tuple[Tensor, Tensor]:
+    """Attenuation and valid (1, H, W) of a camera turned by `turn` (3, 3), from images (1, rH, rW) of a finer one."""
+    matrix = pinhole(fine).matrix
+    old_from_new = torch.as_tensor(matrix) @ turn.mT @ torch.as_tensor(np.linalg.inv(matrix))
+    rows, columns = torch.meshgrid(
+        *(torch.arange(size, dtype=torch.float64) for size in valid.shape[1:]), indexing="ij"
+    )
+    places = torch.stack([columns, rows, torch.ones_like(rows)], -1) @ old_from_new.mT
+    pixels = places[..., :2] / places[..., 2:]
+    sampling = ((2 * pixels + 1) / fine.image_px - 1).float()[None]
+    both = torch.stack([attenuation * valid, valid], 1)
+    sampled = torch.nn.functional.grid_sample(both, sampling, align_corners=False)
+    total, share = torch.nn.functional.avg_pool2d(sampled, _FINER).unbind(1)
+    enough = share >= 0.5
+    return torch.where(enough, total / share.clamp(min=0.5), 0), enough.to(share)
+
+
+def turned_back(hypotheses: Hypotheses, turn: Tensor) -> Hypotheses:
+    """What networks say of looks (B), as poses of the straight camera; turn: turned_from_camera (B, 3, 3)."""
+    back = rigid(turn.mT, torch.zeros(3, dtype=turn.dtype)).to(hypotheses.poses)
+    return Hypotheses(back[:, None] @ hypotheses.poses, hypotheses.logits)
+
+
+def agreed(hypotheses: Hypotheses) -> Hypotheses:
+    """The opinions (1, K) in the hypotheses (B, K) of B looks at one X-ray, the most believed first.
+
+    An opinion is a mean of poses that lie together, weighted by belief and nearness to where they are densest; its
+    belief is that of all its poses. Poses that are not finite belong to none.
+    """
+    count = hypotheses.logits.shape[1]
+    poses, beliefs = hypotheses.poses.flatten(0, 1).double(), hypotheses.beliefs.flatten().double()
+    usable = poses.isfinite().all(-1).all(-1) & beliefs.isfinite()
+    left = torch.where(usable, beliefs, 0) / len(hypotheses.logits)
+    poses = torch.where(usable[:, None, None], poses, torch.eye(4, dtype=poses.dtype))
+    near = torch.exp(-0.5 * _apart(poses[:, None], poses[None]).square())
+    found, shares = [], []
+    for _ in range(count):
+        middle = poses[(near * left).sum(-1).argmax()]
+        for _ in range(3):
+            apart = _apart(poses, middle)
+            middle = _mean(poses, left * torch.exp(-0.5 * apart.square()))
+        members = _apart(poses, middle) < _ANOTHER
+        found.append(middle)
+        shares.append(torch.where(members, left, 0).sum())
+        left = torch.where(members, 0, left)
+    opinions = Hypotheses(torch.stack(found)[None], torch.stack(shares).log()[None])
+    return opinions.ordered()
+
+
+def _apart(poses: Tensor, others: Tensor) -> Tensor:
+    """Distances (...) of poses camera_from_centred (..., 4, 4), 1 where they hardly belong together."""
+    half_chord = (poses - others)[..., :3, :3].square().sum((-2, -1)).div(8).clamp(max=1).sqrt()
+    angle = torch.rad2deg(2 * torch.asin(half_chord)) / _APART_DEG
+    scale = poses.new_tensor([_APART_MM, _APART_MM, _APART_DEPTH_MM])
+    shift = (poses - others)[..., :3, 3] / scale
+    return (angle.square() + shift.square().sum(-1)).sqrt()
+
+
+def _mean(poses: Tensor, weights: Tensor) -> Tensor:
+    """The rigid mean (4, 4) of poses (N, 4, 4); where no weight is left, NaN."""
+    mean = (weights[:, None, None] * poses).sum(0) / weights.sum()
+    if not bool(mean.isfinite().all()):
+        return torch.full_like(mean, torch.nan)
+    left, _, right = torch.linalg.svd(mean[:3, :3])
+    return rigid(left @ right, mean[:3, 3])

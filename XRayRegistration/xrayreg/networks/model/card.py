@@ -1,0 +1,91 @@
+"""What a trained network is: made from what, with which settings, and how well it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ...settings import TrainingSettings
+from ...settings.plain import as_plain, from_plain
+
+# patient: trained on one CT; agnostic: on many; finetuned: on one CT, starting from another network.
+ModelKind = Literal["patient", "agnostic", "finetuned"]
+
+Row = tuple[float, float, float]
+FourRow = tuple[float, float, float, float]
+Placed = tuple[FourRow, FourRow, FourRow, FourRow]
+IN_PLACE: Placed = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Median errors of predicted poses over `images` images.
+
+    rotation_deg: angle between predicted and true rotation. x_mm, y_mm, depth_mm: distance of the isocentre along the
+    camera's axes, sideways ones at the isocentre. mtre_mm: mean distance of the corners of the anatomy's box in the
+    camera frame. nearest_mtre_mm: the same for the hypothesis nearest to the truth, instead of the likeliest.
+    """
+
+    rotation_deg: float
+    x_mm: float
+    y_mm: float
+    depth_mm: float
+    mtre_mm: float
+    nearest_mtre_mm: float
+    images: int
+
+
+@dataclass(frozen=True)
+class SubjectCard:
+    """One CT that a network was trained on.
+
+    fingerprint: see there. isocentre: middle of what was rendered, in the volume frame [RAS mm].
+    placed: rigid (4, 4) from the frame centred on that isocentre (axes RAS) to the network's frame [mm]; the identity
+    for a network of this patient alone.
+    """
+
+    name: str
+    fingerprint: str
+    isocentre: tuple[float, float, float]
+    placed: Placed = IN_PLACE
+
+
+@dataclass(frozen=True)
+class FrameCard:
+    """What the network's outputs are relative to: nominal rotation camera_from_centred (3, 3) and SOD [mm]."""
+
+    nominal_rotation: tuple[Row, Row, Row]
+    sod_mm: float
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything about a network besides its weights; plain values, kept inside the checkpoint as JSON.
+
+    settings: of the run, camera and network architecture among them. structures: labels that were rendered, none for
+    the whole volume. iteration, images, seconds: how far training was when these weights were kept. validation: errors
+    on held-out poses by kind of image, clean (DRRs) and physics (simulated X-rays). created: ISO 8601 in UTC.
+    parent: digest of the network that finetuning started from. notes: what was decided on the way, one sentence each.
+    """
+
+    kind: ModelKind
+    settings: TrainingSettings
+    frame: FrameCard
+    subjects: tuple[SubjectCard, ...]
+    structures: tuple[int, ...] = ()
+    iteration: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    validation: dict[str, Errors] = field(default_factory=dict)
+    created: str = ""
+    parent: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as JSON's own types."""
+        return as_plain(self)
+
+    @staticmethod
+    def from_dict(content: object) -> ModelCard:
+        """The card that `as_dict` told; raises InputError for anything else."""
+        return from_plain(ModelCard, content, "model card")

@@ -1,0 +1,195 @@
+"""Networks as files: written whole or not at all, and read without ever running what a file says."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...checks import InputError, require_regular
+from ...io.json_text import parse_json
+from ...io.results import replace_file
+from ...io.temporary import sync_folder
+from .archive import problem_of_archive, problem_of_content
+from .backbones import PoseNetwork, build_network
+from .canonical_frame import Frame
+from .card import ModelCard
+from .template import Template
+
+FORMAT = "xrayreg pose network"
+# 2: networks are given local contrast as a third channel.
+VERSION = 2
+# Characters of a card: thousands of patients fit in.
+_MOST_CARD = 4 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A network with its card.
+
+    training_state: optimiser, progress and the like, for a run to go on exactly where it stopped; numbers, texts and
+    tensors in dictionaries and lists. None in a network that is only for use.
+    digest: SHA-256 of card, weights and template (not of the training state); empty before it was written.
+    template: the body that the network speaks of, to align other patients with; None where there is none.
+    """
+
+    card: ModelCard
+    network: PoseNetwork
+    training_state: dict[str, Any] | None = None
+    digest: str = ""
+    template: Template | None = None
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> str:
+    """Write the checkpoint, replacing the file in one step, and return its digest.
+
+    Whoever reads meets the old file or the new one, also when the disk is full or the power fails. Raises OSError when
+    it cannot be written; the old file is untouched then.
+    """
+    path = Path(path)
+    card = json.dumps(checkpoint.card.as_dict(), allow_nan=False)
+    # Copies in the plain memory layout: what is written depends on the values alone.
+    weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
+    template = None if checkpoint.template is None else checkpoint.template.as_tensors()
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "card": card,
+        "digest": digest_of({"card": card, "network": weights, "template": template}),
+        "network": weights,
+        "template": template,
+        "training": checkpoint.training_state,
+        "training_digest": digest_of(checkpoint.training_state),
+    }
+    replace_file(path, lambda temporary: _write(temporary, content))
+    sync_folder(path.parent)
+    return str(content["digest"])
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """The checkpoint in a file, its network in evaluation mode on `device`.
+
+    Only numbers, texts and tensors are read; nothing in the file is executed. Raises InputError for a file that is no
+    checkpoint, is damaged, was changed, comes from a newer version, or would take far more memory than it is long.
+    """
+    path = require_regular(Path(path), "network")
+    content = _read(path)
+    if content.get("format") != FORMAT:
+        raise _refused(path, "a network of this program", "another kind of file")
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise _refused(path, f"format version {VERSION}", f"version {version}", "update this program")
+    if version < VERSION:
+        raise _refused(path, f"format version {VERSION}", f"version {version}", "train it again with this program")
+    card, weights, training = content.get("card"), content.get("network"), content.get("training")
+    if not isinstance(card, str) or not isinstance(weights, dict):
+        raise _refused(path, "a card and weights", "neither or only one of them")
+    body = content.get("template")
+    digests = digest_of({"card": card, "network": weights, "template": body}), digest_of(training)
+    if digests != (content.get("digest"), content.get("training_digest")):
+        raise _refused(path, "content that fits its checksum", "content that was changed or damaged")
+    try:
+        model_card = ModelCard.from_dict(_card(card))
+        frame = Frame.from_dict(asdict(model_card.frame))
+        network = build_network(model_card.settings.network, model_card.settings.camera, frame)
+        network.load_state_dict(weights)
+        template = None if body is None else Template.from_tensors(body)
+    except (InputError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _refused(path, "a card and weights that fit each other", " ".join(str(error).split())[:200]) from error
+    return Checkpoint(model_card, network.to(device).eval(), training, digests[0], template)
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """The card in a network's file, to be shown in a list: read at once, its checksum not verified.
+
+    Raises InputError for a file that is no checkpoint.
+    """
+    path = require_regular(Path(path), "network")
+    content = _read(path, weights=False)
+    if content.get("format") != FORMAT or not isinstance(content.get("card"), str):
+        raise _refused(path, "a network of this program", "another kind of file")
+    try:
+        return ModelCard.from_dict(_card(content["card"]))
+    except (InputError, TypeError, ValueError) as error:
+        raise _refused(path, "a card of this version", " ".join(str(error).split())[:200]) from error
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of nested dictionaries and lists of numbers, texts and tensors, whatever the dictionaries' order."""
+    digest = hashlib.sha256()
+    for part in _told(content):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _told(content: Any) -> Iterator[bytes]:
+    if isinstance(content, Mapping):
+        yield f"table of {len(content)}".encode()
+        for key in sorted(content, key=lambda key: (type(key).__name__, str(key))):
+            yield f"{type(key).__name__} {key}".encode()
+            yield from _told(content[key])
+    elif isinstance(content, list | tuple):
+        yield f"list of {len(content)}".encode()
+        for entry in content:
+            yield from _told(entry)
+    elif isinstance(content, Tensor):
+        plain = content.detach().cpu().contiguous()
+        yield f"{plain.dtype} {tuple(plain.shape)}".encode()
+        yield plain.reshape(-1).view(torch.uint8).numpy().tobytes()
+    else:
+        yield f"{type(content).__name__} {content!r}".encode()
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    # In memory first: torch hides a disk's errors behind its own.
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    with path.open("wb") as file:
+        file.write(whole.getbuffer())
+        file.flush()
+        # Renamed before its content has reached the disk, the file could be empty after a power failure.
+        os.fsync(file.fileno())
+
+
+def _card(text: str) -> Any:
+    """The content of a card's JSON; raises InputError."""
+    if len(text) > _MOST_CARD:
+        raise InputError(
+            "card", expected=f"at most {_MOST_CARD:,} characters", found=f"{len(text):,}", remedy="retrain"
+        )
+    return parse_json(text, "card")
+
+
+def _read(path: Path, weights: bool = True) -> dict[str, Any]:
+    # Older files of torch are bare pickles; everything this program writes is an archive.
+    if not zipfile.is_zipfile(path):
+        raise _refused(path, "a network of this program", "another kind of file, or only a part of one")
+    if problem := problem_of_archive(path):
+        raise _refused(path, "numbers, texts and tensors alone, stored as they are", problem)
+    try:
+        # Mapped into memory, weights are read from the disk when somebody looks at them.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=not weights)
+    except OSError:
+        raise
+    except Exception as error:
+        # torch raises errors of many kinds for files that are damaged or hold anything but data.
+        raise _refused(path, "numbers, texts and tensors alone", "something else, which was not run") from error
+    if not isinstance(content, dict):
+        raise _refused(path, "a network of this program", f"a {type(content).__name__}")
+    if problem := problem_of_content(content, path.stat().st_size):
+        raise _refused(path, "a network of this program", problem)
+    return content
+
+
+def _refused(path: Path, expected: str, found: str, remedy: str = "train it again or take another copy") -> InputError:
+    return InputError(f"network {path.name}", expected=expected, found=found, remedy=remedy)

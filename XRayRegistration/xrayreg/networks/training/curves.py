@@ -1,0 +1,171 @@
+"""The learning curve of a run: as a table, as a picture, and for TensorBoard where that is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...io.results import replace_file
+from ..model.card import Errors
+from .status import TrainStep
+
+# One row of the table for this many seconds of training, and one for each validation.
+EVERY_S = 1.0
+_ERRORS = ("rotation_deg", "x_mm", "y_mm", "depth_mm", "mtre_mm", "nearest_mtre_mm")
+_KINDS = ("clean", "physics")
+COLUMNS = (
+    *("iteration", "seconds", "images", "loss", "learning_rate", "images_per_second"),
+    *(f"{kind}_{error}" for kind in _KINDS for error in _ERRORS),
+)
+
+_NAMES = {"clean": "DRRs", "physics": "simulated X-rays"}
+_COLOURS = {"loss": "#5b6770", "clean": "#0072b2", "physics": "#d55e00"}
+
+
+class Curves:
+    """Gathers a run's figures in a folder: curve.csv, curve.png and TensorBoard's event files.
+
+    note: a sentence when TensorBoard's files are not written, else empty.
+    """
+
+    def __init__(self, folder: Path, resumed_at: int = 0) -> None:
+        """resumed_at: iteration that a resumed run goes on from; what the table holds beyond it is forgotten."""
+        self._folder = folder
+        self._rows = [row for row in _read(folder / "curve.csv") if row["iteration"] <= resumed_at]
+        self._sum, self._count, self._since = 0.0, 0, -math.inf
+        self._board: Any = None
+        self.note = ""
+        if importlib.util.find_spec("tensorboardX") is None:
+            self.note = "no TensorBoard files: the package tensorboardX is not installed"
+        else:
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(str(folder), flush_secs=10)
+
+    def add(self, step: TrainStep) -> None:
+        """Take note of a step; writes after validations."""
+        if step.state == "training" and step.loss is not None and math.isfinite(step.loss):
+            self._sum, self._count = self._sum + step.loss, self._count + 1
+        if not step.judged and (not self._count or step.seconds - self._since < EVERY_S):
+            return
+        self._since = step.seconds
+        row: dict[str, float] = {
+            "iteration": step.iteration,
+            "seconds": step.seconds,
+            "images": step.images,
+            "loss": self._sum / self._count if self._count else math.nan,
+            "learning_rate": math.nan if step.learning_rate is None else step.learning_rate,
+            "images_per_second": math.nan if step.images_per_second is None else step.images_per_second,
+        }
+        self._sum, self._count = 0.0, 0
+        if step.judged and step.validation is not None:
+            row |= _flat(step.validation)
+        self._rows.append(row)
+        self._to_board(row, step.parts)
+        if step.judged:
+            self.write()
+
+    def write(self) -> None:
+        """Replace table and picture; what cannot be written is left out, training matters more."""
+        try:
+            replace_file(self._folder / "curve.csv", self._write_table)
+            # Slicer's Python may lack what draws; its panel draws the table.
+            if importlib.util.find_spec("matplotlib") is not None:
+                replace_file(self._folder / "curve.png", lambda path: draw_curve(self._rows, path))
+            if self._board is not None:
+                self._board.flush()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Write everything for the last time."""
+        self.write()
+        if self._board is not None:
+            self._board.close()
+
+    def _write_table(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS, restval="")
+            table.writeheader()
+            for row in self._rows:
+                table.writerow({name: f"{value:.7g}" for name, value in row.items() if math.isfinite(value)})
+
+    def _to_board(self, row: Mapping[str, float], parts: Mapping[str, float]) -> None:
+        if self._board is None:
+            return
+        iteration = int(row["iteration"])
+        named = {f"loss/{name}": value for name, value in parts.items()}
+        for name, value in row.items():
+            kind, _, error = name.partition("_")
+            named[f"validation_{kind}/{error}" if kind in _KINDS else f"training/{name}"] = value
+        for name, value in named.items():
+            if math.isfinite(value):
+                self._board.add_scalar(name, value, iteration)
+
+
+def draw_curve(rows: Iterable[Mapping[str, float]], path: Path) -> None:
+    """Write a picture (PNG) of loss and validation errors over time; rows as in curve.csv."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = list(rows)
+    last = max((row["seconds"] for row in rows), default=1.0)
+    unit, name = (60.0, "minutes") if last > 180 else (1.0, "seconds")
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 3)
+    times, losses = _points(rows, "loss", unit)
+    panels[0].plot(times, losses, color=_COLOURS["loss"], alpha=0.35, lw=1)
+    panels[0].plot(times, _smoothed(losses), color=_COLOURS["loss"], lw=1.8)
+    for axes, error in ((panels[1], "rotation_deg"), (panels[2], "mtre_mm")):
+        for kind in _KINDS:
+            times, errors = _points(rows, f"{kind}_{error}", unit)
+            if times:
+                marker = "o" if len(times) < 40 else ""
+                axes.plot(times, errors, color=_COLOURS[kind], marker=marker, ms=3.5, lw=1.8, label=_NAMES[kind])
+        if axes.has_data():
+            axes.legend(frameon=False, fontsize=9, loc="best")
+    titles = ("Loss [mm]", "Rotation error [degrees]", "Distance error, mTRE [mm]")
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=10.5, loc="left")
+        axes.set_xlabel(name)
+        axes.set_xlim(0, last / unit * 1.03 or 1.0)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120, format="png")
+
+
+def _points(rows: Iterable[Mapping[str, float]], column: str, unit: float) -> tuple[list[float], list[float]]:
+    found = [(row["seconds"] / unit, row[column]) for row in rows if math.isfinite(row.get(column, math.nan))]
+    return [time for time, _ in found], [value for _, value in found]
+
+
+def _smoothed(values: list[float]) -> list[float]:
+    """Running means that look back a tenth of the way come so far."""
+    return [sum(some) / len(some) for n in range(len(values)) if (some := values[n - n // 10 : n + 1])]
+
+
+def _flat(validation: Mapping[str, Errors]) -> dict[str, float]:
+    return {
+        f"{kind}_{error}": getattr(errors, error)
+        for kind, errors in validation.items()
+        if kind in _KINDS
+        for error in _ERRORS
+    }
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    """The rows of an earlier part of the run; none where there is no table, or another kind of one."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if tuple(table.fieldnames or ()) != COLUMNS:
+                return []
+            return [{name: float(value) for name, value in row.items() if value} for row in table]
+    except (OSError, ValueError):
+        return []

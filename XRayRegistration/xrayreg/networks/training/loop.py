@@ -1,0 +1,363 @@
+"""The training loop: batches in, better networks out, on disk whenever there is a better one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...checks import InputError
+from ...pieces import Story
+from ...settings import PRECISIONS
+from ..data.batches import Batch, Subjects, make_batch, prefetched
+from ..data.subjects import line_integrals
+from ..model.backbones import PoseNetwork
+from ..model.canonical_frame import centred, uncentred
+from ..model.card import Errors, ModelCard
+from ..model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ..model.heads import Hypotheses
+from ..model.input_image import pinhole
+from ..model.template import Template
+from .distributed import Process
+from .optimizer_step import Learner, LossOf, StepTaken, choose_precision
+from .pose_loss import pose_loss
+from .schedule import fraction_done, learning_rate, require_sound, seconds_left
+from .status import TrainStep, last_checkpoint
+from .validation import ValidationSet, overall, validate
+
+# Why a run ended; the leading process tells the others the place in this list.
+Ending = Literal["", "time", "iterations", "patience", "asked", "diverged"]
+_ENDINGS: tuple[Ending, ...] = ("", "time", "iterations", "patience", "asked", "diverged")
+_SENTENCES: dict[Ending, str] = {
+    "": "training",
+    "time": "the time is up",
+    "iterations": "all iterations are done",
+    "patience": "stopped early: validation no longer improves",
+    "asked": "stopped as asked",
+    "diverged": "stopped: the loss is no longer a finite number; a lower learning rate may help",
+}
+# Weights, two moments of the optimiser, the best network beside the latest, and each once more while it is replaced.
+_COPIES_ON_DISK, _BYTES_BESIDES = 10, 20_000_000
+# Speed is told as a mean over about this many iterations.
+_SMOOTHED_OVER = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a training run is given besides its images.
+
+    card: of the network to be, with the settings of the run.
+    out: file for the best network; the latest state lies in its run folder (see `status`).
+    start: a network to go on from. With a training state the run is resumed exactly where it was; without, its
+        weights are where training begins (finetuning).
+    template: the body that the network speaks of, kept in its file.
+    """
+
+    card: ModelCard
+    validation: ValidationSet
+    out: Path
+    start: Checkpoint | None = None
+    template: Template | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came of a run: the best network's file and card, and why the run ended."""
+
+    path: Path
+    card: ModelCard
+    ending: Ending
+    reason: str
+
+
+@dataclass
+class _Progress:
+    """Where a run is. best [mm]: error of the best network so far; stale: validations since then."""
+
+    iteration: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    stale: int = 0
+
+
+def train(
+    network: PoseNetwork, pool: Subjects, run: Run, process: Process, asked_to_stop: Callable[[], bool]
+) -> Story[TrainStep, Trained]:
+    """Train the network and keep the best one at `run.out`; tells a step for each iteration and each validation.
+
+    The run ends at its limit of time or iterations, when `asked_to_stop`, when validation no longer improves, or when
+    the loss is no longer finite; the best network so far stays. Iterations are numbered, and batch and weights of each
+    depend on the settings alone, so that a run of a given number of iterations can be repeated and resumed exactly
+    (bit for bit on the CPU in float32).
+    Raises InputError when there is no room on the disk, no memory for one image, or no usable network to keep.
+    """
+    return (yield from _Training(network, pool, run, process, asked_to_stop).story())
+
+
+class _Training:
+    def __init__(
+        self, network: PoseNetwork, pool: Subjects, run: Run, process: Process, asked_to_stop: Callable[[], bool]
+    ) -> None:
+        require_sound(run.card.settings)
+        self._network = network.to(process.device)
+        self._pool, self._run, self._process, self._asked = pool, run, process, asked_to_stop
+        self._settings, self._notes = run.card.settings, list(run.card.notes)
+        self._progress = _Progress()
+        self._validation: dict[str, Errors] | None = None
+        self._told = TrainStep("preparing", "")
+        self._validated_at, self._pace = -1, math.nan
+        self._unsaved: OSError | None = None
+        self._batches: Iterator[Batch] | None = None
+        if process.leads:
+            _require_room(run.out, network)
+
+    def story(self) -> Story[TrainStep, Trained]:
+        threads = torch.get_num_threads()
+        # The thread that makes the batches needs cores too; two teams that wait for each other are slower than one.
+        torch.set_num_threads(max(1, threads // 2))
+        try:
+            return (yield from self._trained())
+        finally:
+            torch.set_num_threads(threads)
+
+    def _trained(self) -> Story[TrainStep, Trained]:
+        yield self._step("preparing", "choosing the number type")
+        self._begin()
+        self._started = time.monotonic() - self._progress.seconds
+        next_validation = self._progress.seconds + self._settings.validate_every_s
+        try:
+            while True:
+                ending, fraction = self._decided()
+                if ending:
+                    break
+                yield self._iteration(fraction)
+                if self._progress.seconds >= next_validation:
+                    yield from self._validated()
+                    next_validation = self._progress.seconds + self._settings.validate_every_s
+        finally:
+            self._close_batches()
+        if self._validated_at != self._progress.iteration and ending != "diverged":
+            yield from self._validated()
+        return self._finished(ending)
+
+    def _begin(self) -> None:
+        """Settle number type and optimiser, and take up what an earlier part of the run left."""
+        precision, note = choose_precision(self._settings.precision, self._network, self._process.device)
+        # All processes go by what the leader measured.
+        precision = PRECISIONS[int(self._process.told([float(PRECISIONS.index(precision))])[0])]
+        self._settings = replace(self._settings, precision=precision)
+        self._note(note)
+        self._learner = Learner(self._network, self._settings, self._process)
+        state = self._run.start.training_state if self._run.start is not None else None
+        if state is None:
+            return
+        try:
+            self._learner.restore(state["learner"])
+            self._progress = _Progress(**state["progress"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "network to resume", expected="the state of a run", found="another", remedy="train anew"
+            ) from error
+
+    def _look_at_the_clock(self) -> None:
+        self._progress.seconds = time.monotonic() - self._started
+
+    def _decided(self) -> tuple[Ending, float]:
+        """Why to end now, if at all, and the fraction done: in every process what the leader says."""
+        self._look_at_the_clock()
+        progress, settings = self._progress, self._settings
+        fraction = fraction_done(settings, progress.seconds, progress.iteration)
+        ending: Ending = ""
+        if self._learner.is_lost:
+            ending = "diverged"
+        elif settings.iterations and progress.iteration >= settings.iterations:
+            ending = "iterations"
+        elif fraction >= 1:
+            ending = "time"
+        elif settings.patience and progress.stale >= settings.patience:
+            ending = "patience"
+        elif self._asked():
+            ending = "asked"
+        number, fraction = self._process.told([float(_ENDINGS.index(ending)), fraction])
+        return _ENDINGS[int(number)], fraction
+
+    def _iteration(self, fraction: float) -> TrainStep:
+        """One step of the optimiser, with smaller batches where memory is short."""
+        started = time.monotonic()
+        rate, message = learning_rate(self._settings, fraction), "training"
+        while True:
+            try:
+                taken = self._taken(rate)
+                break
+            except torch.OutOfMemoryError as error:
+                message = self._halve_batch(error)
+        self._look_at_the_clock()
+        progress, pace = self._progress, time.monotonic() - started
+        shown = self._settings.batch * self._settings.accumulate * self._process.count
+        progress.iteration += 1
+        progress.images += shown
+        self._pace = pace if math.isnan(self._pace) else self._pace + (pace - self._pace) / _SMOOTHED_OVER
+        if not taken.used:
+            message = f"iteration {progress.iteration} left out: its gradient is not finite"
+        elif self._unsaved is not None:
+            message = f"the network could not be written ({self._unsaved.strerror}); trying again later"
+        self._told = TrainStep(
+            "training",
+            message,
+            loss=taken.loss,
+            parts=taken.parts,
+            learning_rate=rate,
+            images_per_second=shown / self._pace,
+        )
+        return self._step("training", message)
+
+    def _taken(self, rate: float) -> StepTaken:
+        if self._batches is None:
+            settings, process = self._settings, self._process
+            first = self._progress.iteration * settings.accumulate
+
+            def make(turn: int) -> Batch:
+                return make_batch(self._pool, settings, process.batch_number(turn))
+
+            renders = settings.loss.image or settings.loss.region
+            # Not every machine's numba lets two threads render at once.
+            self._batches = map(make, itertools.count(first)) if renders else prefetched(make, first)
+        batches = [next(self._batches) for _ in range(self._settings.accumulate)]
+        return self._learner.step([self._lesson(batch) for batch in batches], rate)
+
+    def _lesson(self, batch: Batch) -> tuple[Tensor, LossOf]:
+        """What a batch shows, and how predictions for it are judged."""
+        settings, subject = self._settings, batch.subject
+        camera, truth = pinhole(settings.camera), centred(batch.poses, subject.isocentre)
+
+        def render(poses: Tensor) -> Tensor:
+            return line_integrals(subject, camera, uncentred(poses, subject.isocentre))
+
+        def loss_of(hypotheses: Hypotheses) -> tuple[Tensor, dict[str, float]]:
+            points = subject.points - subject.isocentre
+            return pose_loss(hypotheses, truth, settings.loss, settings.camera, points, render, batch.integrals)
+
+        return batch.inputs.to(self._process.device, memory_format=torch.channels_last), loss_of
+
+    def _halve_batch(self, error: torch.OutOfMemoryError) -> str:
+        settings = self._settings
+        if settings.batch < 2 or self._process.count > 1:
+            raise InputError(
+                "memory of the device",
+                expected=f"enough for {settings.batch} images at a time",
+                found="too little",
+                remedy="use a smaller --batch, network or image",
+            ) from error
+        self._close_batches()
+        batch = settings.batch // 2
+        self._settings = replace(settings, batch=batch, accumulate=2 * settings.accumulate)
+        told = f"out of memory with {settings.batch} images at a time: took {batch}, twice as often"
+        self._note(told)
+        return told
+
+    def _validated(self) -> Story[TrainStep, None]:
+        """Measure the network, and keep it if it is the best so far."""
+        if not self._process.leads:
+            return
+        yield self._step("validating", "validating")
+        progress = self._progress
+        self._validation = validate(self._network, self._run.validation, self._process.device)
+        self._validated_at = progress.iteration
+        self._look_at_the_clock()
+        error = overall(self._validation)
+        better = error < progress.best
+        progress.best, progress.stale = (error, 0) if better else (progress.best, progress.stale + 1)
+        self._keep(better)
+        said = "the best so far" if better else f"no better than {progress.best:.1f} mm"
+        yield replace(self._step("validating", f"median error {error:.1f} mm, {said}"), judged=True)
+
+    def _keep(self, better: bool) -> None:
+        """Write the network if it is better, and the state to resume from; a full disk may have room later."""
+        card, template = self._card(), self._run.template
+        try:
+            if better or self._unsaved is not None:
+                save_checkpoint(self._run.out, Checkpoint(card, self._network, template=template))
+            state = {"learner": self._learner.state(), "progress": vars(self._progress)}
+            save_checkpoint(last_checkpoint(self._run.out), Checkpoint(card, self._network, state, template=template))
+            self._unsaved = None
+        except OSError as error:
+            self._unsaved = error
+
+    def _finished(self, ending: Ending) -> Trained:
+        out = self._run.out
+        if self._unsaved is not None:
+            raise InputError(
+                f"network {out.name}",
+                expected="room on the disk",
+                found=f"{self._unsaved.strerror or self._unsaved}; what was written before is whole",
+                remedy="free some space and use --resume",
+            ) from self._unsaved
+        if ending == "diverged" and self._progress.best == math.inf:
+            raise InputError(
+                "training",
+                expected="a finite loss",
+                found=f"none from iteration {self._progress.iteration} on",
+                remedy="lower --learning-rate",
+            )
+        card = load_checkpoint(out).card if self._process.leads else self._card()
+        return Trained(out, card, ending, _SENTENCES[ending])
+
+    def _card(self) -> ModelCard:
+        return replace(
+            self._run.card,
+            settings=self._settings,
+            iteration=self._progress.iteration,
+            images=self._progress.images,
+            seconds=self._progress.seconds,
+            validation=self._validation or {},
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            notes=tuple(self._notes),
+        )
+
+    def _step(self, state: Literal["preparing", "training", "validating"], message: str) -> TrainStep:
+        progress, settings = self._progress, self._settings
+        return replace(
+            self._told,
+            state=state,
+            message=message,
+            fraction=fraction_done(settings, progress.seconds, progress.iteration),
+            iteration=progress.iteration,
+            images=progress.images,
+            seconds=progress.seconds,
+            seconds_left=seconds_left(settings, progress.seconds, progress.iteration),
+            validation=self._validation,
+        )
+
+    def _note(self, note: str) -> None:
+        if note and note not in self._notes:
+            self._notes.append(note)
+
+    def _close_batches(self) -> None:
+        close: Any = getattr(self._batches, "close", None)
+        if close is not None:
+            close()
+        self._batches = None
+
+
+def _require_room(out: Path, network: PoseNetwork) -> None:
+    """Raise InputError where the disk cannot take the networks that a run writes."""
+    weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    needed = _COPIES_ON_DISK * weights + _BYTES_BESIDES
+    free = shutil.disk_usage(out.absolute().parent).free
+    if free < needed:
+        raise InputError(
+            f"disk of {out.absolute().parent}",
+            expected=f"{needed / 1e6:.0f} MB free",
+            found=f"{free / 1e6:.0f} MB",
+            remedy="free some space or choose another folder",
+        )

@@ -1,0 +1,200 @@
+"""What a network is punished for: poses that are wrong, in millimetres, and pictures of them that look wrong.
+
+All terms are in millimetres or made to weigh like them, so that a weight of 1 is a fair share for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...geometry import inverse, transform_points, vector_from_rotation
+from ...settings import LossSettings, NetworkCamera, Term
+from ...similarity import Similarity, Target
+from ..model.heads import Hypotheses, best, chosen
+
+# From poses camera_from_centred (N, 4, 4) to line integrals (N, C, H, W), differentiable; the last channel is the
+# structure that the region term compares. The N poses are those of the batch's first images.
+Render = Callable[[Tensor], Tensor]
+
+# What 1 of dissimilarity weighs: xvr's ratio of its image terms to its geodesic one (methods.md A2).
+MM_PER_DISSIMILARITY = 100.0
+# Line integral at which the soft occupancy of a structure reaches 63 %: some five millimetres of bone.
+OCCUPIED_INTEGRAL = 0.25
+# mNCC: global correlation and correlation in patches of 9 pixels, half each (xvr).
+_MNCC = Similarity((Term(weight=0.5), Term(window=9, weight=0.5)))
+# What a millimetre along the beam counts beside one across it.
+DEPTH_SHARE = 0.25
+# Keeps the square root smooth where prediction and truth agree, a micrometre wide.
+_SMALLEST_SQUARED_MM = 1e-6
+# Projected points nearer to the source than this share of the isocentre's depth are held there.
+_NEAREST_SHARE = 0.1
+
+
+def pose_loss(
+    hypotheses: Hypotheses,
+    poses: Tensor,
+    settings: LossSettings,
+    camera: NetworkCamera,
+    points: Tensor | None = None,
+    render: Render | None = None,
+    integrals: Tensor | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss (a scalar) of a batch of views of one volume, and its parts for the log.
+
+    poses: true camera_from_centred (B, 4, 4). points: (P, 3) in the centred frame [mm], for the term of that name.
+    render: for the terms image and region; see `Render`. integrals: (B, C, H, W) what it gives for the true poses,
+        where that is known already.
+    Parts: each term's mean, for the hypothesis nearest to the truth; `rotation_deg` and `shift_mm`, median errors of
+        the most believed one.
+    Raises ValueError where a term has a weight but not what it needs.
+    """
+    truth = poses.to(hypotheses.poses.dtype).to(hypotheses.poses.device)
+    terms = _pose_terms(hypotheses.poses, truth[:, None], settings, camera, points)
+    errors = sum(terms.values(), torch.zeros_like(hypotheses.logits))
+    least, nearest = errors.detach().min(dim=-1)
+    sharpness = (settings.sharpness_share * least.mean()).clamp(*settings.sharpness_mm)
+    loss = mixture(hypotheses.logits, errors, sharpness).mean()
+    parts = {name: term.detach().gather(1, nearest[:, None]).mean() for name, term in terms.items()}
+    for name, term in _picture_terms(chosen(hypotheses.poses, nearest), truth, settings, camera, render, integrals):
+        loss = loss + term
+        parts[name] = term.detach()
+    with torch.no_grad():
+        parts |= _told(best(hypotheses), truth)
+    # One transfer from the device for all of them.
+    values = torch.stack(list(parts.values())).tolist()
+    return loss, dict(zip(parts, values, strict=True))
+
+
+def mixture(logits: Tensor, errors: Tensor, sharpness_mm: float | Tensor) -> Tensor:
+    """Losses [mm] (B,) of K hypotheses with logits (B, K) and errors (B, K) [mm], at a sharpness (a scalar).
+
+    The negative log-likelihood of the truth in a mixture whose K parts fall off as exp(-error / sharpness), times the
+    sharpness: a single hypothesis is charged its error. Of several, each answers for the poses it is nearest to, and
+    the logits learn how often that is. Source: mixture density networks (Bishop 1994).
+    """
+    return -sharpness_mm * torch.logsumexp(logits.log_softmax(dim=-1) - errors / sharpness_mm, dim=-1)
+
+
+def geodesic_mm(poses: Tensor, truth: Tensor, sid_mm: float) -> Tensor:
+    """sqrt((SID/2 angle)^2 + distance^2) [mm] (...) between poses (..., 4, 4) of the centred frame (xvr).
+
+    distance: of the isocentre in the camera frame. Smooth everywhere but at half turns.
+    """
+    turn = vector_from_rotation(poses[..., :3, :3].mT @ truth[..., :3, :3])
+    shift = poses[..., :3, 3] - truth[..., :3, 3]
+    squared = (sid_mm / 2) ** 2 * turn.square().sum(-1) + shift.square().sum(-1)
+    return (squared + _SMALLEST_SQUARED_MM).sqrt()
+
+
+def projected_mm(poses: Tensor, truth: Tensor, points: Tensor) -> Tensor:
+    """Mean distance [mm] (...) of the images of points (P, 3), seen in the plane of the true isocentre.
+
+    poses, truth: camera_from_centred (..., 4, 4).
+    """
+    depth = truth[..., 2, 3, None, None]
+    points = points.to(truth.dtype).to(truth.device)
+
+    def images(pose: Tensor) -> Tensor:
+        seen = transform_points(pose, points)
+        return depth * seen[..., :2] / torch.maximum(seen[..., 2:], _NEAREST_SHARE * depth)
+
+    squared = (images(poses) - images(truth)).square().sum(-1)
+    return (squared + _SMALLEST_SQUARED_MM).sqrt().mean(-1)
+
+
+def shift_mm(poses: Tensor, truth: Tensor) -> Tensor:
+    """Distance [mm] (...) of the isocentres of poses camera_from_centred (..., 4, 4), along the beam a quarter of it.
+
+    An image tells depth less well than place by about that factor, which is the isocentre's distance over its size.
+    """
+    apart = (poses - truth)[..., :3, 3] * poses.new_tensor([1.0, 1.0, DEPTH_SHARE])
+    return (apart.square().sum(-1) + _SMALLEST_SQUARED_MM).sqrt()
+
+
+def consistency_mm(poses: Tensor, truth: Tensor, sid_mm: float) -> Tensor:
+    """Mean geodesic error [mm] of the way from each view to the next, for views (B, 4, 4) of one volume.
+
+    Errors that all views share, such as a turned patient, cost nothing: this term asks that views agree.
+    """
+
+    def to_the_next(pose: Tensor) -> Tensor:
+        return pose.roll(-1, 0) @ inverse(pose)
+
+    return geodesic_mm(to_the_next(poses), to_the_next(truth), sid_mm).mean()
+
+
+def dissimilarity(images: Tensor, others: Tensor) -> Tensor:
+    """1 - mNCC (B,) of images (B, H, W): 0 when they are equal up to gain and offset."""
+    return 1 - _MNCC.score(Target(others, torch.ones_like(others)), images)
+
+
+def region_mismatch(integrals: Tensor, others: Tensor) -> Tensor:
+    """1 - Dice (B,) of the soft occupancies 1 - exp(-k I) of a structure's line integrals I (B, H, W).
+
+    Unlike the overlap of thresholded images (xvr's Dice), which is constant between the poses at which a pixel
+    crosses the threshold, it has a gradient.
+    """
+    one, other = (1 - torch.exp(-image / OCCUPIED_INTEGRAL) for image in (integrals, others))
+    common = (one * other).sum((-2, -1))
+    both = (one.square() + other.square()).sum((-2, -1))
+    return 1 - 2 * common / both.clamp(min=1e-6)
+
+
+def _pose_terms(
+    poses: Tensor, truth: Tensor, settings: LossSettings, camera: NetworkCamera, points: Tensor | None
+) -> dict[str, Tensor]:
+    """The weighted terms (B, K) that need poses alone."""
+    terms = {}
+    if settings.geodesic:
+        terms["geodesic"] = settings.geodesic * geodesic_mm(poses, truth, camera.sid_mm)
+    if settings.points:
+        if points is None:
+            raise ValueError("the loss term points needs points of the volume")
+        terms["points"] = settings.points * projected_mm(poses, truth, points)
+    if settings.shift:
+        terms["shift"] = settings.shift * shift_mm(poses, truth)
+    return terms
+
+
+def _picture_terms(
+    poses: Tensor,
+    truth: Tensor,
+    settings: LossSettings,
+    camera: NetworkCamera,
+    render: Render | None,
+    integrals: Tensor | None,
+) -> list[tuple[str, Tensor]]:
+    """The weighted terms (scalars) that need one pose (B, 4, 4) for each view."""
+    terms = []
+    if settings.consistency and len(poses) > 1:
+        terms.append(("consistency", settings.consistency * consistency_mm(poses, truth, camera.sid_mm)))
+    if not (settings.image or settings.region):
+        return terms
+    if render is None:
+        raise ValueError("the loss terms image and region need a renderer")
+    count = min(settings.rendered or len(poses), len(poses))
+    weights = {"image": settings.image * MM_PER_DISSIMILARITY, "region": settings.region * MM_PER_DISSIMILARITY}
+    if not bool(torch.isfinite(poses[:count]).all()):
+        # No engine can render such a pose; the loss is no number either, and whoever trains can leave the step out.
+        return [*terms, *((name, poses.sum() * math.nan) for name, weight in weights.items() if weight)]
+    shown = render(poses[:count])
+    if integrals is None:
+        with torch.no_grad():
+            integrals = render(truth[:count])
+    wanted = integrals[:count].to(shown)
+    if settings.image:
+        terms.append(("image", weights["image"] * dissimilarity(shown.sum(1), wanted.sum(1)).mean()))
+    if settings.region:
+        terms.append(("region", weights["region"] * region_mismatch(shown[:, -1], wanted[:, -1]).mean()))
+    return terms
+
+
+def _told(poses: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Median errors of poses (B, 4, 4), for people."""
+    turn = vector_from_rotation(poses[:, :3, :3].mT @ truth[:, :3, :3]).norm(dim=-1)
+    shift = (poses - truth)[:, :3, 3].norm(dim=-1)
+    return {"rotation_deg": torch.rad2deg(turn).median(), "shift_mm": shift.median()}

@@ -1,0 +1,66 @@
+"""How far a run is, and the learning rate there."""
+
+from __future__ import annotations
+
+import math
+
+from ...checks import InputError
+from ...settings import TrainingSettings
+
+
+def require_sound(settings: TrainingSettings) -> None:
+    """Raise InputError for a run that would never end or begin, or cannot learn."""
+    limits = settings.minutes, settings.iterations
+    if min(limits) < 0 or not any(limits) or not all(math.isfinite(limit) for limit in limits):
+        raise InputError(
+            "length of training",
+            expected="minutes or iterations above 0",
+            found=f"{settings.minutes:g} minutes and {settings.iterations} iterations",
+            remedy="give --minutes or --iterations",
+        )
+    least = {"batch": 1, "accumulate": 1, "validation_poses": 1, "validation_xrays": 0, "patience": 0, "seed": 0}
+    for name, lowest in least.items():
+        if getattr(settings, name) < lowest:
+            raise InputError(
+                name, expected=f"at least {lowest}", found=f"{getattr(settings, name)}", remedy="give a larger number"
+            )
+    camera = settings.camera
+    numbers = {
+        "learning rate": settings.learning_rate,
+        "SID of the network's camera": camera.sid_mm,
+        "field of the network's camera": camera.field_mm,
+        "edge of the network's images": camera.image_px,
+        "SOD": settings.poses.sod_mm,
+    }
+    for name, number in numbers.items():
+        if not 0 < number < math.inf:
+            raise InputError(name, expected="a number above 0", found=f"{number:g}", remedy="correct it")
+
+
+def fraction_done(settings: TrainingSettings, seconds: float, iteration: int) -> float:
+    """How far the run is, 0 to 1, by time or by iterations, whichever is further."""
+    shares = [0.0]
+    if settings.minutes:
+        shares.append(seconds / (60.0 * settings.minutes))
+    if settings.iterations:
+        shares.append(iteration / settings.iterations)
+    return min(1.0, max(shares))
+
+
+def seconds_left(settings: TrainingSettings, seconds: float, iteration: int) -> float | None:
+    """How long the run will go on at this pace; None before there is one."""
+    limits = []
+    if settings.minutes:
+        limits.append(60.0 * settings.minutes - seconds)
+    if settings.iterations and iteration:
+        limits.append(seconds / iteration * (settings.iterations - iteration))
+    return max(0.0, min(limits)) if limits else None
+
+
+def learning_rate(settings: TrainingSettings, fraction: float) -> float:
+    """Half a cosine from the peak to zero, after a straight rise over the first `warm_up` of the run."""
+    if fraction < settings.warm_up:
+        # Not from zero: the first step should count.
+        return settings.learning_rate * (0.05 + 0.95 * fraction / settings.warm_up)
+    fallen = (fraction - settings.warm_up) / max(1e-9, 1.0 - settings.warm_up)
+    return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, fallen)))

@@ -1,0 +1,92 @@
+"""The images a network is judged by: DRRs and simulated X-rays of poses that it is never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...pieces import Pieces, divisible
+from ...scene import Radiograph, Volume, line_integrals
+from ...settings import NetworkCamera, TrainingSettings
+from ...simulation import XraySettings, simulate_xray
+from ..data.appearance import apply_appearance, no_appearance
+from ..data.batches import generator_of, visible_views
+from ..data.subjects import Subject
+from ..model.canonical_frame import centred
+from ..model.input_image import network_input, pinhole, resampled
+from .validation import ValidationImages, ValidationSet
+
+# Streams of random numbers of their own, which no batch draws from.
+_DRRS, _XRAYS = 1, 2
+# The machines whose X-rays a network is judged by take turns: exposure, tone curve, energy and scatter differ.
+_MACHINES = (
+    XraySettings(kvp=80.0, photons=1e6, scatter_to_primary=0.5, exposure=12.0, gamma=0.5),
+    XraySettings(kvp=110.0, photons=2e5, scatter_to_primary=0.8, exposure=8.0, gamma=0.7),
+    XraySettings(kvp=65.0, photons=5e5, scatter_to_primary=0.3, exposure=20.0, gamma=0.4),
+)
+# Pixels along the edge of the machines' detectors, at least, and the samples along a ray: detectors are finer than a
+# network's images, and what blurs and grains them is small there.
+_PIXELS, _SAMPLE_MM, _ENERGIES = 128, 2.0, 5
+
+
+@divisible
+def validation_set(subject: Subject, volume: Volume, settings: TrainingSettings) -> Pieces[ValidationSet]:
+    """DRRs (clean) and simulated X-rays of the whole patient (physics) of poses that no batch draws.
+
+    A volume without Hounsfield units has no physics, so that kind is left out.
+    """
+    camera = pinhole(settings.camera)
+    generator = generator_of(settings.seed, 0, _DRRS)
+    poses, integrals = visible_views(subject, camera, settings, settings.validation_poses, generator)
+    plain = apply_appearance(no_appearance(len(poses)), integrals)
+    images = {"clean": _judged(subject, network_input(*plain), poses)}
+    yield
+    if settings.validation_xrays and volume.is_hounsfield:
+        generator = generator_of(settings.seed, 0, _XRAYS)
+        poses, _ = visible_views(subject, camera, settings, settings.validation_xrays, generator)
+        inputs = []
+        for number, pose in enumerate(poses):
+            inputs.append((yield from _xray_input(volume, settings.camera, pose, number)))
+        images["physics"] = _judged(subject, torch.cat(inputs), poses)
+    return images
+
+
+def _xray_input(volume: Volume, network_camera: NetworkCamera, pose: Tensor, number: int) -> Pieces[Tensor]:
+    """What the network is given (1, 3, H, W) of a simulated X-ray."""
+    camera = pinhole(replace(network_camera, image_px=max(network_camera.image_px, _PIXELS)))
+    spacing_mm = float(volume.grid.spacing_mm.min())
+    machine = replace(
+        _MACHINES[number % len(_MACHINES)],
+        energy_bins=_ENERGIES,
+        rays_per_side=1,
+        step_voxels=max(1.0, _SAMPLE_MM / spacing_mm),
+    )
+    xray = yield from simulate_xray.pieces(volume, camera, pose.numpy(), machine, seed=number)
+    recorded = xray.transmission.astype(np.float32)
+    # In images this small the border of an X-ray cannot be found as it is in real ones; it is known here.
+    attenuation, _ = yield from line_integrals.pieces(recorded, xray.valid, "transmission")
+    radiograph = Radiograph(recorded, attenuation, xray.valid, camera)
+    return network_input(*resampled(radiograph, network_camera))
+
+
+def _judged(subject: Subject, inputs: Tensor, poses: Tensor) -> ValidationImages:
+    points = (subject.points - subject.isocentre).cpu().expand(len(poses), -1, -1)
+    return ValidationImages(inputs.cpu(), centred(poses, subject.isocentre), points)
+
+
+def joined_sets(sets: Sequence[ValidationSet]) -> ValidationSet:
+    """The images of several patients as one set."""
+    kinds = dict.fromkeys(kind for images in sets for kind in images)
+    return {kind: _joined([images[kind] for images in sets if kind in images]) for kind in kinds}
+
+
+def _joined(parts: Sequence[ValidationImages]) -> ValidationImages:
+    return ValidationImages(
+        torch.cat([part.inputs for part in parts]),
+        torch.cat([part.poses for part in parts]),
+        torch.cat([part.points for part in parts]),
+    )
