@@ -14,8 +14,8 @@ from xrayreg.geometry import inverse, retract, rigid, rotation_angle
 from xrayreg.networks.data.subjects import Subject, line_integrals, subject_of
 from xrayreg.networks.inference import calibration
 from xrayreg.networks.inference.calibration import calibrated, geodesic_median
+from xrayreg.networks.model.canonical_frame import centred_from_patient, moved
 from xrayreg.networks.model.heads import Hypotheses
-from xrayreg.networks.model.reframing import centred_from_patient, moved
 from xrayreg.settings import NetworkCamera, PoseDistribution
 from xrayreg.simulation import pelvis_phantom
 

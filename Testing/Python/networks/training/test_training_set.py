@@ -19,8 +19,8 @@ from xrayreg.networks.data.sources import Source
 from xrayreg.networks.data.subjects import Subject
 from xrayreg.networks.inference import locate
 from xrayreg.networks.inference.locate import placed_by
+from xrayreg.networks.model.canonical_frame import centred_from_patient, moved
 from xrayreg.networks.model.checkpoint import Checkpoint
-from xrayreg.networks.model.reframing import centred_from_patient, moved
 from xrayreg.networks.model.template import template_of
 from xrayreg.networks.training.training_set import Trainees, trainees_of
 from xrayreg.scene import Volume

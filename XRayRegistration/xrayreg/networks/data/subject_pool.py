@@ -17,8 +17,8 @@ from ...checks import InputError
 from ...ct_alignment.alignment import align
 from ...pieces import Story, divisible
 from ...scene import Volume, rendered_grid
+from ..model.canonical_frame import centred_from_patient, moved
 from ..model.fingerprint import fingerprint
-from ..model.reframing import centred_from_patient, moved
 from ..model.template import Template, template_of
 from .sources import Source
 from .subjects import Subject

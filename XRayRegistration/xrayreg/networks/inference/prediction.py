@@ -17,7 +17,7 @@ from ..model.card import ModelCard
 from ..model.checkpoint import Checkpoint
 from ..model.heads import Hypotheses
 from ..model.input_image import pinhole
-from .patients import patient_in_frame
+from .locate import patient_in_frame
 from .test_time_augmentation import agreed, looks, turned_back, turns
 
 # Below this share of the network's image the X-ray shows it less than it was trained on, blades or not.

@@ -1,21 +1,26 @@
-"""The frame of a network's poses: the volume frame moved so that the isocentre is its origin.
+"""The canonical frame, which a network's poses are relative to: RAS axes, the origin at the isocentre.
 
-A network that spoke of the volume frame would have to know where each scanner puts its origin. In the centred frame
-(axes RAS, origin at the isocentre) one network serves all volumes, and reframing composes with one rigid transform.
+A network whose poses were relative to the volume frame would have to know where each scanner puts its origin. In the
+canonical frame one network serves all volumes. Of a network trained on many patients it is the frame of the template,
+and an alignment gives where another patient lies in it. Names meet in the middle:
+
+    camera_from_patient = camera_from_canonical @ canonical_from_template @ template_from_patient
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...checks import InputError, require_rigid
-from ...geometry import rigid
+from ...geometry import VoxelGrid, rigid
+from ...scene import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +80,41 @@ class Frame:
 
 def centred(camera_from_volume: Tensor, isocentre: Tensor) -> Tensor:
     """Poses camera_from_centred (..., 4, 4) of poses camera_from_volume; isocentre (..., 3) [mm, volume frame]."""
-    return _moved(camera_from_volume, isocentre)
+    return _with_origin_at(camera_from_volume, isocentre)
 
 
 def uncentred(camera_from_centred: Tensor, isocentre: Tensor) -> Tensor:
     """Poses camera_from_volume (..., 4, 4) of poses camera_from_centred: the inverse of `centred`."""
-    return _moved(camera_from_centred, -isocentre)
+    return _with_origin_at(camera_from_centred, -isocentre)
 
 
-def _moved(pose: Tensor, origin: Tensor) -> Tensor:
+def centred_from_patient(
+    template_isocentre: ArrayLike, template_from_patient: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Rigid (4, 4) from a patient's volume frame to the network's frame [RAS mm].
+
+    template_isocentre: (3,) in the template's frame. template_from_patient: of an alignment; none for the template
+    itself, and so for a patient on whom alone the network was trained.
+    """
+    centred_from_template = np.eye(4)
+    centred_from_template[:3, 3] = -np.asarray(template_isocentre, dtype=np.float64)
+    if template_from_patient is None:
+        return centred_from_template
+    return centred_from_template @ require_rigid(template_from_patient, "alignment")
+
+
+def reframed(camera_from_centred: Tensor, centred_from_patient: ArrayLike) -> Tensor:
+    """Poses camera_from_patient (..., 4, 4) of a network's poses camera_from_centred."""
+    return camera_from_centred @ torch.as_tensor(np.asarray(centred_from_patient)).to(camera_from_centred)
+
+
+def moved(patient: Volume, template_from_patient: ArrayLike) -> Volume:
+    """The patient laid where the template lies: the same voxels on a grid in the template's frame, none resampled."""
+    matrix = require_rigid(template_from_patient, "alignment")
+    return replace(patient, grid=VoxelGrid(patient.grid.shape, matrix @ patient.grid.volume_from_index))
+
+
+def _with_origin_at(pose: Tensor, origin: Tensor) -> Tensor:
     """Poses (..., 4, 4) from a frame whose origin lies at `origin` (..., 3) of the given poses' frame."""
     rotation = pose[..., :3, :3]
     shift = (rotation @ origin.to(pose)[..., None]).squeeze(-1)

@@ -17,10 +17,10 @@ from ..data.sources import Source
 from ..data.subject_pool import Gathered, Member, gathered, laid, pool_of
 from ..data.subjects import Subject, subject_of
 from ..inference.locate import placed_by
+from ..model.canonical_frame import centred_from_patient, moved
 from ..model.card import ModelKind, Placed, SubjectCard
 from ..model.checkpoint import Checkpoint
 from ..model.fingerprint import fingerprint
-from ..model.reframing import centred_from_patient, moved
 from ..model.template import Template, template_of
 
 # Patients of a pool on whose images the network is judged.

@@ -7,8 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from xrayreg.geometry import VoxelGrid, rigid, transform_points
-from xrayreg.networks.model.canonical_frame import centred, uncentred
-from xrayreg.networks.model.reframing import centred_from_patient, moved, reframed
+from xrayreg.networks.model.canonical_frame import centred, centred_from_patient, moved, reframed, uncentred
 from xrayreg.networks.model.template import Template, template_of
 from xrayreg.scene import Volume
 from xrayreg.simulation import pelvis_phantom
