@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xrayreg.geometry import twist_tangents
 from xrayreg.networks.data.pose_sampling import sample_poses
-from xrayreg.networks.data.subjects import line_integrals, subject_of
+from xrayreg.networks.data.subjects import prepare_subject, render_soft_and_bone
 from xrayreg.networks.model.input_image import pinhole
 from xrayreg.render import (
     Projector,
@@ -156,7 +156,7 @@ def training_batches(repeats: int) -> Table:
     """Images a second for a network's training: soft tissue and bone, in one pass and one after the other."""
     rows: list[list[Cell]] = []
     for name in _engines():
-        subject = subject_of(pelvis_phantom(2.0), voxel_mm=VOXEL_MM, engine=name, device="cpu")  # type: ignore[arg-type]
+        subject = prepare_subject(pelvis_phantom(2.0), voxel_mm=VOXEL_MM, engine=name, device="cpu")  # type: ignore[arg-type]
         maps = [part for part in (subject.soft, subject.bone) if part is not None]
         stacked = StackedProjector([prepare(part, name, "cpu") for part in maps])  # type: ignore[arg-type]
         four = prepare_channels([*maps, *maps], name, "cpu")  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def training_batches(repeats: int) -> Table:
         camera = pinhole(NETWORK)
         times = medians(
             {
-                "both parts in one pass": lambda: line_integrals(subject, camera, poses),  # noqa: B023
+                "both parts in one pass": lambda: render_soft_and_bone(subject, camera, poses),  # noqa: B023
                 "one part after the other": lambda: render_channels(stacked, camera, poses),  # noqa: B023
                 "soft tissue alone": lambda: render(stacked.projectors[0], camera, poses),  # noqa: B023
                 "four maps": lambda: render_channels(four, camera, poses),  # noqa: B023

@@ -41,11 +41,11 @@ def straight_looks(monkeypatch):
     """Every look at an X-ray goes straight ahead: a network that says the same of all of them agrees with itself."""
     from xrayreg.networks.inference import test_time_augmentation
 
-    monkeypatch.setattr(test_time_augmentation, "_MOST_ASIDE", 0.0)
+    monkeypatch.setattr(test_time_augmentation, "_MOST_SHIFT_SHARE", 0.0)
     monkeypatch.setattr(test_time_augmentation, "_MOST_ROLL_DEG", 0.0)
-    test_time_augmentation.turns.cache_clear()
+    test_time_augmentation.augmentation_rotations.cache_clear()
     yield
-    test_time_augmentation.turns.cache_clear()
+    test_time_augmentation.augmentation_rotations.cache_clear()
 
 
 def pytest_configure() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from xrayreg.networks.data.pose_sampling import nominal_rotation
 from xrayreg.networks.model.backbones import build_network
-from xrayreg.networks.model.canonical_frame import Frame, centred
+from xrayreg.networks.model.canonical_frame import CanonicalFrame, canonical_poses
 from xrayreg.networks.model.card import FrameCard, ModelCard, SubjectCard
 from xrayreg.networks.model.checkpoint import Checkpoint, save_checkpoint
 from xrayreg.networks.model.fingerprint import fingerprint
@@ -42,7 +42,7 @@ def card_for(
 def checkpoint_for(card: ModelCard, seed: int = 0) -> Checkpoint:
     """A network as `card` says, with random weights in every layer: it answers to what it sees."""
     torch.manual_seed(seed)
-    frame = Frame(nominal_rotation(card.settings.poses), card.settings.poses.sod_mm)
+    frame = CanonicalFrame(nominal_rotation(card.settings.poses), card.settings.poses.sod_mm)
     network = build_network(card.settings.network, card.settings.camera, frame).eval()
     torch.nn.init.normal_(network.head.last.weight, std=0.02)
     return Checkpoint(card, network)
@@ -56,7 +56,7 @@ def saying(card: ModelCard, poses: ArrayLike, beliefs: Sequence[float] | None = 
     made = checkpoint_for(card)
     head, frame = made.network.head, made.network.frame
     isocentre = torch.tensor(card.subjects[0].isocentre, dtype=torch.float64)
-    told = centred(torch.as_tensor(np.asarray(poses, dtype=np.float64)), isocentre)
+    told = canonical_poses(torch.as_tensor(np.asarray(poses, dtype=np.float64)), isocentre)
     ray = told[:, :3, 3] / told[:, 2:3, 3]
     turn = told[:, :3, :3] @ frame.nominal_rotation.mT
     # The inverse of the head's own numbers for depth: SOD exp(tanh(c / 5)).

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from xrayreg.networks.data.pose_sampling import nominal_rotation
-from xrayreg.networks.data.subjects import Subject, subject_of
+from xrayreg.networks.data.subjects import DrrSubject, prepare_subject
 from xrayreg.networks.model.backbones import PoseNetwork, build_network
-from xrayreg.networks.model.canonical_frame import Frame
+from xrayreg.networks.model.canonical_frame import CanonicalFrame
 from xrayreg.networks.model.card import FrameCard, ModelCard, SubjectCard
 from xrayreg.networks.training import validation_set
 from xrayreg.networks.training.distributed import Process
-from xrayreg.networks.training.loop import Run, Trained, train
+from xrayreg.networks.training.loop import RunInputs, TrainingResult, train
 from xrayreg.networks.training.status import TrainStep
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, NetworkSettings, TrainingSettings
@@ -46,20 +46,20 @@ def patient() -> Volume:
 
 
 @functools.lru_cache(maxsize=1)
-def subject() -> Subject:
-    return subject_of(patient(), voxel_mm=10.0, engine="torch", device="cpu", name="phantom")
+def subject() -> DrrSubject:
+    return prepare_subject(patient(), voxel_mm=10.0, engine="torch", device="cpu", name="phantom")
 
 
 @dataclass(frozen=True)
 class OnePatient:
     """A pool that holds the phantom alone."""
 
-    def subject(self, number: int, generator: torch.Generator) -> Subject:
+    def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
         return subject()
 
 
-def frame_of(settings: TrainingSettings = SETTINGS) -> Frame:
-    return Frame(nominal_rotation(settings.poses), settings.poses.sod_mm)
+def frame_of(settings: TrainingSettings = SETTINGS) -> CanonicalFrame:
+    return CanonicalFrame(nominal_rotation(settings.poses), settings.poses.sod_mm)
 
 
 def new_network(settings: TrainingSettings = SETTINGS, seed: int = 0) -> PoseNetwork:
@@ -80,17 +80,17 @@ def card_of(settings: TrainingSettings = SETTINGS) -> ModelCard:
     )
 
 
-def run_of(out: Path, settings: TrainingSettings = SETTINGS, **changes: Any) -> Run:
+def run_of(out: Path, settings: TrainingSettings = SETTINGS, **changes: Any) -> RunInputs:
     (out.parent / f"{out.stem}_training").mkdir(exist_ok=True)
-    return replace(Run(card_of(settings), validation_set(subject(), patient(), settings), out), **changes)
+    return replace(RunInputs(card_of(settings), validation_set(subject(), patient(), settings), out), **changes)
 
 
 def trained(
-    run: Run,
+    run: RunInputs,
     network: PoseNetwork | None = None,
     asked_to_stop: Callable[[], bool] = lambda: False,
     process: Process = CPU,
-) -> tuple[list[TrainStep], Trained]:
+) -> tuple[list[TrainStep], TrainingResult]:
     """All steps of a run, and what came of it."""
     story = train(network or new_network(run.card.settings), OnePatient(), run, process, asked_to_stop)
     steps = []

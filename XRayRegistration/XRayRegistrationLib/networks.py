@@ -96,7 +96,7 @@ def inWords(card):
 
 
 def errorsInWords(validation):
-    """Median errors by kind of image (dicts as xrayreg.networks.model.card.Errors) as a sentence; empty without any."""
+    """Errors by kind of image (dicts as xrayreg.networks.model.card.MedianErrors) as a sentence; empty without any."""
     kinds = {"physics": _("on simulated X-rays"), "clean": _("on DRRs")}
     parts = [
         _("{error} {kind}").format(error=inShort(validation[kind]), kind=text)

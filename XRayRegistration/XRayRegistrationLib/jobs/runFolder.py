@@ -33,8 +33,8 @@ class Moment:
 
     state: starting, preparing, training, validating, ending, done, stopped or failed. message: what it says itself, or
     why it failed. fraction: of the whole, 0 to 1. seconds: trained so far. secondsLeft, imagesPerSecond: None while
-    unknown. validation: errors by kind of image (clean, physics) as xrayreg.networks.model.card.Errors has them, empty
-    before the first.
+    unknown. validation: errors by kind of image (clean, physics) as xrayreg.networks.model.card.MedianErrors has them,
+    empty before the first.
     """
 
     state: str

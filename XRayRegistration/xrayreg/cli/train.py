@@ -19,9 +19,9 @@ from .terminal import printable_json
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..networks.model.card import Errors
+    from ..networks.model.card import MedianErrors
     from ..networks.training import TrainingOrder
-    from ..networks.training.loop import Trained
+    from ..networks.training.loop import TrainingResult
     from ..networks.training.status import TrainStep
 
 FINISHED, DIVERGED, INTERRUPTED = 0, 3, 130
@@ -145,7 +145,7 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     return replace(plain, network=network, poses=poses, camera=camera)
 
 
-def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) -> Trained:
+def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) -> TrainingResult:
     from ..networks.training import train_network
 
     story = train_network(order, interrupted)
@@ -154,7 +154,7 @@ def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) 
         try:
             step = next(story)
         except StopIteration as end:
-            trained: Trained = end.value
+            trained: TrainingResult = end.value
             return trained
         if step is not None:
             preparing = step.state == "preparing"
@@ -228,7 +228,7 @@ def figures_of(step: TrainStep) -> str:
     return ", ".join(told)
 
 
-def show_trained(trained: Trained) -> None:
+def show_trained(trained: TrainingResult) -> None:
     """Print the validation errors, where the network is, and how to use it."""
     from rich.console import Console
     from rich.table import Table
@@ -254,7 +254,7 @@ def show_trained(trained: Trained) -> None:
     )
 
 
-def _row(errors: Errors) -> list[str]:
+def _row(errors: MedianErrors) -> list[str]:
     values = asdict(errors)
     lengths = [f"{values[name]:.1f} mm" for name in ("x_mm", "y_mm", "depth_mm", "mtre_mm")]
     return [f"{errors.rotation_deg:.1f} deg", *lengths, str(errors.images)]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_rigid
 from ..scene import Volume
-from .fft_search import best_shift, quarter_turns, similarity, tilts
-from .preprocess import Coarse, coarse_of, coarser
-from .refine import fitted
+from .fft_search import best_shift, correlation_and_overlap, quarter_turns, tilts
+from .preprocess import CoarseVolume, coarse_volume, downsample
+from .refine import refine_alignment
 
 Floats = NDArray[np.float64]
 
@@ -53,15 +53,15 @@ def align(template: Volume, patient: Volume) -> Alignment:
     Raises InputError where the two share too little or do not look alike.
     """
     if template.is_hounsfield != patient.is_hounsfield:
-        raise _unlike("Hounsfield units in one and none in the other")
+        raise _not_alike("Hounsfield units in one and none in the other")
     voxel_mm = _voxel_mm(template, patient)
-    of_template, of_patient = coarse_of(template, voxel_mm), coarse_of(patient, voxel_mm)
+    of_template, of_patient = coarse_volume(template, voxel_mm), coarse_volume(patient, voxel_mm)
     _require_sizes(of_template, of_patient)
     exchanged = _rank(of_patient) > _rank(of_template)
     fixed, moving = (of_template, of_patient) if exchanged else (of_patient, of_template)
     # Named for the smaller body (fixed), whichever CT it is.
-    fixed_from_moving = _found(fixed, moving)
-    quality, overlap = similarity(fixed, moving, fixed_from_moving)
+    fixed_from_moving = _search(fixed, moving)
+    quality, overlap = correlation_and_overlap(fixed, moving, fixed_from_moving)
     _require_alike(quality, overlap)
     matrix = require_rigid(fixed_from_moving if exchanged else np.linalg.inv(fixed_from_moving), "alignment")
     turn = f"turned by {_turn_deg(matrix):.1f} degrees"
@@ -75,38 +75,40 @@ def _voxel_mm(one: Volume, other: Volume) -> float:
     return max(float(np.clip(np.cbrt(min(sizes)) / 64, 1.0, 4.0)), float(np.cbrt(max(sizes) / 2e6)))
 
 
-def _rank(coarse: Coarse) -> tuple[float, float]:
+def _rank(coarse: CoarseVolume) -> tuple[float, float]:
     """Orders any two different volumes, whichever comes first: by the size of the body, then by its contents."""
     return float(coarse.body.sum()), float(coarse.values.sum(dtype=np.float64))
 
 
-def _found(fixed: Coarse, moving: Coarse) -> Floats:
+def _search(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
     """The best of many postures, fixed_from_moving: all of them coarsely, fewer and fewer of them finer."""
     # The search needs the body as a few thousand voxels.
     factor = max(1, round(float(np.cbrt(fixed.body.sum() / 4000))))
-    coarsest = coarser(fixed, factor), coarser(moving, factor)
-    turned = _best([best_shift(*coarsest, turn, LEAST_OVERLAP) for turn in quarter_turns()], _TURNS)
+    coarsest = downsample(fixed, factor), downsample(moving, factor)
+    turned = _best_scored([best_shift(*coarsest, turn, LEAST_OVERLAP) for turn in quarter_turns()], _TURNS)
     tilted = [best_shift(*coarsest, tilt @ pose[:3, :3], LEAST_OVERLAP) for _, pose in turned for tilt in tilts()]
-    candidates = _best([*turned, *tilted], _POSTURES)
+    candidates = _best_scored([*turned, *tilted], _POSTURES)
     if not candidates:
-        raise _unlike(f"less than {LEAST_OVERLAP:.0%} of the body in common wherever it is laid")
-    candidates = _better(*coarsest, candidates)[:_CANDIDATES]
+        raise _not_alike(f"less than {LEAST_OVERLAP:.0%} of the body in common wherever it is laid")
+    candidates = _refined(*coarsest, candidates)[:_CANDIDATES]
     if factor > 3:
-        candidates = _better(coarser(fixed, factor // 2), coarser(moving, factor // 2), candidates)
-    return fitted(fixed, moving, candidates[0][1])
+        candidates = _refined(downsample(fixed, factor // 2), downsample(moving, factor // 2), candidates)
+    return refine_alignment(fixed, moving, candidates[0][1])
 
 
-def _best(found: list[tuple[float, Floats]], count: int) -> list[tuple[float, Floats]]:
+def _best_scored(found: list[tuple[float, Floats]], count: int) -> list[tuple[float, Floats]]:
     return sorted((one for one in found if one[0] > -1), key=lambda one: -one[0])[:count]
 
 
-def _better(fixed: Coarse, moving: Coarse, candidates: list[tuple[float, Floats]]) -> list[tuple[float, Floats]]:
+def _refined(
+    fixed: CoarseVolume, moving: CoarseVolume, candidates: list[tuple[float, Floats]]
+) -> list[tuple[float, Floats]]:
     """The candidates refined, the best first."""
-    poses = [fitted(fixed, moving, pose) for _, pose in candidates]
-    scored = [(similarity(fixed, moving, pose), pose) for pose in poses]
+    poses = [refine_alignment(fixed, moving, pose) for _, pose in candidates]
+    scored = [(correlation_and_overlap(fixed, moving, pose), pose) for pose in poses]
     alike = [(quality, pose) for (quality, overlap), pose in scored if overlap >= LEAST_OVERLAP]
     if not alike:
-        raise _unlike(f"less than {LEAST_OVERLAP:.0%} of the body in common")
+        raise _not_alike(f"less than {LEAST_OVERLAP:.0%} of the body in common")
     return sorted(alike, key=lambda found: -found[0] - (_FILES_OWN if _turn_deg(found[1]) < 45 else 0.0))
 
 
@@ -114,20 +116,20 @@ def _turn_deg(pose: Floats) -> float:
     return float(np.rad2deg(np.arccos(np.clip((np.trace(pose[:3, :3]) - 1) / 2, -1.0, 1.0))))
 
 
-def _require_sizes(one: Coarse, other: Coarse) -> None:
+def _require_sizes(one: CoarseVolume, other: CoarseVolume) -> None:
     litres = sorted(coarse.body.sum() * coarse.voxel_mm**3 / 1e6 for coarse in (one, other))
     if litres[0] < LEAST_SHARE * litres[1]:
-        raise _unlike(f"{litres[0]:.2g} litres of tissue in one and {litres[1]:.2g} in the other")
+        raise _not_alike(f"{litres[0]:.2g} litres of tissue in one and {litres[1]:.2g} in the other")
 
 
 def _require_alike(quality: float, overlap: float) -> None:
     if overlap < LEAST_OVERLAP:
-        raise _unlike(f"{overlap:.0%} of the smaller body in common")
+        raise _not_alike(f"{overlap:.0%} of the smaller body in common")
     if quality < LEAST_QUALITY:
-        raise _unlike(f"a similarity of {quality:.2f} (at least {LEAST_QUALITY:g} is needed)")
+        raise _not_alike(f"a similarity of {quality:.2f} (at least {LEAST_QUALITY:g} is needed)")
 
 
-def _unlike(found: str) -> InputError:
+def _not_alike(found: str) -> InputError:
     return InputError(
         "alignment of two CTs",
         expected="the same part of the body",

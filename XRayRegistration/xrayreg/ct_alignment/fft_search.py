@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 from scipy.spatial.transform import Rotation
 
-from .preprocess import Coarse
+from .preprocess import CoarseVolume
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 _TILT_RAD = np.deg2rad(25.0)
 
 
-class Grid(NamedTuple):
+class UprightGrid(NamedTuple):
     """Upright voxels: the place of the first (3,) [mm], their edge [mm], how many there are [k, j, i]."""
 
     origin: Floats
@@ -47,7 +47,7 @@ def quarter_turns() -> list[Floats]:
     return turns
 
 
-def best_shift(fixed: Coarse, moving: Coarse, turn: Floats, least_overlap: float) -> tuple[float, Floats]:
+def best_shift(fixed: CoarseVolume, moving: CoarseVolume, turn: Floats, least_overlap: float) -> tuple[float, Floats]:
     """The correlation of the best shift after `turn`, and fixed_from_moving (4, 4) [mm, RAS]; -1 where none overlaps.
 
     least_overlap: share of the smaller body that the other scan must cover.
@@ -68,27 +68,28 @@ def best_shift(fixed: Coarse, moving: Coarse, turn: Floats, least_overlap: float
     return float(scores[lag]), matrix
 
 
-def _turned(coarse: Coarse, turn: Floats) -> Coarse:
+def _turned(coarse: CoarseVolume, turn: Floats) -> CoarseVolume:
     """The volume turned about the origin of RAS, on an upright grid that holds all of it."""
     size = np.array(coarse.values.shape[::-1])
     ends = np.array(list(itertools.product((0, 1), repeat=3))) * (size - 1) * coarse.voxel_mm + coarse.origin
     ends = ends @ turn.T
     origin = ends.min(axis=0)
     shape = np.ceil(np.ptp(ends, axis=0) / coarse.voxel_mm - 1e-6).astype(int) + 1
-    target = Grid(origin, coarse.voxel_mm, tuple(shape[::-1].tolist()))
+    target = UprightGrid(origin, coarse.voxel_mm, tuple(shape[::-1].tolist()))
     pose = np.eye(4)
     pose[:3, :3] = turn
     values, covered, body, near = (
-        resampled(part, coarse, target, pose) for part in (coarse.values, coarse.covered, coarse.body, coarse.near)
+        resample_to_grid(part, coarse, target, pose)
+        for part in (coarse.values, coarse.covered, coarse.body, coarse.near)
     )
-    return Coarse(values, covered > 0.5, body > 0.5, near > 0.5, origin, coarse.voxel_mm)
+    return CoarseVolume(values, covered > 0.5, body > 0.5, near > 0.5, origin, coarse.voxel_mm)
 
 
-def _size(fixed: Coarse, moving: Coarse) -> list[int]:
+def _size(fixed: CoarseVolume, moving: CoarseVolume) -> list[int]:
     return [fft.next_fast_len(a + b - 1, real=True) for a, b in zip(fixed.body.shape, moving.body.shape, strict=True)]
 
 
-def _overlaps(fixed: Coarse, moving: Coarse) -> Floats:
+def _overlaps(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
     """For every shift, how many voxels of the less covered body lie in the other scan."""
     size = _size(fixed, moving)
     of_fixed = _correlate(_spectrum(fixed.body, size), _spectrum(moving.covered, size), size)
@@ -96,7 +97,7 @@ def _overlaps(fixed: Coarse, moving: Coarse) -> Floats:
     return np.asarray(np.minimum(of_fixed, of_moving))
 
 
-def _correlations(fixed: Coarse, moving: Coarse) -> Floats:
+def _correlations(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
     """Masked normalised correlation for every shift of `moving` against `fixed` [lag k, j, i]."""
     size = _size(fixed, moving)
     f, f2, cf, af = (
@@ -124,14 +125,16 @@ def _correlate(fixed: NDArray[np.complex64], moving: NDArray[np.complex64], size
     return np.asarray(fft.irfftn(fixed * moving.conj(), size), dtype=np.float64)
 
 
-def similarity(fixed: Coarse, moving: Coarse, fixed_from_moving: Floats) -> tuple[float, float]:
+def correlation_and_overlap(
+    fixed: CoarseVolume, moving: CoarseVolume, fixed_from_moving: Floats
+) -> tuple[float, float]:
     """Correlation and overlap of two volumes at one pose, counted as in the search but at the fixed volume's voxels.
 
     overlap: share of the smaller body that lies in the other's scan.
     """
-    target = Grid(fixed.origin, fixed.voxel_mm, fixed.values.shape)
+    target = UprightGrid(fixed.origin, fixed.voxel_mm, fixed.values.shape)
     values, covered, near, body = (
-        resampled(part, moving, target, fixed_from_moving)
+        resample_to_grid(part, moving, target, fixed_from_moving)
         for part in (moving.values, moving.covered, moving.near, moving.body)
     )
     both = fixed.covered & (covered > 0.99)
@@ -144,7 +147,9 @@ def similarity(fixed: Coarse, moving: Coarse, fixed_from_moving: Floats) -> tupl
     return float(((a - a.mean()) * (b - b.mean())).mean() / (a.std() * b.std())), overlap
 
 
-def resampled(part: NDArray, moving: Coarse, target: Grid, target_from_moving: Floats) -> NDArray[np.float32]:
+def resample_to_grid(
+    part: NDArray, moving: CoarseVolume, target: UprightGrid, target_from_moving: Floats
+) -> NDArray[np.float32]:
     """Values at the voxels of `target` of an array [k, j, i] on the grid of `moving`, 0 outside."""
     moving_from_target = np.linalg.inv(target_from_moving)
     # Uniform voxels: index = (place - origin) / voxel on both sides.

@@ -22,7 +22,7 @@ _SHELL_MM = 12.0
 
 
 @dataclass(frozen=True, eq=False)
-class Coarse:
+class CoarseVolume:
     """One CT on a coarse isotropic grid whose axes are those of RAS.
 
     values: float32 [k, j, i], 0 (air) to 1 (dense bone); 0 wherever there is no body.
@@ -44,7 +44,7 @@ class Coarse:
         return np.asarray(self.origin + self.voxel_mm * middle)
 
 
-def coarse_of(volume: Volume, voxel_mm: float = 4.0) -> Coarse:
+def coarse_volume(volume: Volume, voxel_mm: float = 4.0) -> CoarseVolume:
     """The volume averaged over blocks of about `voxel_mm` and placed on upright axes, whatever its own grid is.
 
     A volume without negative values is read relative to its own range. Raises InputError where no body is found.
@@ -60,7 +60,7 @@ def coarse_of(volume: Volume, voxel_mm: float = 4.0) -> Coarse:
     return _masked(values, covered, body, origin, voxel_mm)
 
 
-def coarser(coarse: Coarse, factor: int) -> Coarse:
+def downsample(coarse: CoarseVolume, factor: int) -> CoarseVolume:
     """The same with voxels `factor` times as large; a remainder at the far ends is cut off."""
     step = (factor, factor, factor)
     values = _blocks(coarse.values, step).mean(axis=(1, 3, 5))
@@ -70,7 +70,9 @@ def coarser(coarse: Coarse, factor: int) -> Coarse:
     return _masked(values, covered, body, origin, coarse.voxel_mm * factor)
 
 
-def _masked(values: NDArray, covered: NDArray, body: NDArray, origin: NDArray[np.float64], voxel_mm: float) -> Coarse:
+def _masked(
+    values: NDArray, covered: NDArray, body: NDArray, origin: NDArray[np.float64], voxel_mm: float
+) -> CoarseVolume:
     body = body & covered
     if not body.any():
         raise InputError(
@@ -79,7 +81,7 @@ def _masked(values: NDArray, covered: NDArray, body: NDArray, origin: NDArray[np
     # Half a voxel of edge belongs to the body, not to the air beside it.
     shown = ndimage.binary_dilation(body)
     near = ndimage.binary_dilation(body, iterations=max(1, round(_SHELL_MM / voxel_mm))) & covered
-    return Coarse(
+    return CoarseVolume(
         np.where(shown & covered, values, 0.0).astype(np.float32), covered, body, near, origin, float(voxel_mm)
     )
 

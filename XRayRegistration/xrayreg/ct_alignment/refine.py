@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from .preprocess import Coarse
+from .preprocess import CoarseVolume
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ _LEAST_PLACES = 50
 _LEAST_GAIN = 1e-6
 
 
-class _Compared(NamedTuple):
+class _Comparison(NamedTuple):
     """Both images at the places compared, normalised, and how the moving one changes with the six numbers."""
 
     score: float
@@ -32,7 +32,7 @@ class _Compared(NamedTuple):
     jacobian: Floats
 
 
-def fitted(fixed: Coarse, moving: Coarse, fixed_from_moving: Floats) -> Floats:
+def refine_alignment(fixed: CoarseVolume, moving: CoarseVolume, fixed_from_moving: Floats) -> Floats:
     """The pose (4, 4) near `fixed_from_moving` at which the two correlate best over the fixed body and its outline."""
     places = _places(fixed)
     reference = fixed.values[tuple(places.T[::-1])].astype(np.float64)
@@ -51,7 +51,7 @@ def fitted(fixed: Coarse, moving: Coarse, fixed_from_moving: Floats) -> Floats:
         step = np.asarray(
             np.linalg.solve(normal + damping * np.diag(scale), now.jacobian.T @ now.residual), dtype=np.float64
         )
-        proposed = _moved(pose, step, pivot)
+        proposed = _stepped(pose, step, pivot)
         then = _compare(reference, points, moving, moving_arrays, proposed, pivot)
         if then is None or then.score <= now.score:
             damping *= 8
@@ -65,7 +65,7 @@ def fitted(fixed: Coarse, moving: Coarse, fixed_from_moving: Floats) -> Floats:
     return np.asarray(np.linalg.inv(pose))
 
 
-def _places(fixed: Coarse) -> NDArray[np.intp]:
+def _places(fixed: CoarseVolume) -> NDArray[np.intp]:
     """Indices (N, 3) (i, j, k) of some of the voxels of the body and the shell about it, spread evenly."""
     all_of_them = np.argwhere(fixed.near)[:, ::-1]
     if len(all_of_them) <= _PLACES:
@@ -75,8 +75,13 @@ def _places(fixed: Coarse) -> NDArray[np.intp]:
 
 
 def _compare(
-    reference: Floats, points: Floats, moving: Coarse, arrays: list[NDArray], moving_from_fixed: Floats, pivot: Floats
-) -> _Compared | None:
+    reference: Floats,
+    points: Floats,
+    moving: CoarseVolume,
+    arrays: list[NDArray],
+    moving_from_fixed: Floats,
+    pivot: Floats,
+) -> _Comparison | None:
     """None where the two hardly overlap or one of them is uniform."""
     seen = points @ moving_from_fixed[:3, :3].T + moving_from_fixed[:3, 3]
     index = ((seen - moving.origin) / moving.voxel_mm).T[::-1]
@@ -95,7 +100,7 @@ def _compare(
     # What only changes the norm is no change.
     jacobian -= np.outer(other, other @ jacobian)
     residual = one - other
-    return _Compared(1 - float(residual @ residual) / 2, residual, jacobian)
+    return _Comparison(1 - float(residual @ residual) / 2, residual, jacobian)
 
 
 def _sampled(array: NDArray, index: Floats) -> Floats:
@@ -108,7 +113,7 @@ def _normalised(values: Floats) -> Floats | None:
     return centred / norm if norm > 1e-6 else None
 
 
-def _moved(moving_from_fixed: Floats, step: Floats, pivot: Floats) -> Floats:
+def _stepped(moving_from_fixed: Floats, step: Floats, pivot: Floats) -> Floats:
     """The pose turned about `pivot` (moving frame) by step[:3] [rad] and shifted by step[3:] [mm]."""
     turn = np.eye(4)
     turn[:3, :3] = Rotation.from_rotvec(step[:3]).as_matrix()

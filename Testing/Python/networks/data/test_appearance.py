@@ -11,7 +11,7 @@ import torch
 
 from xrayreg.checks import InputError
 from xrayreg.networks.data.appearance import Appearance, apply_appearance, no_appearance
-from xrayreg.networks.data.appearance_sampling import draw_appearance
+from xrayreg.networks.data.appearance_sampling import sample_appearance
 from xrayreg.networks.model.input_image import network_input
 from xrayreg.scene import line_integrals
 from xrayreg.settings import AppearanceSettings
@@ -58,7 +58,7 @@ def test_no_appearance_is_the_sum_of_both_parts():
 
 
 def test_the_same_generator_draws_the_same_and_applying_draws_nothing_anew():
-    first, again, other = (draw_appearance(EVERYTHING, 16, generator(seed)) for seed in (3, 3, 4))
+    first, again, other = (sample_appearance(EVERYTHING, 16, generator(seed)) for seed in (3, 3, 4))
     for name, tensor in tensors(first).items():
         assert torch.equal(tensor, tensors(again)[name]), name
     assert first.noise_seed == again.noise_seed != other.noise_seed
@@ -70,7 +70,7 @@ def test_the_same_generator_draws_the_same_and_applying_draws_nothing_anew():
 
 
 def test_whatever_is_drawn_the_images_are_finite_and_the_mask_is_one():
-    appearance = draw_appearance(EVERYTHING, 256, generator())
+    appearance = sample_appearance(EVERYTHING, 256, generator())
     given = body(256)
     image, valid = apply_appearance(appearance, given)
     assert torch.equal(given, body(256)), "the line integrals belong to the caller"
@@ -85,7 +85,7 @@ def test_shares_are_those_asked_for():
         CALM, chance=0.3, collimation=0.4, truncation=0.0, erasing=0.2, instruments=0.25, inversion=0.1, unseen=0.5
     )
     many = 4000
-    drawn = draw_appearance(settings, many, generator())
+    drawn = sample_appearance(settings, many, generator())
     told = drawn.summary()
     shares = {
         "scatter": float((drawn.scatter > 0).float().mean()),
@@ -102,14 +102,14 @@ def test_shares_are_those_asked_for():
 @pytest.mark.parametrize("name", ["bone_contrast", "low_energy", "noise", "gamma"])
 def test_numbers_stay_in_their_ranges_and_fill_them(name):
     low, high = getattr(AppearanceSettings(), name)
-    drawn = getattr(draw_appearance(replace(CALM, chance=1.0), 4000, generator()), name)
+    drawn = getattr(sample_appearance(replace(CALM, chance=1.0), 4000, generator()), name)
     assert low - 1e-6 <= float(drawn.min()) < low + 0.02 * (high - low)
     assert high + 1e-6 >= float(drawn.max()) > high - 0.02 * (high - low)
 
 
 def test_without_its_effects_the_order_of_grey_values_is_that_of_the_body():
     settings = replace(CALM, noise=(1e-9, 1e-9), blur_px=(0.0, 0.0), bone_contrast=(0.9, 1.1), chance=1.0, gain=0.0)
-    drawn = replace(draw_appearance(settings, 32, generator()), scatter=torch.zeros(32), clip=torch.zeros(32, 2))
+    drawn = replace(sample_appearance(settings, 32, generator()), scatter=torch.zeros(32), clip=torch.zeros(32, 2))
     image, _ = apply_appearance(drawn, body(32))
     column = image[:, PX // 2, : int(0.45 * PX)]
     assert float(column.diff(dim=1).min()) > -1e-4
@@ -127,7 +127,7 @@ def test_noise_is_that_of_photons():
 
 def test_a_field_is_left_out_of_the_mask_unless_it_goes_unseen():
     settings = replace(CALM, collimation=1.0)
-    drawn = draw_appearance(settings, 64, generator())
+    drawn = sample_appearance(settings, 64, generator())
     integrals = body(64)
     image, valid = apply_appearance(drawn, integrals)
     assert float(valid.mean((1, 2)).max()) < 1
@@ -142,12 +142,12 @@ def test_a_field_is_left_out_of_the_mask_unless_it_goes_unseen():
 
 def test_metal_is_dense_and_a_patch_is_flat():
     integrals = body(64)
-    drawn = draw_appearance(replace(CALM, noise=(1e-9, 1e-9), blur_px=(0.0, 0.0), instruments=1.0), 64, generator())
+    drawn = sample_appearance(replace(CALM, noise=(1e-9, 1e-9), blur_px=(0.0, 0.0), instruments=1.0), 64, generator())
     bare = replace(drawn, rods=no_appearance(64).rods)
     with_metal, without = apply_appearance(drawn, integrals)[0], apply_appearance(bare, integrals)[0]
     assert float((with_metal - without).min()) > -1e-3
     assert float((with_metal - without).amax((1, 2)).median()) > 0.3
-    patched = draw_appearance(replace(CALM, erasing=1.0), 1, generator(3))
+    patched = sample_appearance(replace(CALM, erasing=1.0), 1, generator(3))
     patched = replace(patched, patches=replace(patched.patches, centre=torch.tensor([[0.5, 0.5]])))
     image, valid = apply_appearance(patched, body(1))
     half = int(float(patched.patches.half.min()) * PX / 2)
@@ -159,7 +159,7 @@ def test_metal_is_dense_and_a_patch_is_flat():
 
 def test_an_image_is_what_a_radiograph_of_the_same_beam_gives():
     settings = replace(CALM, noise=(1e-9, 1e-9), blur_px=(0.0, 0.0))
-    drawn = draw_appearance(settings, 1, generator())
+    drawn = sample_appearance(settings, 1, generator())
     image, valid = apply_appearance(drawn, body(1))
     counts = np.rint(60000 * np.exp(-image[0].numpy())).astype(np.float32)
     attenuation, _ = line_integrals(counts, valid[0].numpy() > 0, "transmission")
@@ -169,7 +169,7 @@ def test_an_image_is_what_a_radiograph_of_the_same_beam_gives():
 
 
 def test_a_log_is_told_means_and_shares():
-    told = draw_appearance(AppearanceSettings(), 64, generator()).summary()
+    told = sample_appearance(AppearanceSettings(), 64, generator()).summary()
     assert all(isinstance(value, float) and math.isfinite(value) for value in told.values())
     assert {"noise", "gain", "fields", "rods"} <= set(told)
 
@@ -177,7 +177,7 @@ def test_a_log_is_told_means_and_shares():
 @pytest.mark.parametrize("change", [{"noise": (0.0, 0.1)}, {"gamma": (1.5, 0.5)}, {"scatter": (-0.1, 0.2)}])
 def test_ranges_that_are_none_are_refused(change):
     with pytest.raises(InputError, match="two rising numbers"):
-        draw_appearance(replace(CALM, **change), 1, generator())
+        sample_appearance(replace(CALM, **change), 1, generator())
 
 
 def test_a_thin_limb_scatters_less_than_a_trunk():
@@ -191,12 +191,12 @@ def test_a_thin_limb_scatters_less_than_a_trunk():
 
 
 def test_a_part_cut_out_of_the_body_is_surrounded_by_tissue_and_a_whole_body_is_not():
-    whole, part = (draw_appearance(AppearanceSettings(), 400, generator(), partial) for partial in (False, True))
+    whole, part = (sample_appearance(AppearanceSettings(), 400, generator(), partial) for partial in (False, True))
     assert whole.summary()["flesh"] == whole.summary()["bones"] == 0
     # Four standard errors of a share.
     assert abs(part.summary()["flesh"] - 0.7) < 4 * math.sqrt(0.7 * 0.3 / 400)
     calm = replace(CALM, noise=(1e-9, 1e-9), blur_px=(0.0, 0.0), surroundings=1.0)
-    drawn = draw_appearance(calm, 16, generator(), partial=True)
+    drawn = sample_appearance(calm, 16, generator(), partial=True)
     bare = replace(drawn, flesh=no_appearance(16).flesh, bones=no_appearance(16).bones)
     more = apply_appearance(drawn, body(16))[0] - apply_appearance(bare, body(16))[0]
     assert float(more.min()) > -1e-3 and float(more.amax((1, 2)).min()) > 0.1

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from xrayreg.checks import InputError
-from xrayreg.networks.data.batches import Batch, make_batch, prefetched
-from xrayreg.networks.data.subjects import Subject, subject_of
+from xrayreg.networks.data.batches import Batch, make_batch, prefetch
+from xrayreg.networks.data.subjects import DrrSubject, prepare_subject
 from xrayreg.settings import DISTRIBUTIONS, AppearanceSettings, NetworkCamera, PoseDistribution, TrainingSettings
 
 SETTINGS = TrainingSettings(batch=6, camera=NetworkCamera(16), seed=11)
@@ -21,13 +21,13 @@ SETTINGS = TrainingSettings(batch=6, camera=NetworkCamera(16), seed=11)
 class OnePatient:
     """Always the same subject."""
 
-    def subject(self, number: int, generator: torch.Generator) -> Subject:
+    def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
         return pelvis()
 
 
 @functools.lru_cache(maxsize=1)
-def pelvis() -> Subject:
-    return subject_of(pelvis_scenes.pelvis(), voxel_mm=17.0)
+def pelvis() -> DrrSubject:
+    return prepare_subject(pelvis_scenes.pelvis(), voxel_mm=17.0)
 
 
 def made(number: int, settings: TrainingSettings = SETTINGS) -> Batch:
@@ -54,8 +54,8 @@ def test_a_batch_depends_on_seed_and_number_alone():
 
 def test_every_engine_makes_the_same_batch():
     class ByTorch:
-        def subject(self, number: int, generator: torch.Generator) -> Subject:
-            return subject_of(pelvis_scenes.pelvis(), voxel_mm=17.0, engine="torch")
+        def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
+            return prepare_subject(pelvis_scenes.pelvis(), voxel_mm=17.0, engine="torch")
 
     calm = AppearanceSettings(chance=0.0, noise=(1e-6, 1e-6))
     settings = replace(SETTINGS, appearance=calm)
@@ -84,7 +84,7 @@ def test_batches_come_in_order_and_the_next_is_made_while_one_is_used():
         started[number].set()
         return number
 
-    batches = prefetched(make, 3)
+    batches = prefetch(make, 3)
     for number in range(3, 6):
         assert next(batches) == number
         assert started[number + 1].wait(10)
@@ -94,7 +94,7 @@ def test_batches_come_in_order_and_the_next_is_made_while_one_is_used():
 
 
 def test_closing_ends_the_worker():
-    batches = prefetched(lambda number: number)
+    batches = prefetch(lambda number: number)
     next(batches)
     assert any(thread.name.startswith("batches") for thread in threading.enumerate())
     batches.close()
@@ -107,7 +107,7 @@ def test_an_error_comes_in_place_of_its_batch_and_ends_the_worker():
             raise InputError("volume", expected="a readable file", found="none", remedy="check the disk")
         return number
 
-    batches = prefetched(make)
+    batches = prefetch(make)
     assert next(batches) == 0 and next(batches) == 1
     with pytest.raises(InputError, match="check the disk"):
         next(batches)
@@ -115,7 +115,7 @@ def test_an_error_comes_in_place_of_its_batch_and_ends_the_worker():
 
 
 def test_prefetched_batches_are_the_same_as_those_made_one_by_one():
-    batches = prefetched(made, 2)
+    batches = prefetch(made, 2)
     try:
         # The main thread renders too, as a loss on images does.
         for number in (2, 3):

@@ -11,7 +11,7 @@ import torch
 
 from xrayreg.geometry import Camera, VoxelGrid, camera_from_carm
 from xrayreg.networks.data.batches import make_batch
-from xrayreg.networks.data.subjects import Subject, line_integrals, subject_of
+from xrayreg.networks.data.subjects import DrrSubject, prepare_subject, render_soft_and_bone
 from xrayreg.render import render
 from xrayreg.scene import Volume
 from xrayreg.settings import AppearanceSettings, NetworkCamera, TrainingSettings
@@ -39,20 +39,20 @@ def trunk(low_mm: float = -np.inf, high_mm: float = np.inf, axes: tuple[int, int
     return Volume(values.astype(np.float32), grid)
 
 
-def frontal(subject: Subject) -> torch.Tensor:
+def frontal(subject: DrrSubject) -> torch.Tensor:
     return torch.as_tensor(camera_from_carm(0.0, 0.0, 700.0, subject.isocentre.numpy()))[None]
 
 
-def beyond(subject: Subject) -> torch.Tensor:
+def beyond(subject: DrrSubject) -> torch.Tensor:
     """What the body adds (H, W) beyond the scan, seen from the front."""
-    assert subject.beyond is not None
-    return render(subject.beyond, CAMERA, frontal(subject))[0]
+    assert subject.extension is not None
+    return render(subject.extension, CAMERA, frontal(subject))[0]
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
 def test_a_trunk_that_the_scan_cuts_goes_on_through_the_whole_image(axes):
-    subject = subject_of(trunk(axes=axes), voxel_mm=4.0)
-    scanned = line_integrals(subject, CAMERA, frontal(subject))[0].sum(0)
+    subject = prepare_subject(trunk(axes=axes), voxel_mm=4.0)
+    scanned = render_soft_and_bone(subject, CAMERA, frontal(subject))[0].sum(0)
     both = scanned + beyond(subject)
     middle = scanned[25]
     assert float(scanned[2].max()) == 0 and float(middle.max()) > 2
@@ -63,31 +63,31 @@ def test_a_trunk_that_the_scan_cuts_goes_on_through_the_whole_image(axes):
 
 
 def test_it_adds_nothing_where_the_scan_is():
-    subject = subject_of(trunk(), voxel_mm=4.0)
+    subject = prepare_subject(trunk(), voxel_mm=4.0)
     rows = slice(17, 33)
-    assert float(line_integrals(subject, CAMERA, frontal(subject))[0, :, rows].amax()) > 1
+    assert float(render_soft_and_bone(subject, CAMERA, frontal(subject))[0, :, rows].amax()) > 1
     assert not beyond(subject)[rows].any()
 
 
 def test_a_body_that_ends_within_the_scan_ends():
-    head = subject_of(trunk(high_mm=50.0), voxel_mm=4.0)
+    head = prepare_subject(trunk(high_mm=50.0), voxel_mm=4.0)
     further = beyond(head)
     assert float(further[40:].max()) > 1 and not further[:20].any()
-    whole = subject_of(trunk(low_mm=-50.0, high_mm=50.0), voxel_mm=4.0)
-    assert whole.beyond is None
+    whole = prepare_subject(trunk(low_mm=-50.0, high_mm=50.0), voxel_mm=4.0)
+    assert whole.extension is None
 
 
 def test_a_structure_and_a_volume_of_unknown_unit_end_where_they_end():
     volume = trunk()
     labels = (volume.values > 500).astype(np.uint8)
-    assert subject_of(replace(volume, labels=labels), (1,), voxel_mm=4.0).beyond is None
-    assert subject_of(Volume(volume.values + 1000, volume.grid), voxel_mm=4.0).beyond is None
+    assert prepare_subject(replace(volume, labels=labels), (1,), voxel_mm=4.0).extension is None
+    assert prepare_subject(Volume(volume.values + 1000, volume.grid), voxel_mm=4.0).extension is None
 
 
 def test_a_share_of_the_images_shows_it():
     class OnePatient:
-        def subject(self, number: int, generator: torch.Generator) -> Subject:
-            return subject_of(pelvis_scenes.pelvis(), voxel_mm=12.0)
+        def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
+            return prepare_subject(pelvis_scenes.pelvis(), voxel_mm=12.0)
 
     inputs = []
     for share in (0.0, 0.5, 1.0):

@@ -13,8 +13,16 @@ from xrayreg.checks import InputError
 from xrayreg.geometry import VoxelGrid
 from xrayreg.io import write_nifti
 from xrayreg.networks.data.sources import Source, sources_of
-from xrayreg.networks.data.subject_pool import AT_ONCE, BATCHES_EACH, Pool, drawn, gathered, laid, pool_of
-from xrayreg.networks.data.subjects import Subject, subject_of
+from xrayreg.networks.data.subject_pool import (
+    AT_ONCE,
+    BATCHES_EACH,
+    SubjectPool,
+    align_members,
+    pool_of_members,
+    subject_in_template,
+    volume_of_batch,
+)
+from xrayreg.networks.data.subjects import DrrSubject, prepare_subject
 from xrayreg.scene import Volume
 from xrayreg.simulation import pelvis_phantom
 
@@ -28,19 +36,19 @@ class Shelf:
         self.made: list[int] = []
         self.threads: set[str] = set()
 
-    def load(self, index: int) -> Subject:
+    def load(self, index: int) -> DrrSubject:
         self.made.append(index)
         self.threads.add(threading.current_thread().name)
-        return Subject(None, None, torch.full((3,), float(index)), torch.zeros(8, 3), name=str(index))
+        return DrrSubject(None, None, torch.full((3,), float(index)), torch.zeros(8, 3), name=str(index))
 
 
-def run(pool: Pool, batches: range) -> list[int]:
+def run(pool: SubjectPool, batches: range) -> list[int]:
     return [int(pool.subject(number, NO_GENERATOR).name) for number in batches]
 
 
 def test_fifty_volumes_take_the_memory_of_a_few():
     shelf = Shelf()
-    with Pool(shelf.load, 50, seed=3, capacity=AT_ONCE + 2) as pool:
+    with SubjectPool(shelf.load, 50, seed=3, capacity=AT_ONCE + 2) as pool:
         most = 0
         for number in range(400):
             pool.subject(number, NO_GENERATOR)
@@ -52,9 +60,9 @@ def test_fifty_volumes_take_the_memory_of_a_few():
 
 def test_which_volume_a_batch_shows_depends_on_seed_and_number_alone():
     with (
-        Pool(Shelf().load, 50, 7, 20) as one,
-        Pool(Shelf().load, 50, 7, 2) as small,
-        Pool(Shelf().load, 50, 8, 20) as other,
+        SubjectPool(Shelf().load, 50, 7, 20) as one,
+        SubjectPool(Shelf().load, 50, 7, 2) as small,
+        SubjectPool(Shelf().load, 50, 8, 20) as other,
     ):
         ahead = run(one, range(60))
         # Another memory, another order, begun in the middle: the same volumes.
@@ -65,7 +73,7 @@ def test_which_volume_a_batch_shows_depends_on_seed_and_number_alone():
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 50])
 def test_all_volumes_have_their_turn(count):
     batches = BATCHES_EACH * (count + AT_ONCE) * 2
-    shown = np.bincount([drawn(0, number, count) for number in range(batches)], minlength=count)
+    shown = np.bincount([volume_of_batch(0, number, count) for number in range(batches)], minlength=count)
     assert shown.min() > 0
     assert shown.max() < 4 * shown.mean()
 
@@ -74,7 +82,7 @@ def test_the_next_volume_is_made_before_it_is_asked_for():
     shelf = Shelf()
     # The volume that joins the others in the second round of batches, of which none is asked for.
     newcomer = volumes_of_step(1) - volumes_of_step(0)
-    with Pool(shelf.load, 50, 0, 20) as pool:
+    with SubjectPool(shelf.load, 50, 0, 20) as pool:
         run(pool, range(BATCHES_EACH))
         run(pool, range(BATCHES_EACH))
         pool._worker.submit(lambda: None).result()
@@ -86,14 +94,14 @@ def test_the_next_volume_is_made_before_it_is_asked_for():
 def volumes_of_step(step: int) -> set[int]:
     """All volumes a round's batches may show: rounds of many batches with the same order of volumes show them all."""
     many = 1000
-    return {drawn(0, step * many + number, 50, batches_each=many) for number in range(many)}
+    return {volume_of_batch(0, step * many + number, 50, batches_each=many) for number in range(many)}
 
 
 def test_a_volume_that_fails_to_load_is_an_error_of_its_batch():
-    def load(index: int) -> Subject:
+    def load(index: int) -> DrrSubject:
         raise InputError("volume", expected="a file", found="none", remedy="put it back")
 
-    with Pool(load, 3, 0, 3) as pool, pytest.raises(InputError, match="put it back"):
+    with SubjectPool(load, 3, 0, 3) as pool, pytest.raises(InputError, match="put it back"):
         pool.subject(0, NO_GENERATOR)
 
 
@@ -118,24 +126,26 @@ def folder_of_patients(tmp_path, phantom):
     return tmp_path
 
 
-def prepare(volume: Volume, name: str) -> Subject:
-    return subject_of(volume, voxel_mm=8.0, name=name)
+def prepare(volume: Volume, name: str) -> DrrSubject:
+    return prepare_subject(volume, voxel_mm=8.0, name=name)
 
 
 def test_patients_are_gathered_aligned_and_laid_onto_the_template(tmp_path, phantom):
-    gathering = gathered(sources_of([folder_of_patients(tmp_path, phantom)]))
+    gathering = align_members(sources_of([folder_of_patients(tmp_path, phantom)]))
     assert [member.source.name for member in gathering.members] == ["a.nii.gz", "b.nii.gz"]
     assert len(gathering.left_out) == 1 and "c.nii.gz is left out" in gathering.left_out[0]
     shift = gathering.members[1].template_from_patient[:3, 3]
     np.testing.assert_allclose(shift, (-100.0, 50.0, -30.0), atol=0.5)
-    subjects = [laid(member, gathering.template, member.source.read(), prepare) for member in gathering.members]
+    subjects = [
+        subject_in_template(member, gathering.template, member.source.read(), prepare) for member in gathering.members
+    ]
     torch.testing.assert_close(subjects[0].points, subjects[1].points, atol=1.0, rtol=0)
     torch.testing.assert_close(subjects[0].isocentre, subjects[1].isocentre)
 
 
 def test_a_pool_of_one_is_the_patient_himself(tmp_path, phantom):
     write_nifti(tmp_path / "a.nii.gz", phantom.values, phantom.grid.volume_from_index)
-    with pool_of(gathered([Source(tmp_path / "a.nii.gz")]), prepare, seed=0) as pool:
+    with pool_of_members(align_members([Source(tmp_path / "a.nii.gz")]), prepare, seed=0) as pool:
         subjects = [pool.subject(number, NO_GENERATOR) for number in (0, 5, 99)]
     assert subjects[0] is subjects[1] is subjects[2]
     torch.testing.assert_close(subjects[0].isocentre, prepare(phantom, "a").isocentre)
@@ -143,7 +153,7 @@ def test_a_pool_of_one_is_the_patient_himself(tmp_path, phantom):
 
 
 def test_patients_without_the_structures_are_left_out(tmp_path, phantom):
-    gathering = gathered(sources_of([folder_of_patients(tmp_path, phantom)]), (1, 2))
+    gathering = align_members(sources_of([folder_of_patients(tmp_path, phantom)]), (1, 2))
     assert [member.source.name for member in gathering.members] == ["b.nii.gz"]
     assert len(gathering.left_out) == 2
 
@@ -151,7 +161,7 @@ def test_patients_without_the_structures_are_left_out(tmp_path, phantom):
 def test_where_no_patient_remains_the_reasons_are_told(tmp_path):
     (tmp_path / "c.nii.gz").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"c\.nii\.gz is left out"):
-        gathered([Source(tmp_path / "c.nii.gz")])
+        align_members([Source(tmp_path / "c.nii.gz")])
 
 
 def test_label_maps_are_found_beside_their_cts_and_in_a_folder(tmp_path):

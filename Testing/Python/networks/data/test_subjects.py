@@ -11,8 +11,8 @@ import torch
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, VoxelGrid
-from xrayreg.networks.data.downsample_map import averaged
-from xrayreg.networks.data.subjects import BONE_HU, bony, line_integrals, subject_of
+from xrayreg.networks.data.downsample_map import downsample_map
+from xrayreg.networks.data.subjects import BONE_HU, bone_part, prepare_subject, render_soft_and_bone
 from xrayreg.render import prepare, render
 from xrayreg.scene import Volume, attenuation_of
 from xrayreg.scene.attenuation import MU_WATER
@@ -36,12 +36,12 @@ def ball(inside: float, outside: float, radius: float = 40.0, spacing: float = 4
 def test_bone_is_told_by_its_hounsfield_units():
     hounsfield = torch.tensor([-1000.0, 40.0, BONE_HU[0], sum(BONE_HU) / 2, BONE_HU[1], 2000.0])
     mu = MU_WATER * (1 + hounsfield / 1000)
-    torch.testing.assert_close(bony(mu), mu * torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0, 1.0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(bone_part(mu), mu * torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0, 1.0]), atol=1e-6, rtol=0)
 
 
 def test_both_parts_add_up_to_the_attenuation_and_neither_is_negative():
     whole = attenuation_of(pelvis_scenes.pelvis())
-    subject = subject_of(pelvis_scenes.pelvis(), voxel_mm=1.0, engine="reference")
+    subject = prepare_subject(pelvis_scenes.pelvis(), voxel_mm=1.0, engine="reference")
     total = torch.zeros_like(whole.mu)
     for part in (subject.soft, subject.bone):
         assert part.mu.min() >= 0
@@ -56,9 +56,9 @@ def test_both_parts_add_up_to_the_attenuation_and_neither_is_negative():
 @pytest.mark.parametrize("structures", [(), (1, 3)])
 def test_the_images_of_both_parts_add_up_to_the_image_of_the_whole(structures):
     volume = pelvis_scenes.pelvis()
-    subject = subject_of(volume, structures, voxel_mm=8.5)
-    parts = line_integrals(subject, CAMERA, poses())
-    whole = averaged(attenuation_of(volume, structures), 8.5)
+    subject = prepare_subject(volume, structures, voxel_mm=8.5)
+    parts = render_soft_and_bone(subject, CAMERA, poses())
+    whole = downsample_map(attenuation_of(volume, structures), 8.5)
     expected = render(prepare(whole), CAMERA, poses())
     # Engines may keep a map in 16 bits of its range: some hundred voxels of 8 mm, each off by half a level at most.
     torch.testing.assert_close(parts.sum(1), expected, atol=100 * 8 * float(whole.mu.max()) / 2**16, rtol=1e-5)
@@ -70,23 +70,25 @@ def test_the_images_of_both_parts_add_up_to_the_image_of_the_whole(structures):
 
 def test_poses_keep_their_gradient():
     wanted = poses().requires_grad_()
-    line_integrals(subject_of(pelvis_scenes.pelvis(), voxel_mm=8.5), CAMERA, wanted).square().sum().backward()
+    render_soft_and_bone(
+        prepare_subject(pelvis_scenes.pelvis(), voxel_mm=8.5), CAMERA, wanted
+    ).square().sum().backward()
     assert wanted.grad is not None and wanted.grad.abs().max() > 0
 
 
 def test_a_structure_alone_covers_less_of_the_image():
     volume = pelvis_scenes.pelvis()
-    whole = line_integrals(subject_of(volume, voxel_mm=8.5), CAMERA, poses()).sum(1) > 0
-    alone = line_integrals(subject_of(volume, (3,), voxel_mm=8.5), CAMERA, poses()).sum(1) > 0
+    whole = render_soft_and_bone(prepare_subject(volume, voxel_mm=8.5), CAMERA, poses()).sum(1) > 0
+    alone = render_soft_and_bone(prepare_subject(volume, (3,), voxel_mm=8.5), CAMERA, poses()).sum(1) > 0
     assert 0 < alone.sum() < whole.sum() / 2
 
 
 def test_a_volume_of_unknown_unit_goes_to_the_bony_part_whatever_its_unit_is():
     images = []
     for unit in (1.0, 3000.0):
-        subject = subject_of(ball(unit, 0.0), voxel_mm=4.0)
+        subject = prepare_subject(ball(unit, 0.0), voxel_mm=4.0)
         assert subject.soft is None
-        images.append(line_integrals(subject, CAMERA, poses() @ translation(subject)))
+        images.append(render_soft_and_bone(subject, CAMERA, poses() @ translation(subject)))
     assert not images[0][:, 0].any()
     torch.testing.assert_close(images[0], images[1], rtol=1e-3, atol=1e-3)
     # A chord of 80 mm through what attenuates as 1000 HU, to the size of a pixel and a voxel.
@@ -103,19 +105,19 @@ def translation(subject) -> torch.Tensor:
 def test_a_ct_without_bone_is_refused_with_a_way_out_but_a_named_soft_structure_is_welcome():
     volume = ball(40.0, -1000.0)
     with pytest.raises(InputError, match=r"expected bone \(above 150 HU\), found none; check the rescale"):
-        subject_of(volume, voxel_mm=4.0)
+        prepare_subject(volume, voxel_mm=4.0)
     labels = (volume.values > 0).astype(np.uint8)
-    subject = subject_of(replace(volume, labels=labels), (1,), voxel_mm=4.0)
+    subject = prepare_subject(replace(volume, labels=labels), (1,), voxel_mm=4.0)
     assert subject.bone is None and subject.soft is not None
 
 
 def test_what_a_pixel_would_swallow_is_refused():
     with pytest.raises(InputError, match="smaller field or more pixels"):
-        subject_of(ball(1000.0, -1000.0, radius=10.0), voxel_mm=8.0)
+        prepare_subject(ball(1000.0, -1000.0, radius=10.0), voxel_mm=8.0)
 
 
 def test_structures_that_are_not_there_are_refused():
     with pytest.raises(InputError, match="which no voxel has"):
-        subject_of(pelvis_scenes.pelvis(), (77,), voxel_mm=8.5)
+        prepare_subject(pelvis_scenes.pelvis(), (77,), voxel_mm=8.5)
     with pytest.raises(InputError, match="label map"):
-        subject_of(ball(1000.0, -1000.0), (1,), voxel_mm=4.0)
+        prepare_subject(ball(1000.0, -1000.0), (1,), voxel_mm=4.0)

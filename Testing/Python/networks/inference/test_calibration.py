@@ -11,10 +11,10 @@ from torch import Tensor
 from xrayreg.checks import InputError
 from xrayreg.ct_alignment.alignment import align
 from xrayreg.geometry import inverse, retract, rigid, rotation_angle
-from xrayreg.networks.data.subjects import Subject, line_integrals, subject_of
+from xrayreg.networks.data.subjects import DrrSubject, prepare_subject, render_soft_and_bone
 from xrayreg.networks.inference import calibration
-from xrayreg.networks.inference.calibration import calibrated, geodesic_median
-from xrayreg.networks.model.canonical_frame import centred_from_patient, moved
+from xrayreg.networks.inference.calibration import calibrate, geodesic_median
+from xrayreg.networks.model.canonical_frame import canonical_from_patient, moved_to_template
 from xrayreg.networks.model.heads import Hypotheses
 from xrayreg.settings import NetworkCamera, PoseDistribution
 from xrayreg.simulation import pelvis_phantom
@@ -28,8 +28,8 @@ def a_pose(rotvec_deg: tuple[float, float, float], shift_mm: tuple[float, float,
 
 
 @pytest.fixture(scope="module")
-def patient() -> Subject:
-    return subject_of(pelvis_phantom(6.0), voxel_mm=12.0)
+def patient() -> DrrSubject:
+    return prepare_subject(pelvis_phantom(6.0), voxel_mm=12.0)
 
 
 class Oracle:
@@ -38,15 +38,15 @@ class Oracle:
     error: twists (degrees and mm) of this spread are added. wrong: share of the answers that are anything.
     """
 
-    def __init__(self, monkeypatch, centred_from_patient: Tensor, spread: float = 0.0, wrong: float = 0.0) -> None:
-        self.truth, self.spread, self.wrong = centred_from_patient, spread, wrong
+    def __init__(self, monkeypatch, canonical_from_patient: Tensor, spread: float = 0.0, wrong: float = 0.0) -> None:
+        self.truth, self.spread, self.wrong = canonical_from_patient, spread, wrong
         self.generator = torch.Generator().manual_seed(0)
         self.rendered = torch.empty(0)
-        monkeypatch.setattr(calibration, "line_integrals", self.render)
+        monkeypatch.setattr(calibration, "render_soft_and_bone", self.render)
 
     def render(self, subject, camera, poses: Tensor) -> Tensor:
         self.rendered = poses
-        return line_integrals(subject, camera, poses)
+        return render_soft_and_bone(subject, camera, poses)
 
     def __call__(self, inputs: Tensor) -> Hypotheses:
         assert inputs.shape[1:] == (3, 24, 24)
@@ -67,22 +67,22 @@ def apart(one: Tensor, other: Tensor, isocentre: Tensor) -> tuple[float, float]:
     return float(torch.rad2deg(rotation_angle(one, other))), float(shift.norm())
 
 
-def truth_about(patient: Subject) -> Tensor:
+def truth_about(patient: DrrSubject) -> Tensor:
     """The network's frame: turned, and its isocentre 30 mm away from the patient's own."""
     return a_pose((12, -8, 5), (20, -10, 20)) @ rigid(torch.eye(3).double(), -patient.isocentre.double())
 
 
 def test_a_network_that_knows_gives_the_exact_frame(monkeypatch, patient):
     truth = truth_about(patient)
-    found = calibrated(Oracle(monkeypatch, truth), patient, CAMERA, PoseDistribution())
-    torch.testing.assert_close(found.centred_from_patient, truth, atol=1e-4, rtol=0)
+    found = calibrate(Oracle(monkeypatch, truth), patient, CAMERA, PoseDistribution())
+    torch.testing.assert_close(found.canonical_from_patient, truth, atol=1e-4, rtol=0)
     assert found.rotation_deg < 1e-4 and found.distance_mm < 1e-4
 
 
 def test_scatter_is_averaged_outliers_are_outvoted_and_the_spread_is_honest(monkeypatch, patient):
     truth = truth_about(patient)
-    found = calibrated(Oracle(monkeypatch, truth, spread=5.0, wrong=0.2), patient, CAMERA, PoseDistribution())
-    angle, shift = apart(found.centred_from_patient, truth, patient.isocentre)
+    found = calibrate(Oracle(monkeypatch, truth, spread=5.0, wrong=0.2), patient, CAMERA, PoseDistribution())
+    angle, shift = apart(found.canonical_from_patient, truth, patient.isocentre)
     # The mean of some 38 answers is better than one of them by a factor of six; nonsense takes away half of that.
     assert angle < found.rotation_deg / 2 and shift < found.distance_mm / 2
     assert 5 < found.rotation_deg < 12 and 5 < found.distance_mm < 12
@@ -90,7 +90,7 @@ def test_scatter_is_averaged_outliers_are_outvoted_and_the_spread_is_honest(monk
 
 def test_a_network_that_guesses_is_refused(monkeypatch, patient):
     with pytest.raises(InputError, match="agree on where the patient lies"):
-        calibrated(
+        calibrate(
             Oracle(monkeypatch, truth_about(patient), wrong=0.0, spread=60.0), patient, CAMERA, PoseDistribution()
         )
 
@@ -99,14 +99,16 @@ def test_calibration_and_alignment_find_the_same_frame(monkeypatch):
     """The two ways to the patient's frame, for a network whose frame is the template's."""
     template = pelvis_phantom(5.0)
     patient_from_template = a_pose((5, -9, 4), (60, 20, -40)).numpy()
-    volume = moved(template, patient_from_template)
-    subject = subject_of(volume, voxel_mm=12.0)
+    volume = moved_to_template(template, patient_from_template)
+    subject = prepare_subject(volume, voxel_mm=12.0)
     isocentre = template.grid.centre
-    by_alignment = centred_from_patient(isocentre, align(template, volume).template_from_patient)
+    by_alignment = canonical_from_patient(isocentre, align(template, volume).template_from_patient)
     oracle = Oracle(
-        monkeypatch, torch.as_tensor(centred_from_patient(isocentre, np.linalg.inv(patient_from_template))), spread=3.0
+        monkeypatch,
+        torch.as_tensor(canonical_from_patient(isocentre, np.linalg.inv(patient_from_template))),
+        spread=3.0,
     )
-    by_network = calibrated(oracle, subject, CAMERA, PoseDistribution()).centred_from_patient
+    by_network = calibrate(oracle, subject, CAMERA, PoseDistribution()).canonical_from_patient
     angle, shift = apart(by_network, torch.as_tensor(by_alignment), subject.isocentre)
     assert angle < 1.5 and shift < 2
 

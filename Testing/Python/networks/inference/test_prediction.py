@@ -14,11 +14,11 @@ from pelvis_scenes import SIZE_PX, moved, pelvis, radiograph, scene, truth
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, Placement, VoxelGrid, camera_from_placement
 from xrayreg.networks.data.pose_sampling import sample_poses
-from xrayreg.networks.data.subjects import Subject
+from xrayreg.networks.data.subjects import DrrSubject
 from xrayreg.networks.inference import locate
 from xrayreg.networks.inference.calibration import Calibration
 from xrayreg.networks.inference.prediction import departure, predict, unfamiliar
-from xrayreg.networks.model.canonical_frame import centred, uncentred
+from xrayreg.networks.model.canonical_frame import canonical_poses, volume_poses
 from xrayreg.networks.model.checkpoint import Checkpoint
 from xrayreg.networks.model.template import template_of
 from xrayreg.pieces import Pieces, divisible
@@ -154,17 +154,17 @@ def test_a_network_of_many_patients_is_asked_where_this_one_lies(monkeypatch):
     place = torch.as_tensor(moved(np.eye(4), (20, -10, 5), (30, 40, -50)))
 
     @divisible
-    def found(ask: object, subject: Subject, camera: object, poses: object) -> Pieces[Calibration]:
+    def found(ask: object, subject: DrrSubject, camera: object, poses: object) -> Pieces[Calibration]:
         yield
         np.testing.assert_allclose(subject.isocentre.numpy(), pelvis().grid.centre, atol=10)
         return Calibration(place, 3.0, 7.0, 48)
 
-    monkeypatch.setattr(locate, "calibrated", found)
+    monkeypatch.setattr(locate, "calibrate", found)
     checkpoint = of_many(told())
     prediction = predict(checkpoint, scene())
     isocentre = torch.tensor(checkpoint.card.subjects[0].isocentre, dtype=torch.float64)
-    # What it says is camera_from_centred; `told` was camera_from_volume with the centre at the isocentre.
-    expected = centred(torch.as_tensor(told()), isocentre) @ place
+    # What it says is camera_from_canonical; `told` was camera_from_volume with the centre at the isocentre.
+    expected = canonical_poses(torch.as_tensor(told()), isocentre) @ place
     torch.testing.assert_close(prediction.poses, expected, **CLOSE)
     assert any("3 degrees and 7 mm apart" in note for note in prediction.notes)
 
@@ -186,8 +186,10 @@ def test_another_ct_is_aligned_with_the_networks_template(kind):
     given = replace(scene(), volume=replace(pelvis(), grid=grid))
     prediction = predict(made, given)
     known = torch.tensor(made.card.subjects[0].isocentre, dtype=torch.float64)
-    camera_from_centred = centred(torch.as_tensor(told()), known)
-    expected = uncentred(camera_from_centred, torch.as_tensor(isocentre)).numpy() @ np.linalg.inv(patient_from_template)
+    camera_from_canonical = canonical_poses(torch.as_tensor(told()), known)
+    expected = volume_poses(camera_from_canonical, torch.as_tensor(isocentre)).numpy() @ np.linalg.inv(
+        patient_from_template
+    )
     # The alignment of two copies on 4 mm voxels: a tenth of a voxel, and as much again at the ends of the body.
     corners = np.c_[grid.corners(), np.ones(8)]
     off = (prediction.poses.numpy() - expected) @ corners.T

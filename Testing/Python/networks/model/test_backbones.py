@@ -14,13 +14,13 @@ from torch import Tensor
 from xrayreg.checks import InputError
 from xrayreg.geometry import rigid
 from xrayreg.networks.model.backbones import PoseNetwork, build_network
-from xrayreg.networks.model.canonical_frame import Frame
+from xrayreg.networks.model.canonical_frame import CanonicalFrame
 from xrayreg.networks.model.heads import best
 from xrayreg.networks.model.input_image import network_input
 from xrayreg.networks.training.pose_loss import geodesic_mm, pose_loss
 from xrayreg.settings import BACKBONES, LossSettings, NetworkCamera, NetworkSettings
 
-FRAME = Frame(torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]]), 700.0)
+FRAME = CanonicalFrame(torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]]), 700.0)
 needs_monai = pytest.mark.skipif(importlib.util.find_spec("monai") is None, reason="MONAI is not installed")
 RESNETS = [pytest.param(name, marks=needs_monai) for name in BACKBONES if name != "small"]
 

@@ -7,7 +7,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from xrayreg.geometry import VoxelGrid, rigid, transform_points
-from xrayreg.networks.model.canonical_frame import centred, centred_from_patient, moved, reframed, uncentred
+from xrayreg.networks.model.canonical_frame import (
+    canonical_from_patient,
+    canonical_poses,
+    moved_to_template,
+    patient_poses,
+    volume_poses,
+)
 from xrayreg.networks.model.template import Template, template_of
 from xrayreg.scene import Volume
 from xrayreg.simulation import pelvis_phantom
@@ -24,36 +30,36 @@ def some_pose(seed: int) -> torch.Tensor:
 def test_without_an_alignment_reframing_is_uncentring():
     poses = torch.stack([some_pose(n) for n in range(3)])
     torch.testing.assert_close(
-        reframed(poses, centred_from_patient(ISOCENTRE)), uncentred(poses, torch.as_tensor(ISOCENTRE))
+        patient_poses(poses, canonical_from_patient(ISOCENTRE)), volume_poses(poses, torch.as_tensor(ISOCENTRE))
     )
 
 
 def test_the_isocentre_of_the_template_is_the_origin():
     template_from_patient = some_pose(1)
     place = transform_points(torch.linalg.inv(template_from_patient), torch.as_tensor(ISOCENTRE)[None])
-    matrix = torch.as_tensor(centred_from_patient(ISOCENTRE, template_from_patient))
+    matrix = torch.as_tensor(canonical_from_patient(ISOCENTRE, template_from_patient))
     torch.testing.assert_close(transform_points(matrix, place), torch.zeros(1, 3).double(), atol=1e-9, rtol=0)
 
 
 def test_a_chain_of_frames_is_one_matrix():
     """Patient b to patient a to the template, then to the camera: the same as step by step."""
-    camera_from_centred, template_from_a, a_from_b = (some_pose(n) for n in range(3))
-    camera_from_b = reframed(camera_from_centred, centred_from_patient(ISOCENTRE, template_from_a @ a_from_b))
-    camera_from_a = reframed(camera_from_centred, centred_from_patient(ISOCENTRE, template_from_a))
+    camera_from_canonical, template_from_a, a_from_b = (some_pose(n) for n in range(3))
+    camera_from_b = patient_poses(camera_from_canonical, canonical_from_patient(ISOCENTRE, template_from_a @ a_from_b))
+    camera_from_a = patient_poses(camera_from_canonical, canonical_from_patient(ISOCENTRE, template_from_a))
     torch.testing.assert_close(camera_from_b, camera_from_a @ a_from_b)
-    camera_from_template = uncentred(camera_from_centred, torch.as_tensor(ISOCENTRE))
+    camera_from_template = volume_poses(camera_from_canonical, torch.as_tensor(ISOCENTRE))
     torch.testing.assert_close(camera_from_a, camera_from_template @ template_from_a)
-    torch.testing.assert_close(centred(camera_from_template, torch.as_tensor(ISOCENTRE)), camera_from_centred)
+    torch.testing.assert_close(canonical_poses(camera_from_template, torch.as_tensor(ISOCENTRE)), camera_from_canonical)
 
 
 def test_a_patient_laid_onto_the_template_is_seen_as_before():
     """Every voxel is where the alignment takes it: training there and using here meet."""
     grid = VoxelGrid((4, 5, 6), some_pose(4).numpy() @ np.diag([2.0, 3.0, 4.0, 1.0]))
     patient = Volume(np.arange(-60, 60, dtype=np.int16).reshape(6, 5, 4), grid)
-    template_from_patient, camera_from_centred = some_pose(5), some_pose(6)
-    laid = moved(patient, template_from_patient)
-    camera_from_template = uncentred(camera_from_centred, torch.as_tensor(ISOCENTRE))
-    camera_from_patient = reframed(camera_from_centred, centred_from_patient(ISOCENTRE, template_from_patient))
+    template_from_patient, camera_from_canonical = some_pose(5), some_pose(6)
+    laid = moved_to_template(patient, template_from_patient)
+    camera_from_template = volume_poses(camera_from_canonical, torch.as_tensor(ISOCENTRE))
+    camera_from_patient = patient_poses(camera_from_canonical, canonical_from_patient(ISOCENTRE, template_from_patient))
     torch.testing.assert_close(
         transform_points(camera_from_template, torch.as_tensor(laid.grid.corners())),
         transform_points(camera_from_patient, torch.as_tensor(grid.corners())),

@@ -9,13 +9,13 @@ import pytest
 from training_scenes import card_of
 
 from xrayreg.checks import InputError
-from xrayreg.networks.model.card import Errors, ModelCard
+from xrayreg.networks.model.card import MedianErrors, ModelCard
 from xrayreg.settings import DISTRIBUTIONS, TrainingSettings
 from xrayreg.settings.plain import as_plain, from_plain
 
 
 def test_a_card_survives_json():
-    errors = Errors(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7)
+    errors = MedianErrors(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7)
     card = replace(card_of(), kind="agnostic", validation={"physics": errors}, structures=(3,), notes=("a", "b"))
     assert ModelCard.from_dict(json.loads(json.dumps(card.as_dict()))) == card
 

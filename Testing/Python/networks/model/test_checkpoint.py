@@ -18,7 +18,7 @@ from training_scenes import SETTINGS, card_of, new_network, patient, weights
 
 import xrayreg.networks.model.checkpoint as checkpoint
 from xrayreg.checks import InputError
-from xrayreg.networks.model.card import Errors
+from xrayreg.networks.model.card import MedianErrors
 from xrayreg.networks.model.checkpoint import Checkpoint, digest_of, load_checkpoint, save_checkpoint
 from xrayreg.networks.model.template import template_of
 
@@ -40,7 +40,7 @@ def refused(path: Path, match: str = "network") -> None:
 
 def test_what_was_saved_is_loaded(path):
     network, state = new_network(), {"step": 3, "moments": [torch.arange(3.0)], "rate": 0.5, "name": "a", "none": None}
-    errors = Errors(1.0, 2.0, 3.0, 4.0, 5.0, 4.5, 64)
+    errors = MedianErrors(1.0, 2.0, 3.0, 4.0, 5.0, 4.5, 64)
     card = replace(card_of(), validation={"clean": errors}, structures=(1, 2), notes=("a note",), parent="ab")
     digest = save_checkpoint(path, Checkpoint(card, network, state))
     loaded = load_checkpoint(path)

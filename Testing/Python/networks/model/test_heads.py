@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from xrayreg.geometry import pose_difference, rotation_from_vector
-from xrayreg.networks.model.canonical_frame import Frame
+from xrayreg.networks.model.canonical_frame import CanonicalFrame
 from xrayreg.networks.model.heads import (
     ROTATION_NUMBERS,
     Hypotheses,
@@ -25,7 +25,7 @@ from xrayreg.settings import NetworkCamera, NetworkSettings
 
 DECODERS = {"sixd": rotation_from_sixd, "quaternion": rotation_from_quaternion_adjugate}
 ORIGIN = torch.zeros(3, dtype=torch.float64)
-FRAME = Frame(torch.as_tensor(Rotation.from_euler("xyz", [90, 20, 180], degrees=True).as_matrix()), 700.0)
+FRAME = CanonicalFrame(torch.as_tensor(Rotation.from_euler("xyz", [90, 20, 180], degrees=True).as_matrix()), 700.0)
 CAMERA = NetworkCamera(64, 400.0, 1000.0)
 
 

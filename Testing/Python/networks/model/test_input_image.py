@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, rigid
-from xrayreg.networks.model.input_image import network_camera_for, network_input, pinhole, resampled
+from xrayreg.networks.model.input_image import network_camera_for, network_input, pinhole, to_network_camera
 from xrayreg.scene import Radiograph
 from xrayreg.settings import NetworkCamera
 
@@ -60,7 +60,7 @@ def shift_px(moving: Tensor, fixed: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("name", CAMERAS)
 def test_resampled_xray_is_the_one_the_network_camera_takes(name) -> None:
-    found, valid = resampled(xray(CAMERAS[name], blobs(CAMERAS[name])), NETWORK)
+    found, valid = to_network_camera(xray(CAMERAS[name], blobs(CAMERAS[name])), NETWORK)
     expected = blobs(pinhole(NETWORK))
     assert found.shape == valid.shape == (1, 64, 64)
     assert found.dtype == valid.dtype == torch.float32
@@ -83,7 +83,7 @@ def test_measure_of_shifts_sees_half_a_pixel() -> None:
 @pytest.mark.parametrize("name", ["longer, finer, off centre", "wider than high pixels, skewed"])
 def test_sharp_edge_of_a_ball_lands_where_it_belongs(name) -> None:
     middle, radius = np.array([28.0, -21.0, 10.0]), 30.0
-    found, _ = resampled(xray(CAMERAS[name], ball_chords(CAMERAS[name], POSE, middle, radius)), NETWORK)
+    found, _ = to_network_camera(xray(CAMERAS[name], ball_chords(CAMERAS[name], POSE, middle, radius)), NETWORK)
     # Nine rays through every pixel's area stand for its mean.
     fine = NetworkCamera(64 * 3, NETWORK.field_mm, NETWORK.sid_mm)
     chords = ball_chords(pinhole(fine), POSE, middle, radius).reshape(64, 3, 64, 3).mean((1, 3))
@@ -94,7 +94,7 @@ def test_sharp_edge_of_a_ball_lands_where_it_belongs(name) -> None:
 def test_smaller_xray_is_valid_only_where_it_has_image() -> None:
     # Covers slopes -0.05..0.1 across and -0.1..0.025 down of the network's -0.15..0.15.
     camera = Camera(np.array([[2000.0, 0.0, 99.5], [0.0, 2000.0, 199.5], [0.0, 0.0, 1.0]]), 300, 250, np.eye(4), 0.5)
-    found, valid = resampled(xray(camera, torch.ones(250, 300)), NETWORK)
+    found, valid = to_network_camera(xray(camera, torch.ones(250, 300)), NETWORK)
     slope = (np.arange(64) + 0.5) / 64 * 0.3 - 0.15
     across, down = (slope > -0.05) & (slope < 0.1), (slope > -0.1) & (slope < 0.025)
     np.testing.assert_array_equal(valid[0].numpy() > 0, down[:, None] & across)
@@ -107,8 +107,8 @@ def test_invalid_pixels_stay_out_of_the_means_and_out_of_the_mask() -> None:
     image, usable = blobs(camera), np.ones((camera.height, camera.width), bool)
     usable[:, 500:] = False
     image[:, 500:] = float("nan")
-    found, valid = resampled(xray(camera, image, usable), NETWORK)
-    whole, _ = resampled(xray(camera, blobs(camera)), NETWORK)
+    found, valid = to_network_camera(xray(camera, image, usable), NETWORK)
+    whole, _ = to_network_camera(xray(camera, blobs(camera)), NETWORK)
     edge = (500 - 0.5 - camera.matrix[0, 2]) / camera.matrix[0, 0]
     slope = (np.arange(64) + 0.5) / 64 * 0.3 - 0.15
     np.testing.assert_array_equal(valid[0].numpy() > 0, np.broadcast_to(slope < edge, (64, 64)))
@@ -119,14 +119,14 @@ def test_invalid_pixels_stay_out_of_the_means_and_out_of_the_mask() -> None:
 
 def test_xray_that_the_network_does_not_see_is_nowhere_valid() -> None:
     camera = Camera(np.array([[900.0, 0.0, 900.0], [0.0, 900.0, 40.0], [0.0, 0.0, 1.0]]), 80, 80, np.eye(4))
-    found, valid = resampled(xray(camera, torch.ones(80, 80)), NETWORK)
+    found, valid = to_network_camera(xray(camera, torch.ones(80, 80)), NETWORK)
     assert float(valid.sum()) == float(found.abs().sum()) == 0
 
 
 def test_offset_of_the_xray_costs_no_digits() -> None:
     camera = CAMERAS["wider than high pixels, skewed"]
-    plain, _ = resampled(xray(camera, blobs(camera)), NETWORK)
-    lifted, _ = resampled(xray(camera, blobs(camera) + 4096), NETWORK)
+    plain, _ = to_network_camera(xray(camera, blobs(camera)), NETWORK)
+    lifted, _ = to_network_camera(xray(camera, blobs(camera) + 4096), NETWORK)
     # The float32 image itself rounds 4096 to a quarter of a thousandth.
     np.testing.assert_allclose(lifted - 4096, plain, atol=6e-4)
 
@@ -151,7 +151,9 @@ def test_camera_of_unknown_pitch_gets_a_nominal_distance_and_the_same_rays() -> 
     assert without.sid_mm == pytest.approx(1000.0)
     np.testing.assert_allclose(pinhole(without).matrix, pinhole(with_pitch).matrix, rtol=1e-12)
     for one, other in zip(
-        resampled(xray(bare, blobs(bare)), without), resampled(xray(known, blobs(known)), with_pitch), strict=True
+        to_network_camera(xray(bare, blobs(bare)), without),
+        to_network_camera(xray(known, blobs(known)), with_pitch),
+        strict=True,
     ):
         np.testing.assert_allclose(one, other, atol=1e-6)
 

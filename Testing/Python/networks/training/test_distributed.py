@@ -99,4 +99,4 @@ def test_without_torchrun_there_is_one_process(monkeypatch):
     with joined("cpu") as process:
         assert process == CPU
         assert process.leads
-        assert process.told([1.0, 2.0]) == [1.0, 2.0]
+        assert process.from_leader([1.0, 2.0]) == [1.0, 2.0]

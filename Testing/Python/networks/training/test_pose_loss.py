@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from xrayreg.geometry import retract, rigid, rotation_from_vector
-from xrayreg.networks.model.canonical_frame import Frame
+from xrayreg.networks.model.canonical_frame import CanonicalFrame
 from xrayreg.networks.model.heads import Hypotheses, PoseHead, best
 from xrayreg.networks.training.pose_loss import (
     MM_PER_DISSIMILARITY,
@@ -37,7 +37,7 @@ CAMERA = NetworkCamera(32, 240.0, SID)
 POINTS = torch.tensor([[x, y, z] for x in (-40, 40) for y in (-50, 50) for z in (-60, 60)], dtype=torch.float64)
 POSE_TERMS = ("geodesic", "points", "shift", "consistency")
 ONLY_GEODESIC = LossSettings(shift=0.0)
-UPRIGHT = Frame(frontal()[0, :3, :3], 700.0)
+UPRIGHT = CanonicalFrame(frontal()[0, :3, :3], 700.0)
 
 
 def numbers(*values: float) -> Tensor:

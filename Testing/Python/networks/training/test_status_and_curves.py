@@ -16,14 +16,14 @@ import SimpleITK as sitk
 import xrayreg.networks.training.curves as curves
 import xrayreg.networks.training.status as status
 from xrayreg.checks import InputError
-from xrayreg.networks.model.card import Errors
+from xrayreg.networks.model.card import MedianErrors
 from xrayreg.networks.training.curves import COLUMNS, Curves
 from xrayreg.networks.training.status import RunFolder, TrainStep, last_checkpoint, run_folder
 from xrayreg.processes import Identity, Life, life_of
 from xrayreg.settings import TrainingSettings
 from xrayreg.settings.plain import from_plain
 
-ERRORS = Errors(4.0, 1.0, 2.0, 8.0, 12.0, 10.0, 64)
+ERRORS = MedianErrors(4.0, 1.0, 2.0, 8.0, 12.0, 10.0, 64)
 STEP = TrainStep(
     "training", "training", 0.25, 30, 1920, 75.0, 225.0, 41.5, {"geodesic": 41.5}, 1e-3, 812.0, {"clean": ERRORS}
 )
@@ -42,7 +42,7 @@ def test_the_status_says_where_the_run_is(tmp_path):
     folder = RunFolder(out, TrainingSettings(batch=7))
     assert folder.path == run_folder(out) == tmp_path / "my.model_training"
     assert last_checkpoint(out).parent == folder.path
-    folder.tell(STEP)
+    folder.write(STEP)
     content = told(folder.path)
     assert set(content) == KEYS
     assert (content["state"], content["fraction"], content["loss"]) == ("training", 0.25, 41.5)
@@ -61,7 +61,7 @@ def test_the_status_is_replaced_at_most_once_a_second_but_at_once_when_it_matter
     folder = RunFolder(tmp_path / "m.pt", TrainingSettings())
 
     def said(iteration: int, at_once: bool = False) -> int:
-        folder.tell(replace(STEP, iteration=iteration), at_once)
+        folder.write(replace(STEP, iteration=iteration), at_once)
         return told(folder.path)["iteration"]
 
     assert said(1) == 1
@@ -74,7 +74,7 @@ def test_the_status_is_replaced_at_most_once_a_second_but_at_once_when_it_matter
 
 def test_a_loss_that_is_no_number_does_not_spoil_the_status(tmp_path):
     folder = RunFolder(tmp_path / "m.pt", TrainingSettings())
-    folder.tell(replace(STEP, loss=float("nan")))
+    folder.write(replace(STEP, loss=float("nan")))
     assert told(folder.path)["loss"] is None
 
 
@@ -95,7 +95,7 @@ def test_a_status_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(status, "write_json", full)
-    folder.tell(STEP)
+    folder.write(STEP)
 
 
 def test_a_place_that_takes_no_folder_is_refused(tmp_path):
@@ -115,7 +115,9 @@ def told_to(board: Curves, count: int, first: int = 1) -> None:
         step = replace(STEP, iteration=number, seconds=0.5 * number, loss=100.0 - number)
         board.add(step)
         if number % 4 == 0:
-            board.add(replace(step, state="validating", validation={"clean": ERRORS, "physics": ERRORS}, judged=True))
+            board.add(
+                replace(step, state="validating", validation={"clean": ERRORS, "physics": ERRORS}, validated=True)
+            )
 
 
 def test_the_table_has_a_row_each_second_and_for_each_validation(tmp_path):

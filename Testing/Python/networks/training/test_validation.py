@@ -96,10 +96,10 @@ def test_the_set_holds_drrs_and_xrays_of_poses_of_their_own():
 
 
 def test_an_xray_looks_like_the_drr_of_its_pose(monkeypatch):
-    import xrayreg.networks.training.validation_images as training
+    from xrayreg.networks.training import validation_images
 
-    generator = training.generator_of
-    monkeypatch.setattr(training, "generator_of", lambda seed, *numbers: generator(seed))
+    generator = validation_images.seeded_generator
+    monkeypatch.setattr(validation_images, "seeded_generator", lambda seed, *numbers: generator(seed))
     images = validation_set(subject(), patient(), replace(SETTINGS, validation_poses=2, validation_xrays=2))
     assert torch.equal(images["clean"].poses, images["physics"].poses)
     for drr, xray in zip(images["clean"].inputs[:, 0], images["physics"].inputs[:, 0], strict=True):

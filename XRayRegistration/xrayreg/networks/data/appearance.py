@@ -130,7 +130,7 @@ def apply_appearance(appearance: Appearance, integrals: Tensor) -> tuple[Tensor,
 
     integrals: soft and bony part (B, 2, H, W) of square images. The images come on the integrals' device.
     """
-    here = _moved(appearance, integrals.device)
+    here = _on_device(appearance, integrals.device)
     px = integrals.shape[-1]
     if len(here.flesh.image) or len(here.bones.image):
         soft, bone = integrals.unbind(1)
@@ -212,7 +212,7 @@ def _painted(image: Tensor, appearance: Appearance, low: Tensor, span: Tensor) -
 Held = TypeVar("Held", bound=Appearance | Shapes | Rods)
 
 
-def _moved(held: Held, device: torch.device) -> Held:
+def _on_device(held: Held, device: torch.device) -> Held:
     """The same with its tensors on another device."""
     moved: dict[str, Any] = {}
     for item in fields(held):
@@ -220,5 +220,5 @@ def _moved(held: Held, device: torch.device) -> Held:
         if isinstance(value, Tensor):
             moved[item.name] = value.to(device)
         elif isinstance(value, Shapes | Rods):
-            moved[item.name] = _moved(value, device)
+            moved[item.name] = _on_device(value, device)
     return replace(held, **moved)

@@ -33,7 +33,7 @@ _FLESH = (1, 3, 0.05, 0.5, 0.1, 1.0, 10.0)
 _BONES = (3, 8, 0.008, 0.04, 0.05, 0.5, 20.0)
 
 
-def draw_appearance(
+def sample_appearance(
     settings: AppearanceSettings, count: int, generator: torch.Generator, partial: bool = False
 ) -> Appearance:
     """The appearance of `count` images; raises InputError for ranges that are none.
@@ -43,7 +43,7 @@ def draw_appearance(
     _require_ranges(settings)
     dice = _Dice(generator, count)
     blur = dice.between(*settings.blur_px)
-    fields, unseen = _draw_fields(settings, dice)
+    fields, unseen = _sample_fields(settings, dice)
     erased = dice.numbers_of(settings.erasing)
     size = dice.uniform(0.04, 0.2, len(erased), 2)
     return Appearance(
@@ -51,7 +51,7 @@ def draw_appearance(
         bone_contrast=dice.log_between(*settings.bone_contrast),
         scatter=dice.sometimes(settings.chance, dice.between(*settings.scatter), 0.0),
         scatter_width=dice.between(0.05, 0.25),
-        gain=_draw_gain(settings, dice),
+        gain=_sample_gain(settings, dice),
         blur=blur * blur.abs(),
         noise=dice.log_between(*settings.noise),
         noise_seed=int(torch.randint(2**62, (), generator=generator)),
@@ -69,9 +69,9 @@ def draw_appearance(
             torch.zeros(len(erased)),
         ),
         patch_tone=dice.uniform(0.0, 1.0, len(erased)),
-        rods=_draw_rods(settings, dice),
-        flesh=_draw_tissue(dice, settings.surroundings if partial else 0.0, _FLESH),
-        bones=_draw_tissue(dice, settings.surroundings if partial else 0.0, _BONES),
+        rods=_sample_rods(settings, dice),
+        flesh=_sample_tissue(dice, settings.surroundings if partial else 0.0, _FLESH),
+        bones=_sample_tissue(dice, settings.surroundings if partial else 0.0, _BONES),
     )
 
 
@@ -118,7 +118,7 @@ class _Dice:
         return self.chosen(share).nonzero()[:, 0]
 
 
-def _draw_gain(settings: AppearanceSettings, dice: _Dice) -> Tensor:
+def _sample_gain(settings: AppearanceSettings, dice: _Dice) -> Tensor:
     order = 1 + torch.arange(GAIN_ORDERS, dtype=torch.float32)
     weight = (order[:, None] * order[None, :]) ** -_GAIN_DECAY
     # A constant factor is no variation.
@@ -129,7 +129,7 @@ def _draw_gain(settings: AppearanceSettings, dice: _Dice) -> Tensor:
     return draws * weight * strength[:, None, None]
 
 
-def _draw_fields(settings: AppearanceSettings, dice: _Dice) -> tuple[Shapes, Tensor]:
+def _sample_fields(settings: AppearanceSettings, dice: _Dice) -> tuple[Shapes, Tensor]:
     """Collimators, round or with blades, and the borders of X-rays that are smaller than the image."""
     collimated, truncated = dice.numbers_of(settings.collimation), dice.numbers_of(settings.truncation)
     many, few = len(collimated), len(truncated)
@@ -156,7 +156,7 @@ def _draw_fields(settings: AppearanceSettings, dice: _Dice) -> tuple[Shapes, Ten
     return Shapes(*(torch.cat(pair) for pair in pairs)), torch.cat([unseen, torch.zeros(few, dtype=torch.bool)])
 
 
-def _draw_rods(settings: AppearanceSettings, dice: _Dice) -> Rods:
+def _sample_rods(settings: AppearanceSettings, dice: _Dice) -> Rods:
     images = dice.numbers_of(settings.instruments)
     each = torch.randint(1, _MOST_RODS + 1, (len(images),), generator=dice.generator)
     image = images.repeat_interleave(each)
@@ -169,7 +169,7 @@ def _draw_rods(settings: AppearanceSettings, dice: _Dice) -> Rods:
     return Rods(image, middle - along, middle + along, radius, depth)
 
 
-def _draw_tissue(dice: _Dice, share: float, kind: tuple[int, int, float, float, float, float, float]) -> Rods:
+def _sample_tissue(dice: _Dice, share: float, kind: tuple[int, int, float, float, float, float, float]) -> Rods:
     """Round pieces of tissue in a share of the images, as thick as they are broad or somewhat thinner."""
     fewest, most, thin, thick, short, long, dense = kind
     images = dice.numbers_of(share)

@@ -18,9 +18,9 @@ from ...render import render
 from ...settings import TrainingSettings
 from ..model.input_image import network_input, pinhole
 from .appearance import apply_appearance
-from .appearance_sampling import draw_appearance
+from .appearance_sampling import sample_appearance
 from .pose_sampling import sample_poses
-from .subjects import Subject, line_integrals
+from .subjects import DrrSubject, render_soft_and_bone
 
 # Line integrals above this count as something in the way.
 _COVERED = 1e-3
@@ -28,10 +28,10 @@ _COVERED = 1e-3
 _MOST_ROUNDS = 20
 
 
-class Subjects(Protocol):
+class SubjectSource(Protocol):
     """Where the volumes come from: one patient, or a pool of many."""
 
-    def subject(self, number: int, generator: torch.Generator) -> Subject:
+    def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
         """The subject of batch `number`."""
 
 
@@ -44,7 +44,7 @@ class Batch:
     """
 
     number: int
-    subject: Subject
+    subject: DrrSubject
     inputs: Tensor
     poses: Tensor
     integrals: Tensor
@@ -52,32 +52,34 @@ class Batch:
 
 
 @torch.no_grad()
-def make_batch(subjects: Subjects, settings: TrainingSettings, number: int) -> Batch:
+def make_batch(subjects: SubjectSource, settings: TrainingSettings, number: int) -> Batch:
     """Batch `number` of a training: a pure function of it and of `settings.seed`.
 
     Raises InputError where hardly any pose of the distribution shows the subject.
     """
-    generator = generator_of(settings.seed, number)
+    generator = seeded_generator(settings.seed, number)
     subject = subjects.subject(number, generator)
     poses, integrals = visible_views(subject, pinhole(settings.camera), settings, settings.batch, generator)
     goes_on = (torch.rand(settings.batch, generator=generator) < settings.appearance.continued).nonzero()[:, 0]
-    appearance = draw_appearance(settings.appearance, settings.batch, generator, subject.partial)
-    images, valid = apply_appearance(appearance, _continued(subject, settings, poses, integrals, goes_on))
+    appearance = sample_appearance(settings.appearance, settings.batch, generator, subject.partial)
+    images, valid = apply_appearance(appearance, _with_extension(subject, settings, poses, integrals, goes_on))
     return Batch(number, subject, network_input(images, valid), poses, integrals, appearance.summary())
 
 
-def _continued(subject: Subject, settings: TrainingSettings, poses: Tensor, integrals: Tensor, which: Tensor) -> Tensor:
+def _with_extension(
+    subject: DrrSubject, settings: TrainingSettings, poses: Tensor, integrals: Tensor, which: Tensor
+) -> Tensor:
     """Line integrals (B, 2, H, W) in which the body of some images (N,) goes on beyond the scan."""
-    if not len(which) or subject.beyond is None:
+    if not len(which) or subject.extension is None:
         return integrals
-    more = render(subject.beyond, pinhole(settings.camera), poses[which]).float()
+    more = render(subject.extension, pinhole(settings.camera), poses[which]).float()
     continued = integrals.clone()
     continued[:, 0].index_add_(0, which.to(integrals.device), more)
     return continued
 
 
 def visible_views(
-    subject: Subject, camera: Camera, settings: TrainingSettings, wanted: int, generator: torch.Generator
+    subject: DrrSubject, camera: Camera, settings: TrainingSettings, wanted: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Poses (wanted, 4, 4) that show the subject on at least `settings.least_visible` of the image, and their images.
 
@@ -88,7 +90,7 @@ def visible_views(
     missing = wanted
     for _ in range(_MOST_ROUNDS):
         poses = sample_poses(settings.poses, subject.isocentre, missing, generator)
-        images = line_integrals(subject, camera, poses)
+        images = render_soft_and_bone(subject, camera, poses)
         shown = (images.sum(1) > _COVERED).float().mean((1, 2)) >= settings.least_visible
         if bool(shown.all()):
             kept_poses.append(poses)
@@ -107,7 +109,7 @@ def visible_views(
     )
 
 
-def generator_of(seed: int, *numbers: int) -> torch.Generator:
+def seeded_generator(seed: int, *numbers: int) -> torch.Generator:
     """A generator that every seed and every number gives another stream."""
     state = np.random.SeedSequence([seed, *numbers]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
@@ -116,7 +118,7 @@ def generator_of(seed: int, *numbers: int) -> torch.Generator:
 Made = TypeVar("Made")
 
 
-def prefetched(make: Callable[[int], Made], start: int = 0) -> Generator[Made, None, None]:
+def prefetch(make: Callable[[int], Made], start: int = 0) -> Generator[Made, None, None]:
     """What `make` gives for `start`, start + 1 and so on, each made while the one before is being used.
 
     One worker thread; closing the iterator waits for what it has in hand. An error appears in place of its batch.

@@ -20,7 +20,7 @@ from ...scene.slabs import slabs
 
 
 @divisible
-def averaged(
+def downsample_map(
     attenuation: Attenuation, voxel_mm: float, part: Callable[[Tensor], Tensor] = lambda mu: mu
 ) -> Pieces[Attenuation]:
     """The map averaged over voxels of `voxel_mm`; along an axis whose voxels are larger already it stays as it is.

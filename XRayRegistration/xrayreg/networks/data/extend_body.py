@@ -20,7 +20,7 @@ _REPEATED_MM = 12.0
 _LEAST_SHARE = 0.4
 
 
-def continuation(soft: Attenuation, bone: Attenuation, scanned: VoxelGrid) -> Attenuation | None:
+def extend_body(soft: Attenuation, bone: Attenuation, scanned: VoxelGrid) -> Attenuation | None:
     """The body beyond both ends of the grid `scanned`, along the patient's long axis.
 
     soft, bone: the two parts of what was scanned, on one grid. Bone goes on as soft tissue that attenuates as much: one

@@ -17,18 +17,18 @@ from ...checks import InputError
 from ...ct_alignment.alignment import align
 from ...pieces import Story, divisible
 from ...scene import Volume, rendered_grid
-from ..model.canonical_frame import centred_from_patient, moved
+from ..model.canonical_frame import canonical_from_patient, moved_to_template
 from ..model.fingerprint import fingerprint
 from ..model.template import Template, template_of
 from .sources import Source
-from .subjects import Subject
+from .subjects import DrrSubject
 
 # Volumes that batches are drawn from at one time, and batches after which the oldest of them makes room for a new one.
 AT_ONCE, BATCHES_EACH = 8, 16
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class PoolMember:
     """One patient of a pool.
 
     source: where the CT is. template_from_patient: rigid (4, 4) [RAS mm]. fingerprint: of the CT.
@@ -42,40 +42,40 @@ class Member:
 
     def placed(self, template: Template) -> NDArray[np.float64]:
         """Rigid (4, 4) from the frame centred on the patient's isocentre to that centred on the template's [mm]."""
-        centred_from_volume = centred_from_patient(template.isocentre, self.template_from_patient)
-        return np.asarray(centred_from_volume @ np.linalg.inv(centred_from_patient(self.isocentre)))
+        canonical_from_volume = canonical_from_patient(template.isocentre, self.template_from_patient)
+        return np.asarray(canonical_from_volume @ np.linalg.inv(canonical_from_patient(self.isocentre)))
 
-    def moved(self, volume: Volume) -> Volume:
+    def moved_to_template(self, volume: Volume) -> Volume:
         """The patient's volume laid where the template lies."""
-        return moved(volume, self.template_from_patient)
+        return moved_to_template(volume, self.template_from_patient)
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class AlignedMembers:
     """The patients that can be trained on, and a sentence about each that cannot.
 
     template: what all of them are aligned with.
     """
 
-    members: tuple[Member, ...]
+    members: tuple[PoolMember, ...]
     template: Template
     left_out: tuple[str, ...] = ()
 
 
 @divisible
-def gathered(
+def align_members(
     sources: Sequence[Source],
     structures: tuple[int, ...] = (),
     template: Template | None = None,
     known: Mapping[str, NDArray[np.float64]] | None = None,
-) -> Story[str, Gathered]:
+) -> Story[str, AlignedMembers]:
     """Read every CT once and align it with the template, or with the first CT that can be read.
 
     known: `Member.placed` by fingerprint of CTs that were aligned with this template before.
     Tells a sentence before each CT. One that cannot be read, aligned, or lacks the structures is left out.
     Raises InputError where none remains.
     """
-    members: list[Member] = []
+    members: list[PoolMember] = []
     left_out: list[str] = []
     for number, source in enumerate(sources, 1):
         yield f"reading {source.name} ({number} of {len(sources)})"
@@ -86,12 +86,12 @@ def gathered(
             if template is None:
                 template, pose = template_of(volume, centre), np.eye(4)
             elif known and mark in known:
-                at_isocentre = np.linalg.inv(centred_from_patient(template.isocentre))
-                pose = at_isocentre @ known[mark] @ centred_from_patient(centre)
+                at_isocentre = np.linalg.inv(canonical_from_patient(template.isocentre))
+                pose = at_isocentre @ known[mark] @ canonical_from_patient(centre)
             else:
                 yield f"aligning {source.name} ({number} of {len(sources)})"
                 pose = align(template.volume, volume).template_from_patient
-            members.append(Member(source, pose, mark, centre))
+            members.append(PoolMember(source, pose, mark, centre))
         except (InputError, OSError) as error:
             left_out.append(f"{source.name} is left out: {' '.join(str(error).split())}")
     if not members or template is None:
@@ -101,10 +101,12 @@ def gathered(
             found="; ".join(left_out) or "none",
             remedy="check the files",
         )
-    return Gathered(tuple(members), template, tuple(left_out))
+    return AlignedMembers(tuple(members), template, tuple(left_out))
 
 
-def drawn(seed: int, number: int, count: int, at_once: int = AT_ONCE, batches_each: int = BATCHES_EACH) -> int:
+def volume_of_batch(
+    seed: int, number: int, count: int, at_once: int = AT_ONCE, batches_each: int = BATCHES_EACH
+) -> int:
     """Which of `count` volumes batch `number` shows: a pure function of its arguments.
 
     Batches are drawn from `at_once` volumes; after `batches_each` of them the oldest is replaced, so that each volume
@@ -112,26 +114,26 @@ def drawn(seed: int, number: int, count: int, at_once: int = AT_ONCE, batches_ea
     """
     step, at_once = number // batches_each, min(at_once, count)
     pick = int(np.random.SeedSequence([seed, 1, number]).generate_state(1)[0]) % at_once
-    return _in_turn(seed, step + pick, count)
+    return _in_shuffled_rounds(seed, step + pick, count)
 
 
-def _in_turn(seed: int, place: int, count: int) -> int:
+def _in_shuffled_rounds(seed: int, place: int, count: int) -> int:
     """The volume at a place of an endless row of shuffled rounds."""
     lap, within = divmod(place, count)
     return int(np.random.default_rng([seed, 2, lap]).permutation(count)[within])
 
 
-class Pool:
-    """The subjects of a training over many patients, made when they are needed; see `drawn` for which ones.
+class SubjectPool:
+    """The subjects of a training over many patients, made when they are needed; see `volume_of_batch` for which ones.
 
     load: makes the subject of a member, by its number. count: how many there are. seed: of the training.
     capacity: subjects kept at most, at least two; the one that was not used for longest goes first. The subject that
     comes next is made ahead on a thread of the pool's own.
     """
 
-    def __init__(self, load: Callable[[int], Subject], count: int, seed: int, capacity: int) -> None:
+    def __init__(self, load: Callable[[int], DrrSubject], count: int, seed: int, capacity: int) -> None:
         self._load, self._count, self._seed, self._capacity = load, count, seed, max(2, capacity)
-        self._kept: OrderedDict[int, Future[Subject]] = OrderedDict()
+        self._kept: OrderedDict[int, Future[DrrSubject]] = OrderedDict()
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="volumes")
 
@@ -145,19 +147,19 @@ class Pool:
         """Let go of the thread; what it has in hand is finished first."""
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def subject(self, number: int, generator: torch.Generator) -> Subject:
+    def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
         """The subject of batch `number`, laid into the template's frame."""
-        index = drawn(self._seed, number, self._count)
+        index = volume_of_batch(self._seed, number, self._count)
         with self._lock:
             wanted = self._asked_for(index)
             # Batches ask for their volume one after the other; whatever the next change brings is made meanwhile.
-            following = _in_turn(self._seed, number // BATCHES_EACH + min(AT_ONCE, self._count), self._count)
+            following = _in_shuffled_rounds(self._seed, number // BATCHES_EACH + min(AT_ONCE, self._count), self._count)
             if self._count > AT_ONCE and wanted.done() and following not in self._kept:
                 self._asked_for(following)
                 self._kept.move_to_end(index)
         return wanted.result()
 
-    def _asked_for(self, index: int) -> Future[Subject]:
+    def _asked_for(self, index: int) -> Future[DrrSubject]:
         if index not in self._kept:
             while len(self._kept) >= self._capacity:
                 self._kept.popitem(last=False)[1].cancel()
@@ -166,30 +168,32 @@ class Pool:
         return self._kept[index]
 
 
-def pool_of(gathering: Gathered, prepare: Callable[[Volume, str], Subject], seed: int) -> Pool:
+def pool_of_members(gathering: AlignedMembers, prepare: Callable[[Volume, str], DrrSubject], seed: int) -> SubjectPool:
     """The pool of what was gathered; it keeps as many subjects as fit into a quarter of the free memory.
 
     prepare: makes a subject of a volume and its name (`subject_of` with the run's settings). seed: of the training.
     """
     members = gathering.members
 
-    def load(index: int) -> Subject:
+    def load(index: int) -> DrrSubject:
         member = members[index]
-        return laid(member, gathering.template, member.source.read(), prepare)
+        return subject_in_template(member, gathering.template, member.source.read(), prepare)
 
-    first = load(drawn(seed, 0, len(members)))
+    first = load(volume_of_batch(seed, 0, len(members)))
     capacity = int(_free_bytes() / 4 / max(1, _bytes_of(first)))
-    return Pool(load, len(members), seed, min(capacity, len(members)))
+    return SubjectPool(load, len(members), seed, min(capacity, len(members)))
 
 
-def laid(member: Member, template: Template, volume: Volume, prepare: Callable[[Volume, str], Subject]) -> Subject:
+def subject_in_template(
+    member: PoolMember, template: Template, volume: Volume, prepare: Callable[[Volume, str], DrrSubject]
+) -> DrrSubject:
     """The patient made ready for training, where the template lies and about the template's isocentre."""
-    subject = prepare(member.moved(volume), member.source.name)
+    subject = prepare(member.moved_to_template(volume), member.source.name)
     isocentre = torch.from_numpy(template.isocentre.copy())
     return replace(subject, isocentre=isocentre, fingerprint=member.fingerprint)
 
 
-def _bytes_of(subject: Subject) -> int:
+def _bytes_of(subject: DrrSubject) -> int:
     maps = [getattr(part, "mu", None) for part in vars(subject).values()]
     return sum(mu.numel() * mu.element_size() for mu in maps if isinstance(mu, torch.Tensor))
 

@@ -22,8 +22,8 @@ from ...scene.attenuation import MU_WATER
 from ...scene.slabs import bounds
 from ...settings import DeviceName, EngineName
 from ..model.fingerprint import fingerprint
-from .downsample_map import averaged
-from .extend_body import continuation
+from .downsample_map import downsample_map
+from .extend_body import extend_body
 
 # Hounsfield units between which matter turns from soft to bone: trabecular bone starts at the first, the second is
 # beyond contrast-filled vessels (as in simulation.XraySettings).
@@ -36,14 +36,14 @@ _FEWEST_VOXELS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class DrrSubject:
     """One volume made ready for an engine.
 
     soft, bone: the two parts of its attenuation, on one grid; None where a part is empty. Together they are
         a CT's `scene.attenuation_of`, averaged to the voxels rendered.
     isocentre: (3,) about which poses are drawn, the centre of what is rendered [volume frame, mm], float64.
     points: (8, 3) corners of the box around what is rendered [volume frame, mm], float64.
-    beyond: the body where the scan has ended, None where it ends too; see `continuation`.
+    extension: the body where the scan has ended, None where it ends too; see `extend_body`.
     parts: soft and bone as channels, or the one that is not empty; None where both are.
     device: where its images are made.
     partial: whether it is a part cut out of the body, of which an X-ray shows the rest too.
@@ -56,14 +56,14 @@ class Subject:
     points: Tensor
     parts: ChannelProjector | None = None
     device: torch.device = _CPU
-    beyond: Projector | None = None
+    extension: Projector | None = None
     partial: bool = False
     fingerprint: str = ""
     name: str = "volume"
 
 
 @divisible
-def subject_of(
+def prepare_subject(
     volume: Volume,
     structures: tuple[int, ...] = (),
     *,
@@ -71,7 +71,7 @@ def subject_of(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     name: str = "volume",
-) -> Pieces[Subject]:
+) -> Pieces[DrrSubject]:
     """The volume, or the named structures alone, made ready for training.
 
     voxel_mm: edge of a pixel of the network's camera at the patient; finer voxels are averaged.
@@ -84,29 +84,29 @@ def subject_of(
     _require_extent(grid.spacing_mm * grid.shape, voxel_mm)
     soft: Attenuation | None = None
     if volume.is_hounsfield:
-        bone = yield from averaged.pieces(whole, voxel_mm, bony)
+        bone = yield from downsample_map.pieces(whole, voxel_mm, bone_part)
         if not structures:
             _require_bone(bone)
-        soft = yield from averaged.pieces(whole, voxel_mm)
+        soft = yield from downsample_map.pieces(whole, voxel_mm)
         soft = Attenuation((soft.mu - bone.mu).clamp_min_(0), soft.grid)
     else:
-        bone = yield from averaged.pieces(_as_dense_as_bone(whole), voxel_mm)
+        bone = yield from downsample_map.pieces(_as_dense_as_bone(whole), voxel_mm)
     del whole
     # A structure ends where it is cut off; only a body goes on.
-    further = None if soft is None or structures else continuation(soft, bone, volume.grid)
-    both = yield from _without_air([soft, bone])
+    further = None if soft is None or structures else extend_body(soft, bone, volume.grid)
+    both = yield from _cropped_to_matter([soft, bone])
     parts = [part for part in both if part is not None]
     rendered = (yield from prepare_channels.pieces(parts, engine, device)) if parts else None
-    beyond = None
-    for around in (yield from _without_air([further])):
-        beyond = None if around is None else (yield from prepare.pieces(around, engine, device))
+    extension = None
+    for around in (yield from _cropped_to_matter([further])):
+        extension = None if around is None else (yield from prepare.pieces(around, engine, device))
     place = torch.device(choose_engine(engine, device)[1])
     centre, corners = torch.as_tensor(grid.centre), torch.as_tensor(grid.corners())
     partial = bool(structures) or not volume.is_hounsfield
-    return Subject(both[0], both[1], centre, corners, rendered, place, beyond, partial, fingerprint(volume), name)
+    return DrrSubject(both[0], both[1], centre, corners, rendered, place, extension, partial, fingerprint(volume), name)
 
 
-def _without_air(parts: list[Attenuation | None]) -> Pieces[list[Attenuation | None]]:
+def _cropped_to_matter(parts: list[Attenuation | None]) -> Pieces[list[Attenuation | None]]:
     """Maps on one grid without the air around all of them; None for those that are all air."""
     there = [part if part is not None and bool(part.mu.any()) else None for part in parts]
     maps = [part.mu.numpy() for part in there if part is not None]
@@ -123,7 +123,7 @@ def _without_air(parts: list[Attenuation | None]) -> Pieces[list[Attenuation | N
     ]
 
 
-def bony(mu: Tensor) -> Tensor:
+def bone_part(mu: Tensor) -> Tensor:
     """The part of attenuations [1/mm], of any shape, that is bone: none below BONE_HU, all of it above."""
     low, high = (MU_WATER * (1 + hu / 1000) for hu in BONE_HU)
     return ((mu - low) / (high - low)).clamp_(0, 1).mul_(mu)
@@ -137,7 +137,7 @@ def _as_dense_as_bone(attenuation: Attenuation) -> Attenuation:
     return attenuation
 
 
-def line_integrals(subject: Subject, camera: Camera, poses: Tensor) -> Tensor:
+def render_soft_and_bone(subject: DrrSubject, camera: Camera, poses: Tensor) -> Tensor:
     """Line integrals (B, 2, H, W) through the soft and the bony part, float32 on the subject's device.
 
     poses: camera_from_volume (B, 4, 4). Differentiable with respect to them.

@@ -1,8 +1,8 @@
 """Where a patient lies in a network's frame, asked of the network itself: render at known poses, and see what it says.
 
-The network's answer to a DRR whose pose camera_from_patient is known is camera_from_centred, so each DRR gives
+The network's answer to a DRR whose pose camera_from_patient is known is camera_from_canonical, so each DRR gives
 
-    centred_from_patient = inverse(camera_from_centred) @ camera_from_patient
+    canonical_from_patient = inverse(camera_from_canonical) @ camera_from_patient
 
 and the robust mean over many is less wrong than any single prediction (GeoPose, 2026; methods.md A8). It stands in for
 the alignment of two CTs where that fails, or where a network comes without a template.
@@ -21,9 +21,9 @@ from ...geometry import inverse, pose_difference, retract, rigid
 from ...pieces import Pieces, divisible
 from ...settings import NetworkCamera, PoseDistribution
 from ..data.appearance import apply_appearance, no_appearance
-from ..data.batches import generator_of
+from ..data.batches import seeded_generator
 from ..data.pose_sampling import sample_poses
-from ..data.subjects import Subject, line_integrals
+from ..data.subjects import DrrSubject, render_soft_and_bone
 from ..model.heads import Hypotheses, best
 from ..model.input_image import network_input, pinhole
 
@@ -40,24 +40,24 @@ MOST_DEG, MOST_MM = 25.0, 80.0
 class Calibration:
     """Where the network finds a patient.
 
-    centred_from_patient: rigid (4, 4) [RAS mm], float64. rotation_deg, distance_mm: medians over the DRRs of how far a
-    single answer is from the mean; the mean itself is nearer to the truth by about the root of their number, but for
+    canonical_from_patient: rigid (4, 4) [RAS mm], float64. rotation_deg, distance_mm: medians over the DRRs of how far
+    a single answer is from the mean; the mean itself is nearer to the truth by about the root of their number, but for
     what the network gets wrong everywhere.
     """
 
-    centred_from_patient: Tensor
+    canonical_from_patient: Tensor
     rotation_deg: float
     distance_mm: float
     images: int
 
 
 @divisible
-def calibrated(
-    predict: Callable[[Tensor], Hypotheses], subject: Subject, camera: NetworkCamera, poses: PoseDistribution
+def calibrate(
+    predict: Callable[[Tensor], Hypotheses], subject: DrrSubject, camera: NetworkCamera, poses: PoseDistribution
 ) -> Pieces[Calibration]:
     """Ask the network where the patient lies.
 
-    predict: the network, from inputs (B, 2, H, W) to hypotheses camera_from_centred. subject: the patient in its own
+    predict: the network, from inputs (B, 2, H, W) to hypotheses camera_from_canonical. subject: the patient in its own
     frame. camera, poses: the network's camera and the poses it was trained on.
     Raises InputError where its answers scatter too widely to be of use.
     """
@@ -66,10 +66,10 @@ def calibrated(
     # At first the patient is taken to lie as the network's own ones do, the middle of the body as isocentre.
     found = rigid(eye, -pivot)
     for turn in range(_ROUNDS):
-        drawn = sample_poses(poses, torch.zeros(3, dtype=torch.float64), _DRRS, generator_of(0, 3, turn))
+        drawn = sample_poses(poses, torch.zeros(3, dtype=torch.float64), _DRRS, seeded_generator(0, 3, turn))
         camera_from_patient = drawn @ found
         with torch.no_grad():
-            integrals = line_integrals(subject, pinhole(camera), camera_from_patient)
+            integrals = render_soft_and_bone(subject, pinhole(camera), camera_from_patient)
             inputs = network_input(*apply_appearance(no_appearance(_DRRS), integrals))
             answers = best(predict(inputs)).double().cpu()
         yield

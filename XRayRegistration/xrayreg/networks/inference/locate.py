@@ -14,23 +14,23 @@ from ...ct_alignment.alignment import align
 from ...pieces import Pieces, divisible
 from ...scene import Scene, Volume, rendered_grid
 from ...settings import DeviceName, EngineName
-from ..data.subjects import Subject, subject_of
-from ..model.canonical_frame import centred_from_patient
+from ..data.subjects import DrrSubject, prepare_subject
+from ..model.canonical_frame import canonical_from_patient
 from ..model.card import ModelCard
 from ..model.checkpoint import Checkpoint
 from ..model.fingerprint import fingerprint, require_fit
 from ..model.heads import Hypotheses
-from .calibration import calibrated
+from .calibration import calibrate
 
 # Correlation of two CTs of one patient; those of two patients reach 0.5 to 0.75.
 _SAME_BODY = 0.8
 
 
 @divisible
-def patient_in_frame(
+def locate_scene(
     checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> Pieces[tuple[Tensor, tuple[str, ...]]]:
-    """centred_from_volume (4, 4) of the scene's volume, and what there is to say about it, one sentence each.
+    """canonical_from_volume (4, 4) of the scene's volume, and what there is to say about it, one sentence each.
 
     engine, device: render the volume where the network has to be asked (see `locate`). Raises InputError for another
     patient's CT where the network knows only its own, and where it does not know this anatomy.
@@ -41,21 +41,21 @@ def patient_in_frame(
     notes = (f"{fit[:1].upper()}{fit[1:]}.",) if fit else ()
     isocentre = yield from _isocentre(card, volume)
 
-    def prepared(patient: Volume) -> Subject:
+    def prepared(patient: Volume) -> DrrSubject:
         voxel_mm = card.settings.pixel_at_patient_mm
-        return subject_of(patient, card.structures, voxel_mm=voxel_mm, engine=engine, device=device)
+        return prepare_subject(patient, card.structures, voxel_mm=voxel_mm, engine=engine, device=device)
 
     alone = card.kind != "agnostic"
-    placed, told = yield from placed_by.pieces(checkpoint, volume, isocentre.numpy(), prepared, same_patient=alone)
-    return torch.as_tensor(placed @ centred_from_patient(isocentre.numpy())), (*notes, *told)
+    placed, told = yield from locate_patient.pieces(checkpoint, volume, isocentre.numpy(), prepared, same_patient=alone)
+    return torch.as_tensor(placed @ canonical_from_patient(isocentre.numpy())), (*notes, *told)
 
 
 @divisible
-def placed_by(
+def locate_patient(
     network: Checkpoint,
     volume: Volume,
     isocentre: NDArray[np.float64],
-    prepare: Callable[[Volume], Subject],
+    prepare: Callable[[Volume], DrrSubject],
     same_patient: bool = False,
 ) -> Pieces[tuple[NDArray[np.float64], tuple[str, ...]]]:
     """Rigid (4, 4) from the frame centred on the patient's isocentre to the network's [mm], and what to say about it.
@@ -70,7 +70,7 @@ def placed_by(
     for card in network.card.subjects:
         if card.fingerprint == mark:
             return np.array(card.placed), ()
-    volume_from_own = np.linalg.inv(centred_from_patient(isocentre))
+    volume_from_own = np.linalg.inv(canonical_from_patient(isocentre))
     template, refusal = network.template, "the network brings no template"
     if template is not None:
         try:
@@ -82,9 +82,9 @@ def placed_by(
         else:
             if same_patient and found.quality < _SAME_BODY:
                 raise _another_patient(found.quality)
-            centred_from_volume = centred_from_patient(template.isocentre, found.template_from_patient)
+            canonical_from_volume = canonical_from_patient(template.isocentre, found.template_from_patient)
             note = f"The CT was aligned with the network's own: {found.note}."
-            return np.asarray(centred_from_volume @ volume_from_own), (note,)
+            return np.asarray(canonical_from_volume @ volume_from_own), (note,)
     yield
     place = next(network.network.parameters()).device
 
@@ -93,12 +93,12 @@ def placed_by(
         return told
 
     settings = network.card.settings
-    answer = yield from calibrated.pieces(ask, prepare(volume), settings.camera, settings.poses)
+    answer = yield from calibrate.pieces(ask, prepare(volume), settings.camera, settings.poses)
     note = (
         f"The network was asked where it finds this patient, because {refusal}; its answers to {answer.images} DRRs "
         f"lay {answer.rotation_deg:.0f} degrees and {answer.distance_mm:.0f} mm apart."
     )
-    return answer.centred_from_patient.numpy() @ volume_from_own, (note,)
+    return answer.canonical_from_patient.numpy() @ volume_from_own, (note,)
 
 
 def _isocentre(card: ModelCard, volume: Volume) -> Pieces[Tensor]:

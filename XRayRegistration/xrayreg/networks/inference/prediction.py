@@ -17,8 +17,8 @@ from ..model.card import ModelCard
 from ..model.checkpoint import Checkpoint
 from ..model.heads import Hypotheses
 from ..model.input_image import pinhole
-from .locate import patient_in_frame
-from .test_time_augmentation import agreed, looks, turned_back, turns
+from .locate import locate_scene
+from .test_time_augmentation import augmentation_rotations, augmented_inputs, consensus, undo_rotation
 
 # Below this share of the network's image the X-ray shows it less than it was trained on, blades or not.
 _LEAST_COVERED = 0.5
@@ -32,14 +32,14 @@ class Prediction:
 
     poses: camera_from_volume (N, 4, 4) of the first view, float64 on the CPU, the most believed first; N may be 0.
     beliefs: (N,), which sum to 1 over the hypotheses of one view. names: of the hypotheses, for people.
-    centred_from_volume: (4, 4) from the scene's volume to the frame the network speaks of.
+    canonical_from_volume: (4, 4) from the scene's volume to the frame the network speaks of.
     notes: what a user should know, one sentence each.
     """
 
     poses: Tensor
     beliefs: Tensor
     names: tuple[str, ...]
-    centred_from_volume: Tensor
+    canonical_from_volume: Tensor
     notes: tuple[str, ...] = ()
 
 
@@ -54,20 +54,20 @@ def predict(
     Raises InputError where the network is for another patient.
     """
     network, camera = checkpoint.network, checkpoint.card.settings.camera
-    centred_from_volume, notes = yield from patient_in_frame.pieces(checkpoint, scene, engine, device)
+    canonical_from_volume, notes = yield from locate_scene.pieces(checkpoint, scene, engine, device)
     told = []
     for view in scene.views:
-        inputs, valid = looks(view, camera, count)
+        inputs, valid = augmented_inputs(view, camera, count)
         notes += _coverage_notes(view, camera, valid)
         yield
-        told.append(_asked(network, inputs, camera))
+        told.append(_predicted(network, inputs, camera))
         yield
     beliefs = torch.cat([some.beliefs for some in told])
     answers = torch.cat([some.poses for some in told])
     first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
     world_from_view = torch.stack([inverse(torch.as_tensor(view.camera.camera_from_world)) for view in scene.views])
     # Networks answer in float32, whose rotations are such to six digits only.
-    poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(answers) @ centred_from_volume
+    poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(answers) @ canonical_from_volume
     finite = (poses.isfinite().all(-1).all(-1) & beliefs.isfinite()).flatten()
     # All looks may agree on fewer opinions than the network has hypotheses.
     usable = finite & (beliefs.flatten() > 0)
@@ -79,29 +79,33 @@ def predict(
         poses.flatten(0, 1)[order],
         beliefs.flatten()[order],
         tuple(names[n] for n in order),
-        centred_from_volume,
+        canonical_from_volume,
         notes,
     )
 
 
-def _asked(network: PoseNetwork, inputs: Tensor, camera: NetworkCamera) -> Hypotheses:
+def _predicted(network: PoseNetwork, inputs: Tensor, camera: NetworkCamera) -> Hypotheses:
     """What a network says of one X-ray (1, K), float64 on the CPU, from the inputs (N, 3, H, W) of N looks at it."""
     with torch.no_grad():
         told: Hypotheses = network(inputs.to(next(network.parameters()).device))
     told = Hypotheses(told.poses.cpu().double(), told.logits.cpu().double())
-    return told.ordered() if len(inputs) == 1 else agreed(turned_back(told, turns(len(inputs), camera)))
+    return (
+        told.ordered()
+        if len(inputs) == 1
+        else consensus(undo_rotation(told, augmentation_rotations(len(inputs), camera)))
+    )
 
 
 def unfamiliar(card: ModelCard, prediction: Prediction, scene: Scene, pose: Tensor) -> tuple[str, ...]:
     """A sentence for each view in which a pose (4, 4) of the first camera is unlike those of the network's training."""
-    world_from_centred = (
+    world_from_canonical = (
         inverse(torch.as_tensor(scene.views[0].camera.camera_from_world))
         @ pose
-        @ inverse(prediction.centred_from_volume)
+        @ inverse(prediction.canonical_from_volume)
     )
     notes = []
     for view in scene.views:
-        edge = departure(card.settings.poses, torch.as_tensor(view.camera.camera_from_world) @ world_from_centred)
+        edge = departure(card.settings.poses, torch.as_tensor(view.camera.camera_from_world) @ world_from_canonical)
         if edge > 1:
             notes.append(
                 f"{view.name}: the pose lies outside those the network was trained on ({edge:.1f} times their range), "
@@ -110,7 +114,7 @@ def unfamiliar(card: ModelCard, prediction: Prediction, scene: Scene, pose: Tens
     return tuple(notes)
 
 
-def departure(distribution: PoseDistribution, camera_from_centred: Tensor) -> float:
+def departure(distribution: PoseDistribution, camera_from_canonical: Tensor) -> float:
     """How far a pose (4, 4) lies from the nearest nominal view, in the number that stands out most; 1 at the edge.
 
     The edge of a uniform distribution is its half width, of a normal one 3.5 standard deviations. Spreads below one
@@ -119,13 +123,13 @@ def departure(distribution: PoseDistribution, camera_from_centred: Tensor) -> fl
     edge = _FAMILIAR_DEVIATIONS if distribution.law == "normal" else 1.0
     spreads = torch.tensor([*distribution.rotation_deg, *distribution.translation_mm], dtype=torch.float64).clamp(min=1)
     numbers = _carm_offsets if distribution.coordinates == "carm" else _twist_offsets
-    offsets = numbers(distribution, camera_from_centred.double())
+    offsets = numbers(distribution, camera_from_canonical.double())
     offsets[:, 3:] -= torch.tensor(distribution.centre_offset_mm, dtype=torch.float64)
     return float((offsets.abs() / spreads).amax(dim=1).min() / edge)
 
 
 def _twist_offsets(distribution: PoseDistribution, pose: Tensor) -> Tensor:
-    """Twists (M, 6) [degrees, mm] from each nominal view to a pose (4, 4), both camera_from_centred."""
+    """Twists (M, 6) [degrees, mm] from each nominal view to a pose (4, 4), both camera_from_canonical."""
     straight = torch.tensor([0.0, 0.0, distribution.sod_mm], dtype=torch.float64)
     rotations = np.stack([beam_axes(primary, 0.0) for primary in distribution.primaries_deg])
     nominal = rigid(torch.from_numpy(rotations), straight)
@@ -138,9 +142,9 @@ def _carm_offsets(distribution: PoseDistribution, pose: Tensor) -> Tensor:
     if float(pose[2, 3]) <= 0:
         return torch.full((1, 6), torch.inf, dtype=torch.float64)
     placed = placement_of(pose.numpy(), np.zeros(3))
-    turns = [(placed.primary_deg - nominal + 180) % 360 - 180 for nominal in distribution.primaries_deg]
+    primaries = [(placed.primary_deg - nominal + 180) % 360 - 180 for nominal in distribution.primaries_deg]
     rest = (placed.secondary_deg, placed.roll_deg, placed.right_mm, placed.up_mm, placed.sod_mm - distribution.sod_mm)
-    return torch.tensor([[turn, *rest] for turn in turns], dtype=torch.float64)
+    return torch.tensor([[turn, *rest] for turn in primaries], dtype=torch.float64)
 
 
 def _coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor) -> tuple[str, ...]:

@@ -19,10 +19,10 @@ from ...geometry import rigid, rotation_from_vector
 from ...scene import Radiograph
 from ...settings import NetworkCamera
 from ..model.heads import Hypotheses
-from ..model.input_image import network_input, pinhole, resampled
+from ..model.input_image import network_input, pinhole, to_network_camera
 
 # How far a look turns: the image moves sideways by up to this share of its edge, and rolls by up to this angle.
-_MOST_ASIDE, _MOST_ROLL_DEG = 0.1, 12.0
+_MOST_SHIFT_SHARE, _MOST_ROLL_DEG = 0.1, 12.0
 # Pixels of the X-ray, along each edge, that make one of a look.
 _FINER = 2
 # Answers this far apart, all differences together, hardly belong together: an angle, sideways and along the beam.
@@ -32,33 +32,33 @@ _ANOTHER = 2.5
 
 
 @lru_cache(maxsize=8)
-def turns(count: int, camera: NetworkCamera) -> Tensor:
+def augmentation_rotations(count: int, camera: NetworkCamera) -> Tensor:
     """Rotations turned_from_camera (count, 3, 3) of the looks, float64: straight ahead first, the others around it."""
     spread = torch.as_tensor(qmc.Halton(3, scramble=False).random(count), dtype=torch.float64)
     # The sequence begins in a corner of the cube; its middle takes that place.
     spread[0] = 0.5
-    aside = math.atan(_MOST_ASIDE * camera.field_mm / camera.sid_mm)
+    aside = math.atan(_MOST_SHIFT_SHARE * camera.field_mm / camera.sid_mm)
     most = torch.tensor([aside, aside, math.radians(_MOST_ROLL_DEG)], dtype=torch.float64)
     return rotation_from_vector((2 * spread - 1) * most)
 
 
-def looks(radiograph: Radiograph, camera: NetworkCamera, count: int) -> tuple[Tensor, Tensor]:
-    """Inputs (count, 3, H, W) of a network for an X-ray seen through its camera turned by `turns`, and valid (1, H, W).
+def augmented_inputs(radiograph: Radiograph, camera: NetworkCamera, count: int) -> tuple[Tensor, Tensor]:
+    """Inputs (count, 3, H, W) of a network for an X-ray, and valid (1, H, W); see `augmentation_rotations`.
 
-    valid: pixels of the first look, straight ahead, that the X-ray covers.
+    valid: pixels of the first input, with the camera not rotated, that the X-ray covers.
     """
-    attenuation, valid = resampled(radiograph, camera)
+    attenuation, valid = to_network_camera(radiograph, camera)
     first = network_input(attenuation, valid)
     if count < 2:
         return first, valid
     fine = NetworkCamera(camera.image_px * _FINER, camera.field_mm, camera.sid_mm)
-    dense, covered = resampled(radiograph, fine)
-    seen = [_turned(dense, covered, fine, turn) for turn in turns(count, camera)[1:]]
+    dense, covered = to_network_camera(radiograph, fine)
+    seen = [_rotated(dense, covered, fine, turn) for turn in augmentation_rotations(count, camera)[1:]]
     others = network_input(torch.cat([image for image, _ in seen]), torch.cat([mask for _, mask in seen]))
     return torch.cat([first, others]), valid
 
 
-def _turned(attenuation: Tensor, valid: Tensor, fine: NetworkCamera, turn: Tensor) -> tuple[Tensor, Tensor]:
+def _rotated(attenuation: Tensor, valid: Tensor, fine: NetworkCamera, turn: Tensor) -> tuple[Tensor, Tensor]:
     """Attenuation and valid (1, H, W) of a camera turned by `turn` (3, 3), from images (1, rH, rW) of a finer one."""
     matrix = pinhole(fine).matrix
     old_from_new = torch.as_tensor(matrix) @ turn.mT @ torch.as_tensor(np.linalg.inv(matrix))
@@ -75,13 +75,13 @@ def _turned(attenuation: Tensor, valid: Tensor, fine: NetworkCamera, turn: Tenso
     return torch.where(enough, total / share.clamp(min=0.5), 0), enough.to(share)
 
 
-def turned_back(hypotheses: Hypotheses, turn: Tensor) -> Hypotheses:
+def undo_rotation(hypotheses: Hypotheses, turn: Tensor) -> Hypotheses:
     """What networks say of looks (B), as poses of the straight camera; turn: turned_from_camera (B, 3, 3)."""
     back = rigid(turn.mT, torch.zeros(3, dtype=turn.dtype)).to(hypotheses.poses)
     return Hypotheses(back[:, None] @ hypotheses.poses, hypotheses.logits)
 
 
-def agreed(hypotheses: Hypotheses) -> Hypotheses:
+def consensus(hypotheses: Hypotheses) -> Hypotheses:
     """The opinions (1, K) in the hypotheses (B, K) of B looks at one X-ray, the most believed first.
 
     An opinion is a mean of poses that lie together, weighted by belief and nearness to where they are densest; its
@@ -108,7 +108,7 @@ def agreed(hypotheses: Hypotheses) -> Hypotheses:
 
 
 def _apart(poses: Tensor, others: Tensor) -> Tensor:
-    """Distances (...) of poses camera_from_centred (..., 4, 4), 1 where they hardly belong together."""
+    """Distances (...) of poses camera_from_canonical (..., 4, 4), 1 where they hardly belong together."""
     half_chord = (poses - others)[..., :3, :3].square().sum((-2, -1)).div(8).clamp(max=1).sqrt()
     angle = torch.rad2deg(2 * torch.asin(half_chord)) / _APART_DEG
     scale = poses.new_tensor([_APART_MM, _APART_MM, _APART_DEPTH_MM])

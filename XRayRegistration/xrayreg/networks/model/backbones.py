@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...checks import InputError
 from ...settings import BACKBONES, NORMS, ROTATION_HEADS, NetworkCamera, NetworkSettings, Norm
-from .canonical_frame import Frame
+from .canonical_frame import CanonicalFrame
 from .heads import Hypotheses, PoseHead
 
 # Channels of a network's input: the X-ray, where it is valid, and its local contrast.
@@ -29,7 +29,12 @@ class PoseNetwork(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, features: int, settings: NetworkSettings, camera: NetworkCamera, frame: Frame
+        self,
+        backbone: nn.Module,
+        features: int,
+        settings: NetworkSettings,
+        camera: NetworkCamera,
+        frame: CanonicalFrame,
     ) -> None:
         super().__init__()
         self.settings, self.camera, self.frame = settings, camera, frame
@@ -48,7 +53,7 @@ class PoseNetwork(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def build_network(settings: NetworkSettings, camera: NetworkCamera, frame: Frame) -> PoseNetwork:
+def build_network(settings: NetworkSettings, camera: NetworkCamera, frame: CanonicalFrame) -> PoseNetwork:
     """An untrained network for images of `camera` and poses about `frame`, on the CPU.
 
     Weights come from torch's global generator; seed it for a network that can be made again.

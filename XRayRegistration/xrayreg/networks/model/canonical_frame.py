@@ -24,10 +24,10 @@ from ...scene import Volume
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class CanonicalFrame:
     """The nominal view, relative to which a network tells its poses.
 
-    nominal_rotation: rotation camera_from_centred (3, 3), kept as float64.
+    nominal_rotation: rotation camera_from_canonical (3, 3), kept as float64.
     sod_mm: distance from source to isocentre, above 0.
     Raises InputError for a matrix that is no rotation or a distance that is not positive.
     """
@@ -55,7 +55,7 @@ class Frame:
 
     @property
     def nominal_pose(self) -> Tensor:
-        """camera_from_centred (4, 4) float64 of the nominal view: the isocentre lies on the central ray."""
+        """camera_from_canonical (4, 4) float64 of the nominal view: the isocentre lies on the central ray."""
         return rigid(self.nominal_rotation, torch.tensor([0.0, 0.0, self.sod_mm], dtype=torch.float64))
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Frame:
         return {"nominal_rotation": self.nominal_rotation.tolist(), "sod_mm": float(self.sod_mm)}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Frame:
+    def from_dict(cls, content: Mapping[str, Any]) -> CanonicalFrame:
         """The inverse of `as_dict`, also after a way through JSON; raises InputError for other content."""
         try:
             rotation = torch.tensor(content["nominal_rotation"], dtype=torch.float64)
@@ -78,17 +78,17 @@ class Frame:
         return cls(rotation, sod_mm)
 
 
-def centred(camera_from_volume: Tensor, isocentre: Tensor) -> Tensor:
-    """Poses camera_from_centred (..., 4, 4) of poses camera_from_volume; isocentre (..., 3) [mm, volume frame]."""
+def canonical_poses(camera_from_volume: Tensor, isocentre: Tensor) -> Tensor:
+    """Poses camera_from_canonical (..., 4, 4) of poses camera_from_volume; isocentre (..., 3) [mm, volume frame]."""
     return _with_origin_at(camera_from_volume, isocentre)
 
 
-def uncentred(camera_from_centred: Tensor, isocentre: Tensor) -> Tensor:
-    """Poses camera_from_volume (..., 4, 4) of poses camera_from_centred: the inverse of `centred`."""
-    return _with_origin_at(camera_from_centred, -isocentre)
+def volume_poses(camera_from_canonical: Tensor, isocentre: Tensor) -> Tensor:
+    """Poses camera_from_volume (..., 4, 4) of poses camera_from_canonical: the inverse of `canonical_poses`."""
+    return _with_origin_at(camera_from_canonical, -isocentre)
 
 
-def centred_from_patient(
+def canonical_from_patient(
     template_isocentre: ArrayLike, template_from_patient: ArrayLike | None = None
 ) -> NDArray[np.float64]:
     """Rigid (4, 4) from a patient's volume frame to the network's frame [RAS mm].
@@ -96,19 +96,19 @@ def centred_from_patient(
     template_isocentre: (3,) in the template's frame. template_from_patient: of an alignment; none for the template
     itself, and so for a patient on whom alone the network was trained.
     """
-    centred_from_template = np.eye(4)
-    centred_from_template[:3, 3] = -np.asarray(template_isocentre, dtype=np.float64)
+    canonical_from_template = np.eye(4)
+    canonical_from_template[:3, 3] = -np.asarray(template_isocentre, dtype=np.float64)
     if template_from_patient is None:
-        return centred_from_template
-    return centred_from_template @ require_rigid(template_from_patient, "alignment")
+        return canonical_from_template
+    return canonical_from_template @ require_rigid(template_from_patient, "alignment")
 
 
-def reframed(camera_from_centred: Tensor, centred_from_patient: ArrayLike) -> Tensor:
-    """Poses camera_from_patient (..., 4, 4) of a network's poses camera_from_centred."""
-    return camera_from_centred @ torch.as_tensor(np.asarray(centred_from_patient)).to(camera_from_centred)
+def patient_poses(camera_from_canonical: Tensor, canonical_from_patient: ArrayLike) -> Tensor:
+    """Poses camera_from_patient (..., 4, 4) of a network's poses camera_from_canonical."""
+    return camera_from_canonical @ torch.as_tensor(np.asarray(canonical_from_patient)).to(camera_from_canonical)
 
 
-def moved(patient: Volume, template_from_patient: ArrayLike) -> Volume:
+def moved_to_template(patient: Volume, template_from_patient: ArrayLike) -> Volume:
     """The patient laid where the template lies: the same voxels on a grid in the template's frame, none resampled."""
     matrix = require_rigid(template_from_patient, "alignment")
     return replace(patient, grid=VoxelGrid(patient.grid.shape, matrix @ patient.grid.volume_from_index))

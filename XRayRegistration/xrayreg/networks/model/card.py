@@ -11,14 +11,14 @@ from ...settings.plain import as_plain, from_plain
 # patient: trained on one CT; agnostic: on many; finetuned: on one CT, starting from another network.
 ModelKind = Literal["patient", "agnostic", "finetuned"]
 
-Row = tuple[float, float, float]
-FourRow = tuple[float, float, float, float]
-Placed = tuple[FourRow, FourRow, FourRow, FourRow]
-IN_PLACE: Placed = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+RowOf3 = tuple[float, float, float]
+RowOf4 = tuple[float, float, float, float]
+RigidRows = tuple[RowOf4, RowOf4, RowOf4, RowOf4]
+IDENTITY: RigidRows = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Errors:
+class MedianErrors:
     """Median errors of predicted poses over `images` images.
 
     rotation_deg: angle between predicted and true rotation. x_mm, y_mm, depth_mm: distance of the isocentre along the
@@ -47,14 +47,14 @@ class SubjectCard:
     name: str
     fingerprint: str
     isocentre: tuple[float, float, float]
-    placed: Placed = IN_PLACE
+    placed: RigidRows = IDENTITY
 
 
 @dataclass(frozen=True)
 class FrameCard:
-    """What the network's outputs are relative to: nominal rotation camera_from_centred (3, 3) and SOD [mm]."""
+    """What the network's outputs are relative to: nominal rotation camera_from_canonical (3, 3) and SOD [mm]."""
 
-    nominal_rotation: tuple[Row, Row, Row]
+    nominal_rotation: tuple[RowOf3, RowOf3, RowOf3]
     sod_mm: float
 
 
@@ -76,7 +76,7 @@ class ModelCard:
     iteration: int = 0
     images: int = 0
     seconds: float = 0.0
-    validation: dict[str, Errors] = field(default_factory=dict)
+    validation: dict[str, MedianErrors] = field(default_factory=dict)
     created: str = ""
     parent: str = ""
     notes: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from ...io.results import replace_file
 from ...io.temporary import sync_folder
 from .archive import problem_of_archive, problem_of_content
 from .backbones import PoseNetwork, build_network
-from .canonical_frame import Frame
+from .canonical_frame import CanonicalFrame
 from .card import ModelCard
 from .template import Template
 
@@ -99,7 +99,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         raise _refused(path, "content that fits its checksum", "content that was changed or damaged")
     try:
         model_card = ModelCard.from_dict(_card(card))
-        frame = Frame.from_dict(asdict(model_card.frame))
+        frame = CanonicalFrame.from_dict(asdict(model_card.frame))
         network = build_network(model_card.settings.network, model_card.settings.camera, frame)
         network.load_state_dict(weights)
         template = None if body is None else Template.from_tensors(body)
@@ -126,22 +126,22 @@ def read_card(path: str | Path) -> ModelCard:
 def digest_of(content: Any) -> str:
     """SHA-256 of nested dictionaries and lists of numbers, texts and tensors, whatever the dictionaries' order."""
     digest = hashlib.sha256()
-    for part in _told(content):
+    for part in _encoded(content):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
 
 
-def _told(content: Any) -> Iterator[bytes]:
+def _encoded(content: Any) -> Iterator[bytes]:
     if isinstance(content, Mapping):
         yield f"table of {len(content)}".encode()
         for key in sorted(content, key=lambda key: (type(key).__name__, str(key))):
             yield f"{type(key).__name__} {key}".encode()
-            yield from _told(content[key])
+            yield from _encoded(content[key])
     elif isinstance(content, list | tuple):
         yield f"list of {len(content)}".encode()
         for entry in content:
-            yield from _told(entry)
+            yield from _encoded(entry)
     elif isinstance(content, Tensor):
         plain = content.detach().cpu().contiguous()
         yield f"{plain.dtype} {tuple(plain.shape)}".encode()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...geometry import rigid, rotation_from_vector
 from ...settings import NetworkCamera, NetworkSettings, RotationHead
-from .canonical_frame import Frame
+from .canonical_frame import CanonicalFrame
 
 # Numbers that write one rotation.
 ROTATION_NUMBERS: dict[RotationHead, int] = {"sixd": 6, "quaternion": 10}
@@ -29,7 +29,7 @@ _SPREAD_RAD = 0.1
 class Hypotheses:
     """What a network says of B X-rays: K poses each, and how much it believes in them.
 
-    poses: camera_from_centred (B, K, 4, 4) [mm]. logits: (B, K); their softmax is the belief.
+    poses: camera_from_canonical (B, K, 4, 4) [mm]. logits: (B, K); their softmax is the belief.
     """
 
     poses: Tensor
@@ -48,7 +48,7 @@ class Hypotheses:
 
 
 def best(hypotheses: Hypotheses) -> Tensor:
-    """The most believed pose camera_from_centred of each X-ray (B, 4, 4)."""
+    """The most believed pose camera_from_canonical of each X-ray (B, 4, 4)."""
     return chosen(hypotheses.poses, hypotheses.logits.argmax(dim=-1))
 
 
@@ -122,7 +122,7 @@ class PoseHead(nn.Module):
     Before training every hypothesis is the nominal view, but for a tenth of a radian that tells them apart.
     """
 
-    def __init__(self, features: int, settings: NetworkSettings, camera: NetworkCamera, frame: Frame) -> None:
+    def __init__(self, features: int, settings: NetworkSettings, camera: NetworkCamera, frame: CanonicalFrame) -> None:
         super().__init__()
         self.rotation: RotationHead = settings.rotation
         self.hypotheses = settings.hypotheses

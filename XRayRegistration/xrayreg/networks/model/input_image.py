@@ -55,7 +55,7 @@ def network_camera_for(camera: Camera, image_px: int) -> NetworkCamera:
     return NetworkCamera(image_px=image_px, field_mm=float(2 * np.abs(slopes).max() * sid_mm), sid_mm=sid_mm)
 
 
-def resampled(radiograph: Radiograph, camera: NetworkCamera) -> tuple[Tensor, Tensor]:
+def to_network_camera(radiograph: Radiograph, camera: NetworkCamera) -> tuple[Tensor, Tensor]:
     """Attenuation (1, H, W) and valid (1, H, W) of an X-ray in the network's camera, float32 on the CPU.
 
     Each pixel is the mean of the X-ray's valid pixels over its own area, so nothing aliases; where the X-ray is the

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...io.results import replace_file
-from ..model.card import Errors
+from ..model.card import MedianErrors
 from .status import TrainStep
 
 # One row of the table for this many seconds of training, and one for each validation.
@@ -50,7 +50,7 @@ class Curves:
         """Take note of a step; writes after validations."""
         if step.state == "training" and step.loss is not None and math.isfinite(step.loss):
             self._sum, self._count = self._sum + step.loss, self._count + 1
-        if not step.judged and (not self._count or step.seconds - self._since < EVERY_S):
+        if not step.validated and (not self._count or step.seconds - self._since < EVERY_S):
             return
         self._since = step.seconds
         row: dict[str, float] = {
@@ -62,11 +62,11 @@ class Curves:
             "images_per_second": math.nan if step.images_per_second is None else step.images_per_second,
         }
         self._sum, self._count = 0.0, 0
-        if step.judged and step.validation is not None:
+        if step.validated and step.validation is not None:
             row |= _flat(step.validation)
         self._rows.append(row)
         self._to_board(row, step.parts)
-        if step.judged:
+        if step.validated:
             self.write()
 
     def write(self) -> None:
@@ -150,7 +150,7 @@ def _smoothed(values: list[float]) -> list[float]:
     return [sum(some) / len(some) for n in range(len(values)) if (some := values[n - n // 10 : n + 1])]
 
 
-def _flat(validation: Mapping[str, Errors]) -> dict[str, float]:
+def _flat(validation: Mapping[str, MedianErrors]) -> dict[str, float]:
     return {
         f"{kind}_{error}": getattr(errors, error)
         for kind, errors in validation.items()

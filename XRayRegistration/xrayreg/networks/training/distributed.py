@@ -32,14 +32,14 @@ class Process:
         """The number of this process's batch when every process takes its `turn`-th; none is drawn twice."""
         return turn * self.count + self.number
 
-    def told(self, values: list[float]) -> list[float]:
+    def from_leader(self, values: list[float]) -> list[float]:
         """The leader's values, in every process."""
         if self.count == 1:
             return values
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
         distributed.broadcast(shared, src=0)
-        told: list[float] = shared.tolist()
-        return told
+        received: list[float] = shared.tolist()
+        return received
 
     def shared(self, network: nn.Module) -> nn.Module:
         """The network whose gradients become the processes' mean; itself where there is only one process."""

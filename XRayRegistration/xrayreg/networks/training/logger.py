@@ -12,7 +12,7 @@ from .distributed import Process
 from .status import RunFolder, RunState, TrainStep
 
 
-class Recorder:
+class RunLogger:
     """Writes status, curves and settings, in the leading process alone.
 
     notes: a sentence when something cannot be written, and one when a dead run was replaced.
@@ -31,25 +31,25 @@ class Recorder:
             self._folder = RunFolder(out, settings)
             self._curves = Curves(self._folder.path, 0 if state is None else int(state["progress"]["iteration"]))
             self.notes = tuple(note for note in (self._curves.note, taken_over) if note)
-            self._folder.tell(self._last, at_once=True)
+            self._folder.write(self._last, at_once=True)
 
     def asked_to_stop(self) -> bool:
         """Whether there is a file that asks to."""
         return self._folder is not None and self._folder.asked_to_stop()
 
-    def noted(self, step: TrainStep) -> TrainStep:
+    def log(self, step: TrainStep) -> TrainStep:
         """The step, written down."""
         if self._folder is not None and self._curves is not None:
-            self._folder.tell(step, at_once=step.state != self._last.state)
+            self._folder.write(step, at_once=step.state != self._last.state)
             if step.iteration:
                 self._curves.add(step)
         self._last = step
         return step
 
-    def ended(self, state: RunState, message: str) -> None:
+    def log_end(self, state: RunState, message: str) -> None:
         """Write everything for the last time."""
         if self._folder is not None and self._curves is not None:
             self._curves.close()
             done = 1.0 if state == "done" else self._last.fraction
             step = replace(self._last, state=state, message=message, fraction=done, seconds_left=0.0)
-            self._folder.tell(step, at_once=True)
+            self._folder.write(step, at_once=True)

@@ -18,11 +18,11 @@ from torch import Tensor
 from ...checks import InputError
 from ...pieces import Story
 from ...settings import PRECISIONS
-from ..data.batches import Batch, Subjects, make_batch, prefetched
-from ..data.subjects import line_integrals
+from ..data.batches import Batch, SubjectSource, make_batch, prefetch
+from ..data.subjects import render_soft_and_bone
 from ..model.backbones import PoseNetwork
-from ..model.canonical_frame import centred, uncentred
-from ..model.card import Errors, ModelCard
+from ..model.canonical_frame import canonical_poses, volume_poses
+from ..model.card import MedianErrors, ModelCard
 from ..model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..model.heads import Hypotheses
 from ..model.input_image import pinhole
@@ -52,7 +52,7 @@ _SMOOTHED_OVER = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class RunInputs:
     """What a training run is given besides its images.
 
     card: of the network to be, with the settings of the run.
@@ -70,7 +70,7 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainingResult:
     """What came of a run: the best network's file and card, and why the run ended."""
 
     path: Path
@@ -91,8 +91,8 @@ class _Progress:
 
 
 def train(
-    network: PoseNetwork, pool: Subjects, run: Run, process: Process, asked_to_stop: Callable[[], bool]
-) -> Story[TrainStep, Trained]:
+    network: PoseNetwork, subjects: SubjectSource, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]
+) -> Story[TrainStep, TrainingResult]:
     """Train the network and keep the best one at `run.out`; tells a step for each iteration and each validation.
 
     The run ends at its limit of time or iterations, when `asked_to_stop`, when validation no longer improves, or when
@@ -101,60 +101,65 @@ def train(
     (bit for bit on the CPU in float32).
     Raises InputError when there is no room on the disk, no memory for one image, or no usable network to keep.
     """
-    return (yield from _Training(network, pool, run, process, asked_to_stop).story())
+    return (yield from _TrainingLoop(network, subjects, run, process, asked_to_stop).steps())
 
 
-class _Training:
+class _TrainingLoop:
     def __init__(
-        self, network: PoseNetwork, pool: Subjects, run: Run, process: Process, asked_to_stop: Callable[[], bool]
+        self,
+        network: PoseNetwork,
+        subjects: SubjectSource,
+        run: RunInputs,
+        process: Process,
+        asked_to_stop: Callable[[], bool],
     ) -> None:
         require_sound(run.card.settings)
         self._network = network.to(process.device)
-        self._pool, self._run, self._process, self._asked = pool, run, process, asked_to_stop
+        self._subjects, self._run, self._process, self._asked = subjects, run, process, asked_to_stop
         self._settings, self._notes = run.card.settings, list(run.card.notes)
         self._progress = _Progress()
-        self._validation: dict[str, Errors] | None = None
-        self._told = TrainStep("preparing", "")
+        self._validation: dict[str, MedianErrors] | None = None
+        self._latest = TrainStep("preparing", "")
         self._validated_at, self._pace = -1, math.nan
         self._unsaved: OSError | None = None
         self._batches: Iterator[Batch] | None = None
         if process.leads:
             _require_room(run.out, network)
 
-    def story(self) -> Story[TrainStep, Trained]:
+    def steps(self) -> Story[TrainStep, TrainingResult]:
         threads = torch.get_num_threads()
         # The thread that makes the batches needs cores too; two teams that wait for each other are slower than one.
         torch.set_num_threads(max(1, threads // 2))
         try:
-            return (yield from self._trained())
+            return (yield from self._iterations())
         finally:
             torch.set_num_threads(threads)
 
-    def _trained(self) -> Story[TrainStep, Trained]:
+    def _iterations(self) -> Story[TrainStep, TrainingResult]:
         yield self._step("preparing", "choosing the number type")
         self._begin()
         self._started = time.monotonic() - self._progress.seconds
         next_validation = self._progress.seconds + self._settings.validate_every_s
         try:
             while True:
-                ending, fraction = self._decided()
+                ending, fraction = self._ending_and_fraction()
                 if ending:
                     break
                 yield self._iteration(fraction)
                 if self._progress.seconds >= next_validation:
-                    yield from self._validated()
+                    yield from self._validate()
                     next_validation = self._progress.seconds + self._settings.validate_every_s
         finally:
             self._close_batches()
         if self._validated_at != self._progress.iteration and ending != "diverged":
-            yield from self._validated()
-        return self._finished(ending)
+            yield from self._validate()
+        return self._result(ending)
 
     def _begin(self) -> None:
         """Settle number type and optimiser, and take up what an earlier part of the run left."""
         precision, note = choose_precision(self._settings.precision, self._network, self._process.device)
         # All processes go by what the leader measured.
-        precision = PRECISIONS[int(self._process.told([float(PRECISIONS.index(precision))])[0])]
+        precision = PRECISIONS[int(self._process.from_leader([float(PRECISIONS.index(precision))])[0])]
         self._settings = replace(self._settings, precision=precision)
         self._note(note)
         self._learner = Learner(self._network, self._settings, self._process)
@@ -169,12 +174,12 @@ class _Training:
                 "network to resume", expected="the state of a run", found="another", remedy="train anew"
             ) from error
 
-    def _look_at_the_clock(self) -> None:
+    def _update_seconds(self) -> None:
         self._progress.seconds = time.monotonic() - self._started
 
-    def _decided(self) -> tuple[Ending, float]:
+    def _ending_and_fraction(self) -> tuple[Ending, float]:
         """Why to end now, if at all, and the fraction done: in every process what the leader says."""
-        self._look_at_the_clock()
+        self._update_seconds()
         progress, settings = self._progress, self._settings
         fraction = fraction_done(settings, progress.seconds, progress.iteration)
         ending: Ending = ""
@@ -188,7 +193,7 @@ class _Training:
             ending = "patience"
         elif self._asked():
             ending = "asked"
-        number, fraction = self._process.told([float(_ENDINGS.index(ending)), fraction])
+        number, fraction = self._process.from_leader([float(_ENDINGS.index(ending)), fraction])
         return _ENDINGS[int(number)], fraction
 
     def _iteration(self, fraction: float) -> TrainStep:
@@ -197,11 +202,11 @@ class _Training:
         rate, message = learning_rate(self._settings, fraction), "training"
         while True:
             try:
-                taken = self._taken(rate)
+                taken = self._optimizer_step(rate)
                 break
             except torch.OutOfMemoryError as error:
                 message = self._halve_batch(error)
-        self._look_at_the_clock()
+        self._update_seconds()
         progress, pace = self._progress, time.monotonic() - started
         shown = self._settings.batch * self._settings.accumulate * self._process.count
         progress.iteration += 1
@@ -211,7 +216,7 @@ class _Training:
             message = f"iteration {progress.iteration} left out: its gradient is not finite"
         elif self._unsaved is not None:
             message = f"the network could not be written ({self._unsaved.strerror}); trying again later"
-        self._told = TrainStep(
+        self._latest = TrainStep(
             "training",
             message,
             loss=taken.loss,
@@ -221,27 +226,27 @@ class _Training:
         )
         return self._step("training", message)
 
-    def _taken(self, rate: float) -> StepTaken:
+    def _optimizer_step(self, rate: float) -> StepTaken:
         if self._batches is None:
             settings, process = self._settings, self._process
             first = self._progress.iteration * settings.accumulate
 
             def make(turn: int) -> Batch:
-                return make_batch(self._pool, settings, process.batch_number(turn))
+                return make_batch(self._subjects, settings, process.batch_number(turn))
 
             renders = settings.loss.image or settings.loss.region
             # Not every machine's numba lets two threads render at once.
-            self._batches = map(make, itertools.count(first)) if renders else prefetched(make, first)
+            self._batches = map(make, itertools.count(first)) if renders else prefetch(make, first)
         batches = [next(self._batches) for _ in range(self._settings.accumulate)]
-        return self._learner.step([self._lesson(batch) for batch in batches], rate)
+        return self._learner.step([self._inputs_and_loss(batch) for batch in batches], rate)
 
-    def _lesson(self, batch: Batch) -> tuple[Tensor, LossOf]:
+    def _inputs_and_loss(self, batch: Batch) -> tuple[Tensor, LossOf]:
         """What a batch shows, and how predictions for it are judged."""
         settings, subject = self._settings, batch.subject
-        camera, truth = pinhole(settings.camera), centred(batch.poses, subject.isocentre)
+        camera, truth = pinhole(settings.camera), canonical_poses(batch.poses, subject.isocentre)
 
         def render(poses: Tensor) -> Tensor:
-            return line_integrals(subject, camera, uncentred(poses, subject.isocentre))
+            return render_soft_and_bone(subject, camera, volume_poses(poses, subject.isocentre))
 
         def loss_of(hypotheses: Hypotheses) -> tuple[Tensor, dict[str, float]]:
             points = subject.points - subject.isocentre
@@ -265,7 +270,7 @@ class _Training:
         self._note(told)
         return told
 
-    def _validated(self) -> Story[TrainStep, None]:
+    def _validate(self) -> Story[TrainStep, None]:
         """Measure the network, and keep it if it is the best so far."""
         if not self._process.leads:
             return
@@ -273,13 +278,13 @@ class _Training:
         progress = self._progress
         self._validation = validate(self._network, self._run.validation, self._process.device)
         self._validated_at = progress.iteration
-        self._look_at_the_clock()
+        self._update_seconds()
         error = overall(self._validation)
         better = error < progress.best
         progress.best, progress.stale = (error, 0) if better else (progress.best, progress.stale + 1)
         self._keep(better)
         said = "the best so far" if better else f"no better than {progress.best:.1f} mm"
-        yield replace(self._step("validating", f"median error {error:.1f} mm, {said}"), judged=True)
+        yield replace(self._step("validating", f"median error {error:.1f} mm, {said}"), validated=True)
 
     def _keep(self, better: bool) -> None:
         """Write the network if it is better, and the state to resume from; a full disk may have room later."""
@@ -293,7 +298,7 @@ class _Training:
         except OSError as error:
             self._unsaved = error
 
-    def _finished(self, ending: Ending) -> Trained:
+    def _result(self, ending: Ending) -> TrainingResult:
         out = self._run.out
         if self._unsaved is not None:
             raise InputError(
@@ -310,7 +315,7 @@ class _Training:
                 remedy="lower --learning-rate",
             )
         card = load_checkpoint(out).card if self._process.leads else self._card()
-        return Trained(out, card, ending, _SENTENCES[ending])
+        return TrainingResult(out, card, ending, _SENTENCES[ending])
 
     def _card(self) -> ModelCard:
         return replace(
@@ -327,7 +332,7 @@ class _Training:
     def _step(self, state: Literal["preparing", "training", "validating"], message: str) -> TrainStep:
         progress, settings = self._progress, self._settings
         return replace(
-            self._told,
+            self._latest,
             state=state,
             message=message,
             fraction=fraction_done(settings, progress.seconds, progress.iteration),

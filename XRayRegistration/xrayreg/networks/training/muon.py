@@ -22,7 +22,7 @@ _TURNS = 5
 _SIZE_OF_A_STEP = 0.2
 
 
-class Orthogonalised(torch.optim.Optimizer):
+class Muon(torch.optim.Optimizer):
     """Momentum with orthogonalised steps for tensors of two or more dimensions, the first of which counts filters."""
 
     def __init__(self, filters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
@@ -45,10 +45,10 @@ class Orthogonalised(torch.optim.Optimizer):
         momentum = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
         ahead = gradient.lerp(momentum, _MOMENTUM).reshape(len(weights), -1)
         size = _SIZE_OF_A_STEP * max(ahead.shape) ** 0.5
-        weights.mul_(1 - rate * decay).add_(orthogonal(ahead).reshape(weights.shape), alpha=-rate * size)
+        weights.mul_(1 - rate * decay).add_(orthogonalise(ahead).reshape(weights.shape), alpha=-rate * size)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
+def orthogonalise(matrix: Tensor) -> Tensor:
     """A matrix (M, N) with the singular vectors of `matrix` and singular values near 1; zeros stay zeros."""
     wide = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
     found = wide / wide.norm().clamp_min(1e-20)

@@ -16,7 +16,7 @@ from ...settings import PrecisionName, TrainingSettings
 from ..model.backbones import INPUT_CHANNELS, PoseNetwork
 from ..model.heads import Hypotheses
 from .distributed import Process
-from .muon import Orthogonalised
+from .muon import Muon
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # A shorter type has to save at least this share of the time on the CPU, or float32 is kept.
@@ -67,7 +67,7 @@ class Learner:
         """One step with the mean gradient of the batches, each inputs (B, 3, H, W) and their loss."""
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = rate * (_FILTER_RATE if isinstance(optimiser, Orthogonalised) else 1)
+                group["lr"] = rate * (_FILTER_RATE if isinstance(optimiser, Muon) else 1)
             optimiser.zero_grad(set_to_none=True)
         self._shared.train()
         losses: list[Tensor] = []
@@ -126,7 +126,7 @@ def _optimisers(network: PoseNetwork, settings: TrainingSettings) -> tuple[torch
         {"params": [some for some in rest if some.ndim <= 1], "weight_decay": 0.0},
     ]
     rate, decay = settings.learning_rate, settings.weight_decay
-    return torch.optim.AdamW(groups, rate, weight_decay=decay, betas=(0.9, 0.99)), Orthogonalised(filters, rate, decay)
+    return torch.optim.AdamW(groups, rate, weight_decay=decay, betas=(0.9, 0.99)), Muon(filters, rate, decay)
 
 
 @torch.no_grad()

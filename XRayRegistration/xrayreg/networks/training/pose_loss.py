@@ -16,7 +16,7 @@ from ...settings import LossSettings, NetworkCamera, Term
 from ...similarity import Similarity, Target
 from ..model.heads import Hypotheses, best, chosen
 
-# From poses camera_from_centred (N, 4, 4) to line integrals (N, C, H, W), differentiable; the last channel is the
+# From poses camera_from_canonical (N, 4, 4) to line integrals (N, C, H, W), differentiable; the last channel is the
 # structure that the region term compares. The N poses are those of the batch's first images.
 Render = Callable[[Tensor], Tensor]
 
@@ -45,7 +45,7 @@ def pose_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss (a scalar) of a batch of views of one volume, and its parts for the log.
 
-    poses: true camera_from_centred (B, 4, 4). points: (P, 3) in the centred frame [mm], for the term of that name.
+    poses: true camera_from_canonical (B, 4, 4). points: (P, 3) in the centred frame [mm], for the term of that name.
     render: for the terms image and region; see `Render`. integrals: (B, C, H, W) what it gives for the true poses,
         where that is known already.
     Parts: each term's mean, for the hypothesis nearest to the truth; `rotation_deg` and `shift_mm`, median errors of
@@ -93,7 +93,7 @@ def geodesic_mm(poses: Tensor, truth: Tensor, sid_mm: float) -> Tensor:
 def projected_mm(poses: Tensor, truth: Tensor, points: Tensor) -> Tensor:
     """Mean distance [mm] (...) of the images of points (P, 3), seen in the plane of the true isocentre.
 
-    poses, truth: camera_from_centred (..., 4, 4).
+    poses, truth: camera_from_canonical (..., 4, 4).
     """
     depth = truth[..., 2, 3, None, None]
     points = points.to(truth.dtype).to(truth.device)
@@ -107,7 +107,7 @@ def projected_mm(poses: Tensor, truth: Tensor, points: Tensor) -> Tensor:
 
 
 def shift_mm(poses: Tensor, truth: Tensor) -> Tensor:
-    """Distance [mm] (...) of the isocentres of poses camera_from_centred (..., 4, 4), along the beam a quarter of it.
+    """Distance [mm] (...) of the isocentres of poses camera_from_canonical (..., 4, 4), along the beam a quarter of it.
 
     An image tells depth less well than place by about that factor, which is the isocentre's distance over its size.
     """

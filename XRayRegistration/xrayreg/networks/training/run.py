@@ -21,16 +21,16 @@ from ...settings.plain import from_plain
 from ..data.pose_sampling import nominal_rotation
 from ..data.sources import sources_of
 from ..model.backbones import PoseNetwork, build_network
-from ..model.canonical_frame import Frame
+from ..model.canonical_frame import CanonicalFrame
 from ..model.card import FrameCard, ModelCard, SubjectCard
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from .distributed import Process, joined
 from .lock import only_run
-from .logger import Recorder
-from .loop import Run, Trained, train
+from .logger import RunLogger
+from .loop import RunInputs, TrainingResult, train
 from .schedule import require_sound
 from .status import TrainStep, last_checkpoint
-from .training_set import Trainees, trainees_of
+from .training_set import TrainingSet, prepare_training_set
 from .validation import ValidationSet
 from .validation_images import joined_sets, validation_set
 
@@ -55,7 +55,9 @@ class TrainingOrder:
     resume: bool = False
 
 
-def train_network(order: TrainingOrder, asked_to_stop: Callable[[], bool] = lambda: False) -> Story[TrainStep, Trained]:
+def train_network(
+    order: TrainingOrder, asked_to_stop: Callable[[], bool] = lambda: False
+) -> Story[TrainStep, TrainingResult]:
     """Train a network and keep the best one at `order.out`, a step at a time; see `loop.train`.
 
     The file `stop` in the run's folder ends it too. Started by torchrun, each process trains on batches of its own;
@@ -69,55 +71,61 @@ def train_network(order: TrainingOrder, asked_to_stop: Callable[[], bool] = lamb
     _, device, _ = choose_engine(settings.engine, settings.device)
     prepare_output(order.out.absolute().parent)
     with joined(device) as process, only_run(order.out) if process.leads else nullcontext("") as taken_over:
-        recorder = Recorder(order.out, settings, process, start, taken_over)
+        logger = RunLogger(order.out, settings, process, start, taken_over)
         try:
-            story = _story(replace(order, settings=settings), start, process, recorder, asked_to_stop)
-            trained = yield from retold(story, recorder.noted)
+            story = _train(replace(order, settings=settings), start, process, logger, asked_to_stop)
+            trained = yield from retold(story, logger.log)
         except (KeyboardInterrupt, GeneratorExit):
-            recorder.ended("stopped", "interrupted")
+            logger.log_end("stopped", "interrupted")
             raise
         except BaseException as error:
-            recorder.ended("failed", " ".join(str(error).split()) or type(error).__name__)
+            logger.log_end("failed", " ".join(str(error).split()) or type(error).__name__)
             raise
-        recorder.ended("stopped" if trained.ending in ("asked", "diverged") else "done", trained.reason)
+        logger.log_end("stopped" if trained.ending in ("asked", "diverged") else "done", trained.reason)
         return trained
 
 
-def _story(
+def _train(
     order: TrainingOrder,
     start: Checkpoint | None,
     process: Process,
-    recorder: Recorder,
+    logger: RunLogger,
     asked_to_stop: Callable[[], bool],
-) -> Story[TrainStep, Trained]:
+) -> Story[TrainStep, TrainingResult]:
     sources = sources_of(order.volumes, order.labels)
     settings = replace(order.settings, network=order.settings.network.settled(len(sources), process.count))
     order = replace(order, settings=settings)
-    frame = Frame(nominal_rotation(settings.poses), settings.poses.sod_mm) if start is None else start.network.frame
+    frame = (
+        CanonicalFrame(nominal_rotation(settings.poses), settings.poses.sod_mm)
+        if start is None
+        else start.network.frame
+    )
     network = start.network if start is not None else _new_network(settings, frame)
     yield _preparing("loading the render engine")
     yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
-    trainees = yield from retold(trainees_of.pieces(sources, order.structures, settings, start), _preparing)
+    training_set = yield from retold(
+        prepare_training_set.pieces(sources, order.structures, settings, start), _preparing
+    )
     try:
-        if order.resume and start is not None and not _same(start.card.subjects, trainees.cards):
+        if order.resume and start is not None and not _same(start.card.subjects, training_set.cards):
             raise _not_resumed("the CTs of the run", f"others ({sources[0].name})")
-        validation = (yield from _judges(trainees, settings)) if process.leads else {}
-        card = _card(order, trainees, frame, start, recorder.notes)
-        run = Run(card, validation, order.out, start, trainees.template)
+        validation = (yield from _validation_images(training_set, settings)) if process.leads else {}
+        card = _card(order, training_set, frame, start, logger.notes)
+        run = RunInputs(card, validation, order.out, start, training_set.template)
 
         def stop() -> bool:
-            return asked_to_stop() or recorder.asked_to_stop()
+            return asked_to_stop() or logger.asked_to_stop()
 
-        return (yield from train(network, trainees.subjects, run, process, stop))
+        return (yield from train(network, training_set.subjects, run, process, stop))
     finally:
-        trainees.close()
+        training_set.close()
 
 
-def _judges(trainees: Trainees, settings: TrainingSettings) -> Story[TrainStep, ValidationSet]:
+def _validation_images(training_set: TrainingSet, settings: TrainingSettings) -> Story[TrainStep, ValidationSet]:
     """The images that the network is judged by; of several patients each has its share of them, in other poses."""
-    count = len(trainees.judged)
+    count = len(training_set.validated_on)
     sets = []
-    for number, judged in enumerate(trainees.judged):
+    for number, made in enumerate(training_set.validated_on):
         yield _preparing("making the images to judge by" + (f" ({number + 1} of {count})" if count > 1 else ""))
         share = replace(
             settings,
@@ -125,7 +133,7 @@ def _judges(trainees: Trainees, settings: TrainingSettings) -> Story[TrainStep, 
             validation_xrays=-(-settings.validation_xrays // count),
             seed=settings.seed + number,
         )
-        sets.append((yield from validation_set.pieces(*judged(), share)))
+        sets.append((yield from validation_set.pieces(*made(), share)))
     return joined_sets(sets)
 
 
@@ -169,22 +177,26 @@ def _settings_of(order: TrainingOrder, start: Checkpoint | None) -> TrainingSett
 
 
 def _card(
-    order: TrainingOrder, trainees: Trainees, frame: Frame, start: Checkpoint | None, notes: tuple[str, ...]
+    order: TrainingOrder,
+    training_set: TrainingSet,
+    frame: CanonicalFrame,
+    start: Checkpoint | None,
+    notes: tuple[str, ...],
 ) -> ModelCard:
     if order.resume and start is not None:
         return replace(start.card, settings=order.settings, notes=tuple(dict.fromkeys((*start.card.notes, *notes))))
     return ModelCard(
-        trainees.kind,
+        training_set.kind,
         order.settings,
         from_plain(FrameCard, frame.as_dict(), "frame"),
-        trainees.cards,
+        training_set.cards,
         order.structures,
         parent="" if start is None else start.digest,
-        notes=(*trainees.notes, *notes),
+        notes=(*training_set.notes, *notes),
     )
 
 
-def _new_network(settings: TrainingSettings, frame: Frame) -> PoseNetwork:
+def _new_network(settings: TrainingSettings, frame: CanonicalFrame) -> PoseNetwork:
     """An untrained network that depends on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

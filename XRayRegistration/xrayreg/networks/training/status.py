@@ -21,7 +21,7 @@ from ...io import prepare_output, write_json
 from ...processes import identity_of
 from ...settings import TrainingSettings
 from ...settings.plain import as_plain
-from ..model.card import Errors
+from ..model.card import MedianErrors
 
 RunState = Literal["preparing", "training", "validating", "done", "failed", "stopped"]
 
@@ -35,7 +35,7 @@ class TrainStep:
 
     fraction: how far it is, 0 to 1. seconds: since training began, earlier parts of a resumed run included.
     seconds_left: at this pace. loss: of the last iteration [mm]; images: shown so far. validation: the latest errors
-    by kind of image, new where the step is `judged`. message: a sentence about what is being done.
+    by kind of image, new where the step is `validated`. message: a sentence about what is being done.
     """
 
     state: RunState
@@ -49,8 +49,8 @@ class TrainStep:
     parts: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float | None = None
     images_per_second: float | None = None
-    validation: Mapping[str, Errors] | None = None
-    judged: bool = False
+    validation: Mapping[str, MedianErrors] | None = None
+    validated: bool = False
 
 
 def run_folder(out: Path) -> Path:
@@ -83,7 +83,7 @@ class RunFolder:
         """Whether somebody created the file `stop`."""
         return self._stop.exists()
 
-    def tell(self, step: TrainStep, at_once: bool = False) -> None:
+    def write(self, step: TrainStep, at_once: bool = False) -> None:
         """Replace status.json, unless that was done a moment ago and the step may wait.
 
         A status that cannot be written is left out: training matters more than the news about it.

@@ -12,34 +12,34 @@ from numpy.typing import NDArray
 from ...pieces import Story, divisible
 from ...scene import Volume, rendered_grid
 from ...settings import TrainingSettings
-from ..data.batches import Subjects
+from ..data.batches import SubjectSource
 from ..data.sources import Source
-from ..data.subject_pool import Gathered, Member, gathered, laid, pool_of
-from ..data.subjects import Subject, subject_of
-from ..inference.locate import placed_by
-from ..model.canonical_frame import centred_from_patient, moved
-from ..model.card import ModelKind, Placed, SubjectCard
+from ..data.subject_pool import AlignedMembers, PoolMember, align_members, pool_of_members, subject_in_template
+from ..data.subjects import DrrSubject, prepare_subject
+from ..inference.locate import locate_patient
+from ..model.canonical_frame import canonical_from_patient, moved_to_template
+from ..model.card import ModelKind, RigidRows, SubjectCard
 from ..model.checkpoint import Checkpoint
 from ..model.fingerprint import fingerprint
 from ..model.template import Template, template_of
 
 # Patients of a pool on whose images the network is judged.
-_JUDGED = 4
+_VALIDATED = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Trainees:
+class TrainingSet:
     """Subjects for the batches, and what the card and the validation need to know of them.
 
-    close: lets go of what the subjects hold. judged: functions that give a subject and its volume, both laid where the
-    template lies. notes: sentences for people.
+    close: releases what the subjects hold. validated_on: functions that give a subject and its volume, both placed
+    where the template lies. notes: sentences for people.
     """
 
-    subjects: Subjects
+    subjects: SubjectSource
     kind: ModelKind
     cards: tuple[SubjectCard, ...]
     template: Template
-    judged: tuple[Callable[[], tuple[Subject, Volume]], ...]
+    validated_on: tuple[Callable[[], tuple[DrrSubject, Volume]], ...]
     notes: tuple[str, ...] = ()
     close: Callable[[], None] = lambda: None
 
@@ -48,16 +48,16 @@ class Trainees:
 class _OnePatient:
     """The pool of a network for one patient."""
 
-    patient: Subject
+    patient: DrrSubject
 
-    def subject(self, number: int, generator: torch.Generator) -> Subject:
+    def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
         return self.patient
 
 
 @divisible
-def trainees_of(
+def prepare_training_set(
     sources: tuple[Source, ...], structures: tuple[int, ...], settings: TrainingSettings, start: Checkpoint | None
-) -> Story[str, Trainees]:
+) -> Story[str, TrainingSet]:
     """Read and prepare what is trained on; tells a sentence before each long step.
 
     start: the network that training begins with. A single patient whom it does not know is laid where its own patients
@@ -65,8 +65,8 @@ def trainees_of(
     Raises InputError for a patient that cannot be used, or when none of many can.
     """
 
-    def prepare(volume: Volume, name: str) -> Subject:
-        return subject_of(
+    def prepare(volume: Volume, name: str) -> DrrSubject:
+        return prepare_subject(
             volume,
             structures,
             voxel_mm=settings.pixel_at_patient_mm,
@@ -84,8 +84,8 @@ def _one(
     source: Source,
     structures: tuple[int, ...],
     start: Checkpoint | None,
-    prepare: Callable[[Volume, str], Subject],
-) -> Story[str, Trainees]:
+    prepare: Callable[[Volume, str], DrrSubject],
+) -> Story[str, TrainingSet]:
     yield f"reading {source.name}"
     volume = source.read()
     yield "preparing the volume"
@@ -95,20 +95,22 @@ def _one(
     notes: tuple[str, ...] = ()
     if start is not None:
         yield "looking where the network's patients lie"
-        placed, notes = yield from placed_by.pieces(start, volume, isocentre, lambda volume: prepare(volume, "patient"))
+        placed, notes = yield from locate_patient.pieces(
+            start, volume, isocentre, lambda volume: prepare(volume, "patient")
+        )
         template = start.template or _as_placed(template, placed)
-    template_from_network = np.linalg.inv(centred_from_patient(template.isocentre))
-    member = Member(source, template_from_network @ placed @ centred_from_patient(isocentre), mark, isocentre)
-    subject = laid(member, template, volume, prepare)
+    template_from_network = np.linalg.inv(canonical_from_patient(template.isocentre))
+    member = PoolMember(source, template_from_network @ placed @ canonical_from_patient(isocentre), mark, isocentre)
+    subject = subject_in_template(member, template, volume, prepare)
     kind: ModelKind = "patient" if start is None else "finetuned"
     card = SubjectCard(source.name, mark, _three(isocentre), _rows(placed))
-    judged = (lambda: (subject, member.moved(volume)),)
-    return Trainees(_OnePatient(subject), kind, (card,), template, judged, notes)
+    validated_on = (lambda: (subject, member.moved_to_template(volume)),)
+    return TrainingSet(_OnePatient(subject), kind, (card,), template, validated_on, notes)
 
 
 def _as_placed(own: Template, placed: NDArray[np.float64]) -> Template:
     """The patient's own coarse CT, laid where the network has it."""
-    return Template(moved(own.volume, placed @ centred_from_patient(own.isocentre)), np.zeros(3))
+    return Template(moved_to_template(own.volume, placed @ canonical_from_patient(own.isocentre)), np.zeros(3))
 
 
 def _many(
@@ -116,30 +118,32 @@ def _many(
     structures: tuple[int, ...],
     seed: int,
     start: Checkpoint | None,
-    prepare: Callable[[Volume, str], Subject],
-) -> Story[str, Trainees]:
+    prepare: Callable[[Volume, str], DrrSubject],
+) -> Story[str, TrainingSet]:
     known = {} if start is None else {card.fingerprint: np.array(card.placed) for card in start.card.subjects}
-    found: Gathered = yield from gathered.pieces(sources, structures, None if start is None else start.template, known)
+    found: AlignedMembers = yield from align_members.pieces(
+        sources, structures, None if start is None else start.template, known
+    )
     yield "preparing the first volumes"
-    pool = pool_of(found, prepare, seed)
+    pool = pool_of_members(found, prepare, seed)
     cards = tuple(
         SubjectCard(one.source.name, one.fingerprint, _three(one.isocentre), _rows(one.placed(found.template)))
         for one in found.members
     )
 
-    def judged(member: Member) -> Callable[[], tuple[Subject, Volume]]:
-        def made() -> tuple[Subject, Volume]:
+    def validated_on(member: PoolMember) -> Callable[[], tuple[DrrSubject, Volume]]:
+        def made() -> tuple[DrrSubject, Volume]:
             volume = member.source.read()
-            return laid(member, found.template, volume, prepare), member.moved(volume)
+            return subject_in_template(member, found.template, volume, prepare), member.moved_to_template(volume)
 
         return made
 
-    every = max(1, len(found.members) // _JUDGED)
-    chosen = tuple(judged(member) for member in found.members[::every][:_JUDGED])
-    return Trainees(pool, "agnostic", cards, found.template, chosen, found.left_out, pool.close)
+    every = max(1, len(found.members) // _VALIDATED)
+    chosen = tuple(validated_on(member) for member in found.members[::every][:_VALIDATED])
+    return TrainingSet(pool, "agnostic", cards, found.template, chosen, found.left_out, pool.close)
 
 
-def _rows(matrix: NDArray[np.float64]) -> Placed:
+def _rows(matrix: NDArray[np.float64]) -> RigidRows:
     """A rigid (4, 4) as the card holds it."""
     rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix)
     return rows[0], rows[1], rows[2], rows[3]

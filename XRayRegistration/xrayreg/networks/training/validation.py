@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...geometry import rotation_angle, transform_points
 from ..model.backbones import PoseNetwork
-from ..model.card import Errors
+from ..model.card import MedianErrors
 from ..model.heads import Hypotheses, best
 
 
@@ -19,7 +19,7 @@ class ValidationImages:
     """Images of one kind and the truth about them.
 
     inputs: float32 (N, 3, H, W) as `view.network_input` makes them.
-    poses: camera_from_centred (N, 4, 4) float64 [mm].
+    poses: camera_from_canonical (N, 4, 4) float64 [mm].
     points: corners of the anatomy's box in the centred frame (N, P, 3) float64 [mm].
     """
 
@@ -35,7 +35,7 @@ ValidationSet = Mapping[str, ValidationImages]
 @torch.no_grad()
 def validate(
     network: PoseNetwork, validation: ValidationSet, device: torch.device, at_once: int = 64
-) -> dict[str, Errors]:
+) -> dict[str, MedianErrors]:
     """Median errors by kind of image, the network in evaluation mode meanwhile; `at_once` images go through it."""
     was_training = network.training
     network.eval()
@@ -46,7 +46,7 @@ def validate(
         network.train(was_training)
 
 
-def overall(validation: Mapping[str, Errors]) -> float:
+def overall(validation: Mapping[str, MedianErrors]) -> float:
     """One number [mm] by which networks are compared: the mean over the kinds of image of their median mTRE."""
     errors = [errors.mtre_mm for errors in validation.values()]
     return sum(errors) / len(errors) if errors else float("inf")
@@ -59,11 +59,11 @@ def _predicted(network: PoseNetwork, inputs: Tensor, device: torch.device, at_on
     return Hypotheses(poses, torch.cat([part.logits.cpu() for part in parts]).double())
 
 
-def _errors(predicted: Hypotheses, images: ValidationImages) -> Errors:
+def _errors(predicted: Hypotheses, images: ValidationImages) -> MedianErrors:
     likeliest, truth = best(predicted), images.poses
     shift = (likeliest - truth)[:, :3, 3].abs()
     every = _mtre(predicted.poses, truth[:, None], images.points[:, None])
-    return Errors(
+    return MedianErrors(
         rotation_deg=_median(torch.rad2deg(rotation_angle(likeliest, truth))),
         x_mm=_median(shift[:, 0]),
         y_mm=_median(shift[:, 1]),

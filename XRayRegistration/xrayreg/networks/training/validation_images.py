@@ -14,10 +14,10 @@ from ...scene import Radiograph, Volume, line_integrals
 from ...settings import NetworkCamera, TrainingSettings
 from ...simulation import XraySettings, simulate_xray
 from ..data.appearance import apply_appearance, no_appearance
-from ..data.batches import generator_of, visible_views
-from ..data.subjects import Subject
-from ..model.canonical_frame import centred
-from ..model.input_image import network_input, pinhole, resampled
+from ..data.batches import seeded_generator, visible_views
+from ..data.subjects import DrrSubject
+from ..model.canonical_frame import canonical_poses
+from ..model.input_image import network_input, pinhole, to_network_camera
 from .validation import ValidationImages, ValidationSet
 
 # Streams of random numbers of their own, which no batch draws from.
@@ -34,24 +34,24 @@ _PIXELS, _SAMPLE_MM, _ENERGIES = 128, 2.0, 5
 
 
 @divisible
-def validation_set(subject: Subject, volume: Volume, settings: TrainingSettings) -> Pieces[ValidationSet]:
+def validation_set(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> Pieces[ValidationSet]:
     """DRRs (clean) and simulated X-rays of the whole patient (physics) of poses that no batch draws.
 
     A volume without Hounsfield units has no physics, so that kind is left out.
     """
     camera = pinhole(settings.camera)
-    generator = generator_of(settings.seed, 0, _DRRS)
+    generator = seeded_generator(settings.seed, 0, _DRRS)
     poses, integrals = visible_views(subject, camera, settings, settings.validation_poses, generator)
     plain = apply_appearance(no_appearance(len(poses)), integrals)
-    images = {"clean": _judged(subject, network_input(*plain), poses)}
+    images = {"clean": _with_truth(subject, network_input(*plain), poses)}
     yield
     if settings.validation_xrays and volume.is_hounsfield:
-        generator = generator_of(settings.seed, 0, _XRAYS)
+        generator = seeded_generator(settings.seed, 0, _XRAYS)
         poses, _ = visible_views(subject, camera, settings, settings.validation_xrays, generator)
         inputs = []
         for number, pose in enumerate(poses):
             inputs.append((yield from _xray_input(volume, settings.camera, pose, number)))
-        images["physics"] = _judged(subject, torch.cat(inputs), poses)
+        images["physics"] = _with_truth(subject, torch.cat(inputs), poses)
     return images
 
 
@@ -70,12 +70,12 @@ def _xray_input(volume: Volume, network_camera: NetworkCamera, pose: Tensor, num
     # In images this small the border of an X-ray cannot be found as it is in real ones; it is known here.
     attenuation, _ = yield from line_integrals.pieces(recorded, xray.valid, "transmission")
     radiograph = Radiograph(recorded, attenuation, xray.valid, camera)
-    return network_input(*resampled(radiograph, network_camera))
+    return network_input(*to_network_camera(radiograph, network_camera))
 
 
-def _judged(subject: Subject, inputs: Tensor, poses: Tensor) -> ValidationImages:
+def _with_truth(subject: DrrSubject, inputs: Tensor, poses: Tensor) -> ValidationImages:
     points = (subject.points - subject.isocentre).cpu().expand(len(poses), -1, -1)
-    return ValidationImages(inputs.cpu(), centred(poses, subject.isocentre), points)
+    return ValidationImages(inputs.cpu(), canonical_poses(poses, subject.isocentre), points)
 
 
 def joined_sets(sets: Sequence[ValidationSet]) -> ValidationSet:
