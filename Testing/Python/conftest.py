@@ -37,8 +37,8 @@ def shared_data_fixture():
 
 
 @pytest.fixture
-def straight_looks(monkeypatch):
-    """Every look at an X-ray goes straight ahead: a network that says the same of all of them agrees with itself."""
+def unrotated_augmentations(monkeypatch):
+    """Test-time augmentation without rotations: constant predictions stay a single cluster."""
     from xrayreg.networks.inference import test_time_augmentation
 
     monkeypatch.setattr(test_time_augmentation, "_MOST_SHIFT_SHARE", 0.0)

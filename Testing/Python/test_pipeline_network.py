@@ -21,7 +21,7 @@ from xrayreg.scene import Scene
 from xrayreg.settings import registration_settings
 from xrayreg.starts import AROUND_NETWORK
 
-pytestmark = pytest.mark.usefixtures("straight_looks")
+pytestmark = pytest.mark.usefixtures("unrotated_augmentations")
 
 GOAL_MM = 1.0
 # As far off as a network that was trained for five minutes: 2 degrees, 2 mm in the image, 8 mm in depth.

@@ -11,7 +11,7 @@ from constant_networks import card_for, saying, written
 from xrayreg.cli import main
 from xrayreg.io import read_pose, read_volume
 
-pytestmark = pytest.mark.usefixtures("straight_looks")
+pytestmark = pytest.mark.usefixtures("unrotated_augmentations")
 
 PICTURES = {"report.html", "overlay_front.png", "sheet_front.png", "drr_front.tif"}
 

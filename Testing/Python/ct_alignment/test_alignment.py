@@ -1,4 +1,4 @@
-"""Two CTs laid into one frame: known poses come back, whatever the grids; what does not belong together is refused."""
+"""Two CTs aligned in one frame: known poses come back, whatever the grids; what does not belong together is refused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where one patient's CT lies in another's frame: the rigid alignment that lets one network serve many patients.
 
-Both CTs are made coarse on upright RAS axes (`coarse`), many postures are tried at every shift (`placing`), and the
-best few are fitted, finer and finer (`fitting`). All of it happens in RAS.
+Both CTs are resampled coarsely on upright RAS axes (`preprocess`), many orientations are tried at every shift
+(`fft_search`), and the best few are refined, finer and finer (`refine`). All of it happens in RAS.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LEAST_OVERLAP = 0.3
 LEAST_QUALITY = 0.5
 # A piece smaller than this share of the other body fits in many places.
 LEAST_SHARE = 0.03
-# A posture far from the one the files tell must be better by this much: different patients look alike upside down.
+# An orientation far from the one in the files must be better by this much: different patients look alike upside down.
 _FILES_OWN = 0.05
-# So many turns by right angles are also tilted, so many postures fitted coarsely, so many of those once more finer.
-_TURNS, _POSTURES, _CANDIDATES = 6, 10, 3
+# So many turns by right angles are also tilted, so many candidates refined coarsely, so many of those once more finer.
+_TURNS, _COARSE, _FINE = 6, 10, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Alignment:
 def align(template: Volume, patient: Volume) -> Alignment:
     """The rigid alignment of the patient's CT with the template's.
 
-    Exchanging the two gives exactly the inverse: the smaller body is always looked for in the larger one.
+    Exchanging the two gives exactly the inverse: the smaller body is always searched in the larger one.
     Raises InputError where the two share too little or do not look alike.
     """
     if template.is_hounsfield != patient.is_hounsfield:
@@ -81,16 +81,16 @@ def _rank(coarse: CoarseVolume) -> tuple[float, float]:
 
 
 def _search(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
-    """The best of many postures, fixed_from_moving: all of them coarsely, fewer and fewer of them finer."""
+    """The best of many orientations, fixed_from_moving: all of them coarsely, fewer and fewer of them finer."""
     # The search needs the body as a few thousand voxels.
     factor = max(1, round(float(np.cbrt(fixed.body.sum() / 4000))))
     coarsest = downsample(fixed, factor), downsample(moving, factor)
     turned = _best_scored([best_shift(*coarsest, turn, LEAST_OVERLAP) for turn in quarter_turns()], _TURNS)
     tilted = [best_shift(*coarsest, tilt @ pose[:3, :3], LEAST_OVERLAP) for _, pose in turned for tilt in tilts()]
-    candidates = _best_scored([*turned, *tilted], _POSTURES)
+    candidates = _best_scored([*turned, *tilted], _COARSE)
     if not candidates:
         raise _not_alike(f"less than {LEAST_OVERLAP:.0%} of the body in common wherever it is laid")
-    candidates = _refined(*coarsest, candidates)[:_CANDIDATES]
+    candidates = _refined(*coarsest, candidates)[:_FINE]
     if factor > 3:
         candidates = _refined(downsample(fixed, factor // 2), downsample(moving, factor // 2), candidates)
     return refine_alignment(fixed, moving, candidates[0][1])

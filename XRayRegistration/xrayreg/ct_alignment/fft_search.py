@@ -1,4 +1,4 @@
-"""Where one CT lies in another, coarsely: many postures at every shift, by masked correlation.
+"""Where one CT lies in another, coarsely: many orientations at every shift, by masked correlation.
 
 The correlation of all shifts at once is Padfield's (Masked object registration in the Fourier domain, IEEE TIP 21(5),
 2012), counted wherever both scans reach and at least one of them shows the body.

@@ -13,11 +13,11 @@ from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..scene import Volume
 
-# What tells patients' anatomy: from fat to dense bone. Lower is air, higher is metal.
+# The range of anatomy: from fat to dense bone. Lower is air, higher is metal.
 _LOW_HU, _HIGH_HU = -200.0, 800.0
 # A table top is a few millimetres thick, arms and legs are not.
 _TABLE_MM = 12.0
-# How far around the body its outline is looked at.
+# How far around the body its outline is compared.
 _SHELL_MM = 12.0
 
 
@@ -87,9 +87,9 @@ def _masked(
 
 
 def block_means(
-    volume: Volume, voxel_mm: float, told: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    volume: Volume, voxel_mm: float, transform: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], VoxelGrid]:
-    """Means of `told(values)` over blocks of about `voxel_mm`, and their grid; a remainder is cut off.
+    """Means of `transform(values)` over blocks of about `voxel_mm`, and their grid; a remainder is cut off.
 
     A thin volume keeps two blocks along each axis. A few slices at a time, so that little memory is needed.
     """
@@ -98,7 +98,7 @@ def block_means(
     (fi, fj, fk), (ni, nj, nk) = factors.tolist(), (shape // factors).tolist()
     means = np.empty((nk, nj, ni), np.float32)
     for k in range(nk):
-        slices = told(volume.values[k * fk : (k + 1) * fk, : nj * fj, : ni * fi].astype(np.float32))
+        slices = transform(volume.values[k * fk : (k + 1) * fk, : nj * fj, : ni * fi].astype(np.float32))
         means[k] = _blocks(slices, (fk, fj, fi)).mean(axis=(0, 1, 3, 5))
     grid = volume.grid.cropped((0, 0, 0), (ni * fi, nj * fj, nk * fk))
     return means, grid.coarsened((fi, fj, fk))

@@ -1,4 +1,4 @@
-"""The body beyond the scan: it goes on where the scan cuts it, and nowhere else."""
+"""The body beyond the scan: it is extended where the scan cuts it, and nowhere else."""
 
 from __future__ import annotations
 

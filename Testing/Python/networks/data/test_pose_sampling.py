@@ -1,4 +1,4 @@
-"""Poses to learn from: their distribution, and that each is one a C-arm could have."""
+"""Poses to train on: their distribution, and that each is one a C-arm could have."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def prepare(volume: Volume, name: str) -> DrrSubject:
     return prepare_subject(volume, voxel_mm=8.0, name=name)
 
 
-def test_patients_are_gathered_aligned_and_laid_onto_the_template(tmp_path, phantom):
+def test_patients_are_read_aligned_and_moved_to_the_template(tmp_path, phantom):
     gathering = align_members(sources_of([folder_of_patients(tmp_path, phantom)]))
     assert [member.source.name for member in gathering.members] == ["a.nii.gz", "b.nii.gz"]
     assert len(gathering.left_out) == 1 and "c.nii.gz is left out" in gathering.left_out[0]

@@ -1,4 +1,4 @@
-"""A volume made ready for training: its two parts, its structures, and what is refused."""
+"""A CT made ready for rendering: its two parts, its structures, and what is refused."""
 
 from __future__ import annotations
 

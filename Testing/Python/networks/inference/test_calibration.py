@@ -1,4 +1,4 @@
-"""A network is asked where the patient lies: exact answers give the exact frame, wrong ones are outvoted or refused."""
+"""Calibration: exact predictions give the exact frame, wrong ones are outvoted or refused."""
 
 from __future__ import annotations
 

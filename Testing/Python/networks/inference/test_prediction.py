@@ -1,4 +1,4 @@
-"""What a network's answer becomes: poses of the first camera, whatever took the X-rays and wherever the CT lies."""
+"""A network's predictions become poses of the first camera, whatever took the X-rays and wherever the CT lies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An X-ray is shown several times: looks are what a turned camera takes, and answers turn back exactly."""
+"""Test-time augmentation: inputs are what a rotated camera takes, and predicted poses are rotated back exactly."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_answers_that_are_right_in_every_look_agree_on_the_pose():
     assert float(found.beliefs[0, 0]) == 1.0
 
 
-def test_chance_errors_average_out_and_two_opinions_stay_apart():
+def test_chance_errors_average_out_and_two_clusters_stay_apart():
     generator = torch.Generator().manual_seed(0)
     one, other = pose_of((0, 0, 0), (0, 0, 700)), pose_of((0, 60, 0), (20, 0, 700))
     noise = torch.randn(64, 6, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Networks take the images they promise to take, say the nominal view before training, and learn."""
+"""Networks take the images they promise to take, predict the nominal view before training, and learn."""
 
 from __future__ import annotations
 

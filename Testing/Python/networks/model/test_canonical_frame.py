@@ -1,4 +1,4 @@
-"""The centred frame: the same views, told from the isocentre."""
+"""The canonical frame: the same views, with the isocentre as origin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def some_poses(count: int = 5) -> torch.Tensor:
     return rigid(turns, torch.as_tensor(np.random.default_rng(0).normal(scale=300, size=(count, 3))))
 
 
-def test_points_told_from_the_isocentre_are_seen_where_they_were() -> None:
+def test_points_relative_to_the_isocentre_are_seen_where_they_were() -> None:
     poses = some_poses()
     points = torch.as_tensor(np.random.default_rng(1).normal(scale=100, size=(7, 3)))
     seen = transform_points(canonical_poses(poses, ISOCENTRE), points - ISOCENTRE)
@@ -32,7 +32,7 @@ def test_points_told_from_the_isocentre_are_seen_where_they_were() -> None:
     )
 
 
-def test_uncentred_undoes_centred_for_any_batch() -> None:
+def test_volume_poses_undo_canonical_poses_for_any_batch() -> None:
     poses = some_poses(6).reshape(3, 2, 4, 4)
     torch.testing.assert_close(volume_poses(canonical_poses(poses, ISOCENTRE), ISOCENTRE), poses, atol=1e-9, rtol=0)
     each = torch.as_tensor(np.random.default_rng(2).normal(scale=100, size=(3, 2, 3)))

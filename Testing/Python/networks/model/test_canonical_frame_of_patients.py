@@ -27,7 +27,7 @@ def some_pose(seed: int) -> torch.Tensor:
     return rigid(rotation, torch.as_tensor(generator.normal(0, 200, 3)))
 
 
-def test_without_an_alignment_reframing_is_uncentring():
+def test_without_an_alignment_patient_poses_are_volume_poses():
     poses = torch.stack([some_pose(n) for n in range(3)])
     torch.testing.assert_close(
         patient_poses(poses, canonical_from_patient(ISOCENTRE)), volume_poses(poses, torch.as_tensor(ISOCENTRE))
@@ -52,7 +52,7 @@ def test_a_chain_of_frames_is_one_matrix():
     torch.testing.assert_close(canonical_poses(camera_from_template, torch.as_tensor(ISOCENTRE)), camera_from_canonical)
 
 
-def test_a_patient_laid_onto_the_template_is_seen_as_before():
+def test_a_patient_moved_to_the_template_is_seen_as_before():
     """Every voxel is where the alignment takes it: training there and using here meet."""
     grid = VoxelGrid((4, 5, 6), some_pose(4).numpy() @ np.diag([2.0, 3.0, 4.0, 1.0]))
     patient = Volume(np.arange(-60, 60, dtype=np.int16).reshape(6, 5, 4), grid)

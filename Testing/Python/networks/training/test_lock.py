@@ -1,4 +1,4 @@
-"""One run at a time trains a network; what dead runs leave is swept up."""
+"""One run at a time trains a network; what dead runs leave is removed."""
 
 from __future__ import annotations
 

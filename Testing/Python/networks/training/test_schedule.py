@@ -1,4 +1,4 @@
-"""How far a run is, and its learning rate."""
+"""The progress of a run, and its learning rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells beside its network, for people, TensorBoard and other programs."""
+"""What a run writes beside its network, for people, TensorBoard and other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a run is trained on: where a patient is laid, and what the card says so that it is found there again."""
+"""Whom a run is trained on: where a patient is placed, and that the card locates it there again."""
 
 from __future__ import annotations
 

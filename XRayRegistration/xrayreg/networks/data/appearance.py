@@ -1,4 +1,4 @@
-"""How X-rays of one pose may differ: what was drawn for the images of a batch, and its effect on their line integrals.
+"""Appearance of X-rays of one pose: the parameters of a batch of images, and their effect on line integrals.
 
 The images are attenuation as `scene.Radiograph` gives it for a real X-ray: line integrals read back from a recording,
 right up to an increasing curve, with a mask of what is known to be image.
@@ -53,7 +53,7 @@ class Shapes:
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """What was drawn for a batch of B square images; tensors are (B,) unless told otherwise.
+    """What was drawn for a batch of B square images; tensors are (B,) unless stated otherwise.
 
     low_energy, bone_contrast, scatter, noise, gamma, s_curve, inverted: see `settings.AppearanceSettings`.
     scatter_width: share of the image. gain: (B, 4, 4) coefficients of `effects.slow_field`.

@@ -1,4 +1,4 @@
-"""Drawing the appearance of a batch: every number from one generator, on the CPU, so that it can be drawn again."""
+"""Sampling the appearance of a batch: every number from one generator, on the CPU, so that it can be drawn again."""
 
 from __future__ import annotations
 

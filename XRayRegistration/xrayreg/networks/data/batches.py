@@ -1,4 +1,4 @@
-"""Batches of simulated X-rays, made while the network learns from the one before."""
+"""Batches of simulated X-rays, each made while the network trains on the one before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .subjects import DrrSubject, render_soft_and_bone
 
 # Line integrals above this count as something in the way.
 _COVERED = 1e-3
-# A distribution of which fewer poses than one in this many show the anatomy is not one to learn from.
+# A distribution of which fewer poses than one in this many show the anatomy is not one to train on.
 _MOST_ROUNDS = 20
 
 
@@ -60,16 +60,16 @@ def make_batch(subjects: SubjectSource, settings: TrainingSettings, number: int)
     generator = seeded_generator(settings.seed, number)
     subject = subjects.subject(number, generator)
     poses, integrals = visible_views(subject, pinhole(settings.camera), settings, settings.batch, generator)
-    goes_on = (torch.rand(settings.batch, generator=generator) < settings.appearance.continued).nonzero()[:, 0]
+    extended = (torch.rand(settings.batch, generator=generator) < settings.appearance.continued).nonzero()[:, 0]
     appearance = sample_appearance(settings.appearance, settings.batch, generator, subject.partial)
-    images, valid = apply_appearance(appearance, _with_extension(subject, settings, poses, integrals, goes_on))
+    images, valid = apply_appearance(appearance, _with_extension(subject, settings, poses, integrals, extended))
     return Batch(number, subject, network_input(images, valid), poses, integrals, appearance.summary())
 
 
 def _with_extension(
     subject: DrrSubject, settings: TrainingSettings, poses: Tensor, integrals: Tensor, which: Tensor
 ) -> Tensor:
-    """Line integrals (B, 2, H, W) in which the body of some images (N,) goes on beyond the scan."""
+    """Line integrals (B, 2, H, W) in which the body of some images (N,) is extended beyond the scan."""
     if not len(which) or subject.extension is None:
         return integrals
     more = render(subject.extension, pinhole(settings.camera), poses[which]).float()

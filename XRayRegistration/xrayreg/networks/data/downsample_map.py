@@ -1,6 +1,6 @@
-"""Maps averaged to voxels of any size.
+"""Attenuation maps downsampled to larger voxels of any size, by averaging.
 
-`scene.coarsened` averages whole blocks, which keeps edges where they are; a network's coarse images ask for voxels as
+`scene.coarsened` averages whole blocks, which keeps edges where they are; a network's coarse images need voxels as
 large as their pixels, or rendering takes up to three times as long and its samples alias.
 """
 
@@ -25,7 +25,7 @@ def downsample_map(
 ) -> Pieces[Attenuation]:
     """The map averaged over voxels of `voxel_mm`; along an axis whose voxels are larger already it stays as it is.
 
-    part: what of each voxel is averaged, told from its value; it is given a few slices at a time.
+    part: what of each voxel is averaged, a function of its value; it is given a few slices at a time.
     Its values count as constant within a voxel, so all mass is kept, and none moves by more than half a new voxel. What
     the outermost voxels cover beyond the map is air, as much at either end.
     """

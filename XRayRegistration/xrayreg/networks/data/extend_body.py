@@ -1,7 +1,7 @@
 """The body beyond the scan: an X-ray shows more of the patient than the CT does.
 
 A CT ends in a plane, and its DRRs end along with it, in an edge that no X-ray of the patient has. A network that was
-never shown anything else looks for that edge. So some training images have the body go on: its last slices are
+never shown anything else looks for that edge. So in some training images the body is extended: its last slices are
 repeated, which gives tissue of about the right thickness without anatomy to learn from.
 """
 
@@ -12,19 +12,19 @@ import numpy as np
 from ...geometry import VoxelGrid
 from ...scene import Attenuation
 
-# How far the body goes on [mm]: as far as the field of a C-arm reaches beyond a scan of what is being treated.
+# How far the body is extended [mm]: as far as the field of a C-arm reaches beyond a scan of what is being treated.
 _LENGTH_MM = 150.0
 # Slices [mm] at an end whose mean is repeated; the very last may be cut or half air, and is left out.
 _REPEATED_MM = 12.0
-# A body goes on where its end has at least this share of the attenuation of its middle: a scalp does not.
+# A body is extended where its end has at least this share of the attenuation of its middle: a scalp does not.
 _LEAST_SHARE = 0.4
 
 
 def extend_body(soft: Attenuation, bone: Attenuation, scanned: VoxelGrid) -> Attenuation | None:
     """The body beyond both ends of the grid `scanned`, along the patient's long axis.
 
-    soft, bone: the two parts of what was scanned, on one grid. Bone goes on as soft tissue that attenuates as much: one
-    map is enough for what nobody shall recognise. The map's grid is longer; it is empty where the scan was.
+    soft, bone: the two parts of what was scanned, on one grid. Bone is extended as soft tissue that attenuates as much:
+    one map is enough for what nobody shall recognise. The map's grid is longer; it is empty where the scan was.
     None where the body ends within the scan.
     """
     axis = int(np.abs(soft.grid.volume_from_index[2, :3] / soft.grid.spacing_mm).argmax())

@@ -1,4 +1,4 @@
-"""Many patients to train on: all laid into one template's frame, a few of them in memory at a time."""
+"""Many patients to train on: all aligned with one template, a few of them in memory at a time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PoolMember:
         return np.asarray(canonical_from_volume @ np.linalg.inv(canonical_from_patient(self.isocentre)))
 
     def moved_to_template(self, volume: Volume) -> Volume:
-        """The patient's volume laid where the template lies."""
+        """The patient's volume placed where the template lies."""
         return moved_to_template(volume, self.template_from_patient)
 
 
@@ -72,7 +72,7 @@ def align_members(
     """Read every CT once and align it with the template, or with the first CT that can be read.
 
     known: `Member.placed` by fingerprint of CTs that were aligned with this template before.
-    Tells a sentence before each CT. One that cannot be read, aligned, or lacks the structures is left out.
+    Yields a sentence before each CT. One that cannot be read, aligned, or lacks the structures is left out.
     Raises InputError where none remains.
     """
     members: list[PoolMember] = []
@@ -148,18 +148,18 @@ class SubjectPool:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
-        """The subject of batch `number`, laid into the template's frame."""
+        """The subject of batch `number`, in the template's frame."""
         index = volume_of_batch(self._seed, number, self._count)
         with self._lock:
-            wanted = self._asked_for(index)
+            wanted = self._requested(index)
             # Batches ask for their volume one after the other; whatever the next change brings is made meanwhile.
             following = _in_shuffled_rounds(self._seed, number // BATCHES_EACH + min(AT_ONCE, self._count), self._count)
             if self._count > AT_ONCE and wanted.done() and following not in self._kept:
-                self._asked_for(following)
+                self._requested(following)
                 self._kept.move_to_end(index)
         return wanted.result()
 
-    def _asked_for(self, index: int) -> Future[DrrSubject]:
+    def _requested(self, index: int) -> Future[DrrSubject]:
         if index not in self._kept:
             while len(self._kept) >= self._capacity:
                 self._kept.popitem(last=False)[1].cancel()

@@ -1,6 +1,6 @@
-"""A volume made ready for training: its soft and its bony part as maps that an engine renders apart.
+"""CTs made ready for rendering DRRs: soft tissue and bone as maps that an engine renders apart.
 
-X-rays of one pose differ by the beam's energies, which bone and soft tissue answer to differently. Rendering both
+X-rays of one pose differ by the beam's energies, which bone and soft tissue attenuate differently. Rendering both
 once lets any number of appearances be made of them.
 """
 
@@ -37,7 +37,7 @@ _FEWEST_VOXELS = 3
 
 @dataclass(frozen=True, eq=False)
 class DrrSubject:
-    """One volume made ready for an engine.
+    """One CT made ready for rendering DRRs by an engine.
 
     soft, bone: the two parts of its attenuation, on one grid; None where a part is empty. Together they are
         a CT's `scene.attenuation_of`, averaged to the voxels rendered.
@@ -92,7 +92,7 @@ def prepare_subject(
     else:
         bone = yield from downsample_map.pieces(_as_dense_as_bone(whole), voxel_mm)
     del whole
-    # A structure ends where it is cut off; only a body goes on.
+    # A structure ends where it is cut off; only a body is extended.
     further = None if soft is None or structures else extend_body(soft, bone, volume.grid)
     both = yield from _cropped_to_matter([soft, bone])
     parts = [part for part in both if part is not None]

@@ -1,6 +1,6 @@
-"""Where a patient lies in a network's frame, asked of the network itself: render at known poses, and see what it says.
+"""Calibration: where a patient lies in a network's frame, from its predictions for DRRs at known poses.
 
-The network's answer to a DRR whose pose camera_from_patient is known is camera_from_canonical, so each DRR gives
+The network's prediction for a DRR whose pose camera_from_patient is known is camera_from_canonical, so each DRR gives
 
     canonical_from_patient = inverse(camera_from_canonical) @ camera_from_patient
 
@@ -32,7 +32,7 @@ _DRRS, _ROUNDS = 48, 3
 _STEPS = 50
 # One radian counts as much as this distance when poses are averaged: the radius of a body part.
 _RADIUS_MM = 100.0
-# Above these spreads of single answers the network does not know this anatomy, and their mean means nothing.
+# Above these spreads of single predictions the network does not know this anatomy, and their mean means nothing.
 MOST_DEG, MOST_MM = 25.0, 80.0
 
 
@@ -41,8 +41,8 @@ class Calibration:
     """Where the network finds a patient.
 
     canonical_from_patient: rigid (4, 4) [RAS mm], float64. rotation_deg, distance_mm: medians over the DRRs of how far
-    a single answer is from the mean; the mean itself is nearer to the truth by about the root of their number, but for
-    what the network gets wrong everywhere.
+    a single prediction is from the mean; the mean itself is nearer to the truth by about the root of their number, but
+    for what the network gets wrong everywhere.
     """
 
     canonical_from_patient: Tensor
@@ -55,11 +55,11 @@ class Calibration:
 def calibrate(
     predict: Callable[[Tensor], Hypotheses], subject: DrrSubject, camera: NetworkCamera, poses: PoseDistribution
 ) -> Pieces[Calibration]:
-    """Ask the network where the patient lies.
+    """Estimate from the network's own predictions where the patient lies.
 
     predict: the network, from inputs (B, 2, H, W) to hypotheses camera_from_canonical. subject: the patient in its own
     frame. camera, poses: the network's camera and the poses it was trained on.
-    Raises InputError where its answers scatter too widely to be of use.
+    Raises InputError where its predictions scatter too widely to be of use.
     """
     pivot = subject.isocentre.double().cpu()
     eye = torch.eye(3, dtype=torch.float64)

@@ -30,9 +30,9 @@ _SAME_BODY = 0.8
 def locate_scene(
     checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> Pieces[tuple[Tensor, tuple[str, ...]]]:
-    """canonical_from_volume (4, 4) of the scene's volume, and what there is to say about it, one sentence each.
+    """canonical_from_volume (4, 4) of the scene's volume, and notes on how it was found, one sentence each.
 
-    engine, device: render the volume where the network has to be asked (see `locate`). Raises InputError for another
+    engine, device: render the volume where calibration is needed (see `locate_patient`). Raises InputError for another
     patient's CT where the network knows only its own, and where it does not know this anatomy.
     """
     card, volume = checkpoint.card, scene.volume
@@ -46,8 +46,10 @@ def locate_scene(
         return prepare_subject(patient, card.structures, voxel_mm=voxel_mm, engine=engine, device=device)
 
     alone = card.kind != "agnostic"
-    placed, told = yield from locate_patient.pieces(checkpoint, volume, isocentre.numpy(), prepared, same_patient=alone)
-    return torch.as_tensor(placed @ canonical_from_patient(isocentre.numpy())), (*notes, *told)
+    placed, found = yield from locate_patient.pieces(
+        checkpoint, volume, isocentre.numpy(), prepared, same_patient=alone
+    )
+    return torch.as_tensor(placed @ canonical_from_patient(isocentre.numpy())), (*notes, *found)
 
 
 @divisible
@@ -58,11 +60,11 @@ def locate_patient(
     prepare: Callable[[Volume], DrrSubject],
     same_patient: bool = False,
 ) -> Pieces[tuple[NDArray[np.float64], tuple[str, ...]]]:
-    """Rigid (4, 4) from the frame centred on the patient's isocentre to the network's [mm], and what to say about it.
+    """Rigid (4, 4) from the frame centred on the patient's isocentre to the network's [mm], and notes on its origin.
 
     isocentre: (3,) of the patient, middle of what is rendered [volume frame, mm]. prepare: makes its subject.
-    A CT that the network knows lies where its card says. Another is aligned with its template; where there is none or
-    that fails, the network itself is asked. Raises InputError where it does not know this anatomy either.
+    A CT that the network was trained on lies where its card has it. Another is aligned with its template; where there
+    is none or that fails, `calibration` finds it. Raises InputError where that fails too.
     same_patient: the network knows nobody else, so that another CT must be so like the template that it shows the same
     body; raises InputError where it does not.
     """
@@ -88,12 +90,12 @@ def locate_patient(
     yield
     place = next(network.network.parameters()).device
 
-    def ask(inputs: Tensor) -> Hypotheses:
-        told: Hypotheses = network.network(inputs.to(place))
-        return told
+    def predict(inputs: Tensor) -> Hypotheses:
+        found: Hypotheses = network.network(inputs.to(place))
+        return found
 
     settings = network.card.settings
-    answer = yield from calibrate.pieces(ask, prepare(volume), settings.camera, settings.poses)
+    answer = yield from calibrate.pieces(predict, prepare(volume), settings.camera, settings.poses)
     note = (
         f"The network was asked where it finds this patient, because {refusal}; its answers to {answer.images} DRRs "
         f"lay {answer.rotation_deg:.0f} degrees and {answer.distance_mm:.0f} mm apart."
@@ -102,7 +104,7 @@ def locate_patient(
 
 
 def _isocentre(card: ModelCard, volume: Volume) -> Pieces[Tensor]:
-    """The middle (3,) of what the network was shown of such a volume [mm].
+    """The middle (3,) of what the network was trained on of such a volume [mm].
 
     Looked for in the volume rather than in the card: the same CT may lie elsewhere now, moved or anonymised.
     """

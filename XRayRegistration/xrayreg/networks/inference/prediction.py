@@ -28,11 +28,11 @@ _FAMILIAR_DEVIATIONS = 3.5
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says of a scene.
+    """The poses that a network predicts for a scene.
 
     poses: camera_from_volume (N, 4, 4) of the first view, float64 on the CPU, the most believed first; N may be 0.
     beliefs: (N,), which sum to 1 over the hypotheses of one view. names: of the hypotheses, for people.
-    canonical_from_volume: (4, 4) from the scene's volume to the frame the network speaks of.
+    canonical_from_volume: (4, 4) from the scene's volume to the network's canonical frame.
     notes: what a user should know, one sentence each.
     """
 
@@ -49,27 +49,26 @@ def predict(
 ) -> Pieces[Prediction]:
     """The network's hypotheses for each view, all of them as poses of the first view's camera.
 
-    count: how often each X-ray is shown to it (see `test_time_augmentation`). engine, device: render the CT, where that
-        is needed.
+    count: augmentations of each X-ray (see `test_time_augmentation`). engine, device: render the CT, where needed.
     Raises InputError where the network is for another patient.
     """
     network, camera = checkpoint.network, checkpoint.card.settings.camera
     canonical_from_volume, notes = yield from locate_scene.pieces(checkpoint, scene, engine, device)
-    told = []
+    predicted = []
     for view in scene.views:
         inputs, valid = augmented_inputs(view, camera, count)
         notes += _coverage_notes(view, camera, valid)
         yield
-        told.append(_predicted(network, inputs, camera))
+        predicted.append(_predicted(network, inputs, camera))
         yield
-    beliefs = torch.cat([some.beliefs for some in told])
-    answers = torch.cat([some.poses for some in told])
+    beliefs = torch.cat([some.beliefs for some in predicted])
+    estimates = torch.cat([some.poses for some in predicted])
     first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
     world_from_view = torch.stack([inverse(torch.as_tensor(view.camera.camera_from_world)) for view in scene.views])
-    # Networks answer in float32, whose rotations are such to six digits only.
-    poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(answers) @ canonical_from_volume
+    # Networks compute in float32, whose rotations are such to six digits only.
+    poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(estimates) @ canonical_from_volume
     finite = (poses.isfinite().all(-1).all(-1) & beliefs.isfinite()).flatten()
-    # All looks may agree on fewer opinions than the network has hypotheses.
+    # All augmentations may agree on fewer clusters than the network has hypotheses.
     usable = finite & (beliefs.flatten() > 0)
     if not (finite | (beliefs.flatten() == 0)).all():
         notes += ("The network gave poses that are no numbers; they are left out.",)
@@ -85,14 +84,14 @@ def predict(
 
 
 def _predicted(network: PoseNetwork, inputs: Tensor, camera: NetworkCamera) -> Hypotheses:
-    """What a network says of one X-ray (1, K), float64 on the CPU, from the inputs (N, 3, H, W) of N looks at it."""
+    """Hypotheses (1, K) for one X-ray, float64 on the CPU, from N augmented inputs (N, 3, H, W) of it."""
     with torch.no_grad():
-        told: Hypotheses = network(inputs.to(next(network.parameters()).device))
-    told = Hypotheses(told.poses.cpu().double(), told.logits.cpu().double())
+        found: Hypotheses = network(inputs.to(next(network.parameters()).device))
+    found = Hypotheses(found.poses.cpu().double(), found.logits.cpu().double())
     return (
-        told.ordered()
+        found.ordered()
         if len(inputs) == 1
-        else consensus(undo_rotation(told, augmentation_rotations(len(inputs), camera)))
+        else consensus(undo_rotation(found, augmentation_rotations(len(inputs), camera)))
     )
 
 

@@ -1,8 +1,8 @@
-"""Showing an X-ray to a network several times, its camera turned a little each time, and what the answers agree on.
+"""Test-time augmentation: predictions from an X-ray with its camera rotated a little each time, clustered.
 
 A camera turned about its source sees the same rays, so the X-ray it would have taken is a homography of the one it
-took, and a pose told for it turns back exactly. What a network gets wrong by chance of where edges meet its pixels
-differs from look to look and averages out.
+took, and a pose predicted from it is rotated back exactly. Errors that depend on where edges happen to meet the pixels
+differ between the rotations and average out.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ...settings import NetworkCamera
 from ..model.heads import Hypotheses
 from ..model.input_image import network_input, pinhole, to_network_camera
 
-# How far a look turns: the image moves sideways by up to this share of its edge, and rolls by up to this angle.
+# How far the camera is rotated: the image moves sideways by up to this share of its edge and rolls up to this angle.
 _MOST_SHIFT_SHARE, _MOST_ROLL_DEG = 0.1, 12.0
-# Pixels of the X-ray, along each edge, that make one of a look.
+# Pixels of the X-ray, along each edge, that make one of a rotated input.
 _FINER = 2
-# Answers this far apart, all differences together, hardly belong together: an angle, sideways and along the beam.
+# Poses this far apart, all differences together, hardly belong to one cluster: an angle, sideways and along the beam.
 _APART_DEG, _APART_MM, _APART_DEPTH_MM = 8.0, 15.0, 50.0
-# Answers beyond so many of these distances are another opinion.
-_ANOTHER = 2.5
+# Poses beyond so many of these distances belong to another cluster.
+_CLUSTER_RADIUS = 2.5
 
 
 @lru_cache(maxsize=8)
 def augmentation_rotations(count: int, camera: NetworkCamera) -> Tensor:
-    """Rotations turned_from_camera (count, 3, 3) of the looks, float64: straight ahead first, the others around it."""
+    """Rotations turned_from_camera (count, 3, 3) of the augmentations, float64: the identity, then others around it."""
     spread = torch.as_tensor(qmc.Halton(3, scramble=False).random(count), dtype=torch.float64)
     # The sequence begins in a corner of the cube; its middle takes that place.
     spread[0] = 0.5
@@ -76,16 +76,16 @@ def _rotated(attenuation: Tensor, valid: Tensor, fine: NetworkCamera, turn: Tens
 
 
 def undo_rotation(hypotheses: Hypotheses, turn: Tensor) -> Hypotheses:
-    """What networks say of looks (B), as poses of the straight camera; turn: turned_from_camera (B, 3, 3)."""
+    """Hypotheses for rotated inputs (B), as poses of the camera itself; turn: turned_from_camera (B, 3, 3)."""
     back = rigid(turn.mT, torch.zeros(3, dtype=turn.dtype)).to(hypotheses.poses)
     return Hypotheses(back[:, None] @ hypotheses.poses, hypotheses.logits)
 
 
 def consensus(hypotheses: Hypotheses) -> Hypotheses:
-    """The opinions (1, K) in the hypotheses (B, K) of B looks at one X-ray, the most believed first.
+    """Clusters (1, K) of the hypotheses (B, K) for B rotated inputs of one X-ray, the most probable first.
 
-    An opinion is a mean of poses that lie together, weighted by belief and nearness to where they are densest; its
-    belief is that of all its poses. Poses that are not finite belong to none.
+    A cluster is a mean of poses that lie together, weighted by probability and nearness to where they are densest; its
+    probability is that of all its poses. Poses that are not finite belong to none.
     """
     count = hypotheses.logits.shape[1]
     poses, beliefs = hypotheses.poses.flatten(0, 1).double(), hypotheses.beliefs.flatten().double()
@@ -99,16 +99,15 @@ def consensus(hypotheses: Hypotheses) -> Hypotheses:
         for _ in range(3):
             apart = _apart(poses, middle)
             middle = _mean(poses, left * torch.exp(-0.5 * apart.square()))
-        members = _apart(poses, middle) < _ANOTHER
+        members = _apart(poses, middle) < _CLUSTER_RADIUS
         found.append(middle)
         shares.append(torch.where(members, left, 0).sum())
         left = torch.where(members, 0, left)
-    opinions = Hypotheses(torch.stack(found)[None], torch.stack(shares).log()[None])
-    return opinions.ordered()
+    return Hypotheses(torch.stack(found)[None], torch.stack(shares).log()[None]).ordered()
 
 
 def _apart(poses: Tensor, others: Tensor) -> Tensor:
-    """Distances (...) of poses camera_from_canonical (..., 4, 4), 1 where they hardly belong together."""
+    """Distances (...) of poses camera_from_canonical (..., 4, 4), 1 where they hardly belong to one cluster."""
     half_chord = (poses - others)[..., :3, :3].square().sum((-2, -1)).div(8).clamp(max=1).sqrt()
     angle = torch.rad2deg(2 * torch.asin(half_chord)) / _APART_DEG
     scale = poses.new_tensor([_APART_MM, _APART_MM, _APART_DEPTH_MM])

@@ -1,4 +1,4 @@
-"""How much a network's file may ask for, by the sizes it states itself: looked at before anything is unpacked.
+"""Limits on the size of a network's file, checked by the sizes it states itself before anything is unpacked.
 
 A small file can stand for a large one: compressed or overlapping members, tensors that repeat one number, lists that
 hold one another many times over. Everything this program writes is stored as it is.

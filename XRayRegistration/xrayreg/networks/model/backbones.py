@@ -49,7 +49,7 @@ class PoseNetwork(nn.Module):
 
     @property
     def parameters_count(self) -> int:
-        """How many numbers are learnt."""
+        """Number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -92,7 +92,7 @@ def _norm(kind: Norm, channels: int) -> nn.Module:
 
 
 class _Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a short cut; the first halves the image if asked to."""
+    """Two 3 x 3 convolutions beside a short cut; the first halves the image where `stride` is 2."""
 
     def __init__(self, before: int, after: int, stride: int, norm: Norm) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ from ...scene import Volume
 
 @dataclass(frozen=True, eq=False)
 class CanonicalFrame:
-    """The nominal view, relative to which a network tells its poses.
+    """The canonical frame of a network, by its nominal view: rotation and source-to-isocentre distance.
 
     nominal_rotation: rotation camera_from_canonical (3, 3), kept as float64.
     sod_mm: distance from source to isocentre, above 0.
@@ -109,7 +109,7 @@ def patient_poses(camera_from_canonical: Tensor, canonical_from_patient: ArrayLi
 
 
 def moved_to_template(patient: Volume, template_from_patient: ArrayLike) -> Volume:
-    """The patient laid where the template lies: the same voxels on a grid in the template's frame, none resampled."""
+    """The patient's volume placed where the template lies: the same voxels on a grid in its frame, none resampled."""
     matrix = require_rigid(template_from_patient, "alignment")
     return replace(patient, grid=VoxelGrid(patient.grid.shape, matrix @ patient.grid.volume_from_index))
 

@@ -87,5 +87,5 @@ class ModelCard:
 
     @staticmethod
     def from_dict(content: object) -> ModelCard:
-        """The card that `as_dict` told; raises InputError for anything else."""
+        """The inverse of `as_dict`; raises InputError for anything else."""
         return from_plain(ModelCard, content, "model card")

@@ -1,4 +1,4 @@
-"""Networks as files: written whole or not at all, and read without ever running what a file says."""
+"""Networks as files: written whole or not at all, and read without ever executing anything in a file."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _MOST_CARD = 4 * 2**20
 class Checkpoint:
     """A network with its card.
 
-    training_state: optimiser, progress and the like, for a run to go on exactly where it stopped; numbers, texts and
+    training_state: optimiser, progress and the like, to resume a run exactly where it stopped; numbers, texts and
     tensors in dictionaries and lists. None in a network that is only for use.
     digest: SHA-256 of card, weights and template (not of the training state); empty before it was written.
-    template: the body that the network speaks of, to align other patients with; None where there is none.
+    template: the CT in whose frame the network's poses are, to align other patients with; None where there is none.
     """
 
     card: ModelCard
@@ -177,7 +177,7 @@ def _read(path: Path, weights: bool = True) -> dict[str, Any]:
     if problem := problem_of_archive(path):
         raise _refused(path, "numbers, texts and tensors alone, stored as they are", problem)
     try:
-        # Mapped into memory, weights are read from the disk when somebody looks at them.
+        # Mapped into memory, weights are read from the disk when they are accessed.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=not weights)
     except OSError:
         raise

@@ -1,4 +1,4 @@
-"""Telling whether a CT is the one a network was trained on."""
+"""Fingerprints of CTs: is this CT one that the network was trained on?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCKS, STEP_HU = 8, 10.0
 
 @divisible
 def fingerprint(volume: Volume) -> Pieces[str]:
-    """Sixteen hexadecimal digits that tell one CT from another.
+    """Sixteen hexadecimal digits that identify a CT.
 
     The same for every copy of a CT that holds the same values, however its axes are stored and wherever its origin is
     put: a network's poses are relative to the volume's centre. Differs when the CT is resampled, cropped or turned.
@@ -88,7 +88,7 @@ def _along_patient_axes(volume: Volume) -> tuple[NDArray, NDArray[np.float64], N
     # Array axes run k, j, i: the reverse of the grid's.
     values = volume.values.transpose([2 - order[2], 2 - order[1], 2 - order[0]])
     values = values[tuple(slice(None, None, int(sign)) for sign in signs[::-1])]
-    # Zero has no sign here, or one rotation would be told in two ways.
+    # Zero has no sign here, or one rotation would be written in two ways.
     return values, spacing[order], axes[:, order] * signs + 0.0
 
 

@@ -27,9 +27,9 @@ _SPREAD_RAD = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Hypotheses:
-    """What a network says of B X-rays: K poses each, and how much it believes in them.
+    """The output of a network for B X-rays: K poses each, and their probabilities.
 
-    poses: camera_from_canonical (B, K, 4, 4) [mm]. logits: (B, K); their softmax is the belief.
+    poses: camera_from_canonical (B, K, 4, 4) [mm]. logits: (B, K); their softmax gives the probabilities.
     """
 
     poses: Tensor
@@ -118,8 +118,8 @@ class PoseHead(nn.Module):
 
     For each hypothesis the last layer gives the numbers of a rotation, three of a translation and a logit. The
     isocentre lies at depth (a, b, 1) in the camera: a, b in halves of the image's field, the depth SOD exp(c), so that
-    a shift in the image says nothing of depth. The rotation is in camera axes, applied to the nominal view.
-    Before training every hypothesis is the nominal view, but for a tenth of a radian that tells them apart.
+    a shift in the image does not change depth. The rotation is in camera axes, applied to the nominal view.
+    Before training every hypothesis is the nominal view, but for a tenth of a radian between them.
     """
 
     def __init__(self, features: int, settings: NetworkSettings, camera: NetworkCamera, frame: CanonicalFrame) -> None:

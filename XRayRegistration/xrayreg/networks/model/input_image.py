@@ -1,4 +1,4 @@
-"""What a network looks at: any X-ray as the network's own camera would have taken it.
+"""The input of a network: any X-ray as the network's own camera would have taken it.
 
 Two pinhole cameras with the same source and the same axes see the same rays, so the X-ray of one becomes that of the
 other by K_old K_new^-1, exactly: the detector's distance, pitch, skew and the principal point are no longer seen.
@@ -16,9 +16,9 @@ from ...geometry import NOMINAL_SID_MM, Camera
 from ...scene import Radiograph
 from ...settings import NetworkCamera
 
-# Standard deviations from the mean beyond which an input says no more: metal and bare detector, seldom anatomy.
+# Standard deviations from the mean beyond which inputs carry no information: metal and bare detector, seldom anatomy.
 _MOST_DEVIATIONS = 4.0
-# A pixel that is covered by less than half would speak for its neighbours; less what rounding takes off.
+# A pixel that is covered by less than half would mostly show its neighbours; less what rounding takes off.
 _LEAST_COVERED = 0.5 - 1e-6
 # Share of the X-ray's own range below which differences are rounding.
 _FLAT = 1e-6
@@ -81,7 +81,7 @@ def network_input(attenuation: Tensor, valid: Tensor) -> Tensor:
     First channel: the attenuation with zero mean and unit variance over the valid pixels, cut off at four standard
     deviations, 0 elsewhere: unchanged by gain and offset. Second channel: the valid pixels. Third channel: the first
     less its mean in a window, over the deviation there; haze, exposure and tone curve, which change slowly over the
-    image, are hardly seen in it. An image without valid pixels or without contrast gives zeros.
+    image, hardly change it. An image without valid pixels or without contrast gives zeros.
     """
     mask = valid.to(attenuation.dtype)
     # Pixels that are not valid may hold anything, even NaN.

@@ -1,4 +1,4 @@
-"""The body that a network speaks of, kept coarsely beside its weights so that other patients can be aligned with it."""
+"""The template of a network: the coarse CT in whose frame its poses are, kept in its file to align other CTs with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIMITS = np.iinfo(np.int16)
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """A coarse CT and the point in it about which the network tells its poses.
+    """A coarse CT and its isocentre, the origin of the network's canonical frame.
 
     volume: int16 Hounsfield units (or the file's own numbers) at about 4 mm.
     isocentre: (3,) in the template's frame [RAS mm].

@@ -1,7 +1,7 @@
 """Training a network: the run from CTs to a validated network, its loop, losses, optimiser, status, curves and lock.
 
 Knows all other rooms of `networks` and the simulation, whose X-rays validate it. May be imported by the command line
-and by benchmarks; what a running training tells the Slicer module it writes into the run's folder (`status`).
+and by benchmarks; the Slicer module reads a run's progress from its folder (`status`).
 """
 
 from .run import TrainingOrder, train_network

@@ -33,7 +33,7 @@ class Curves:
     """
 
     def __init__(self, folder: Path, resumed_at: int = 0) -> None:
-        """resumed_at: iteration that a resumed run goes on from; what the table holds beyond it is forgotten."""
+        """resumed_at: iteration from which a resumed run continues; later rows of the table are dropped."""
         self._folder = folder
         self._rows = [row for row in _read(folder / "curve.csv") if row["iteration"] <= resumed_at]
         self._sum, self._count, self._since = 0.0, 0, -math.inf
@@ -146,7 +146,7 @@ def _points(rows: Iterable[Mapping[str, float]], column: str, unit: float) -> tu
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    """Running means that look back a tenth of the way come so far."""
+    """Running means over the last tenth of the values so far."""
     return [sum(some) / len(some) for n in range(len(values)) if (some := values[n - n // 10 : n + 1])]
 
 

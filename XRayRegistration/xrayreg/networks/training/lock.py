@@ -1,4 +1,4 @@
-"""One run at a time for each network; what dead runs of it have left is swept up."""
+"""One run at a time for each network; leftovers of dead runs are removed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def only_run(out: Path) -> Iterator[str]:
         expected="no other run that trains it",
         remedy=f"choose another --out, end that run by creating the file {folder / 'stop'}",
     )
-    with held(lock) as told:
+    with held(lock) as note:
         names = ("status.json", "settings.json", "curve.csv", "curve.png")
         for path in (out, last_checkpoint(out), *(folder / name for name in names)):
             remove_leftovers(path)
-        yield told
+        yield note

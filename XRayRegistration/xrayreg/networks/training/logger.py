@@ -1,4 +1,4 @@
-"""Writes down what a training run tells, beside its network."""
+"""Logs a training run into the folder beside its network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunLogger:
             self._folder.write(self._last, at_once=True)
 
     def asked_to_stop(self) -> bool:
-        """Whether there is a file that asks to."""
+        """Whether there is a file `stop`."""
         return self._folder is not None and self._folder.asked_to_stop()
 
     def log(self, step: TrainStep) -> TrainStep:

@@ -34,7 +34,7 @@ from .schedule import fraction_done, learning_rate, require_sound, seconds_left
 from .status import TrainStep, last_checkpoint
 from .validation import ValidationSet, overall, validate
 
-# Why a run ended; the leading process tells the others the place in this list.
+# Why a run ended; the leading process sends the others the place in this list.
 Ending = Literal["", "time", "iterations", "patience", "asked", "diverged"]
 _ENDINGS: tuple[Ending, ...] = ("", "time", "iterations", "patience", "asked", "diverged")
 _SENTENCES: dict[Ending, str] = {
@@ -47,7 +47,7 @@ _SENTENCES: dict[Ending, str] = {
 }
 # Weights, two moments of the optimiser, the best network beside the latest, and each once more while it is replaced.
 _COPIES_ON_DISK, _BYTES_BESIDES = 10, 20_000_000
-# Speed is told as a mean over about this many iterations.
+# Speed is a running mean over about this many iterations.
 _SMOOTHED_OVER = 20
 
 
@@ -57,9 +57,9 @@ class RunInputs:
 
     card: of the network to be, with the settings of the run.
     out: file for the best network; the latest state lies in its run folder (see `status`).
-    start: a network to go on from. With a training state the run is resumed exactly where it was; without, its
+    start: a network to begin with. With a training state the run is resumed exactly where it was; without, its
         weights are where training begins (finetuning).
-    template: the body that the network speaks of, kept in its file.
+    template: the CT in whose frame the network's poses are, kept in its file.
     """
 
     card: ModelCard
@@ -93,7 +93,7 @@ class _Progress:
 def train(
     network: PoseNetwork, subjects: SubjectSource, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]
 ) -> Story[TrainStep, TrainingResult]:
-    """Train the network and keep the best one at `run.out`; tells a step for each iteration and each validation.
+    """Train the network and keep the best one at `run.out`; yields a step for each iteration and each validation.
 
     The run ends at its limit of time or iterations, when `asked_to_stop`, when validation no longer improves, or when
     the loss is no longer finite; the best network so far stays. Iterations are numbered, and batch and weights of each
@@ -178,7 +178,7 @@ class _TrainingLoop:
         self._progress.seconds = time.monotonic() - self._started
 
     def _ending_and_fraction(self) -> tuple[Ending, float]:
-        """Why to end now, if at all, and the fraction done: in every process what the leader says."""
+        """Why to end now, if at all, and the fraction done: in every process as the leader decides."""
         self._update_seconds()
         progress, settings = self._progress, self._settings
         fraction = fraction_done(settings, progress.seconds, progress.iteration)
@@ -241,7 +241,7 @@ class _TrainingLoop:
         return self._learner.step([self._inputs_and_loss(batch) for batch in batches], rate)
 
     def _inputs_and_loss(self, batch: Batch) -> tuple[Tensor, LossOf]:
-        """What a batch shows, and how predictions for it are judged."""
+        """The inputs of a batch, and the loss of predictions for it."""
         settings, subject = self._settings, batch.subject
         camera, truth = pinhole(settings.camera), canonical_poses(batch.poses, subject.isocentre)
 
@@ -266,9 +266,9 @@ class _TrainingLoop:
         self._close_batches()
         batch = settings.batch // 2
         self._settings = replace(settings, batch=batch, accumulate=2 * settings.accumulate)
-        told = f"out of memory with {settings.batch} images at a time: took {batch}, twice as often"
-        self._note(told)
-        return told
+        note = f"out of memory with {settings.batch} images at a time: took {batch}, twice as often"
+        self._note(note)
+        return note
 
     def _validate(self) -> Story[TrainStep, None]:
         """Measure the network, and keep it if it is the best so far."""
@@ -283,8 +283,8 @@ class _TrainingLoop:
         better = error < progress.best
         progress.best, progress.stale = (error, 0) if better else (progress.best, progress.stale + 1)
         self._keep(better)
-        said = "the best so far" if better else f"no better than {progress.best:.1f} mm"
-        yield replace(self._step("validating", f"median error {error:.1f} mm, {said}"), validated=True)
+        comparison = "the best so far" if better else f"no better than {progress.best:.1f} mm"
+        yield replace(self._step("validating", f"median error {error:.1f} mm, {comparison}"), validated=True)
 
     def _keep(self, better: bool) -> None:
         """Write the network if it is better, and the state to resume from; a full disk may have room later."""

@@ -1,4 +1,4 @@
-"""Steps for filters in which every direction counts alike.
+"""Muon: orthogonalised momentum for filters, in which every direction counts alike.
 
 A gradient of a filter bank is nearly of low rank: a few directions hold most of it and the others learn slowly. Here
 the momentum of each bank, as a matrix of a row for each filter, is replaced by the orthogonal matrix next to it.
@@ -31,12 +31,12 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step along minus the gradients."""
-        told = None if closure is None else closure()
+        loss = None if closure is None else closure()
         for group in self.param_groups:
             for weights in group["params"]:
                 if weights.grad is not None:
                     self._move(weights, weights.grad, group["lr"], group["weight_decay"])
-        return told
+        return loss
 
     def _move(self, weights: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
         state = self.state[weights]

@@ -31,7 +31,7 @@ _LEAST_WEIGHT_NORM = 1e-3
 # a half in the first minute, twice or half as much was worse.
 _FILTER_RATE = 4.0
 
-# What a learner is shown for one gradient: the loss of a batch's hypotheses and its parts, and the images to predict.
+# From the hypotheses for a batch to its loss and the parts of it.
 LossOf = Callable[[Hypotheses], tuple[Tensor, dict[str, float]]]
 
 
@@ -76,10 +76,10 @@ class Learner:
             with self._process.gathering(self._shared, last=number == len(batches) - 1):
                 with torch.autocast(self._process.device.type, self._dtype, enabled=self._dtype is not torch.float32):
                     hypotheses = self._shared(inputs)
-                loss, told = loss_of(hypotheses)
+                loss, terms = loss_of(hypotheses)
                 self._scaler.scale(loss / len(batches)).backward()
             losses.append(loss.detach())
-            parts |= told
+            parts |= terms
         for optimiser in self._optimisers:
             self._scaler.unscale_(optimiser)
         norm = self._clip()

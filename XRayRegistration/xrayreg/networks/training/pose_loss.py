@@ -1,4 +1,4 @@
-"""What a network is punished for: poses that are wrong, in millimetres, and pictures of them that look wrong.
+"""Training losses: pose error [mm] and DRR dissimilarity.
 
 All terms are in millimetres or made to weigh like them, so that a weight of 1 is a fair share for each.
 """
@@ -45,7 +45,7 @@ def pose_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss (a scalar) of a batch of views of one volume, and its parts for the log.
 
-    poses: true camera_from_canonical (B, 4, 4). points: (P, 3) in the centred frame [mm], for the term of that name.
+    poses: true camera_from_canonical (B, 4, 4). points: (P, 3) in the canonical frame [mm], for the term of that name.
     render: for the terms image and region; see `Render`. integrals: (B, C, H, W) what it gives for the true poses,
         where that is known already.
     Parts: each term's mean, for the hypothesis nearest to the truth; `rotation_deg` and `shift_mm`, median errors of
@@ -73,14 +73,14 @@ def mixture(logits: Tensor, errors: Tensor, sharpness_mm: float | Tensor) -> Ten
     """Losses [mm] (B,) of K hypotheses with logits (B, K) and errors (B, K) [mm], at a sharpness (a scalar).
 
     The negative log-likelihood of the truth in a mixture whose K parts fall off as exp(-error / sharpness), times the
-    sharpness: a single hypothesis is charged its error. Of several, each answers for the poses it is nearest to, and
+    sharpness: a single hypothesis is charged its error. Of several, each is trained on the poses it is nearest to, and
     the logits learn how often that is. Source: mixture density networks (Bishop 1994).
     """
     return -sharpness_mm * torch.logsumexp(logits.log_softmax(dim=-1) - errors / sharpness_mm, dim=-1)
 
 
 def geodesic_mm(poses: Tensor, truth: Tensor, sid_mm: float) -> Tensor:
-    """sqrt((SID/2 angle)^2 + distance^2) [mm] (...) between poses (..., 4, 4) of the centred frame (xvr).
+    """sqrt((SID/2 angle)^2 + distance^2) [mm] (...) between poses (..., 4, 4) of the canonical frame (xvr).
 
     distance: of the isocentre in the camera frame. Smooth everywhere but at half turns.
     """
@@ -109,7 +109,8 @@ def projected_mm(poses: Tensor, truth: Tensor, points: Tensor) -> Tensor:
 def shift_mm(poses: Tensor, truth: Tensor) -> Tensor:
     """Distance [mm] (...) of the isocentres of poses camera_from_canonical (..., 4, 4), along the beam a quarter of it.
 
-    An image tells depth less well than place by about that factor, which is the isocentre's distance over its size.
+    An image determines depth less well than the position across the beam by about that factor, which is the
+    isocentre's distance over its size.
     """
     apart = (poses - truth)[..., :3, 3] * poses.new_tensor([1.0, 1.0, DEPTH_SHARE])
     return (apart.square().sum(-1) + _SMALLEST_SQUARED_MM).sqrt()

@@ -1,6 +1,6 @@
-"""The story of a training run: read, prepare, make the images to judge by, train; told one step at a time.
+"""A training run: read and prepare the CTs, make the validation images, train; yields one step at a time.
 
-The run's folder beside the network (see `networks.training.status`) tells the same to other programs.
+The run's folder beside the network (see `status`) shows the same to other programs.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class TrainingOrder:
     volumes: one CT (file or DICOM folder) for a network of this patient, several or a folder of them for one of many.
     out: file for the network. settings: of the run. labels: label map, or a folder of them (see `data.sources`).
     structures: labels that are rendered, none for the whole volume.
-    finetune: a network to begin with; its architecture and camera take the place of the settings'.
-    resume: go on where the last run for `out` stopped; all settings but the length are those of that run.
+    finetune: a network to start from; its architecture and camera take the place of the settings'.
+    resume: continue where the last run for `out` stopped; all settings but the length are those of that run.
     """
 
     volumes: tuple[Path, ...]
@@ -73,8 +73,8 @@ def train_network(
     with joined(device) as process, only_run(order.out) if process.leads else nullcontext("") as taken_over:
         logger = RunLogger(order.out, settings, process, start, taken_over)
         try:
-            story = _train(replace(order, settings=settings), start, process, logger, asked_to_stop)
-            trained = yield from retold(story, logger.log)
+            steps = _train(replace(order, settings=settings), start, process, logger, asked_to_stop)
+            trained = yield from retold(steps, logger.log)
         except (KeyboardInterrupt, GeneratorExit):
             logger.log_end("stopped", "interrupted")
             raise
@@ -122,7 +122,7 @@ def _train(
 
 
 def _validation_images(training_set: TrainingSet, settings: TrainingSettings) -> Story[TrainStep, ValidationSet]:
-    """The images that the network is judged by; of several patients each has its share of them, in other poses."""
+    """The validation images; of several patients each has its share of them, in other poses."""
     count = len(training_set.validated_on)
     sets = []
     for number, made in enumerate(training_set.validated_on):

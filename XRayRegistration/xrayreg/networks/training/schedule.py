@@ -1,4 +1,4 @@
-"""How far a run is, and the learning rate there."""
+"""Progress of a run by time or iterations, and the learning rate at that point."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fraction_done(settings: TrainingSettings, seconds: float, iteration: int) ->
 
 
 def seconds_left(settings: TrainingSettings, seconds: float, iteration: int) -> float | None:
-    """How long the run will go on at this pace; None before there is one."""
+    """Seconds that the run still needs at this pace; None before there is one."""
     limits = []
     if settings.minutes:
         limits.append(60.0 * settings.minutes - seconds)

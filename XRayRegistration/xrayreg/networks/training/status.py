@@ -25,7 +25,7 @@ from ..model.card import MedianErrors
 
 RunState = Literal["preparing", "training", "validating", "done", "failed", "stopped"]
 
-# Readers ask about once a second; writing more often would only wear the disk.
+# Readers poll about once a second; writing more often would only wear the disk.
 EVERY_S = 1.0
 
 
@@ -34,8 +34,8 @@ class TrainStep:
     """One moment of a training run.
 
     fraction: how far it is, 0 to 1. seconds: since training began, earlier parts of a resumed run included.
-    seconds_left: at this pace. loss: of the last iteration [mm]; images: shown so far. validation: the latest errors
-    by kind of image, new where the step is `validated`. message: a sentence about what is being done.
+    seconds_left: at this pace. loss: of the last iteration [mm]; images: trained on so far. validation: the latest
+    errors by kind of image, new where the step is `validated`. message: a sentence about what is being done.
     """
 
     state: RunState

@@ -23,7 +23,7 @@ from ..model.checkpoint import Checkpoint
 from ..model.fingerprint import fingerprint
 from ..model.template import Template, template_of
 
-# Patients of a pool on whose images the network is judged.
+# Patients of a pool on whose images the network is validated.
 _VALIDATED = 4
 
 
@@ -58,10 +58,10 @@ class _OnePatient:
 def prepare_training_set(
     sources: tuple[Source, ...], structures: tuple[int, ...], settings: TrainingSettings, start: Checkpoint | None
 ) -> Story[str, TrainingSet]:
-    """Read and prepare what is trained on; tells a sentence before each long step.
+    """Read and prepare what is trained on; yields a sentence before each long step.
 
-    start: the network that training begins with. A single patient whom it does not know is laid where its own patients
-    lie, so that it goes on where it was; many patients are laid onto its template.
+    start: the network that training begins with. A single patient whom it does not know is placed where its own
+    patients lie, so that its poses still hold; many patients are aligned with its template.
     Raises InputError for a patient that cannot be used, or when none of many can.
     """
 
@@ -109,7 +109,7 @@ def _one(
 
 
 def _as_placed(own: Template, placed: NDArray[np.float64]) -> Template:
-    """The patient's own coarse CT, laid where the network has it."""
+    """The patient's own coarse CT, placed where the network has it."""
     return Template(moved_to_template(own.volume, placed @ canonical_from_patient(own.isocentre)), np.zeros(3))
 
 

@@ -1,4 +1,4 @@
-"""How well a network does on X-rays of poses that it was never shown."""
+"""Validation: errors of a network on X-rays of poses that it was not trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ValidationImages:
 
     inputs: float32 (N, 3, H, W) as `view.network_input` makes them.
     poses: camera_from_canonical (N, 4, 4) float64 [mm].
-    points: corners of the anatomy's box in the centred frame (N, P, 3) float64 [mm].
+    points: corners of the anatomy's box in the canonical frame (N, P, 3) float64 [mm].
     """
 
     inputs: Tensor

@@ -1,4 +1,4 @@
-"""The images a network is judged by: DRRs and simulated X-rays of poses that it is never shown."""
+"""Validation images: DRRs and simulated X-rays of poses that are never trained on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .validation import ValidationImages, ValidationSet
 
 # Streams of random numbers of their own, which no batch draws from.
 _DRRS, _XRAYS = 1, 2
-# The machines whose X-rays a network is judged by take turns: exposure, tone curve, energy and scatter differ.
+# The machines of the simulated X-rays take turns: exposure, tone curve, energy and scatter differ.
 _MACHINES = (
     XraySettings(kvp=80.0, photons=1e6, scatter_to_primary=0.5, exposure=12.0, gamma=0.5),
     XraySettings(kvp=110.0, photons=2e5, scatter_to_primary=0.8, exposure=8.0, gamma=0.7),
