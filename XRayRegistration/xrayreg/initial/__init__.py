@@ -1,4 +1,4 @@
-"""Where to start: nominal views, landmarks, a trained network and global search."""
+"""Where to start: nominal views, landmarks and global search."""
 
 from .landmarks import LandmarkPose, pose_from_landmarks
 from .nominal import NOMINAL_VIEWS, NominalView, nominal_placement, nominal_pose, nominal_sod_mm

@@ -171,7 +171,7 @@ class SubjectPool:
 def pool_of_members(gathering: AlignedMembers, prepare: Callable[[Volume, str], DrrSubject], seed: int) -> SubjectPool:
     """The pool of what was gathered; it keeps as many subjects as fit into a quarter of the free memory.
 
-    prepare: makes a subject of a volume and its name (`subject_of` with the run's settings). seed: of the training.
+    prepare: makes a subject of a volume and name (`prepare_subject` with the run's settings). seed: of the training.
     """
     members = gathering.members
 
