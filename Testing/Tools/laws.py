@@ -50,7 +50,7 @@ def imports(tree: ast.AST, path: PurePosixPath) -> Iterator[tuple[int, str]]:
             base = list(package[: len(package) - node.level + 1]) if node.level else []
             base += node.module.split(".") if node.module else []
             # `from . import scene` names a room; `from .scene import Volume` something inside one.
-            holds_rooms = base == ["xrayreg"] or (base[:1] == ["xrayreg"] and base[1:] in [[name] for name in DIVIDED])
+            holds_rooms = base[:1] == ["xrayreg"] and (len(base) == 1 or (len(base) == 2 and base[1] in DIVIDED))
             names = [alias.name for alias in node.names] if holds_rooms else [""]
             yield from ((node.lineno, ".".join([*base, name]).rstrip(".")) for name in names)
         elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):

@@ -71,7 +71,7 @@ def align_members(
 ) -> Story[str, AlignedMembers]:
     """Read every CT once and align it with the template, or with the first CT that can be read.
 
-    known: `Member.placed` by fingerprint of CTs that were aligned with this template before.
+    known: `PoolMember.placed` by fingerprint of CTs that were aligned with this template before.
     Yields a sentence before each CT. One that cannot be read, aligned, or lacks the structures is left out.
     Raises InputError where none remains.
     """
