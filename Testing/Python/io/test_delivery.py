@@ -318,3 +318,28 @@ def test_a_mark_tells_the_process_that_made_it(monkeypatch):
         elsewhere = temporary.new_mark()
     assert not temporary.has_ended(elsewhere, now - 3600)
     assert temporary.has_ended(elsewhere, now - 7 * 86400)
+
+
+PLANS = {
+    "no JSON": "{",
+    "not text": b"\xff\xfe",
+    "another thing": "[]",
+    "without names": '{"new": 3, "old": [], "kept": {}}',
+    "too deep": "[" * 100_000,
+    "a file outside": '{"new": ["../elsewhere.txt"], "old": [], "kept": {}}',
+    "an old file outside": '{"new": [], "old": ["figures/../../elsewhere.txt"], "kept": {}}',
+    "a new name outside": '{"new": [], "old": ["a.txt"], "kept": {"a.txt": "/elsewhere.txt"}}',
+}
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_a_plan_that_cannot_be_used_is_named_and_moves_nothing(tmp_path, plan):
+    out = tmp_path / "out"
+    put(out, {"a.txt": b"old", "mine.txt": b"mine"})
+    scratch = out / f".unfinished-{temporary.new_mark()}"
+    put(scratch, {"new/a.txt": b"new", "plan.json": plan if isinstance(plan, bytes) else plan.encode()})
+    (tmp_path / "elsewhere.txt").write_bytes(b"mine")
+    with pytest.raises(InputError, match="plan"):
+        write(out, {"a.txt": b"newer"})
+    assert (out / "a.txt").read_bytes() == b"old" and (out / "mine.txt").read_bytes() == b"mine"
+    assert (tmp_path / "elsewhere.txt").read_bytes() == b"mine" and (scratch / "new/a.txt").read_bytes() == b"new"

@@ -21,7 +21,6 @@ The hidden folder's name tells whose it is (`temporary`); .unfinished-.../plan.j
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -31,6 +30,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..checks import InputError
+from ..printing import printable
+from ..settings.plain import from_plain
+from .json_text import parse_json
 from .locks import Lock, held
 from .results import prepare_output, write_json
 from .temporary import has_ended, new_mark, sync_file, sync_folder
@@ -105,7 +107,8 @@ def delivered(out: Path, earlier: Callable[[Path], Iterable[str]]) -> Iterator[t
 def recover(out: Path) -> None:
     """Complete or undo the deliveries to `out` whose process was killed, and remove what they left.
 
-    Only to be called while the lock of `out` is held. Raises OSError where that cannot be done.
+    Only to be called while the lock of `out` is held. Raises OSError where that cannot be done, and InputError where
+    the plan of such a delivery cannot be used.
     """
     for scratch in sorted(out.iterdir()):
         name = _SCRATCH.fullmatch(scratch.name)
@@ -222,11 +225,33 @@ def _touched(scratch: Path) -> float:
 
 
 def _plan_of(scratch: Path) -> Plan | None:
+    """What a delivery that was cut short was to do; None where it had not come so far.
+
+    Raises InputError for a plan that is damaged or names files outside the folder: nobody's files are moved then.
+    """
     try:
-        content = json.loads((scratch / _PLAN).read_text(encoding="utf-8"))
-        return Plan(tuple(content["new"]), tuple(content["old"]), dict(content["kept"]))
+        text = (scratch / _PLAN).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _no_plan(scratch, " ".join(str(error).split())) from error
+    try:
+        plan = from_plain(Plan, parse_json(text, "plan"), "plan")
+    except InputError as error:
+        raise _no_plan(scratch, f"{error.what}: {error.found}") from error
+    for name in (*plan.new, *plan.old, *plan.kept, *plan.kept.values()):
+        if not _is_plain(name):
+            raise _no_plan(scratch, f"a file that is not in this folder ({printable(name)})")
+    return plan
+
+
+def _no_plan(scratch: Path, found: str) -> InputError:
+    return InputError(
+        f"results in {scratch.parent}",
+        expected="the plan of the earlier run that was cut short there",
+        found=f"{found} in {scratch.name}/{_PLAN}",
+        remedy=f"choose another folder, or save what you need from {scratch.name} and remove it",
+    )
 
 
 def _is_committed(scratch: Path) -> bool:
@@ -279,8 +304,12 @@ def _is_file(path: Path) -> bool:
 def _is_inside(out: Path, name: str) -> bool:
     """Whether a name is of a file in `out` or a folder right in it, which is no link to elsewhere."""
     parts = name.split("/")
-    plain = all(part not in ("", os.curdir, os.pardir) and Path(part).name == part for part in parts)
-    return plain and not any((out / Path(*parts[:n])).is_symlink() for n in range(1, len(parts)))
+    return _is_plain(name) and not any((out / Path(*parts[:n])).is_symlink() for n in range(1, len(parts)))
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name leads down from a folder, and nowhere else."""
+    return all(part not in ("", os.curdir, os.pardir) and Path(part).name == part for part in name.split("/"))
 
 
 def _require_plain(out: Path, name: str) -> None:
