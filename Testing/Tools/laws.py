@@ -16,7 +16,7 @@ FLOORS: dict[str, int] = {
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io"), 2),
     "problem": 3,
-    **dict.fromkeys(("refine", "learn", "workshop"), 4),
+    **dict.fromkeys(("refine", "learn", "networks", "workshop"), 4),
     **dict.fromkeys(("initial", "verdict"), 5),
     **dict.fromkeys(("evaluation", "overlay", "simulation", "results", "judgement", "starts"), 6),
     **dict.fromkeys(("pipeline", "report", "training"), 7),

@@ -1,0 +1,1 @@
+"""Networks that take part in a registration: what they are and how they learn."""

@@ -1,0 +1,1 @@
+"""The architectures, and the tables that build one by name."""

@@ -1,0 +1,1 @@
+"""What networks are taught by: losses and the gradients these compare."""
