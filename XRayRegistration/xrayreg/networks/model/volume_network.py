@@ -26,17 +26,22 @@ class VolumeNetwork(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip((1, *channels[:-1]), channels, strict=True):
-            layers.append(nn.Conv3d(before, after, 3, padding=1))
+            layers.append(_convolution(before, after))
             layers += [nn.BatchNorm3d(after)] if batch_norm else []
             layers.append(nn.ReLU(inplace=True))
-        self.layers = nn.Sequential(*layers, nn.Conv3d(channels[-1], REFINED_CHANNELS, 3, padding=1))
-        # With the channels of a voxel side by side, so few of them are convolved twice as fast on CPUs.
-        self.layers.to(memory_format=torch.channels_last_3d)
+        self.layers = nn.Sequential(*layers, _convolution(channels[-1], REFINED_CHANNELS))
 
     def forward(self, volume: Tensor) -> Tensor:
         """Refined maps (B, 3, nk, nj, ni) of volumes (B, 1, nk, nj, ni)."""
         change: Tensor = self.layers(volume)
         return volume.expand(-1, REFINED_CHANNELS, -1, -1, -1) + change
+
+
+def _convolution(before: int, after: int) -> nn.Conv3d:
+    layer = nn.Conv3d(before, after, 3, padding=1)
+    # Weights in this order have the channels of a voxel computed side by side: as few as these, twice as fast on CPUs.
+    layer.weight = nn.Parameter(layer.weight.detach().contiguous(memory_format=torch.channels_last_3d))
+    return layer
 
 
 def volume_network(
