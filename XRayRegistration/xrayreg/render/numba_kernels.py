@@ -96,7 +96,7 @@ def _gradients_row(packed, levels, shape, strides, occupied, block_strides, s, m
 
 
 @inner
-def _write_change(source_move, matrix_move, v, lengths, gradients, change):
+def write_change(source_move, matrix_move, v, lengths, gradients, change):
     """Write how the integrals of row v change along one tangent into `change` (W,), from their gradients (2, 3, W)."""
     s_i, s_j, s_k = source_move[0], source_move[1], source_move[2]
     u_i, u_j, u_k = matrix_move[0, 0], matrix_move[1, 0], matrix_move[2, 0]
@@ -147,7 +147,7 @@ def project_with_jacobian(
         for u in range(width):
             image[pose, v, u] = totals[u] * length_mm[v, u]
         for column in range(columns):
-            _write_change(
+            write_change(
                 source_tangents[pose, column], matrix_tangents[pose, column], v, length_mm[v],
                 gradients, jacobian[pose, column, v],
             )  # fmt: skip

@@ -1,0 +1,130 @@
+"""What every learned similarity is: a description to build it from, and a module that compares two images."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from ...checks import InputError
+
+SimilarityName = Literal["prost", "prost-vit", "correlation", "sopi"]
+SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
+
+# Channels that a volume network makes of the CT, in all three published systems.
+REFINED_CHANNELS = 3
+# What leaves two places a side after the four halvings of the deepest network.
+SMALLEST_PX = 32
+# Channels are kept to multiples of this, which attention heads, halves and split groups divide.
+_CHANNEL_STEP = 4
+
+
+@dataclass(frozen=True)
+class SimilarityDescription:
+    """What an untrained similarity is built from; with the weights it is the whole network.
+
+    name: the architecture.
+    image_px: rows and columns of the images that it compares.
+    width: factor on the published numbers of channels.
+    volume_network: whether a 3D network refines the CT before it is projected; without one it is projected as it is.
+
+    Raises InputError for an unknown name, an image below 32 pixels and a width outside 0.05 to 8.
+    """
+
+    name: SimilarityName = "prost"
+    image_px: int = 128
+    width: float = 1.0
+    volume_network: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in SIMILARITY_NAMES:
+            raise InputError(
+                "architecture of a similarity",
+                expected=f"one of {', '.join(SIMILARITY_NAMES)}",
+                found=str(self.name),
+                remedy="choose one of them",
+            )
+        if self.image_px < SMALLEST_PX:
+            raise InputError(
+                "image size of a similarity",
+                expected=f"at least {SMALLEST_PX} pixels",
+                found=f"{self.image_px}",
+                remedy="use 128",
+            )
+        if not 0.05 <= self.width <= 8:
+            raise InputError(
+                "width of a similarity", expected="a factor from 0.05 to 8", found=f"{self.width:g}", remedy="use 1"
+            )
+
+    @property
+    def moving_channels(self) -> int:
+        """Channels of the images rendered from the CT."""
+        return REFINED_CHANNELS if self.volume_network else 1
+
+    def channels(self, published: int) -> int:
+        """A published number of channels, made wider or narrower; a multiple of four."""
+        return max(_CHANNEL_STEP, _CHANNEL_STEP * round(published * self.width / _CHANNEL_STEP))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a network says of B pairs of images.
+
+    similarity: (B,), lower where they are more alike.
+    decomposition: how much local features agree less than global ones, see `correlation`; None for the other networks.
+    """
+
+    similarity: Tensor
+    decomposition: Tensor | None = None
+
+
+class LearnedSimilarity(nn.Module, ABC):
+    """A network that compares an X-ray with images rendered from a CT.
+
+    The CT goes in as attenuation relative to water, images as line integrals through it in units of about a patient's
+    half width, so that everything is of the order of one (see `training.pose_gradient`).
+    """
+
+    def __init__(self, description: SimilarityDescription, volume_network: nn.Module | None) -> None:
+        """volume_network: from (1, 1, nk, nj, ni) to (1, C, nk, nj, ni)."""
+        super().__init__()
+        self.description = description
+        self.volume_network = volume_network
+
+    def refine_volume(self, volume: Tensor) -> Tensor:
+        """Maps (C, nk, nj, ni) to project for a volume (nk, nj, ni) of any size.
+
+        Without a 3D network they are the volume itself. They depend on the CT alone, so that one call serves all poses.
+        """
+        if self.volume_network is None:
+            return volume[None]
+        refined: Tensor = self.volume_network(volume[None, None])[0]
+        return refined
+
+    @abstractmethod
+    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+        """What the network says of X-rays (B, 1, H, W) and rendered images (B, C, H, W); differentiable twice.
+
+        Raises ValueError for images of another shape than the description's.
+        """
+
+    def similarity(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """How unlike X-rays (B, 1, H, W) and rendered images (B, C, H, W) are: (B,), lower where more alike.
+
+        Raises ValueError for images of another shape than the description's.
+        """
+        return self.compare(fixed, moving).similarity
+
+    def require_images(self, fixed: Tensor, moving: Tensor) -> None:
+        """Raise ValueError unless the images have the described shape."""
+        pixels, channels = self.description.image_px, self.description.moving_channels
+        for name, image, count in (("fixed", fixed, 1), ("moving", moving, channels)):
+            if image.ndim != 4 or tuple(image.shape[1:]) != (count, pixels, pixels):
+                raise ValueError(f"{name}: expected (B, {count}, {pixels}, {pixels}), found {tuple(image.shape)}")
+
+    @property
+    def parameters_count(self) -> int:
+        """How many numbers are learnt."""
+        return sum(parameter.numel() for parameter in self.parameters())

@@ -1,0 +1,147 @@
+"""The gradient of a learned similarity with respect to the pose, ready to be differentiated by the network's weights.
+
+Two routes lead to the same numbers (methods.md A1).
+
+- `double_backward_gradient`, the readable one: torch differentiates a renderer of torch operations twice.
+- `exact_gradient`, the fast one: g = J^T dL/dI with the six-column image Jacobian J of the compiled renderer. Without a
+  3D network J is data. With one, image and Jacobian are linear in the refined volume, and one adjoint render takes
+  what the loss says about both to the 3D network's weights. Only the 2D network is differentiated twice.
+
+Rendered images are line integrals through attenuation relative to water, in units of `scale_mm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...checks import InputError
+from ...geometry import Camera, pose_difference, retract
+from ...render import Projector, StackedProjector, available_engines, render_channels, render_with_jacobian
+from ...render.torch_engine import TorchProjector
+from ...scene import Attenuation
+from ...scene.attenuation import MU_WATER
+from ..model.learned_similarity import Comparison, LearnedSimilarity
+from .geodesic_gradients import GRADIENT_LOSSES, GradientLossName, geodesic_gradient, parameter_tangents
+
+
+@dataclass(frozen=True, eq=False)
+class PoseLesson:
+    """B poses of one CT before one camera, and the X-rays that the network compares with.
+
+    projector: the CT, made ready for an engine. `exact_gradient` renders with it where there is no 3D network.
+    camera: of images as large as the network's.
+    fixed: X-rays (B, 1, H, W).
+    camera_from_volume: (B, 4, 4) where the CT is rendered, in float64.
+    true_camera_from_volume: (B, 4, 4) where the X-rays were taken.
+    pivot: (3,) in the volume frame [mm]; scale_mm: how many millimetres count as a radian, in ProST half the CT's size.
+    base_camera_from_volume: (B, 4, 4) where the six parameters are 0 (see `geodesic_gradients`); none: the poses.
+    """
+
+    projector: Projector
+    camera: Camera
+    fixed: Tensor
+    camera_from_volume: Tensor
+    true_camera_from_volume: Tensor
+    pivot: Tensor
+    scale_mm: float
+    base_camera_from_volume: Tensor | None = None
+
+    @property
+    def volume(self) -> Tensor:
+        """The CT (nk, nj, ni) as networks take it: attenuation relative to water."""
+        return self.projector.mu / MU_WATER
+
+    @property
+    def true_gradient(self) -> Tensor:
+        """Gradient (B, 6) of the squared geodesic distance to the truth."""
+        return geodesic_gradient(
+            self.camera_from_volume,
+            self.true_camera_from_volume,
+            self.pivot,
+            self.scale_mm,
+            self.base_camera_from_volume,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PoseGradient:
+    """What the network says of the pairs, and the gradient (B, 6) of the similarity by the poses' parameters."""
+
+    comparison: Comparison
+    gradient: Tensor
+
+
+Route = Callable[[LearnedSimilarity, PoseLesson], PoseGradient]
+
+
+def double_backward_gradient(network: LearnedSimilarity, lesson: PoseLesson) -> PoseGradient:
+    """The pose gradient by torch alone, through every sample of the renderer; differentiable by all weights."""
+    maps, grid = network.refine_volume(lesson.volume), lesson.projector.grid
+    projector = StackedProjector([TorchProjector(Attenuation(one, grid)) for one in maps])
+    base = lesson.camera_from_volume if lesson.base_camera_from_volume is None else lesson.base_camera_from_volume
+    units = base.new_tensor([1.0] * 3 + [lesson.scale_mm] * 3)
+    parameters = pose_difference(lesson.camera_from_volume, base, lesson.pivot) / units
+    parameters = parameters.detach().requires_grad_()
+    poses = retract(base, parameters * units, lesson.pivot)
+    moving = render_channels(projector, lesson.camera, poses) / lesson.scale_mm
+    comparison = network.compare(lesson.fixed, moving)
+    (gradient,) = torch.autograd.grad(comparison.similarity.sum(), parameters, create_graph=True)
+    return PoseGradient(comparison, gradient)
+
+
+def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor | None = None) -> PoseGradient:
+    """The pose gradient from the image Jacobian; differentiable by all weights.
+
+    maps: (C, nk, nj, ni) that `refine_volume` made before, for poses that follow one another without training between;
+        gradients then do not reach the 3D network.
+    Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
+    """
+    tangents = parameter_tangents(
+        lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume
+    )
+    moving, jacobian = _rendered(network, lesson, tangents, maps)
+    comparison = network.compare(lesson.fixed, moving)
+    (by_image,) = torch.autograd.grad(comparison.similarity.sum(), moving, create_graph=True)
+    return PoseGradient(comparison, torch.einsum("bchw,bcphw->bp", by_image, jacobian))
+
+
+def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
+    """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
+    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient).mean()
+
+
+def _rendered(
+    network: LearnedSimilarity, lesson: PoseLesson, tangents: Tensor, maps: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) that require a gradient, and their derivatives (B, C, 6, H, W) by the parameters."""
+    if network.volume_network is None:
+        unit = MU_WATER * lesson.scale_mm
+        image, jacobian = render_with_jacobian(lesson.projector, lesson.camera, lesson.camera_from_volume, tangents)
+        image, jacobian = image[:, None] / unit, jacobian[:, None] / unit
+        return image.to(lesson.fixed).requires_grad_(), jacobian.to(lesson.fixed)
+    _require_compiled(lesson)
+    # Brings numba, which a machine that only renders with torch does without.
+    from ...render.learned_maps import render_maps_with_jacobian
+
+    refined = network.refine_volume(lesson.volume) if maps is None else maps.detach()
+    image, jacobian = render_maps_with_jacobian(
+        refined / lesson.scale_mm, lesson.projector.grid, lesson.camera, lesson.camera_from_volume, tangents
+    )
+    return (image if image.requires_grad else image.requires_grad_()), jacobian
+
+
+def _require_compiled(lesson: PoseLesson) -> None:
+    """Raise InputError where maps of a 3D network cannot be rendered."""
+    missing = available_engines()["numba"]
+    place = lesson.projector.mu.device.type
+    if missing or place != "cpu":
+        raise InputError(
+            "volume network",
+            expected="the compiled renderer, on the CPU",
+            found=missing or f"a CT on {place}",
+            remedy="use double_backward_gradient, or a similarity without a volume network",
+        )

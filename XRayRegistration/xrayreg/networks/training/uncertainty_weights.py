@@ -1,0 +1,33 @@
+"""Losses weighed against each other by what the training itself finds out about their spread (Kendall et al., 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..model.learned_similarity import Comparison
+
+
+class UncertaintyWeights(nn.Module):
+    """The sum over losses L of L / (2 s^2) + log s, whose s are learnt.
+
+    Kept as log s^2, which may be any number: s itself would have to stay away from 0. They are training's, not the
+    similarity's: hand them to the optimiser beside the network's weights.
+    """
+
+    def __init__(self, losses: int = 2) -> None:
+        super().__init__()
+        self.log_variances = nn.Parameter(torch.zeros(losses))
+
+    def forward(self, losses: Tensor) -> Tensor:
+        """The weighted sum, a scalar, of losses (N,)."""
+        return (losses * (-self.log_variances).exp() + self.log_variances).sum() / 2
+
+
+def total_loss(gradient_loss: Tensor, comparison: Comparison, weights: UncertaintyWeights) -> Tensor:
+    """What training makes small, a scalar: the loss on pose gradients, and with it the decomposition of a network
+    that has one (Chen et al., ISBI 2024), weighed against each other."""
+    if comparison.decomposition is None:
+        return gradient_loss
+    total: Tensor = weights(torch.stack([gradient_loss, comparison.decomposition.mean()]))
+    return total
