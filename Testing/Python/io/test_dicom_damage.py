@@ -15,10 +15,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera
 from xrayreg.io import dicom_parsing, dicom_tags, geometry_of, read_dataset, read_radiograph
+from xrayreg.io.dicom_tags import TagReader
 
 # The field and the tone curve are other files' business.
 pytestmark = pytest.mark.usefixtures("plain_intensities")
@@ -209,3 +213,15 @@ def test_steps_that_do_not_fit_the_frames_give_no_angles(write_xray, steps, fram
     geometry = geometry_of(read_dataset(path), 3)
     assert geometry.primary_deg == angle
     assert (angle is None) == any("Increment has" in warning for warning in geometry.warnings)
+
+
+def test_a_long_value_of_an_unknown_kind_among_the_macros_is_no_obstacle():
+    """pydicom leaves long values in the file; reading this one would raise NotImplementedError."""
+    tag = Tag(0x0018, 0x9472)
+    group = Dataset()
+    group[tag] = RawDataElement(tag, "Sq", 5_000_000, None, 1000, False, True)
+    dataset = Dataset()
+    dataset.DistanceSourceToDetector = 1020.0
+    dataset.SharedFunctionalGroupsSequence = [group]
+    found = TagReader(dataset).number("DistanceSourceToDetector")
+    assert found is not None and found.value == 1020.0

@@ -238,7 +238,8 @@ def _nested(dataset: pydicom.Dataset | None, depth: int = 0) -> Iterator[pydicom
 
 
 def _is_sequence(dataset: pydicom.Dataset, tag: Any) -> bool:
-    stored = dataset.get_item(tag)
+    # A long value stays in the file: its kind is known without.
+    stored = dataset.get_item(tag, keep_deferred=True)
     if stored is None:
         return False
     if stored.VR in (None, "UN"):
