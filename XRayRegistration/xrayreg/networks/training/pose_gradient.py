@@ -24,8 +24,9 @@ from ...render import Projector, StackedProjector, available_engines, render_cha
 from ...render.torch_engine import TorchProjector
 from ...scene import Attenuation
 from ...scene.attenuation import MU_WATER
+from ...settings import GradientLossName
 from ..model.learned_similarity import Comparison, LearnedSimilarity
-from .geodesic_gradients import GRADIENT_LOSSES, GradientLossName, geodesic_gradient, parameter_tangents
+from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_tangents
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,38 +101,50 @@ def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor 
         gradients then do not reach the 3D network.
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
-    tangents = parameter_tangents(
-        lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume
-    )
-    moving, jacobian = _rendered(network, lesson, tangents, maps)
-    comparison = network.compare(lesson.fixed, moving)
+    if network.volume_network is None:
+        return gradient_of_images(network, lesson.fixed, *render_unrefined(lesson))
+    return gradient_of_images(network, lesson.fixed, *_render_refined(network, lesson, maps))
+
+
+def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> PoseGradient:
+    """The pose gradient for X-rays (B, 1, H, W), images (B, C, H, W) and their derivatives (B, C, 6, H, W)."""
+    if not moving.requires_grad:
+        moving = moving.detach().requires_grad_()
+    comparison = network.compare(fixed, moving)
     (by_image,) = torch.autograd.grad(comparison.similarity.sum(), moving, create_graph=True)
     return PoseGradient(comparison, torch.einsum("bchw,bcphw->bp", by_image, jacobian))
 
 
+@torch.no_grad()
+def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
+    """Images (B, 1, H, W) of the CT as it is and their derivatives (B, 1, 6, H, W) by the parameters."""
+    unit = MU_WATER * lesson.scale_mm
+    image, jacobian = render_with_jacobian(
+        lesson.projector, lesson.camera, lesson.camera_from_volume, _tangents(lesson)
+    )
+    return image[:, None].to(lesson.fixed) / unit, jacobian[:, None].to(lesson.fixed) / unit
+
+
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
     """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
-    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient).mean()
+    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient.to(found.gradient.device)).mean()
 
 
-def _rendered(
-    network: LearnedSimilarity, lesson: PoseLesson, tangents: Tensor, maps: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Images (B, C, H, W) that require a gradient, and their derivatives (B, C, 6, H, W) by the parameters."""
-    if network.volume_network is None:
-        unit = MU_WATER * lesson.scale_mm
-        image, jacobian = render_with_jacobian(lesson.projector, lesson.camera, lesson.camera_from_volume, tangents)
-        image, jacobian = image[:, None] / unit, jacobian[:, None] / unit
-        return image.to(lesson.fixed).requires_grad_(), jacobian.to(lesson.fixed)
+def _render_refined(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same of the C maps that a 3D network makes of the CT; both depend on its weights unless maps are given."""
     _require_compiled(lesson)
     # Brings numba, which a machine that only renders with torch does without.
     from ...render.learned_maps import render_maps_with_jacobian
 
     refined = network.refine_volume(lesson.volume) if maps is None else maps.detach()
-    image, jacobian = render_maps_with_jacobian(
-        refined / lesson.scale_mm, lesson.projector.grid, lesson.camera, lesson.camera_from_volume, tangents
+    images: tuple[Tensor, Tensor] = render_maps_with_jacobian(
+        refined / lesson.scale_mm, lesson.projector.grid, lesson.camera, lesson.camera_from_volume, _tangents(lesson)
     )
-    return (image if image.requires_grad else image.requires_grad_()), jacobian
+    return images
+
+
+def _tangents(lesson: PoseLesson) -> Tensor:
+    return parameter_tangents(lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume)
 
 
 def _require_compiled(lesson: PoseLesson) -> None:
