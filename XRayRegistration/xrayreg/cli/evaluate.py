@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..settings import MOST_SEED, RegistrationSettings
+from .landscape import add_landscape, run_landscape
 from .options import PROGRAM, add_command, add_settings, add_structures, place, whole
 from .terminal import printable_json
 
@@ -30,6 +32,8 @@ def add_to(commands: Any) -> None:
             "--list",
             "--volume ct.nii.gz --arm C-A --methods initial,ours,xvr --limit 50 --out study",
             "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2,3 --arm V-A --methods ours-lm,xvr --out study2",
+            "--volume ct.nii.gz --arm C-A --methods prost,prost+cmaes,cmaes-chen --similarity prost.pt --out study4",
+            "--landscape --volume ct.nii.gz --arm V-A --limit 5 --similarity prost.pt sopi.pt --out landscape",
             "--dataset deepfluoro.h5 --methods initial,ours --out study3",
             "--report-only study",
         ),
@@ -56,9 +60,18 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--network", type=place, metavar="MODEL", help="trained network for the methods that need one")
     parser.add_argument(
+        "--similarity",
+        type=place,
+        metavar=("SIM", "SIM"),
+        nargs="+",
+        default=[],
+        help="learned similarities; each serves the methods named after its architecture",
+    )
+    parser.add_argument(
         "--set", metavar="METHOD.NAME=VALUE", action="append", default=[], help="one setting of a method; repeatable"
     )
     add_settings(parser, RegistrationSettings, ("engine", "device"))
+    add_landscape(parser)
     parser.add_argument(
         "--report-only", type=place, metavar="DIR", help="tables and report of a study again, without a run"
     )
@@ -72,7 +85,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, report, or do the study."""
+    """List, report, draw a landscape, or do the study."""
     from .study_display import StudyDisplay, show_choices
 
     if arguments.list:
@@ -82,6 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
         with StudyDisplay(shown=not arguments.quiet) as display:
             return _finished(Path(arguments.report_only), arguments, display, settings=None)
     order = order_of(arguments)
+    if arguments.landscape:
+        with StudyDisplay(shown=not arguments.quiet) as display:
+            run_landscape(arguments, order, similarities_of(arguments.similarity), display)
+        return FINISHED
     with StudyDisplay(shown=not arguments.quiet) as display:
         interrupted = _followed(order, display)
         if interrupted and not _has_results(order.out):
@@ -98,7 +115,9 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
     from ..checks import InputError
     from ..study.conduct import StudyOrder
 
-    methods = tuple(dict.fromkeys(name for names in arguments.methods for name in names))
+    # A landscape needs the cases alone.
+    asked = [("initial",)] if arguments.landscape else arguments.methods
+    methods = tuple(dict.fromkeys(name for names in asked for name in names))
     if arguments.out is None:
         raise InputError("evaluate", expected="--out DIR", found="none", remedy="name a folder for the results")
     for name in ("arm", "volume", "labels"):
@@ -195,16 +214,20 @@ def _workers(arguments: argparse.Namespace, order: StudyOrder) -> int:
 
 
 def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Options by method from --network and --set; raises InputError."""
+    """Options by method from --network, --similarity and --set; raises InputError."""
     import json
 
     from ..checks import InputError
     from ..methods import method_named
 
     options: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    similarities = similarities_of(arguments.similarity)
     for name in methods:
-        if arguments.network is not None and "network" in method_named(name).needs:
+        needs, architecture = method_named(name).needs, name.partition("+")[0]
+        if arguments.network is not None and "network" in needs:
             options[name]["network"] = arguments.network
+        if architecture in similarities and "similarity" in needs:
+            options[name]["similarity"] = similarities[architecture]
     for text in arguments.set:
         path, equals, value = text.partition("=")
         method, dot, name = path.partition(".")
@@ -220,6 +243,32 @@ def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[st
         except (ValueError, RecursionError):
             options[method][name] = value
     return options
+
+
+def similarities_of(files: Sequence[str]) -> dict[str, str]:
+    """The files of learned similarities by architecture; raises InputError for other files, and for two of one."""
+    from ..checks import InputError
+    from ..networks.model.checkpoint import read_card
+
+    found: dict[str, str] = {}
+    for file in files:
+        similarity = read_card(file).settings.similarity
+        if similarity is None:
+            raise InputError(
+                "--similarity",
+                expected="learned similarities",
+                found=f"{file}, which predicts poses",
+                remedy="give it with --network",
+            )
+        if similarity.architecture in found:
+            raise InputError(
+                "--similarity",
+                expected="one file of each architecture",
+                found=f"{found[similarity.architecture]} and {file}, both {similarity.architecture}",
+                remedy="evaluate them one after the other",
+            )
+        found[similarity.architecture] = file
+    return found
 
 
 def _settings_told(order: StudyOrder) -> dict[str, Any]:

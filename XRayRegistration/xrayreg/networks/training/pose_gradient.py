@@ -18,14 +18,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...checks import InputError
 from ...geometry import Camera, pose_difference, retract
-from ...render import Projector, StackedProjector, available_engines, render_channels, render_with_jacobian
+from ...render import Projector, StackedProjector, render_channels
 from ...render.torch_engine import TorchProjector
 from ...scene import Attenuation
-from ...scene.attenuation import MU_WATER
 from ...settings import GradientLossName
 from ..model.learned_similarity import Comparison, LearnedSimilarity
+from ..model.moving_images import moving_images, unrefined_images, volume_of
 from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_tangents
 
 
@@ -54,7 +53,7 @@ class PoseLesson:
     @property
     def volume(self) -> Tensor:
         """The CT (nk, nj, ni) as networks take it: attenuation relative to water."""
-        return self.projector.mu / MU_WATER
+        return volume_of(self.projector)
 
     @property
     def true_gradient(self) -> Tensor:
@@ -101,9 +100,17 @@ def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor 
         gradients then do not reach the 3D network.
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
-    if network.volume_network is None:
-        return gradient_of_images(network, lesson.fixed, *render_unrefined(lesson))
-    return gradient_of_images(network, lesson.fixed, *_render_refined(network, lesson, maps))
+    images = moving_images(
+        network,
+        lesson.projector,
+        lesson.camera,
+        lesson.camera_from_volume,
+        _tangents(lesson),
+        lesson.scale_mm,
+        lesson.fixed,
+        maps,
+    )
+    return gradient_of_images(network, lesson.fixed, *images)
 
 
 def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> PoseGradient:
@@ -118,11 +125,14 @@ def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor
 @torch.no_grad()
 def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
     """Images (B, 1, H, W) of the CT as it is and their derivatives (B, 1, 6, H, W) by the parameters."""
-    unit = MU_WATER * lesson.scale_mm
-    image, jacobian = render_with_jacobian(
-        lesson.projector, lesson.camera, lesson.camera_from_volume, _tangents(lesson)
+    return unrefined_images(
+        lesson.projector,
+        lesson.camera,
+        lesson.camera_from_volume,
+        _tangents(lesson),
+        lesson.scale_mm,
+        lesson.fixed,
     )
-    return image[:, None].to(lesson.fixed) / unit, jacobian[:, None].to(lesson.fixed) / unit
 
 
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
@@ -130,31 +140,5 @@ def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossNam
     return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient.to(found.gradient.device)).mean()
 
 
-def _render_refined(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The same of the C maps that a 3D network makes of the CT; both depend on its weights unless maps are given."""
-    _require_compiled(lesson)
-    # Brings numba, which a machine that only renders with torch does without.
-    from ...render.learned_maps import render_maps_with_jacobian
-
-    refined = network.refine_volume(lesson.volume) if maps is None else maps.detach()
-    images: tuple[Tensor, Tensor] = render_maps_with_jacobian(
-        refined / lesson.scale_mm, lesson.projector.grid, lesson.camera, lesson.camera_from_volume, _tangents(lesson)
-    )
-    return images
-
-
 def _tangents(lesson: PoseLesson) -> Tensor:
     return parameter_tangents(lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume)
-
-
-def _require_compiled(lesson: PoseLesson) -> None:
-    """Raise InputError where maps of a 3D network cannot be rendered."""
-    missing = available_engines()["numba"]
-    place = lesson.projector.mu.device.type
-    if missing or place != "cpu":
-        raise InputError(
-            "volume network",
-            expected="the compiled renderer, on the CPU",
-            found=missing or f"a CT on {place}",
-            remedy="use double_backward_gradient, or a similarity without a volume network",
-        )
