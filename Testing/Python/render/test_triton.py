@@ -36,8 +36,8 @@ pytest.importorskip("triton")
 
 DOUBLE = torch.float64
 VIEW = camera(33, 25, 3.0)
-GRID = oblique_grid((31, 30, 33), (1.1, 0.9, 1.3))
-SMALL = plain_grid((21, 24, 19), (1.5, 1.2, 1.4))
+GRID = oblique_grid((17, 16, 18), (2.0, 1.7, 2.4))
+SMALL = plain_grid((13, 15, 12), (2.4, 1.9, 2.2))
 VIEWS = {
     "towards +i": along_index_axis(SMALL, 0, 1),
     "towards -j": along_index_axis(SMALL, 1, -1),
