@@ -20,7 +20,7 @@ def write_similarity(path: Path, architecture: Any = "prost", volume: Any = None
 
     settings = replace(SETTINGS, similarity=SimilaritySettings(architecture, width=0.25))
     angles = {"network": MedianAngles(32.2, 30.0, 40.0, 64), "zncc": MedianAngles(61.3, 60.0, 62.0, 64)}
-    card = replace(card_of(settings), angles=angles, seconds=1800.0, images=9600)
+    card = replace(card_of(settings), angles=angles, seconds=1800.0, images=9600, created="2026-11-30T09:00:00+00:00")
     if volume is not None:
         card = replace(card, subjects=(SubjectCard("ct", fingerprint(volume), (0.0, 0.0, 0.0)),))
     with torch.random.fork_rng(devices=[]):

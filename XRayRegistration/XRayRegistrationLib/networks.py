@@ -35,10 +35,12 @@ class Network:
     def general(self):
         return self.card is not None and self.card.kind == "agnostic"
 
-    @property
-    def misplaced(self):
-        """Why it cannot tell initial poses, and where it belongs, in a sentence; empty unless it is a similarity."""
-        return str(_misplaced(self.path, self.card) or "")
+    def misplaced(self, similarity):
+        """What it is and where it belongs, a sentence, where the other kind is asked for; empty where it is not.
+
+        similarity: whether one is asked for that compares images, rather than one that finds poses.
+        """
+        return str(_misplaced(self.path, self.card, similarity) or "")
 
     @property
     def described(self):
@@ -96,6 +98,16 @@ def requireSameKind(path, similarity):
             found=_kindInWords(found),
             remedy=_("choose another file"),
         )
+
+
+def requireKind(path, similarity):
+    """Raise InputError, which tells where it belongs, for a file of the other kind; see `Network.misplaced`.
+
+    What is no network at all, or is not there, is left to whoever reads it.
+    """
+    error = _misplaced(path, _cardIn(path)[0], similarity)
+    if error is not None:
+        raise error
 
 
 def surveySteps(inputs, volumeNode, paths):
@@ -176,7 +188,7 @@ def _cardIn(path):
     from xrayreg.networks.model.checkpoint import read_card
 
     state = stateOf(path)
-    if state not in _cards:
+    if state is None or state not in _cards:
         try:
             _cards[state] = read_card(path), ""
         except (InputError, OSError) as error:
@@ -199,10 +211,17 @@ def _kindInWords(similarity):
     return _("a network for the similarity {name}").format(name=_named(similarity))
 
 
-def _misplaced(path, card):
-    """The InputError for a similarity where a network for the initial pose is asked for; None for another one."""
-    if card is None or not card.is_similarity:
+def _misplaced(path, card, similarity):
+    """The InputError for a network of the other kind than the one that is asked for; None for any other file."""
+    if card is None or card.is_similarity == similarity:
         return None
+    if similarity:
+        return InputError(
+            _("similarity {name}").format(name=Path(path).name),
+            expected=_("a trained similarity"),
+            found=_("a network that finds poses"),
+            remedy=_("choose it in the section Initial pose"),
+        )
     return InputError(
         _("network {name}").format(name=Path(path).name),
         expected=_("one that finds poses"),

@@ -70,8 +70,10 @@ class Parameters:
 
     effort: Effort = Effort.standard
     start: Start = Start.auto
-    # The file of the network to start from; empty for none.
+    # The files of the network to start from, and of the trained similarity that tells where to look first; empty for
+    # none.
     network: str = ""
+    similarity: str = ""
 
     # How to train one: the architecture of a similarity (xrayreg.settings.SIMILARITY_NAMES), empty for a network that
     # finds initial poses; views by name (DISTRIBUTIONS); and its file, empty for the suggested one. Another CT than the
