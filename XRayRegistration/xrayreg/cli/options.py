@@ -41,7 +41,9 @@ def add_command(
     return parser
 
 
-def add_settings(parser: argparse.ArgumentParser, kind: Any, names: Sequence[str] = ()) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, kind: Any, names: Sequence[str] = ()
+) -> None:
     """An option for each field of the settings `kind` that carries a help text, or for those named."""
     for field in fields(kind):
         if "help" in field.metadata and (not names or field.name in names):

@@ -38,10 +38,8 @@ def moving_images(
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
     if network.volume_network is None:
-        unit = MU_WATER * scale_mm
-        image, jacobian = render_with_jacobian(projector, camera, camera_from_volume, tangents)
-        image, jacobian = image[:, None] / unit, jacobian[:, None] / unit
-        return image.to(like).requires_grad_(), jacobian.to(like)
+        image, jacobian = unrefined_images(projector, camera, camera_from_volume, tangents, scale_mm, like)
+        return image.requires_grad_(), jacobian
     _require_compiled(projector)
     # Brings numba, which a machine that only renders with torch does without.
     from ...render.learned_maps import render_maps_with_jacobian
@@ -52,6 +50,15 @@ def moving_images(
         refined / scale_mm, projector.grid, camera, camera_from_volume, tangents
     )
     return (image if image.requires_grad else image.requires_grad_()), jacobian
+
+
+def unrefined_images(
+    projector: Projector, camera: Camera, camera_from_volume: Tensor, tangents: Tensor, scale_mm: float, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Images (B, 1, H, W) of the CT as it is, and their derivatives (B, 1, P, H, W); see `moving_images`."""
+    unit = MU_WATER * scale_mm
+    image, jacobian = render_with_jacobian(projector, camera, camera_from_volume, tangents)
+    return (image[:, None] / unit).to(like), (jacobian[:, None] / unit).to(like)
 
 
 def _require_compiled(projector: Projector) -> None:
