@@ -156,7 +156,7 @@ def network(window: demo.Window) -> None:
     section.ui.trainButton.click()
     window.settle()
     window.app.wait_until(lambda: training.running() is None, 60.0 * (MINUTES + 3))
-    window.wait(lambda: window.panel.pose.network.settled and window.panel.pose.network.ui.fromNetworkButton.enabled)
+    window.wait(lambda: window.panel.survey.settled and window.panel.pose.network.ui.fromNetworkButton.enabled)
     window.panel.pose.network.ui.fromNetworkButton.click()
     Camera(window).take("network", "train", "pose")
 

@@ -1,6 +1,8 @@
 """Stands for `python -m xrayreg train` in tests of the panel: tells what a training tells, and learns nothing.
 
-python fake_training.py --volume CT --out FILE [--minutes N] [--resume] --story done|failed|silent|slow|deaf
+python fake_training.py --volume CT --out FILE [--kind similarity] [--minutes N] [--resume] --story STORY
+
+Stories: done, failed, silent, slow and deaf.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--volume", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kind", default="pose")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--story", default="done")
     options, _others = parser.parse_known_args()
-    run = Run(options.out)
+    run = Run(options.out, options.kind)
     if not options.volume.is_file():
         sys.stderr.write("xrayreg: volume: expected an existing file\n")
         return 2
@@ -53,7 +56,8 @@ def main() -> int:
 class Run:
     """The files beside a network in training, as status and curves of xrayreg.networks.training write them."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, kind: str) -> None:
+        self.figures = _angles if kind == "similarity" else _errors
         self.model, self.folder = model, model.with_name(f"{model.stem}_training")
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "stop").unlink(missing_ok=True)
@@ -61,7 +65,7 @@ class Run:
 
     def step(self, number: int) -> None:
         """One validation, with a better network each time."""
-        errors = {kind: _errors(factor / number) for kind, factor in (("clean", 1.0), ("physics", 1.5))}
+        errors = self.figures(number)
         self.rows.append(
             {"iteration": 100 * number, "seconds": 60.0 * number}
             | {f"{kind}_{name}": value for kind, found in errors.items() for name, value in found.items()}
@@ -75,7 +79,7 @@ class Run:
         self.tell("training", number, errors)
 
     def end(self, state: str, number: int, message: str) -> int:
-        self.tell(state, number, {kind: _errors(1.0 / number) for kind in ("clean", "physics")}, message)
+        self.tell(state, number, self.figures(number), message)
         return 0
 
     def tell(self, state: str, number: int = 0, validation: object = None, message: str = "training") -> None:
@@ -100,9 +104,20 @@ class Run:
         temporary.replace(self.folder / "status.json")
 
 
-def _errors(factor: float) -> dict[str, float]:
+def _errors(number: int) -> dict[str, dict[str, float]]:
+    """Of poses, by kind of image, after some validations."""
     first = {"rotation_deg": 5.0, "x_mm": 2.0, "y_mm": 2.5, "depth_mm": 10.0, "mtre_mm": 12.0, "nearest_mtre_mm": 11.0}
-    return {name: value * factor for name, value in first.items()}
+    kinds = (("clean", 1.0), ("physics", 1.5))
+    return {kind: {name: value * factor / number for name, value in first.items()} for kind, factor in kinds}
+
+
+def _angles(number: int) -> dict[str, dict[str, float]]:
+    """Of pose gradients, by what gave them: correlation does not learn."""
+    degrees = {"network": 22.0 + 50.0 / number, "zncc": 61.0, "gradient_correlation": 66.0}
+    return {
+        name: {"whole_deg": whole, "rotation_deg": whole + 5.0, "translation_deg": whole - 4.0, "poses": 64}
+        for name, whole in degrees.items()
+    }
 
 
 if __name__ == "__main__":

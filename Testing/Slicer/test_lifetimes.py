@@ -219,6 +219,7 @@ OPENERS: dict[str, Callable[[Any], Any]] = {
     "calibration": lambda widget: widget.ui.importCalibrationButton,
     "transform": lambda widget: widget.panel.results.ui.saveTransformButton,
     "network": lambda widget: widget.panel.pose.network.ui.networkBrowseButton,
+    "similarity": lambda widget: widget.panel.register.similarity.ui.similarityBrowseButton,
     "trained network": lambda widget: widget.panel.train.ui.modelBrowseButton,
 }
 

@@ -32,6 +32,9 @@ def test_long_names_and_folders_do_not_widen_the_panel(app, widget, screenshot):
         owner = getattr(widget.panel, section)
         (getattr(owner, "say", None) or owner._say)(f"Saved as /{LONG}")
     widget.panel.train.chooseModel(f"/{LONG}/{LONG}.pt")
+    # No disk takes a longer name.
+    widget.panel.register.similarity.choose(f"/{LONG[:200]}/{LONG[:200]}.pt")
+    assert widget.panel.register.similarity.ui.similarityCardLabel.text.startswith("There is no file ")
     widget.panel.train._said = LONG
     widget.panel.train._show()
     assert width_of(app, widget) <= WIDEST_PX

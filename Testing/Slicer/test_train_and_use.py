@@ -84,7 +84,7 @@ def choose(app, widget, path) -> None:
 def settle(app, widget) -> None:
     """Wait until the cards of all networks have been read."""
     user.settle(app)
-    user.until(app, lambda: widget.panel.pose.network.settled)
+    user.until(app, lambda: widget.panel.survey.settled)
     user.settle(app)
 
 

@@ -53,7 +53,7 @@ def test_a_user_trains_a_network(app, widget, section, wishes, tmp_path, screens
     assert user.training_said(section) == "Trained for 5:00 min: the time is up."
     assert not ui.trainCurveLabel.isHidden()
     card = ui.trainCardLabel.text
-    assert card.startswith("CT: Patient: 7.") and "Median error 1.0° and 0.4/0.5/2.0 mm on simulated X-rays" in card
+    assert card.startswith("CT: Patient: 7.") and "Median error 1.5° and 0.6/0.8/3.0 mm on simulated X-rays" in card
     (wish,) = wishes
     assert wish.model == tmp_path / "hip.pt" and wish.minutes == 5 and not wish.structures
     # Nobody needs the patient's CT beside the network any more.

@@ -9,6 +9,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from xrayreg.checks import InputError
+from xrayreg.settings import SIMILARITY_NAMES
+
 _KNOWN = "XRayRegistration/networks"
 _MOST_KNOWN = 40
 # Cards that were read, by file and its state; reading one takes a tenth of a second.
@@ -32,10 +35,28 @@ class Network:
     def general(self):
         return self.card is not None and self.card.kind == "agnostic"
 
+    def misplaced(self, similarity):
+        """What it is and where it belongs, a sentence, where the other kind is asked for; empty where it is not.
+
+        similarity: whether one is asked for that compares images, rather than one that finds poses.
+        """
+        return str(_misplaced(self.path, self.card, similarity) or "")
+
     @property
     def described(self):
         """The card in words, or what is wrong with the file."""
         return self.problem or inWords(self.card)
+
+
+def similarityNames():
+    """The architectures of similarities that can be trained: name in xrayreg.settings, and what people read."""
+    named = {
+        "prost": _("ProST"),
+        "prost-vit": _("ProST (transformer)"),
+        "correlation": _("Correlation-driven"),
+        "sopi": _("SOPI"),
+    }
+    return {name: named.get(name, name) for name in SIMILARITY_NAMES}
 
 
 def remember(path):
@@ -63,6 +84,32 @@ def cardOf(path):
     return _cards.get(stateOf(path), (None, ""))[0]
 
 
+def requireSameKind(path, similarity):
+    """Raise InputError where a file holds a network of another kind than the one that is to be kept in it.
+
+    similarity: the architecture of one, empty for a network that finds poses.
+    """
+    card = _cardIn(path)[0] if Path(path).is_file() else None
+    found = "" if card is None else _architecture(card)
+    if card is not None and found != similarity:
+        raise InputError(
+            Path(path).name,
+            expected=_kindInWords(similarity),
+            found=_kindInWords(found),
+            remedy=_("choose another file"),
+        )
+
+
+def requireKind(path, similarity):
+    """Raise InputError, which tells where it belongs, for a file of the other kind; see `Network.misplaced`.
+
+    What is no network at all, or is not there, is left to whoever reads it.
+    """
+    error = _misplaced(path, _cardIn(path)[0], similarity)
+    if error is not None:
+        raise error
+
+
 def surveySteps(inputs, volumeNode, paths):
     """Pause, and return a Network for each file, told whether it was trained on the CT.
 
@@ -81,7 +128,7 @@ def surveySteps(inputs, volumeNode, paths):
 
 
 def inWords(card):
-    """What a network was trained on, when, and how well it does, in a few sentences."""
+    """What a network is and was trained on, when, and how well it does, in a few sentences."""
     from xrayreg.io.images import stem_of
 
     names = [stem_of(Path(subject.name)) for subject in card.subjects]
@@ -91,12 +138,20 @@ def inWords(card):
             where=where, when=_day(card.created), minutes=duration(card.seconds), images=_counted(card.images)
         )
     ]
-    errors = {kind: vars(found) for kind, found in card.validation.items()}
+    if card.is_similarity:
+        told.insert(0, _("Similarity {name}.").format(name=_named(_architecture(card))))
+    errors = {kind: vars(found) for kind, found in (card.angles if card.is_similarity else card.validation).items()}
     return " ".join([*told, errorsInWords(errors)]).strip()
 
 
 def errorsInWords(validation):
-    """Errors by kind of image (dicts as xrayreg.networks.model.card.MedianErrors) as a sentence; empty without any."""
+    """How well a network does as a sentence; empty without any figures.
+
+    validation: errors by kind of image, or angles by what a gradient is of, as dicts like
+    xrayreg.networks.model.card.MedianErrors and MedianAngles.
+    """
+    if validation.get("network"):
+        return _anglesInWords(validation)
     kinds = {"physics": _("on simulated X-rays"), "clean": _("on DRRs")}
     parts = [
         _("{error} {kind}").format(error=inShort(validation[kind]), kind=text)
@@ -107,7 +162,9 @@ def errorsInWords(validation):
 
 
 def inShort(errors):
-    """Rotation, and shifts to the right, upwards and in depth, in one short text."""
+    """Rotation, and shifts to the right, upwards and in depth, or how well a gradient points, in one short text."""
+    if "whole_deg" in errors:
+        return _("gradient {degrees:.0f}° from the ideal one").format(degrees=errors["whole_deg"])
     return _("{degrees:.1f}° and {x:.1f}/{y:.1f}/{depth:.1f} mm").format(
         degrees=errors["rotation_deg"], x=errors["x_mm"], y=errors["y_mm"], depth=errors["depth_mm"]
     )
@@ -121,18 +178,65 @@ def duration(seconds):
 
 
 def _read(path, mark):
-    from xrayreg.checks import InputError
+    card, problem = _cardIn(path)
+    fits = card is not None and any(subject.fingerprint == mark for subject in card.subjects)
+    return Network(Path(path), card, fits, problem)
+
+
+def _cardIn(path):
+    """The card in a file, None where it cannot be read, and why that is."""
     from xrayreg.networks.model.checkpoint import read_card
 
     state = stateOf(path)
-    if state not in _cards:
+    if state is None or state not in _cards:
         try:
             _cards[state] = read_card(path), ""
         except (InputError, OSError) as error:
             _cards[state] = None, str(error)
-    card, problem = _cards[state]
-    fits = card is not None and any(subject.fingerprint == mark for subject in card.subjects)
-    return Network(Path(path), card, fits, problem)
+    return _cards[state]
+
+
+def _architecture(card):
+    """Of a similarity; empty for a network that finds poses."""
+    return card.settings.similarity.architecture if card.is_similarity else ""
+
+
+def _named(architecture):
+    return similarityNames().get(architecture, architecture)
+
+
+def _kindInWords(similarity):
+    if not similarity:
+        return _("a network for the initial pose")
+    return _("a network for the similarity {name}").format(name=_named(similarity))
+
+
+def _misplaced(path, card, similarity):
+    """The InputError for a network of the other kind than the one that is asked for; None for any other file."""
+    if card is None or card.is_similarity == similarity:
+        return None
+    if similarity:
+        return InputError(
+            _("similarity {name}").format(name=Path(path).name),
+            expected=_("a trained similarity"),
+            found=_("a network that finds poses"),
+            remedy=_("choose it in the section Initial pose"),
+        )
+    return InputError(
+        _("network {name}").format(name=Path(path).name),
+        expected=_("one that finds poses"),
+        found=_("a trained similarity ({name}), which compares images").format(name=_named(_architecture(card))),
+        remedy=_("choose it in the section Register"),
+    )
+
+
+def _anglesInWords(validation):
+    """Medians of the angles between a similarity's pose gradient and the ideal one, and those of correlation."""
+    told = inShort(validation["network"])
+    if validation.get("zncc"):
+        other = _(" (zero-mean correlation: {degrees:.0f}°)")
+        told += other.format(degrees=validation["zncc"]["whole_deg"])
+    return _("Median: {told}.").format(told=told)
 
 
 def _listed():

@@ -70,16 +70,21 @@ class Parameters:
 
     effort: Effort = Effort.standard
     start: Start = Start.auto
-    # The file of the network to start from; empty for none.
+    # The files of the network to start from, and of the trained similarity that tells where to look first; empty for
+    # none.
     network: str = ""
+    similarity: str = ""
 
-    # How to train one: views by name (xrayreg.settings.DISTRIBUTIONS), and its file, empty for the suggested one.
-    # Another CT than the one that the file is for, where that is known, gets another file.
+    # How to train one: the architecture of a similarity (xrayreg.settings.SIMILARITY_NAMES), empty for a network that
+    # finds initial poses; views by name (DISTRIBUTIONS); and its file, empty for the suggested one. Another CT than the
+    # one that the file is for, where that is known, gets another file, and so does another kind of network.
+    trainSimilarity: str = ""
     trainViews: str = "any_side"
     trainMinutes: Annotated[int, WithinRange(1, 1440)] = 5
     trainDevice: str = "auto"
     trainOutput: str = ""
     trainOutputVolume: vtkMRMLScalarVolumeNode
+    trainOutputSimilarity: str = ""
 
     drrOpacity: Annotated[float, WithinRange(0, 1)] = 0.0
     comparison: Comparison = Comparison.blend

@@ -2,7 +2,7 @@
 
 from slicer.i18n import tr as _
 
-from .. import dependencies
+from .. import dependencies, networks
 from ..scene import backend, posing, rig
 from .registration import Progress
 
@@ -21,6 +21,7 @@ def estimateSteps(inputs, parameters):
     from xrayreg.pipeline import estimate
     from xrayreg.settings import registration_settings
 
+    networks.requireKind(file, similarity=False)
     scene = yield from _told(inputs.sceneSteps(parameters), 0.2, _("Preparing the images"))
     asked = estimate.pieces(scene, registration_settings(init=file))
     found = yield from _told(asked, 0.8, _("Asking the network"))

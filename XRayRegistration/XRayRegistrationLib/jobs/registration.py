@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from .. import dependencies
+from .. import dependencies, networks
 from ..scene import backend, outcome, posing, projections, rig
 from .compiling import compileSteps
 
@@ -54,9 +54,10 @@ def registrationSteps(inputs, parameters):
     """Yield Progress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
 
     inputs: scene.backend.Inputs. The registration starts where `parameters.start` says: from the pose shown when
-    somebody chose it, else it looks all around, or where a network sees the C-arm. Closed before its end it leaves the
-    best pose so far, which `outcome.undo` takes back; after an error the C-arm stands where it stood. Raises InputError
-    for what cannot be registered, MissingPackages, and NodesRemoved as soon as a node that it needs has left the scene.
+    somebody chose it, else it looks all around, or where a network sees the C-arm; `parameters.similarity`, where one
+    is chosen, tells where to look first. Closed before its end it leaves the best pose so far, which `outcome.undo`
+    takes back; after an error the C-arm stands where it stood. Raises InputError for what cannot be registered,
+    MissingPackages, and NodesRemoved as soon as a node that it needs has left the scene.
     """
     return _steps(inputs, parameters, parameters.start.name)
 
@@ -75,6 +76,11 @@ def _steps(inputs, parameters, start):
     from xrayreg.pipeline import register
     from xrayreg.settings import registration_settings
 
+    if start == "network":
+        networks.requireKind(init, similarity=False)
+    similarity = parameters.similarity or None
+    if similarity:
+        networks.requireKind(similarity, similarity=True)
     done = 0.0
     for fraction, message in compileSteps():
         work.requireAll()
@@ -85,7 +91,7 @@ def _steps(inputs, parameters, start):
     fromShown = start == "case" or (work.wasPosed and start != "network")
     initial = work.before if fromShown else None
     scene, done = yield from _prepared(work, inputs.sceneSteps(parameters, initial), done)
-    settings = registration_settings(parameters.effort.name, init=init)
+    settings = registration_settings(parameters.effort.name, init=init, similarity=similarity)
     loadSeconds = time.perf_counter() - began
     try:
         for step in register(scene, settings, loadSeconds):

@@ -34,7 +34,7 @@ class Moment:
     state: starting, preparing, training, validating, ending, done, stopped or failed. message: what it says itself, or
     why it failed. fraction: of the whole, 0 to 1. seconds: trained so far. secondsLeft, imagesPerSecond: None while
     unknown. validation: errors by kind of image (clean, physics) as xrayreg.networks.model.card.MedianErrors has them,
-    empty before the first.
+    or angles by what gave them (network, zncc, gradient_correlation) as MedianAngles; empty before the first.
     """
 
     state: str

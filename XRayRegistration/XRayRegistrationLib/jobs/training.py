@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from .. import dependencies
+from .. import dependencies, networks
 from ..scene import backend, rig
 from . import python
 from .runFolder import Run, folderOf
@@ -36,7 +36,8 @@ class Wish:
     """What the command line is asked for: see `python -m xrayreg train --help`.
 
     structures: labels in `labels`, none for all of the CT. camera: (SID, edge of the detector) [mm], or None for the
-    usual ones. more: further options.
+    usual ones. similarity: the architecture of one to be trained, empty for a network that finds poses. more: further
+    options.
     """
 
     model: Path
@@ -48,11 +49,14 @@ class Wish:
     device: str = "auto"
     camera: tuple | None = None
     resume: bool = False
+    similarity: str = ""
     more: tuple = ()
 
     def arguments(self):
         """The options, as texts."""
         options = ["--volume", self.volume, "--out", self.model]
+        if self.similarity:
+            options += ["--kind", "similarity", "--architecture", self.similarity]
         if self.structures:
             options += ["--labels", self.labels, "--structures", ",".join(map(str, self.structures))]
         options += ["--distribution", self.distribution, "--minutes", f"{self.minutes:g}", "--device", self.device]
@@ -68,25 +72,31 @@ def command(wish):
     return [python.interpreter(), "-m", "xrayreg", "train", *wish.arguments()]
 
 
-def suggestedModel(volumeNode):
-    """Where a network for a CT is kept unless somebody chooses: beside the scene, or in Slicer's temporary folder."""
+def suggestedModel(volumeNode, similarity=""):
+    """Where a network for a CT is kept unless somebody chooses: beside the scene, or in Slicer's temporary folder.
+
+    similarity: its architecture where it is one; each has a file of its own.
+    """
     scene = slicer.mrmlScene.GetURL()
     folder = Path(scene).parent if scene and os.access(Path(scene).parent, os.W_OK) else None
     folder = folder or Path(slicer.app.temporaryPath) / "XRayRegistration" / "networks"
-    return folder / f"{_fileName(volumeNode)}{SUFFIX}"
+    kind = f"-{similarity}" if similarity else ""
+    return folder / f"{_fileName(volumeNode)}{kind}{SUFFIX}"
 
 
 def modelOf(parameters):
     """The file in which the network of these parameters is kept; None without a CT."""
-    if parameters.trainOutput and parameters.trainOutputVolume in (None, parameters.volume):
+    ofThisCt = parameters.trainOutputVolume in (None, parameters.volume)
+    if parameters.trainOutput and ofThisCt and parameters.trainOutputSimilarity == parameters.trainSimilarity:
         return Path(parameters.trainOutput)
-    return None if parameters.volume is None else suggestedModel(parameters.volume)
+    return None if parameters.volume is None else suggestedModel(parameters.volume, parameters.trainSimilarity)
 
 
 def keepAs(parameters, path):
-    """Let the network for the CT of these parameters be kept in a file; empty for the suggested one."""
+    """Let the network that these parameters ask for be kept in a file; empty for the suggested one."""
     parameters.trainOutput = str(withSuffix(path)) if str(path).strip() else ""
     parameters.trainOutputVolume = parameters.volume if parameters.trainOutput else None
+    parameters.trainOutputSimilarity = parameters.trainSimilarity if parameters.trainOutput else ""
 
 
 def runOf(model):
@@ -139,6 +149,7 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
         raise InputError(
             model.name, expected=_("no training of it"), found=_("one that is running"), remedy=_("cancel it first")
         )
+    networks.requireSameKind(model, parameters.trainSimilarity)
     volume, structures = yield from _told(inputs.chosenSteps(parameters), 0.0, _("Reading the CT for the training"))
     prepare_output(model.parent)
     _requireRoom(model.parent, volume)
@@ -162,6 +173,7 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
             parameters.trainDevice,
             cameraOf(parameters),
             resume,
+            parameters.trainSimilarity,
             tuple(more),
         )
         started = _launched(wish, volumeNode.GetName())

@@ -28,8 +28,9 @@ class Chart:
         """Follow the label's width no longer."""
         self._resized.close()
 
-    def show(self, lines):
-        """Draw lines, each a colour and its points (x, y), x rising; what was drawn before goes."""
+    def show(self, lines, title=None):
+        """Draw lines, each a colour and its points (x, y), x rising; what was drawn before goes. title: a new one."""
+        self._title = self._title if title is None else title
         self._lines = [line for line in lines if line[1]]
         self.draw()
 
@@ -110,26 +111,33 @@ class SimilarityCurve:
 
 
 class ErrorCurve:
-    """Draws how far a network's poses are off, by the time that it was trained."""
+    """Draws how far a network's poses, or a similarity's gradients, are off, by the time that it was trained."""
 
-    # Simulated X-rays come last: they are the ones whose value is written.
-    _KINDS = (("clean", "#8a8f98"), ("physics", "#2f8fd0"))
+    # Lines by column of the curve's table; the one that matters comes last: its value is written.
+    _ERRORS = (("clean_mtre_mm", "#8a8f98"), ("physics_mtre_mm", "#2f8fd0"))
+    _ANGLES = (("zncc_whole_deg", "#8a8f98"), ("network_whole_deg", "#2f8fd0"))
 
     def __init__(self, label):
         self._label = label
-        self._chart = Chart(label, _("Median error [mm] (grey: DRRs, blue: simulated X-rays)"), "{:.1f}".format, 0.0)
+        self._chart = Chart(label, "", "{:.1f}".format, 0.0)
 
     def close(self):
         self._chart.close()
 
     def show(self, rows):
         """rows: of jobs.runFolder.curveOf. Hidden while there is nothing to draw."""
-        lines = [
-            (
-                color,
-                [(row["seconds"], row[f"{kind}_mtre_mm"]) for row in rows if row.get(f"{kind}_mtre_mm") is not None],
-            )
-            for kind, color in self._KINDS
-        ]
+        errors, angles = (self._lines(rows, columns) for columns in (self._ERRORS, self._ANGLES))
+        ofSimilarity = any(points for _color, points in angles)
+        title = _("Median error [mm] (grey: DRRs, blue: simulated X-rays)")
+        if ofSimilarity:
+            title = _("Angle to the ideal gradient [°] (grey: correlation, blue: network)")
+        lines = angles if ofSimilarity else errors
         self._label.setVisible(any(points for _color, points in lines))
-        self._chart.show(lines)
+        self._chart.show(lines, title)
+
+    @staticmethod
+    def _lines(rows, columns):
+        return [
+            (color, [(row["seconds"], row[name]) for row in rows if row.get(name) is not None])
+            for name, color in columns
+        ]

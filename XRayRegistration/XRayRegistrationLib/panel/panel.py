@@ -18,6 +18,7 @@ from .pose import PoseSection
 from .register import RegisterSection
 from .results import ResultsSection
 from .review import ReviewSection
+from .survey import Survey
 from .train import TrainSection
 
 _MODIFIED = vtk.vtkCommand.ModifiedEvent
@@ -41,11 +42,12 @@ class Panel:
         self._observers = Observers()
         self._refreshTimer, self._poseTimer = Timer(self.refresh), Timer(self._followPose)
         self._layoutTimer = Timer(self._leaveEmptyLayout)
+        self.survey = Survey(self)
         self.inputs, self.geometry, self.register = InputsSection(self), GeometrySection(self), RegisterSection(self)
         self.pose, self.review, self.results = PoseSection(self), ReviewSection(self), ResultsSection(self)
         self.train = TrainSection(self)
         self._sections = (
-            self.inputs, self.geometry, self.train, self.pose, self.register, self.review, self.results
+            self.inputs, self.geometry, self.survey, self.train, self.pose, self.register, self.review, self.results
         )  # fmt: skip
         layout.register()
         self.forgetScene()

@@ -4,7 +4,8 @@ from slicer.i18n import tr as _
 
 from ..parameters import Start
 from ..scene import outcome
-from .controls import Control, say
+from .choice import NetworkChoice, Purpose
+from .controls import Control, say, widgetsIn
 from .curve import SimilarityCurve
 
 # Colours of the verdict's frame (red, green, blue), visible on light and on dark panels.
@@ -25,14 +26,19 @@ class RegisterSection:
             Control(ui.effortSelector), Control(ui.startSelector), Control(ui.registerButton),
             Control(ui.cancelButton), Control(ui.undoButton),
         )  # fmt: skip
+        purpose = Purpose("similarity", True, _("Choose a similarity"), _("Register without a trained similarity."))
+        own = widgetsIn(ui.similarityContainer, "XRayRegistrationSimilarity.ui")
+        self.similarity = NetworkChoice(panel, purpose, own)
         ui.registerButton.connect("clicked(bool)", self.onRegister)
         ui.cancelButton.connect("clicked(bool)", self.onCancel)
         ui.undoButton.connect("clicked(bool)", self.onUndo)
 
     def close(self):
+        self.similarity.clear()
         self.curve.close()
 
     def clear(self):
+        self.similarity.clear()
         self.curve.clear()
         self.say("", 0.0)
 
@@ -47,7 +53,10 @@ class RegisterSection:
         self._now = now
         for control in (self._effort, self._start):
             control.offer(now.busy())
-        self._register.offer(now.incomplete() or _withoutImage(now.views) or _withoutNetwork(now.parameters))
+        self.similarity.refresh(now)
+        self._register.offer(
+            now.incomplete() or _withoutImage(now.views) or self._withoutNetwork() or self.similarity.obstacle
+        )
         self._cancel.offer("" if now.running else _("Nothing is running."))
         found = outcome.outcomeOf(now.rig) if now.rig else None
         self._undo.offer(now.busy() or ("" if found else _("Nothing has been registered yet.")))
@@ -106,6 +115,15 @@ class RegisterSection:
         if problem:
             self.say(problem, 0.0)
 
+    def _withoutNetwork(self):
+        """Why there is nothing to start from; empty unless a network is wanted."""
+        parameters = self._now.parameters
+        if parameters.start is not Start.network:
+            return ""
+        if not parameters.network:
+            return _("Choose a network in the section Initial pose, or another start.")
+        return self._panel.pose.network.obstacle
+
     def _judge(self, color, title, reason, uncertainty=""):
         ui = self.ui
         ui.verdictTitleLabel.setText(f"<b>{title}</b>")
@@ -117,13 +135,6 @@ class RegisterSection:
         if color != self._frameColor:
             self._frameColor = color
             ui.verdictFrame.setStyleSheet(_FRAME.format(color=color))
-
-
-def _withoutNetwork(parameters):
-    """Why there is nothing to start from; empty unless a network is wanted and none is chosen."""
-    if parameters.start is not Start.network or parameters.network:
-        return ""
-    return _("Choose a network in the section Initial pose, or another start.")
 
 
 def _withoutImage(views):

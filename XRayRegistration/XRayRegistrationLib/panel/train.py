@@ -29,15 +29,17 @@ class TrainSection:
         # What is said besides the training's own words, and whether its CT is being written now.
         self._said, self._writing = "", False
         self._curve = ErrorCurve(ui.trainCurveLabel)
-        self._views, self._minutes, self._device, self._model, self._browse = (
-            Control(ui.anatomySelector), Control(ui.minutesSpinBox), Control(ui.trainDeviceSelector),
-            Control(ui.modelLineEdit), Control(ui.modelBrowseButton),
+        self._kind, self._views, self._minutes, self._device, self._model, self._browse = (
+            Control(ui.kindSelector), Control(ui.anatomySelector), Control(ui.minutesSpinBox),
+            Control(ui.trainDeviceSelector), Control(ui.modelLineEdit), Control(ui.modelBrowseButton),
         )  # fmt: skip
         self._train, self._cancel, self._resume = (
             Control(ui.trainButton), Control(ui.trainCancelButton), Control(ui.trainResumeButton)
         )  # fmt: skip
+        _fill(ui.kindSelector, _namedKinds())
         _fill(ui.anatomySelector, _namedViews())
         _fill(ui.trainDeviceSelector, [(name, _namedDevice(name)) for name in DEVICES])
+        ui.kindSelector.connect("currentIndexChanged(int)", self.onKind)
         ui.anatomySelector.connect("currentIndexChanged(int)", self.onViews)
         ui.minutesSpinBox.connect("valueChanged(int)", self.onMinutes)
         ui.trainDeviceSelector.connect("currentIndexChanged(int)", self.onDevice)
@@ -97,6 +99,11 @@ class TrainSection:
         self._offer()
         self._show()
 
+    def onKind(self, index):
+        if self._now.parameters is not None:
+            self._said = ""
+            self._now.parameters.trainSimilarity = str(self.ui.kindSelector.itemData(index))
+
     def onViews(self, index):
         if self._now.parameters is not None:
             self._now.parameters.trainViews = str(self.ui.anatomySelector.itemData(index))
@@ -122,7 +129,8 @@ class TrainSection:
     def chooseModel(self, path):
         """Keep the network in this file; empty for the suggested one."""
         parameters = self._now.parameters
-        suggested = "" if parameters.volume is None else str(training.suggestedModel(parameters.volume))
+        volume, similarity = parameters.volume, parameters.trainSimilarity
+        suggested = "" if volume is None else str(training.suggestedModel(volume, similarity))
         try:
             training.keepAs(parameters, "" if str(path).strip() == suggested else str(path))
             self._said = ""
@@ -179,13 +187,17 @@ class TrainSection:
         if self._run.hasNetwork():
             networks.remember(self._run.model)
             parameters = self._now.parameters
-            if parameters is not None and not parameters.network and self._run.model == training.modelOf(parameters):
+            if parameters is None or parameters.trainSimilarity:
+                # A similarity changes what Register does: that is for the user to choose.
+                return
+            if not parameters.network and self._run.model == training.modelOf(parameters):
                 parameters.network = str(self._run.model)
 
     def _showChoices(self, parameters):
         ui = self.ui
         say(ui.trainStructuresLabel, _structures(parameters))
-        with quiet(ui.anatomySelector, ui.minutesSpinBox, ui.trainDeviceSelector):
+        with quiet(ui.kindSelector, ui.anatomySelector, ui.minutesSpinBox, ui.trainDeviceSelector):
+            _choose(ui.kindSelector, parameters.trainSimilarity)
             _choose(ui.anatomySelector, parameters.trainViews)
             _choose(ui.trainDeviceSelector, parameters.trainDevice)
             ui.minutesSpinBox.setValue(parameters.trainMinutes)
@@ -198,7 +210,7 @@ class TrainSection:
         """Enable what can be done now."""
         now = self._now
         busy, lacking = now.busy(), now.withoutCt()
-        for control in (self._views, self._minutes, self._device):
+        for control in (self._kind, self._views, self._minutes, self._device):
             control.offer(busy)
         for control in (self._model, self._browse):
             control.offer(busy or lacking)
@@ -257,11 +269,12 @@ def _progress(moment):
         told.append(_("{rate:.0f} images/s").format(rate=moment.imagesPerSecond))
     if moment.secondsLeft is not None:
         told.append(_("{time} left").format(time=networks.duration(moment.secondsLeft)))
-    errors = moment.validation.get("physics") or moment.validation.get("clean")
+    found = moment.validation
+    errors = found.get("network") or found.get("physics") or found.get("clean")
     if errors:
         told.append(networks.inShort(errors))
     elif moment.state == "validating":
-        told.append(_("measuring its error"))
+        told.append(_("measuring how well it does"))
     return " · ".join(told)
 
 
@@ -284,6 +297,13 @@ def _structures(parameters):
     chosen = [segmentation.GetSegment(each) for each in parameters.structures] if segmentation else []
     names = [segment.GetName() for segment in chosen if segment is not None]
     return _("only {names}").format(names=", ".join(names)) if names else _("the whole CT")
+
+
+def _namedKinds():
+    """What a network can be for: the architecture of a similarity or nothing, and what people read."""
+    similarities = networks.similarityNames().items()
+    named = [(name, _("Similarity: {architecture}").format(architecture=text)) for name, text in similarities]
+    return [("", _("Initial pose (pose regression)")), *named]
 
 
 def _namedViews():
