@@ -137,7 +137,7 @@ def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
 
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
     """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
-    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient).mean()
+    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient.to(found.gradient.device)).mean()
 
 
 def _tangents(lesson: PoseLesson) -> Tensor:
