@@ -172,7 +172,7 @@ def until_training(app: Any, section: Any) -> None:
     until(app, lambda: "Iteration" in training_said(section))
 
 
-def until_trained(app: Any, section: Any) -> None:
+def until_trained(app: Any, section: Any, seconds: float = 60.0) -> None:
     """Wait until a training has ended, and the panel knows."""
-    until(app, lambda: section.ended)
+    app.wait_until(lambda: section.ended, seconds)
     settle(app)

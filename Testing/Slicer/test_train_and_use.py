@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import panel_driver as user
 import pytest
 
 _SHORT = ["--iterations", "20", "--pixels", "32", "--batch", "16"]
+_SHORTER = ["--iterations", "4", "--batch", "4"]
 # Packages that the backend may use, and Slicer does not bring along.
 _ABSENT = ("rich", "matplotlib", "monai", "tensorboardX", "tqdm")
 _SITE = f"""
@@ -58,7 +60,9 @@ def loaded(app, widget, case, tmp_path, monkeypatch, python_of_slicer):
     # No network of an earlier test.
     qt.QSettings().remove("XRayRegistration/networks")
     original = training.command
-    monkeypatch.setattr(training, "command", lambda wish: [*original(wish), *_SHORT])
+    monkeypatch.setattr(
+        training, "command", lambda wish: [*original(wish), *_SHORT, *(_SHORTER if wish.similarity else [])]
+    )
     monkeypatch.setenv("PYTHONPATH", python_of_slicer)
     user.import_case(app, widget, case)
     widget.panel.train.chooseModel(str(tmp_path / "phantom.pt"))
@@ -70,7 +74,8 @@ def loaded(app, widget, case, tmp_path, monkeypatch, python_of_slicer):
 
 def train(app, widget) -> None:
     user.press(app, widget, widget.panel.train.ui.trainButton)
-    user.until_trained(app, widget.panel.train)
+    # The images to judge by take most of the time, on a busy computer a minute.
+    user.until_trained(app, widget.panel.train, 240.0)
     settle(app, widget)
 
 
@@ -122,6 +127,29 @@ def test_a_registration_starts_from_the_network(app, loaded, trained):
 
     content = outcome.outcomeOf(loaded.logic.rig()).content
     assert "network" in content["start"] or "search" in content["start"]
+
+
+def test_a_similarity_is_trained_offered_and_used(app, loaded, tmp_path):
+    from XRayRegistrationLib.scene import outcome
+
+    train_ui, ui = loaded.panel.train.ui, loaded.panel.register.similarity.ui
+    train_ui.kindSelector.setCurrentIndex(train_ui.kindSelector.findText("Similarity: ProST"))
+    loaded.panel.train.chooseModel(str(tmp_path / "phantom-prost.pt"))
+    train(app, loaded)
+    assert train_ui.trainStatusLabel.text.endswith("all iterations are done.")
+    assert not train_ui.trainCurveLabel.isHidden()
+    assert ui.similaritySelector.currentText == "none" and ui.similaritySelector.count == 2
+    assert loaded.panel.pose.network.ui.networkSelector.count == 1
+    ui.similaritySelector.setCurrentIndex(ui.similaritySelector.findText("phantom-prost"))
+    settle(app, loaded)
+    told = r"Similarity ProST\. Trained on ct, .*: gradient \d+° from the ideal one \(zero-mean correlation: \d+°\)\."
+    for label in (train_ui.trainCardLabel, ui.similarityCardLabel):
+        assert re.fullmatch(told, label.text), label.text
+    loaded.ui.startSelector.setCurrentIndex(1)
+    loaded.ui.effortSelector.setCurrentIndex(0)
+    user.register(app, loaded)
+    assert loaded.ui.statusLabel.text.startswith("Done in ")
+    assert any("phantom-prost.pt" in note for note in outcome.outcomeOf(loaded.logic.rig()).content["notes"])
 
 
 def test_another_patients_network_is_not_offered_and_not_asked(app, loaded, trained):

@@ -34,7 +34,7 @@ class Panel:
     def __init__(self, ui, logic):
         self.ui = ui
         self.logic = logic
-        self.live = LiveOverlay(logic.inputs, self._onOverlayChanged)
+        self.live = LiveOverlay(logic.inputs, self.refreshSoon)
         self.job = None
         self._work, self._onEnd = "", None
         self._parameters = None
@@ -114,6 +114,10 @@ class Panel:
             self._refreshTimer.start()
         else:
             self._show()
+
+    def refreshSoon(self):
+        """The same, as soon as Slicer comes to it."""
+        self._refreshTimer.start()
 
     def _show(self):
         now = self.now
@@ -224,9 +228,6 @@ class Panel:
             for event in (segmentation.SegmentAdded, segmentation.SegmentRemoved, segmentation.SegmentModified):
                 wanted[segmentation, event] = self._onSceneChanged
         return wanted
-
-    def _onOverlayChanged(self):
-        self._refreshTimer.start()
 
     def _onParametersModified(self, caller, event):
         self.refresh()

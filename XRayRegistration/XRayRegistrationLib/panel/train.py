@@ -186,6 +186,8 @@ class TrainSection:
         self._run.clean()
         if self._run.hasNetwork():
             networks.remember(self._run.model)
+            # The lists of networks come to know it.
+            self._panel.refreshSoon()
             parameters = self._now.parameters
             if parameters is None or parameters.trainSimilarity:
                 # A similarity changes what Register does: that is for the user to choose.
