@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..settings import MOST_SEED, RegistrationSettings
+from .landscape import add_landscape, run_landscape
 from .options import PROGRAM, add_command, add_settings, add_structures, place, whole
 from .terminal import printable_json
 
@@ -32,6 +33,7 @@ def add_to(commands: Any) -> None:
             "--volume ct.nii.gz --arm C-A --methods initial,ours,xvr --limit 50 --out study",
             "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2,3 --arm V-A --methods ours-lm,xvr --out study2",
             "--volume ct.nii.gz --arm C-A --methods prost,prost+cmaes,cmaes-chen --similarity prost.pt --out study4",
+            "--landscape --volume ct.nii.gz --arm V-A --limit 5 --similarity prost.pt sopi.pt --out landscape",
             "--dataset deepfluoro.h5 --methods initial,ours --out study3",
             "--report-only study",
         ),
@@ -69,6 +71,7 @@ def add_to(commands: Any) -> None:
         "--set", metavar="METHOD.NAME=VALUE", action="append", default=[], help="one setting of a method; repeatable"
     )
     add_settings(parser, RegistrationSettings, ("engine", "device"))
+    add_landscape(parser)
     parser.add_argument(
         "--report-only", type=place, metavar="DIR", help="tables and report of a study again, without a run"
     )
@@ -82,7 +85,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, report, or do the study."""
+    """List, report, draw a landscape, or do the study."""
     from .study_display import StudyDisplay, show_choices
 
     if arguments.list:
@@ -92,6 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
         with StudyDisplay(shown=not arguments.quiet) as display:
             return _finished(Path(arguments.report_only), arguments, display, settings=None)
     order = order_of(arguments)
+    if arguments.landscape:
+        with StudyDisplay(shown=not arguments.quiet) as display:
+            run_landscape(arguments, order, similarities_of(arguments.similarity), display)
+        return FINISHED
     with StudyDisplay(shown=not arguments.quiet) as display:
         interrupted = _followed(order, display)
         if interrupted and not _has_results(order.out):
@@ -108,7 +115,9 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
     from ..checks import InputError
     from ..study.conduct import StudyOrder
 
-    methods = tuple(dict.fromkeys(name for names in arguments.methods for name in names))
+    # A landscape needs the cases alone.
+    asked = [("initial",)] if arguments.landscape else arguments.methods
+    methods = tuple(dict.fromkeys(name for names in asked for name in names))
     if arguments.out is None:
         raise InputError("evaluate", expected="--out DIR", found="none", remedy="name a folder for the results")
     for name in ("arm", "volume", "labels"):

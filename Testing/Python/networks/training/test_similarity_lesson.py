@@ -16,6 +16,7 @@ from xrayreg.networks.model.learned_similarity import LearnedSimilarity
 from xrayreg.networks.model.similarity_table import build_for
 from xrayreg.networks.training.distributed import Process
 from xrayreg.networks.training.loop import RunInputs, train
+from xrayreg.networks.training.schedule import require_sound
 from xrayreg.networks.training.similarity_lesson import SimilarityLesson, training_pairs
 from xrayreg.networks.training.similarity_validation import (
     ValidationPairs,
@@ -144,6 +145,19 @@ def test_classical_similarities_point_the_right_way():
     baselines = joined_pairs([pairs_of_ct(subject(), patient(), settings)]).baselines
     assert baselines["zncc"].poses == 24
     assert baselines["zncc"].whole_deg < 85
+
+
+def test_a_process_that_does_not_judge_needs_no_pairs():
+    nothing = joined_pairs([])
+    assert (nothing.by_ct, nothing.baselines) == ((), {})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"starts": 0}, {"start_error_mm": (0.0, 9.0)}, {"start_error_mm": (9.0, 8.0)}, {"scale_mm": 0.0}]
+)
+def test_impossible_starts_are_told_before_anything_is_read(changes):
+    with pytest.raises(InputError, match="of a similarity"):
+        require_sound(settings_of("prost", **changes))
 
 
 def test_each_process_learns_x_rays_of_its_own():

@@ -125,13 +125,19 @@ def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor
 @torch.no_grad()
 def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
     """Images (B, 1, H, W) of the CT as it is and their derivatives (B, 1, 6, H, W) by the parameters."""
-    poses, tangents = lesson.camera_from_volume, _tangents(lesson)
-    return unrefined_images(lesson.projector, lesson.camera, poses, tangents, lesson.scale_mm, lesson.fixed)
+    return unrefined_images(
+        lesson.projector,
+        lesson.camera,
+        lesson.camera_from_volume,
+        _tangents(lesson),
+        lesson.scale_mm,
+        lesson.fixed,
+    )
 
 
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
     """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
-    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient).mean()
+    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient.to(found.gradient.device)).mean()
 
 
 def _tangents(lesson: PoseLesson) -> Tensor:

@@ -253,8 +253,20 @@ def _card(
         training_set.cards,
         order.structures,
         parent="" if start is None else start.digest,
-        notes=(*training_set.notes, *notes),
+        notes=(*training_set.notes, *_departures(order.settings.similarity), *notes),
     )
+
+
+def _departures(similarity: SimilaritySettings | None) -> tuple[str, ...]:
+    """How a similarity's network differs from the published one, for its card."""
+    if similarity is None:
+        return ()
+    notes = []
+    if not similarity.volume_network:
+        notes.append("the published 3D network is left out, so the CT is projected as it is (--volume-network adds it)")
+    if similarity.width != 1:
+        notes.append(f"layers are {similarity.width:g} times as wide as published, for speed")
+    return tuple(notes)
 
 
 def _frame_of(settings: TrainingSettings, start: AnyCheckpoint | None) -> CanonicalFrame:

@@ -76,7 +76,7 @@ class SimilarityLesson:
                 else:
                     found = gradient_of_images(self.network, pairs.fixed, *rendered)
             loss = gradient_loss(found, pairs, name)
-            angle = angle_between_deg(found.gradient.detach().double(), pairs.true_gradient.to(device).double())
+            angle = angle_between_deg(found.gradient.detach().cpu().double(), pairs.true_gradient.cpu())
             parts = {"gradient": float(loss.detach()), "angle_deg": float(angle.mean())}
             if found.comparison.decomposition is not None:
                 parts["decomposition"] = float(found.comparison.decomposition.detach().mean())

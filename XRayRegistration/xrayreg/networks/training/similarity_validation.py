@@ -110,7 +110,9 @@ def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings)
 
 
 def joined_pairs(parts: Sequence[CtPairs]) -> ValidationPairs:
-    """The pairs of several CTs as one set."""
+    """The pairs of several CTs as one set; of none in a process that does not judge."""
+    if not parts:
+        return ValidationPairs((), {})
     true = torch.cat([part.rendered.pairs.true_gradient for part in parts])
     baselines = {name: median_angles(torch.cat([part.gradients[name] for part in parts]), true) for name in BASELINES}
     return ValidationPairs(tuple(part.rendered for part in parts), baselines)
