@@ -186,13 +186,13 @@ class TrainSection:
         self._run.clean()
         if self._run.hasNetwork():
             networks.remember(self._run.model)
+            parameters = self._now.parameters
+            if parameters is None or self._run.model != training.modelOf(parameters):
+                return
             # The lists of networks come to know it.
             self._panel.refreshSoon()
-            parameters = self._now.parameters
-            if parameters is None or parameters.trainSimilarity:
-                # A similarity changes what Register does: that is for the user to choose.
-                return
-            if not parameters.network and self._run.model == training.modelOf(parameters):
+            # A similarity changes what Register does: that is for the user to choose.
+            if not parameters.network and not parameters.trainSimilarity:
                 parameters.network = str(self._run.model)
 
     def _showChoices(self, parameters):
