@@ -19,7 +19,7 @@ from rich.console import Console
 from tables import Cell, Table
 
 from xrayreg.geometry import Camera, camera_from_carm, retract
-from xrayreg.networks.model.learned_similarity import SIMILARITY_NAMES, LearnedSimilarity, SimilarityDescription
+from xrayreg.networks.model.learned_similarity import LearnedSimilarity, SimilarityDescription
 from xrayreg.networks.model.similarity_table import build
 from xrayreg.networks.training.pose_gradient import (
     PoseLesson,
@@ -31,6 +31,7 @@ from xrayreg.networks.training.pose_gradient import (
 from xrayreg.networks.training.uncertainty_weights import UncertaintyWeights, total_loss
 from xrayreg.render import prepare, warm_up
 from xrayreg.scene import attenuation_of
+from xrayreg.settings import SIMILARITY_NAMES
 from xrayreg.simulation import pelvis_phantom
 
 SOD_MM, SCALE_MM = 700.0, 128.0

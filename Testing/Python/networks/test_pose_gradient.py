@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, VoxelGrid, retract
-from xrayreg.networks.model.learned_similarity import SIMILARITY_NAMES, LearnedSimilarity, SimilarityDescription
+from xrayreg.networks.model.learned_similarity import LearnedSimilarity, SimilarityDescription
 from xrayreg.networks.model.similarity_table import build
 from xrayreg.networks.training import pose_gradient
 from xrayreg.networks.training.pose_gradient import (
@@ -25,6 +25,7 @@ from xrayreg.networks.training.pose_gradient import (
 from xrayreg.networks.training.uncertainty_weights import UncertaintyWeights, total_loss
 from xrayreg.render.torch_engine import TorchProjector
 from xrayreg.scene import Attenuation
+from xrayreg.settings import SIMILARITY_NAMES
 
 DOUBLE = torch.float64
 PX = 32

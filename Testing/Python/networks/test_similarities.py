@@ -11,15 +11,16 @@ from torch import nn
 from xrayreg.checks import InputError
 from xrayreg.networks.model import cross_vit, prost, sopi
 from xrayreg.networks.model.affine_coupling import AffineCoupling, InvertibleBranch
-from xrayreg.networks.model.correlation import DECOMPOSITIONS, CorrelationSimilarity, decomposition
+from xrayreg.networks.model.correlation import CorrelationSimilarity, decomposition
 from xrayreg.networks.model.feature_measures import mean_square, normalised_correlation
 from xrayreg.networks.model.fourier_mixing import FourierBlock, SpectralMixing
 from xrayreg.networks.model.global_pooling import pooling_encoder
-from xrayreg.networks.model.learned_similarity import SIMILARITY_NAMES, SimilarityDescription
+from xrayreg.networks.model.learned_similarity import SimilarityDescription
 from xrayreg.networks.model.similarity_table import SIMILARITIES, build
 from xrayreg.networks.model.sopi_regressor import PoseRanges, SopiRegressor
 from xrayreg.networks.model.split_attention import SplitAttention
 from xrayreg.networks.model.volume_network import CORRELATION_CHANNELS, PROST_CHANNELS, VolumeNetwork
+from xrayreg.settings import DECOMPOSITIONS, SIMILARITY_NAMES
 
 
 def weights(module: nn.Module) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..checks import InputError
@@ -41,6 +42,9 @@ def _value(kind: Any, value: Any, what: str) -> Any:
     if is_dataclass(kind):
         return from_plain(kind, value, what)  # type: ignore[arg-type]
     origin, inner = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        # Only what may be missing is a union here.
+        return None if value is None else _value(inner[0], value, what)
     if origin is Literal:
         if value not in inner:
             raise _wrong(what, f"one of {', '.join(map(str, inner))}", str(value))

@@ -1,4 +1,4 @@
-"""The knobs of pose regression: which poses and appearances a network is shown, what it looks like, how it learns."""
+"""The knobs of training: which poses and appearances a network is shown, what it looks like, how it learns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from .registration import DEVICES, ENGINES, MOST_SEED, DeviceName, EngineName
+from .similarity import SimilaritySettings
 
 Law = Literal["normal", "uniform"]
 Coordinates = Literal["twist", "carm"]
@@ -46,6 +47,12 @@ class PoseDistribution:
 DISTRIBUTIONS: dict[str, PoseDistribution] = {
     # Chen et al. (ISBI 2024): N(0, 20 deg) about each axis, N(0, 30 mm) in the image, N(0, 60 mm) in depth.
     "chen": PoseDistribution(),
+    # Gao et al. (MICCAI 2020): N(0, 20 deg) and N(0, 37.5 mm) along all axes, for targets and starts alike.
+    "prost": PoseDistribution((0.0,), 620.0, "normal", "twist", (20.0,) * 3, (37.5,) * 3),
+    # Gao et al. (TMI 2024): N(0, 25 deg), N(0, 25 mm) in the image, N(0, 60 mm) in depth.
+    "prost-tmi": PoseDistribution((0.0,), 620.0, "normal", "twist", (25.0,) * 3, (25.0, 25.0, 60.0)),
+    # SOPI (ICASSP 2024): 20 degrees about one axis and 10 about the others, 30 mm, depth 600..750.
+    "sopi": PoseDistribution((0.0,), 675.0, "uniform", "twist", (20.0, 10.0, 10.0), (30.0, 30.0, 75.0)),
     # The next four are the training ranges of xvr (arXiv 2503.16309; methods.md A2), whose first angle is DICOM's
     # primary angle: r1, r2, r3 are primary, secondary and roll, ty is the depth and tz runs along the patient.
     # r1 135..225, r2 +-45, r3 +-15, tx and tz +-150, ty 450..1000.
@@ -193,6 +200,8 @@ class TrainingSettings:
     one step. patience: validations without a better network after which the run ends, 0 for never.
     validation_poses: DRRs that the network is judged on; validation_xrays: simulated X-rays, which take longer to make.
     precision: number type of the network's inside; auto takes 16 bits where they are faster.
+    similarity: how a similarity is learned; None where the network is to predict poses, which `network` and `loss` are
+    about.
     """
 
     minutes: float = field(default=5.0, metadata={"help": "time to train [minutes]", "least": 0, "most": 1e6})
@@ -220,6 +229,7 @@ class TrainingSettings:
     appearance: AppearanceSettings = field(default_factory=AppearanceSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    similarity: SimilaritySettings | None = None
 
     @property
     def pixel_at_patient_mm(self) -> float:

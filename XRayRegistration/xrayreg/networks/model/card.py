@@ -36,6 +36,20 @@ class MedianErrors:
 
 
 @dataclass(frozen=True)
+class MedianAngles:
+    """Median angles [degrees] between a similarity's pose gradient and that of the squared geodesic distance.
+
+    whole_deg: of the six parameters together; rotation_deg, translation_deg: of three each. Over `poses` starts at 20
+    to 100 mm from the truth; at random, gradients lie 90 degrees apart.
+    """
+
+    whole_deg: float
+    rotation_deg: float
+    translation_deg: float
+    poses: int
+
+
+@dataclass(frozen=True)
 class SubjectCard:
     """One CT that a network was trained on.
 
@@ -62,9 +76,12 @@ class FrameCard:
 class ModelCard:
     """Everything about a network besides its weights; plain values, kept inside the checkpoint as JSON.
 
-    settings: of the run, camera and network architecture among them. structures: labels that were rendered, none for
-    the whole volume. iteration, images, seconds: how far training was when these weights were kept. validation: errors
-    on held-out poses by kind of image, clean (DRRs) and physics (simulated X-rays). created: ISO 8601 in UTC.
+    settings: of the run, camera and network architecture among them; they tell a network that predicts poses from a
+    learned similarity. structures: labels that were rendered, none for the whole volume. iteration, images, seconds:
+    how far training was when these weights were kept. validation: errors of predicted poses by kind of image, clean
+    (DRRs) and physics (simulated X-rays). angles: of a similarity's gradients on simulated X-rays, by what gave them:
+    network, zncc, gradient_correlation. Both are at held-out poses; a network has the one or the other. created: ISO
+    8601 in UTC.
     parent: digest of the network that finetuning started from. notes: what was decided on the way, one sentence each.
     """
 
@@ -77,9 +94,15 @@ class ModelCard:
     images: int = 0
     seconds: float = 0.0
     validation: dict[str, MedianErrors] = field(default_factory=dict)
+    angles: dict[str, MedianAngles] = field(default_factory=dict)
     created: str = ""
     parent: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_similarity(self) -> bool:
+        """Whether the network compares images, rather than to predict poses."""
+        return self.settings.similarity is not None
 
     def as_dict(self) -> dict[str, Any]:
         """The card as JSON's own types."""

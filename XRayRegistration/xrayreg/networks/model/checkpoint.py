@@ -1,4 +1,7 @@
-"""Networks as files: written whole or not at all, and read without ever executing anything in a file."""
+"""Networks as files: written whole or not at all, and read without ever executing anything in a file.
+
+Networks that predict poses and learned similarities share everything but the name of their format.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +27,20 @@ from .archive import problem_of_archive, problem_of_content
 from .backbones import PoseNetwork, build_network
 from .canonical_frame import CanonicalFrame
 from .card import ModelCard
+from .learned_similarity import LearnedSimilarity
+from .similarity_table import build_for
 from .template import Template
 
 FORMAT = "xrayreg pose network"
 # 2: networks are given local contrast as a third channel.
 VERSION = 2
+SIMILARITY_FORMAT = "xrayreg learned similarity"
+SIMILARITY_VERSION = 1
+# By format: the version written, what such a file is, and what it is good for.
+_FORMATS = {
+    FORMAT: (VERSION, "a network that predicts poses", "give it with --init"),
+    SIMILARITY_FORMAT: (SIMILARITY_VERSION, "a learned similarity", "give it with --similarity"),
+}
 # Characters of a card: thousands of patients fit in.
 _MOST_CARD = 4 * 2**20
 
@@ -49,7 +62,25 @@ class Checkpoint:
     template: Template | None = None
 
 
-def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> str:
+@dataclass(frozen=True, eq=False)
+class SimilarityCheckpoint:
+    """A learned similarity with its card; the rest is as in `Checkpoint`.
+
+    The card's settings hold all that its use depends on: `similarity` (architecture, what of the X-ray it is given,
+    scale_mm), `camera` and `poses`; see `inference.similarity_inputs`.
+    """
+
+    card: ModelCard
+    network: LearnedSimilarity
+    training_state: dict[str, Any] | None = None
+    digest: str = ""
+    template: Template | None = None
+
+
+AnyCheckpoint = Checkpoint | SimilarityCheckpoint
+
+
+def save_checkpoint(path: str | Path, checkpoint: AnyCheckpoint) -> str:
     """Write the checkpoint, replacing the file in one step, and return its digest.
 
     Whoever reads meets the old file or the new one, also when the disk is full or the power fails. Raises OSError when
@@ -60,9 +91,10 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> str:
     # Copies in the plain memory layout: what is written depends on the values alone.
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
     template = None if checkpoint.template is None else checkpoint.template.as_tensors()
+    form = SIMILARITY_FORMAT if isinstance(checkpoint, SimilarityCheckpoint) else FORMAT
     content = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": form,
+        "version": _FORMATS[form][0],
         "card": card,
         "digest": digest_of({"card": card, "network": weights, "template": template}),
         "network": weights,
@@ -81,46 +113,75 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     Only numbers, texts and tensors are read; nothing in the file is executed. Raises InputError for a file that is no
     checkpoint, is damaged, was changed, comes from a newer version, or would take far more memory than it is long.
     """
-    path = require_regular(Path(path), "network")
-    content = _read(path)
-    if content.get("format") != FORMAT:
-        raise _refused(path, "a network of this program", "another kind of file")
-    version = content.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise _refused(path, f"format version {VERSION}", f"version {version}", "update this program")
-    if version < VERSION:
-        raise _refused(path, f"format version {VERSION}", f"version {version}", "train it again with this program")
-    card, weights, training = content.get("card"), content.get("network"), content.get("training")
-    if not isinstance(card, str) or not isinstance(weights, dict):
-        raise _refused(path, "a card and weights", "neither or only one of them")
-    body = content.get("template")
-    digests = digest_of({"card": card, "network": weights, "template": body}), digest_of(training)
-    if digests != (content.get("digest"), content.get("training_digest")):
-        raise _refused(path, "content that fits its checksum", "content that was changed or damaged")
-    try:
-        model_card = ModelCard.from_dict(_card(card))
-        frame = CanonicalFrame.from_dict(asdict(model_card.frame))
-        network = build_network(model_card.settings.network, model_card.settings.camera, frame)
-        network.load_state_dict(weights)
-        template = None if body is None else Template.from_tensors(body)
-    except (InputError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise _refused(path, "a card and weights that fit each other", " ".join(str(error).split())[:200]) from error
-    return Checkpoint(model_card, network.to(device).eval(), training, digests[0], template)
+    path, content, card, template = _opened(path, FORMAT)
+    with _fitting(path):
+        frame = CanonicalFrame.from_dict(asdict(card.frame))
+        network = build_network(card.settings.network, card.settings.camera, frame)
+        network.load_state_dict(content["network"])
+    return Checkpoint(card, network.to(device).eval(), content.get("training"), content["digest"], template)
+
+
+def load_similarity(path: str | Path, device: str | torch.device = "cpu") -> SimilarityCheckpoint:
+    """The learned similarity in a file, in evaluation mode on `device`; raises InputError as `load_checkpoint` does."""
+    path, content, card, template = _opened(path, SIMILARITY_FORMAT)
+    with _fitting(path):
+        network = build_for(card.settings)
+        network.load_state_dict(content["network"])
+    return SimilarityCheckpoint(card, network.to(device).eval(), content.get("training"), content["digest"], template)
+
+
+def load_any(path: str | Path, device: str | torch.device = "cpu") -> AnyCheckpoint:
+    """The network of either kind in a file; raises InputError as `load_checkpoint` does."""
+    return load_similarity(path, device) if read_card(path).is_similarity else load_checkpoint(path, device)
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """The card in a network's file, to be shown in a list: read at once, its checksum not verified.
+    """The card in a network's file of either kind, to be shown in a list: read at once, its checksum not verified.
 
     Raises InputError for a file that is no checkpoint.
     """
     path = require_regular(Path(path), "network")
     content = _read(path, weights=False)
-    if content.get("format") != FORMAT or not isinstance(content.get("card"), str):
+    if content.get("format") not in _FORMATS or not isinstance(content.get("card"), str):
         raise _refused(path, "a network of this program", "another kind of file")
     try:
         return ModelCard.from_dict(_card(content["card"]))
     except (InputError, TypeError, ValueError) as error:
         raise _refused(path, "a card of this version", " ".join(str(error).split())[:200]) from error
+
+
+def _opened(path: str | Path, form: str) -> tuple[Path, dict[str, Any], ModelCard, Template | None]:
+    """Path, content, card and template of a file of the format `form`, its checksums verified; raises InputError."""
+    path = require_regular(Path(path), "network")
+    content = _read(path)
+    found, version = content.get("format"), content.get("version")
+    wanted, what, _ = _FORMATS[form]
+    if found != form and found in _FORMATS:
+        _, other, use = _FORMATS[found]
+        raise _refused(path, what, other, use)
+    if found != form:
+        raise _refused(path, "a network of this program", "another kind of file")
+    if not isinstance(version, int) or version > wanted:
+        raise _refused(path, f"format version {wanted}", f"version {version}", "update this program")
+    if version < wanted:
+        raise _refused(path, f"format version {wanted}", f"version {version}", "train it again with this program")
+    card, weights, body = content.get("card"), content.get("network"), content.get("template")
+    if not isinstance(card, str) or not isinstance(weights, dict):
+        raise _refused(path, "a card and weights", "neither or only one of them")
+    digests = digest_of({"card": card, "network": weights, "template": body}), digest_of(content.get("training"))
+    if digests != (content.get("digest"), content.get("training_digest")):
+        raise _refused(path, "content that fits its checksum", "content that was changed or damaged")
+    with _fitting(path):
+        return path, content, ModelCard.from_dict(_card(card)), None if body is None else Template.from_tensors(body)
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Raise InputError for content whose parts do not fit each other."""
+    try:
+        yield
+    except (InputError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _refused(path, "a card and weights that fit each other", " ".join(str(error).split())[:200]) from error
 
 
 def digest_of(content: Any) -> str:

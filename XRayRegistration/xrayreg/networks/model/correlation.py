@@ -9,11 +9,10 @@ it takes every place's features; ours takes their mean over the image and has so
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor, nn
 
+from ...settings import DecompositionForm
 from .affine_coupling import InvertibleBranch
 from .feature_measures import normalised_correlation, repeated
 from .fourier_mixing import FourierBlock
@@ -24,9 +23,6 @@ from .volume_network import CORRELATION_CHANNELS, volume_network
 COUPLINGS = 3
 # The published 8192-4096 and 1024-256-1, in the same proportions but for one.
 HEAD, SCORE = (128, 64), (32, 16)
-
-DecompositionForm = Literal["printed", "opposite", "ratio"]
-DECOMPOSITIONS: tuple[DecompositionForm, ...] = get_args(DecompositionForm)
 # Keeps quotients of correlations finite.
 EPSILON = 0.01
 

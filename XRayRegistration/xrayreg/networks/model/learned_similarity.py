@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from torch import Tensor, nn
 
 from ...checks import InputError
-
-SimilarityName = Literal["prost", "prost-vit", "correlation", "sopi"]
-SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
+from ...settings import SIMILARITY_NAMES, SimilarityName
 
 # Channels that a volume network makes of the CT, in all three published systems.
 REFINED_CHANNELS = 3

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ...checks import InputError
+from ...settings import DecompositionForm, SimilarityName, TrainingSettings
 from .correlation import CorrelationSimilarity
 from .cross_vit import ProstVitSimilarity
-from .learned_similarity import LearnedSimilarity, SimilarityDescription, SimilarityName
+from .learned_similarity import LearnedSimilarity, SimilarityDescription
 from .prost import ProstSimilarity
 from .sopi import SopiSimilarity
 
@@ -18,9 +20,26 @@ SIMILARITIES: Mapping[SimilarityName, Callable[[SimilarityDescription], LearnedS
 }
 
 
-def build(description: SimilarityDescription) -> LearnedSimilarity:
+def build(description: SimilarityDescription, decomposition: DecompositionForm = "printed") -> LearnedSimilarity:
     """An untrained similarity, on the CPU and in float32.
 
+    decomposition: of the correlation-driven network; the others have none.
     Weights come from torch's global generator; seed it for a network that can be made again.
     """
-    return SIMILARITIES[description.name](description)
+    network = SIMILARITIES[description.name](description)
+    if isinstance(network, CorrelationSimilarity):
+        network.form = decomposition
+    return network
+
+
+def build_for(settings: TrainingSettings) -> LearnedSimilarity:
+    """The untrained similarity that training settings ask for; raises InputError where they ask for another network."""
+    wanted = settings.similarity
+    if wanted is None:
+        raise InputError(
+            "settings of a similarity", expected="an architecture", found="none", remedy="use --kind similarity"
+        )
+    description = SimilarityDescription(
+        wanted.architecture, settings.camera.image_px, wanted.width, wanted.volume_network
+    )
+    return build(description, wanted.decomposition)

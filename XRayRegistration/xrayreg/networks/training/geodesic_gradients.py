@@ -13,15 +13,15 @@ every pose is its own: the parameters are then those of a twist, at zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...geometry import pose_difference, transform_points, twist_tangents
 from ...geometry.rotations import left_jacobian, rotation_from_vector, vector_from_rotation
+from ...settings import GradientLossName
 
-GradientLossName = Literal["direction", "geodesic"]
 # A part of a gradient shorter than this has no direction.
 _SHORTEST = 1e-9
 

@@ -24,8 +24,9 @@ from ...render import Projector, StackedProjector, available_engines, render_cha
 from ...render.torch_engine import TorchProjector
 from ...scene import Attenuation
 from ...scene.attenuation import MU_WATER
+from ...settings import GradientLossName
 from ..model.learned_similarity import Comparison, LearnedSimilarity
-from .geodesic_gradients import GRADIENT_LOSSES, GradientLossName, geodesic_gradient, parameter_tangents
+from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_tangents
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,47 @@
+"""The knobs of learned similarities: the network, what its gradient is to be like, how far starts lie from truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+SimilarityName = Literal["prost", "prost-vit", "correlation", "sopi"]
+GradientLossName = Literal["direction", "geodesic"]
+DecompositionForm = Literal["printed", "opposite", "ratio"]
+# contrast: attenuation with zero mean and unit variance; local: the same within a window (`input_image.network_input`).
+FixedImage = Literal["contrast", "local"]
+
+SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
+GRADIENT_LOSSES: tuple[GradientLossName, ...] = get_args(GradientLossName)
+DECOMPOSITIONS: tuple[DecompositionForm, ...] = get_args(DecompositionForm)
+FIXED_IMAGES: tuple[FixedImage, ...] = get_args(FixedImage)
+
+
+@dataclass(frozen=True)
+class SimilaritySettings:
+    """How a similarity is learned.
+
+    architecture, width, volume_network: of the network, see `model.learned_similarity.SimilarityDescription`.
+    decomposition: what the correlation-driven network takes for a good decomposition, see `model.correlation`.
+    gradient_loss: direction (ProST, MICCAI 2020) or geodesic (TMI 2024), see `training.geodesic_gradients`.
+    fixed: what of an X-ray the network is given. scale_mm: millimetres that count as much as a radian, and the unit of
+    the line integrals that the network is given; ProST takes half the edge of the CT.
+    starts: poses at which each X-ray of a batch is compared. start_error_mm: least and most distance of a start from
+    the truth, drawn evenly by its logarithm: mean distance of the corners of the anatomy's box in the camera frame.
+    independent: share of the starts drawn from the pose distribution instead, whatever the truth, as ProST does.
+    """
+
+    architecture: SimilarityName = field(
+        default="prost", metadata={"help": "network of a similarity", "choices": SIMILARITY_NAMES}
+    )
+    width: float = field(default=1.0, metadata={"least": 0.05, "most": 8.0})
+    volume_network: bool = False
+    decomposition: DecompositionForm = "printed"
+    gradient_loss: GradientLossName = field(
+        default="direction", metadata={"help": "what a similarity's gradient is to share", "choices": GRADIENT_LOSSES}
+    )
+    fixed: FixedImage = "contrast"
+    scale_mm: float = field(default=128.0, metadata={"least": 1.0, "most": 1e4})
+    starts: int = field(default=4, metadata={"least": 1, "most": 1024})
+    start_error_mm: tuple[float, float] = (5.0, 120.0)
+    independent: float = field(default=0.2, metadata={"least": 0.0, "most": 1.0})
