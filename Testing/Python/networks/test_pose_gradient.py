@@ -12,9 +12,9 @@ from torch import Tensor
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, VoxelGrid, retract
+from xrayreg.networks.model import moving_images
 from xrayreg.networks.model.learned_similarity import LearnedSimilarity, SimilarityDescription
 from xrayreg.networks.model.similarity_table import build
-from xrayreg.networks.training import pose_gradient
 from xrayreg.networks.training.pose_gradient import (
     PoseLesson,
     Route,
@@ -165,7 +165,7 @@ def test_steps_of_either_loss_make_it_smaller():
 
 
 def test_a_3d_network_without_the_compiled_renderer_says_so(monkeypatch):
-    monkeypatch.setattr(pose_gradient, "available_engines", lambda: {"numba": "the package numba is not installed"})
+    monkeypatch.setattr(moving_images, "available_engines", lambda: {"numba": "the package numba is not installed"})
     with pytest.raises(InputError, match="numba is not installed"):
         exact_gradient(network_named("prost", True), lesson_on(GRIDS["oblique"]))
 

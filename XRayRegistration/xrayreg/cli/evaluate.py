@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ def add_to(commands: Any) -> None:
             "--list",
             "--volume ct.nii.gz --arm C-A --methods initial,ours,xvr --limit 50 --out study",
             "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2,3 --arm V-A --methods ours-lm,xvr --out study2",
+            "--volume ct.nii.gz --arm C-A --methods prost,prost+cmaes,cmaes-chen --similarity prost.pt --out study4",
             "--dataset deepfluoro.h5 --methods initial,ours --out study3",
             "--report-only study",
         ),
@@ -55,6 +57,14 @@ def add_to(commands: Any) -> None:
         "--workers", type=whole(1, 4096), metavar="N", help="processes (default: one for each core; 1 on a GPU)"
     )
     parser.add_argument("--network", type=place, metavar="MODEL", help="trained network for the methods that need one")
+    parser.add_argument(
+        "--similarity",
+        type=place,
+        metavar=("SIM", "SIM"),
+        nargs="+",
+        default=[],
+        help="learned similarities; each serves the methods named after its architecture",
+    )
     parser.add_argument(
         "--set", metavar="METHOD.NAME=VALUE", action="append", default=[], help="one setting of a method; repeatable"
     )
@@ -195,16 +205,20 @@ def _workers(arguments: argparse.Namespace, order: StudyOrder) -> int:
 
 
 def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Options by method from --network and --set; raises InputError."""
+    """Options by method from --network, --similarity and --set; raises InputError."""
     import json
 
     from ..checks import InputError
     from ..methods import method_named
 
     options: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    similarities = similarities_of(arguments.similarity)
     for name in methods:
-        if arguments.network is not None and "network" in method_named(name).needs:
+        needs, architecture = method_named(name).needs, name.partition("+")[0]
+        if arguments.network is not None and "network" in needs:
             options[name]["network"] = arguments.network
+        if architecture in similarities and "similarity" in needs:
+            options[name]["similarity"] = similarities[architecture]
     for text in arguments.set:
         path, equals, value = text.partition("=")
         method, dot, name = path.partition(".")
@@ -220,6 +234,32 @@ def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[st
         except (ValueError, RecursionError):
             options[method][name] = value
     return options
+
+
+def similarities_of(files: Sequence[str]) -> dict[str, str]:
+    """The files of learned similarities by architecture; raises InputError for other files, and for two of one."""
+    from ..checks import InputError
+    from ..networks.model.checkpoint import read_card
+
+    found: dict[str, str] = {}
+    for file in files:
+        similarity = read_card(file).settings.similarity
+        if similarity is None:
+            raise InputError(
+                "--similarity",
+                expected="learned similarities",
+                found=f"{file}, which predicts poses",
+                remedy="give it with --network",
+            )
+        if similarity.architecture in found:
+            raise InputError(
+                "--similarity",
+                expected="one file of each architecture",
+                found=f"{found[similarity.architecture]} and {file}, both {similarity.architecture}",
+                remedy="evaluate them one after the other",
+            )
+        found[similarity.architecture] = file
+    return found
 
 
 def _settings_told(order: StudyOrder) -> dict[str, Any]:

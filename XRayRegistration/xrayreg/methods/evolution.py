@@ -193,7 +193,7 @@ def _xreg_levels(settings: LocalSettings, seed: int, regulariser: Regulariser | 
     ]
 
 
-def _boxed_cma(preset: CmaSettings) -> Run:
+def boxed_cma(preset: CmaSettings) -> Run:
     """CMA-ES in a box about the start, at 256 pixels, on mNCC with windows of 13.
 
     Constants: the box is +-30 degrees and +-50 mm, population 30, 100 generations; of the first standard deviations,
@@ -312,8 +312,8 @@ EVOLUTION = (
         (LANDMARKS,),
         _xreg_landmarks,
     ),
-    Method("cmaes-chen", "CMA-ES (Chen)", _CHEN, ("initial",), _boxed_cma(CHEN_CMA)),
-    Method("lra-cma", "LRA-CMA-ES", _LRA, ("initial",), _boxed_cma(LRA_CMA)),
+    Method("cmaes-chen", "CMA-ES (Chen)", _CHEN, ("initial",), boxed_cma(CHEN_CMA)),
+    Method("lra-cma", "LRA-CMA-ES", _LRA, ("initial",), boxed_cma(LRA_CMA)),
     Method("grupp-global", "Global search (Grupp), quick", f"{_GRUPP}, after method 1.", (), _global(QUICK_GLOBAL)),
     Method(
         "grupp-global-full",

@@ -19,8 +19,8 @@ from ..settings.plain import as_plain, from_plain
 Settings = TypeVar("Settings")
 
 # Options that belong to a case and not to a method's settings; methods that do not need them leave them alone.
-ANGLES, LANDMARKS, NETWORK = "angles", "landmarks", "network"
-CASE_OPTIONS = (ANGLES, LANDMARKS, NETWORK)
+ANGLES, LANDMARKS, NETWORK, SIMILARITY = "angles", "landmarks", "network", "similarity"
+CASE_OPTIONS = (ANGLES, LANDMARKS, NETWORK, SIMILARITY)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class MethodContext:
         angles: (primary [deg], secondary [deg], source-to-isocentre distance [mm]) of the first view's C-arm.
         landmarks: a table with points (N, 3) in the volume frame [mm], pixels: for each view (N, 2) as (column, row),
             NaN where not marked, and optionally names.
-        network: the file of a trained network.
+        network: the file of a trained network that predicts poses.
+        similarity: the file of a learned similarity.
     """
 
     seed: int = 0
@@ -83,7 +84,8 @@ class Method:
     """A way to register.
 
     name: for the command line and tables; title: for people; source: the paper or program it follows.
-    needs: what a scene or context must bring: "initial", "structures", "angles", "landmarks", "network".
+    needs: what a scene or context must bring: "initial", "structures", "angles", "landmarks", "network",
+        "similarity".
     run: does it, with a Step at a time for whoever watches.
     """
 
@@ -100,6 +102,7 @@ _REMEDIES = {
     ANGLES: "give the first view's C-arm angles and source-to-isocentre distance",
     LANDMARKS: "give points in the volume and where they are seen in the views",
     NETWORK: "give the file of a trained network (model.pt)",
+    SIMILARITY: "give the file of a learned similarity (sim.pt)",
 }
 
 

@@ -9,11 +9,14 @@ from ..scene import Scene
 from .evolution import EVOLUTION
 from .given import GIVEN
 from .gradients import GRADIENTS
+from .learned import LEARNED
 from .method import Method, MethodContext, Outcome, require_needs
 from .objects import OBJECTS
 from .ours import OURS
 
-METHODS: dict[str, Method] = {method.name: method for method in (*GIVEN, *OURS, *GRADIENTS, *EVOLUTION, *OBJECTS)}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (*GIVEN, *OURS, *GRADIENTS, *EVOLUTION, *LEARNED, *OBJECTS)
+}
 
 
 def method_named(name: str) -> Method:

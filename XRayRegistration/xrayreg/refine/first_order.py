@@ -51,16 +51,19 @@ def _ascent(start: Tensor, settings: AdamSettings | SgdSettings, begin: Callable
     next(direction)
     factor = next(factors)
     recent: deque[float] = deque(maxlen=_RECENT)
-    for _ in range(settings.steps):
+    relative, unit = isinstance(settings, SgdSettings) and settings.relative, 1.0
+    for number in range(settings.steps):
         answer = yield Query(point[None], 1)
         assert answer.gradients is not None
         score, gradient = float(answer.scores[0]), answer.gradients[0]
         if not (math.isfinite(score) and torch.isfinite(gradient).all()):
             return "The similarity or its slope could not be computed where the steps led."
-        recent.append(score)
+        if relative and number == 0:
+            unit = float(gradient.norm()) or 1.0
+        recent.append(score / unit)
         if len(recent) == _RECENT and statistics.pstdev(recent) < settings.still:
             return "The similarity no longer changes."
-        point = point + factor * rates * direction.send(gradient)
+        point = point + factor * rates * direction.send(gradient / unit)
         try:
             factor = factors.send(score)
         except StopIteration:

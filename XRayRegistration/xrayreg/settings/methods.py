@@ -81,13 +81,18 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class SgdSettings:
-    """Gradient ascent with momentum as torch.optim has it; see `AdamSettings`."""
+    """Gradient ascent with momentum as torch.optim has it; see `AdamSettings`.
+
+    relative: scores are counted in units of the first gradient's length, so that the first step is as long as the rates
+    whatever scores are measured in; `still` is in that unit too.
+    """
 
     rates: tuple[float, ...]
     momentum: float = 0.9
     steps: int = 500
     schedule: Schedule = Constant()
     still: float = 0.0
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,6 +224,10 @@ DIFFPOSE_ADAM = AdamSettings(rates=(7.5e-3,) * 3 + (7.5,) * 3, steps=500, schedu
 # ProST: its second stage, on gradient correlation. Its numbers are a rotation vector and a translation in units of half
 # the volume's edge, which is the scale of its chart.
 PROST_SGD_GRADIENT = SgdSettings(rates=(2e-3,), momentum=0.9, steps=500, schedule=Cycle(0.5, 1.5, 100), still=1e-4)
+
+# ProST: its first stage, on the learned similarity. A loss that compares directions, as ProST's first one, leaves open
+# how long gradients are, so steps are relative to the first one. That is ours.
+PROST_SGD_LEARNED = SgdSettings(rates=(1e-2,), momentum=0.9, steps=500, still=3e-3, relative=True)
 
 # Grupp: intraoperative registration at 1/8 and 1/4 of the resolution; rad and mm.
 XREG_CMA = CmaSettings(population=100, generations=1000, tolerance_points=0.01, tolerance_scores=0.01)

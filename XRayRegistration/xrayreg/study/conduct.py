@@ -133,13 +133,15 @@ def _require_volume(order: StudyOrder, arm: Arm) -> None:
 
 def _require_needs(order: StudyOrder, method: Method) -> None:
     """Raise InputError for what a method needs and no case can bring."""
-    network = order.options.get(method.name, {}).get("network")
-    if "network" in method.needs and network is None:
-        raise InputError(
-            f"method {method.name}", expected="--network", found="none", remedy="train one: python -m xrayreg train"
-        )
-    if network is not None:
-        require_file(Path(str(network)), "network")
+    for kind, remedy in (
+        ("network", "train one: python -m xrayreg train"),
+        ("similarity", "train one: python -m xrayreg train --kind similarity"),
+    ):
+        file = order.options.get(method.name, {}).get(kind)
+        if kind in method.needs and file is None:
+            raise InputError(f"method {method.name}", expected=f"--{kind}", found="none", remedy=remedy)
+        if file is not None:
+            require_file(Path(str(file)), kind)
     if "structures" in method.needs and order.arm is not None and not order.structures:
         raise InputError(
             f"method {method.name}", expected="--structures", found="none", remedy="name the bones to register"

@@ -57,7 +57,7 @@ def predict(
     predicted = []
     for view in scene.views:
         inputs, valid = augmented_inputs(view, camera, count)
-        notes += _coverage_notes(view, camera, valid)
+        notes += coverage_notes(view, camera, valid)
         yield
         predicted.append(_predicted(network, inputs, camera))
         yield
@@ -146,13 +146,16 @@ def _carm_offsets(distribution: PoseDistribution, pose: Tensor) -> Tensor:
     return torch.tensor([[turn, *rest] for turn in primaries], dtype=torch.float64)
 
 
-def _coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor) -> tuple[str, ...]:
-    """Sentences on how little of the network's image the X-ray covers, and the other way round."""
+def coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor, what: str = "network") -> tuple[str, ...]:
+    """Sentences on how little of the network's image the X-ray covers, and the other way round.
+
+    valid: (1, H, W) of `to_network_camera`. what: how the network is called in them.
+    """
     notes = []
     covered = float(valid.mean())
     if covered < _LEAST_COVERED:
         notes.append(
-            f"{view.name}: the X-ray covers only {covered:.0%} of the image the network was made for "
+            f"{view.name}: the X-ray covers only {covered:.0%} of the image the {what} was made for "
             f"({camera.field_mm:.0f} mm at {camera.sid_mm:.0f} mm from the source)."
         )
     network = pinhole(camera)
@@ -161,7 +164,7 @@ def _coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor) -> t
     size = np.array([view.camera.width, view.camera.height])
     shown = float(np.diff(np.clip(corners_px, -0.5, size[:, None] - 0.5)).prod() / size.prod())
     if shown < _LEAST_COVERED:
-        notes.append(f"{view.name}: the network looks at only {shown:.0%} of the X-ray.")
+        notes.append(f"{view.name}: the {what} looks at only {shown:.0%} of the X-ray.")
     return tuple(notes)
 
 

@@ -72,8 +72,16 @@ def require_fit(
             )
         notes.append(f"the network was trained on another CT ({known}): its poses are carried over to this one")
     if tuple(sorted(card.structures)) != tuple(sorted(structures)):
-        notes.append(f"the network was shown {_named(card.structures)}, this case renders {_named(structures)}")
+        shown, rendered = structures_named(card.structures), structures_named(structures)
+        notes.append(f"the network was shown {shown}, this case renders {rendered}")
     return "; ".join(notes)
+
+
+def structures_named(structures: tuple[int, ...]) -> str:
+    """Structures in words; none are the whole volume."""
+    if not structures:
+        return "the whole volume"
+    return f"structure{'s' if len(structures) > 1 else ''} {', '.join(map(str, structures))}"
 
 
 def _along_patient_axes(volume: Volume) -> tuple[NDArray, NDArray[np.float64], NDArray[np.float64]]:
@@ -101,9 +109,3 @@ def _assigned(axes: NDArray[np.float64]) -> list[int]:
         order[int(row)] = int(column)
         left[row, :] = left[:, column] = -1.0
     return order
-
-
-def _named(structures: tuple[int, ...]) -> str:
-    if not structures:
-        return "the whole volume"
-    return f"structure{'s' if len(structures) > 1 else ''} {', '.join(map(str, structures))}"

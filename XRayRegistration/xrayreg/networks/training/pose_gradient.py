@@ -18,14 +18,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...checks import InputError
 from ...geometry import Camera, pose_difference, retract
-from ...render import Projector, StackedProjector, available_engines, render_channels, render_with_jacobian
+from ...render import Projector, StackedProjector, render_channels
 from ...render.torch_engine import TorchProjector
 from ...scene import Attenuation
-from ...scene.attenuation import MU_WATER
 from ...settings import GradientLossName
 from ..model.learned_similarity import Comparison, LearnedSimilarity
+from ..model.moving_images import moving_images, volume_of
 from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_tangents
 
 
@@ -54,7 +53,7 @@ class PoseLesson:
     @property
     def volume(self) -> Tensor:
         """The CT (nk, nj, ni) as networks take it: attenuation relative to water."""
-        return self.projector.mu / MU_WATER
+        return volume_of(self.projector)
 
     @property
     def true_gradient(self) -> Tensor:
@@ -104,7 +103,16 @@ def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor 
     tangents = parameter_tangents(
         lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume
     )
-    moving, jacobian = _rendered(network, lesson, tangents, maps)
+    moving, jacobian = moving_images(
+        network,
+        lesson.projector,
+        lesson.camera,
+        lesson.camera_from_volume,
+        tangents,
+        lesson.scale_mm,
+        lesson.fixed,
+        maps,
+    )
     comparison = network.compare(lesson.fixed, moving)
     (by_image,) = torch.autograd.grad(comparison.similarity.sum(), moving, create_graph=True)
     return PoseGradient(comparison, torch.einsum("bchw,bcphw->bp", by_image, jacobian))
@@ -113,36 +121,3 @@ def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor 
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
     """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
     return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient).mean()
-
-
-def _rendered(
-    network: LearnedSimilarity, lesson: PoseLesson, tangents: Tensor, maps: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Images (B, C, H, W) that require a gradient, and their derivatives (B, C, 6, H, W) by the parameters."""
-    if network.volume_network is None:
-        unit = MU_WATER * lesson.scale_mm
-        image, jacobian = render_with_jacobian(lesson.projector, lesson.camera, lesson.camera_from_volume, tangents)
-        image, jacobian = image[:, None] / unit, jacobian[:, None] / unit
-        return image.to(lesson.fixed).requires_grad_(), jacobian.to(lesson.fixed)
-    _require_compiled(lesson)
-    # Brings numba, which a machine that only renders with torch does without.
-    from ...render.learned_maps import render_maps_with_jacobian
-
-    refined = network.refine_volume(lesson.volume) if maps is None else maps.detach()
-    image, jacobian = render_maps_with_jacobian(
-        refined / lesson.scale_mm, lesson.projector.grid, lesson.camera, lesson.camera_from_volume, tangents
-    )
-    return (image if image.requires_grad else image.requires_grad_()), jacobian
-
-
-def _require_compiled(lesson: PoseLesson) -> None:
-    """Raise InputError where maps of a 3D network cannot be rendered."""
-    missing = available_engines()["numba"]
-    place = lesson.projector.mu.device.type
-    if missing or place != "cpu":
-        raise InputError(
-            "volume network",
-            expected="the compiled renderer, on the CPU",
-            found=missing or f"a CT on {place}",
-            remedy="use double_backward_gradient, or a similarity without a volume network",
-        )

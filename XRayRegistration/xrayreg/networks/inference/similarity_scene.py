@@ -1,0 +1,150 @@
+"""A trained similarity and a scene: what the network is shown of both, and what a user should know of how they fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ...geometry import inverse
+from ...pieces import Pieces, Story, divisible
+from ...problem import Problem
+from ...refine import Progress, TwistChart, optimise, sgd
+from ...refine.objective import PoseObjective
+from ...render import choose_device
+from ...scene import Radiograph, Scene
+from ...settings import DeviceName, EngineName, NetworkCamera, SgdSettings
+from ..model.canonical_frame import canonical_poses
+from ..model.card import ModelCard
+from ..model.checkpoint import SimilarityCheckpoint, load_similarity
+from ..model.fingerprint import is_trained_on, structures_named
+from ..model.input_image import pinhole, to_network_camera
+from .prediction import coverage_notes, departure
+from .similarity_inputs import fixed_images, similarity_ct
+from .similarity_objective import ComparedView, LearnedObjective, refined_maps
+
+# An X-ray with pixels so many times as wide as the network's shows it less than it was trained on.
+_MUCH_COARSER = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSimilarity:
+    """A trained similarity made ready for a scene.
+
+    objective: scores of poses of the scene's first camera. card: the network's. name: of its file.
+    notes: what a user should know of the network and this scene, one sentence each.
+    """
+
+    objective: LearnedObjective
+    card: ModelCard
+    name: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def architecture(self) -> str:
+        """Of the network: prost, prost-vit, correlation or sopi."""
+        return self.objective.network.description.name
+
+    def unfamiliar(self, scene: Scene, pose: Tensor) -> tuple[str, ...]:
+        """A sentence for each view in which a pose (4, 4) of the first camera is unlike those of its training."""
+        notes = []
+        for view, compared in zip(scene.views, self.objective.views, strict=True):
+            seen = canonical_poses(compared.view_from_first @ pose, self.objective.pivot)
+            edge = departure(self.card.settings.poses, seen)
+            if edge > 1:
+                notes.append(
+                    f"{view.name}: the pose lies outside those the similarity was trained on "
+                    f"({edge:.1f} times their range), so what it says there counts for little."
+                )
+        return tuple(notes)
+
+
+@divisible
+def scene_similarity(
+    file: str | Path, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
+) -> Pieces[SceneSimilarity]:
+    """The similarity in a file, made ready for a scene. engine, device: render the CT.
+
+    What it was trained to render is rendered: the whole volume, or the structures of its card.
+    Raises InputError for a file that holds no similarity, and for a scene without its structures.
+    """
+    checkpoint = load_similarity(file)
+    yield
+    return (yield from made_ready.pieces(checkpoint, Path(file).name, scene, engine, device))
+
+
+@divisible
+def made_ready(
+    checkpoint: SimilarityCheckpoint, name: str, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
+) -> Pieces[SceneSimilarity]:
+    """The same for a similarity that was read; `name` is told in errors."""
+    card, network = checkpoint.card, checkpoint.network.requires_grad_(False)
+    settings = card.settings
+    assert settings.similarity is not None
+    # Maps that a 3D network makes are rendered there alone.
+    device = "cpu" if network.volume_network is not None else device
+    place = torch.device(choose_device(device))
+    network = network.to(place)
+    notes = yield from _fit_notes(card, scene)
+    ct = similarity_ct(scene.volume, settings, card.structures, engine, device)
+    yield
+    first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
+    views = []
+    for view in scene.views:
+        attenuation, valid = to_network_camera(view, settings.camera)
+        notes += coverage_notes(view, settings.camera, valid, "similarity") + _pixel_notes(view, settings.camera)
+        fixed = fixed_images(attenuation, valid, settings)[0]
+        view_from_first = torch.as_tensor(view.camera.camera_from_world) @ inverse(first_from_world)
+        views.append(ComparedView(fixed.to(place), view_from_first))
+        yield
+    maps = refined_maps(network, ct.projector)
+    yield
+    camera, scale_mm = pinhole(settings.camera), settings.similarity.scale_mm
+    objective = LearnedObjective(network, ct.projector, camera, tuple(views), ct.isocentre, scale_mm, maps)
+    return SceneSimilarity(objective, card, name, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Where a descent ended: the pose (4, 4) that is most alike of those it saw, its score, and why it ended."""
+
+    pose: Tensor
+    score: float
+    reason: str
+
+
+def descended(similarity: SceneSimilarity, start: Tensor, settings: SgdSettings) -> Story[Progress, Descent]:
+    """Follow the similarity's slope from a pose (4, 4) with momentum, on a rotation vector and t / scale, as ProST."""
+    objective = similarity.objective
+    chart = TwistChart(start, objective.pivot, objective.units)
+    # It scores poses as a Problem does, which is all that is asked of it.
+    asked = PoseObjective(cast(Problem, objective), chart)
+    optimum = yield from optimise.pieces(sgd(chart.point(start), settings), asked.answer.pieces)
+    return Descent(chart.poses(optimum.point[None])[0], optimum.score, optimum.reason)
+
+
+def _fit_notes(card: ModelCard, scene: Scene) -> Pieces[tuple[str, ...]]:
+    """Sentences on another CT and another part of it than the similarity was trained on."""
+    notes = []
+    if not (yield from is_trained_on.pieces(card, scene.volume)):
+        known = ", ".join(subject.name for subject in card.subjects[:3])
+        notes.append(
+            f"The similarity was trained on {'other CTs' if len(card.subjects) > 1 else 'another CT'} ({known})."
+        )
+    if tuple(sorted(card.structures)) != tuple(sorted(scene.structures)):
+        notes.append(
+            f"The similarity was trained on {structures_named(card.structures)} and is shown that; "
+            f"this case renders {structures_named(scene.structures)}."
+        )
+    return tuple(notes)
+
+
+def _pixel_notes(view: Radiograph, camera: NetworkCamera) -> tuple[str, ...]:
+    """A sentence where the X-ray's pixels are much wider, seen from the source, than the network's."""
+    factor = camera.sid_mm / (camera.field_mm / camera.image_px) / view.camera.focal_px
+    if factor <= _MUCH_COARSER:
+        return ()
+    return (f"{view.name}: the X-ray's pixels are {factor:.1f} times as wide as those the similarity was made for.",)
