@@ -41,7 +41,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "zncc": {"descent_px": 64, "steps": 60},
     "zncc+cmaes": {"descent_px": 64, "steps": 30, "image_px": 48, "population": 8, "generations": 8},
     "zncc+ours": {"descent_px": 64, "steps": 60},
-    "gradient-correlation": {"descent_px": 64, "steps": 60},
+    "gradncc": {"descent_px": 64, "steps": 60},
     "xreg": TINY,
     "xreg-landmarks": {**TINY, "landmarks": landmarks("frontal")},
     "cmaes-chen": {"image_px": 48, "population": 8, "generations": 8},

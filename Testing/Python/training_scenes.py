@@ -18,7 +18,9 @@ from xrayreg.networks.model.card import FrameCard, ModelCard, SubjectCard
 from xrayreg.networks.training import validation_set
 from xrayreg.networks.training.distributed import Process
 from xrayreg.networks.training.loop import RunInputs, TrainingResult, train
+from xrayreg.networks.training.pose_regression import PoseRegression
 from xrayreg.networks.training.status import TrainStep
+from xrayreg.pieces import Story
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, NetworkSettings, TrainingSettings
 from xrayreg.settings.plain import from_plain
@@ -82,7 +84,11 @@ def card_of(settings: TrainingSettings = SETTINGS) -> ModelCard:
 
 def run_of(out: Path, settings: TrainingSettings = SETTINGS, **changes: Any) -> RunInputs:
     (out.parent / f"{out.stem}_training").mkdir(exist_ok=True)
-    return replace(RunInputs(card_of(settings), validation_set(subject(), patient(), settings), out), **changes)
+    return replace(RunInputs(card_of(settings), out), **changes)
+
+
+def lesson_of(network: PoseNetwork, settings: TrainingSettings = SETTINGS) -> PoseRegression:
+    return PoseRegression(network, OnePatient(), validation_set(subject(), patient(), settings))
 
 
 def trained(
@@ -92,7 +98,12 @@ def trained(
     process: Process = CPU,
 ) -> tuple[list[TrainStep], TrainingResult]:
     """All steps of a run, and what came of it."""
-    story = train(network or new_network(run.card.settings), OnePatient(), run, process, asked_to_stop)
+    settings = run.card.settings
+    return followed(train(lesson_of(network or new_network(settings), settings), run, process, asked_to_stop))
+
+
+def followed(story: Story[TrainStep, TrainingResult]) -> tuple[list[TrainStep], TrainingResult]:
+    """All steps of a run that was begun, and what came of it."""
     steps = []
     while True:
         try:

@@ -22,6 +22,7 @@ from .checks import InputError
 from .initial import Candidates, distinct, search
 from .judgement import Found, weigh
 from .networks.inference.prediction import Prediction, predict, unfamiliar
+from .networks.inference.similarity_scene import SceneSimilarity, scene_similarity
 from .networks.model.checkpoint import Checkpoint, load_checkpoint
 from .pieces import Pieces, Story, divisible, retold
 from .problem import Prior, Problem
@@ -30,7 +31,16 @@ from .render import choose_device, choose_engine, warm_up
 from .results import Estimate, Registration, Step, ViewResult
 from .scene import Scene, require_different_views
 from .settings import LevelSettings, RegistrationSettings, SearchSettings
-from .starts import Attempt, attempts, network_file, require_start, search_anew, search_around
+from .starts import (
+    Attempt,
+    Proposals,
+    attempts,
+    learned_proposals,
+    network_file,
+    require_start,
+    search_anew,
+    search_around,
+)
 from .verdict import LEAST_SIMILARITY, unless_assumed
 from .workshop import REFINE_MARGIN_MM, Workshop, workshop_for
 
@@ -105,13 +115,44 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
     yield Step("prepare", 0.0, "preparing the volume")
     workshop = yield from workshop_for.pieces(scene, settings)
-    planned = yield from attempts.pieces(workshop, prediction)
-    best = yield from retold(_found(workshop, planned, clock), lambda step: replace(step, renders=workshop.renders))
+    proposals = None if prediction is None else Proposals(prediction.poses, prediction.names)
+    similarity: SceneSimilarity | None = None
+    if settings.similarity is not None:
+        similarity, proposals = yield from _asked_similarity(workshop, settings.similarity, prediction, clock)
+    spent = 0 if similarity is None else similarity.objective.projector.renders
+    planned = yield from attempts.pieces(workshop, proposals)
+    found = _found(workshop, planned, clock)
+    best = yield from retold(found, lambda step: replace(step, renders=spent + workshop.renders))
     notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
-    result = _registration(scene, workshop, best, engine, clock.seconds(load_seconds), notes)
-    yield Step(
-        "done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, workshop.renders
+    if similarity is not None:
+        notes += (*_told_similarity(similarity, settings), *similarity.unfamiliar(scene, best.pose))
+    renders = spent + workshop.renders
+    result = _registration(scene, renders, best, engine, clock.seconds(load_seconds), notes)
+    yield Step("done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, renders)
+
+
+def _asked_similarity(
+    workshop: Workshop, file: str, prediction: Prediction | None, clock: _Clock
+) -> Story[Step, tuple[SceneSimilarity, Proposals]]:
+    """The learned similarity in a file, and where it leads."""
+    settings = workshop.settings
+    clock.switch("similarity")
+    yield Step("prepare", 0.0, "asking the learned similarity")
+    similarity = yield from scene_similarity.pieces(file, workshop.scene, settings.engine, settings.device)
+    story = learned_proposals(workshop, similarity, prediction)
+    proposals = yield from retold(story, lambda progress: Step("prepare", 0.0, "following the learned similarity"))
+    clock.switch("initialise")
+    return similarity, proposals
+
+
+def _told_similarity(similarity: SceneSimilarity, settings: RegistrationSettings) -> tuple[str, ...]:
+    """What was done with a learned similarity, and how it fits the scene, one sentence each."""
+    ranked = "" if settings.init == "case" else "ranked hypotheses, and "
+    done = (
+        f"The learned similarity {similarity.name} ({similarity.architecture}) {ranked}led to poses that were tried "
+        "first; refinement and verdict do not depend on it."
     )
+    return (done, *similarity.notes)
 
 
 def _found(workshop: Workshop, planned: list[Attempt], clock: _Clock) -> Story[Step, Found]:
@@ -275,7 +316,7 @@ def _gap(scores: Tensor) -> float | None:
 
 def _registration(
     scene: Scene,
-    workshop: Workshop,
+    renders: int,
     found: Found,
     engine: str,
     seconds: dict[str, float],
@@ -296,7 +337,7 @@ def _registration(
         start=found.start,
         stopped=found.stopped,
         seconds=seconds,
-        renders=workshop.renders,
+        renders=renders,
         engine=engine,
         notes=(*scene.notes, *notes),
     )

@@ -20,16 +20,20 @@ from .initial import (
     nominal_sod_mm,
 )
 from .networks.inference.prediction import Prediction
-from .pieces import Pieces, divisible
+from .networks.inference.similarity_objective import require_telling
+from .networks.inference.similarity_scene import SceneSimilarity, descended
+from .pieces import Pieces, Story, divisible
 from .problem import Prior
-from .refine import falling
+from .refine import Progress, falling
 from .scene import Scene
 from .settings import LevelSettings, PosePrior, SearchSettings
+from .settings.methods import PROST_SGD_LEARNED
 from .workshop import REFINE_MARGIN_MM, Workshop
 
 STARTS = ("auto", "case", "search")
 NETWORK_SUFFIX = ".pt"
 AROUND_NETWORK = "a search around the network's poses"
+AROUND_LEARNED = "a search around the learned similarity's poses"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,20 @@ class Attempt:
     prior: Prior | None
     spread: PosePrior
     hopeless: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """Poses that a network holds for likely, and the search that may follow them.
+
+    poses: (N, 4, 4) of the first camera, the likeliest first; N may be 0. names: of them, for people.
+    around: the name of a search around them. near: whether they are usually near enough to leave out levels.
+    """
+
+    poses: Tensor
+    names: tuple[str, ...]
+    around: str = AROUND_NETWORK
+    near: bool = True
 
 
 def network_file(init: str) -> Path | None:
@@ -84,8 +102,8 @@ def require_start(init: str, scene: Scene) -> None:
 
 
 @divisible
-def attempts(workshop: Workshop, prediction: Prediction | None) -> Pieces[list[Attempt]]:
-    """What to try, cheapest first; `prediction` is the network's, where one was asked.
+def attempts(workshop: Workshop, proposals: Proposals | None) -> Pieces[list[Attempt]]:
+    """What to try, cheapest first; `proposals` are networks', where any was asked.
 
     Raises InputError when the case's initial pose shows nothing in any view.
     """
@@ -95,8 +113,8 @@ def attempts(workshop: Workshop, prediction: Prediction | None) -> Pieces[list[A
     if initial is not None:
         _require_in_view(workshop, initial)
         prior = _prior(workshop, initial, settings.search.prior)
-    if prediction is not None and len(prediction.poses):
-        planned += yield from _of_network(workshop, prediction, prior)
+    if proposals is not None and len(proposals.poses):
+        planned += yield from _of_network(workshop, proposals, prior)
     elif initial is not None and settings.init in ("auto", "case"):
         # Without a search after it there is nothing to give it up for; for bones see `_of_network`.
         last = settings.init == "case"
@@ -108,18 +126,45 @@ def attempts(workshop: Workshop, prediction: Prediction | None) -> Pieces[list[A
     return planned
 
 
+def learned_proposals(
+    workshop: Workshop, similarity: SceneSimilarity, prediction: Prediction | None
+) -> Story[Progress, Proposals]:
+    """Where a learned similarity leads: from the network's poses, the case's initial pose, or all nominal views.
+
+    Where a search may follow, it ranks hypotheses drawn around them, and its slope is followed from the best.
+    The starts themselves stay among the proposals, so that nothing is lost where it leads astray.
+    Raises InputError where it tells nothing of poses around the first start.
+    """
+    settings, initial = workshop.settings, _initial(workshop)
+    starts, names = _centres(workshop), tuple(f"the {view} view" for view in NOMINAL_VIEWS)
+    if prediction is not None and len(prediction.poses):
+        starts, names = prediction.poses, prediction.names
+    elif initial is not None:
+        _require_in_view(workshop, initial)
+        names = ("the case's initial pose",)
+    yield from require_telling.pieces(similarity.objective, starts[0], similarity.name)
+    drawn = 0 if settings.init == "case" else settings.learned.hypotheses // len(starts)
+    hypotheses = draw_poses(starts, workshop.pivot, _spread(settings.search), drawn, settings.seed)
+    scores = yield from similarity.objective.scores.pieces(hypotheses)
+    order = falling(scores)
+    best = order[distinct_places(hypotheses[order], workshop.pivot, settings.learned.descents)]
+    steps = replace(PROST_SGD_LEARNED, steps=settings.learned.steps)
+    found = []
+    for place in best.tolist():
+        found.append((yield from descended(similarity, hypotheses[place], steps)))
+    found.sort(key=lambda descent: -descent.score)
+    told = [f"the learned similarity's pose {n} of {len(found)}" for n in range(1, 1 + len(found))]
+    poses = torch.cat([torch.stack([descent.pose for descent in found]), starts])
+    return Proposals(poses, (*told, *names), AROUND_LEARNED, near=False)
+
+
 def search_anew(workshop: Workshop, seed: int) -> Attempt:
     """A search around the case's initial pose, or around all nominal views where there is none."""
     settings, initial = workshop.settings, _initial(workshop)
-    if initial is None:
-        sod = nominal_sod_mm(workshop.scene.views[0].camera)
-        poses = [nominal_pose(view, workshop.pivot.numpy(), sod) for view in NOMINAL_VIEWS]
-        centres = torch.as_tensor(np.stack(poses))
-    else:
-        centres = initial[None]
+    centres = _centres(workshop)
     small = initial is not None and workshop.is_small(initial)
     wide = settings.part_search if small else settings.search
-    spread = PosePrior(_times(wide.prior.rotation_deg, wide.spread), _times(wide.prior.translation_mm, wide.spread))
+    spread = _spread(wide)
     drawn = draw_poses(centres, workshop.pivot, spread, wide.hypotheses, seed)
     prior = None if initial is None else _prior(workshop, initial, spread)
     return Attempt(("a search",), drawn, wide, _levels_after(workshop, wide), prior, spread)
@@ -134,18 +179,21 @@ def search_around(workshop: Workshop, poses: Tensor, name: str, seed: int) -> At
     return Attempt((name,), drawn, around, _levels_after(workshop, around), prior, around.prior)
 
 
-def _of_network(workshop: Workshop, prediction: Prediction, prior: Prior | None) -> Pieces[list[Attempt]]:
-    """The network's best hypotheses themselves, then a search around them."""
+def _of_network(workshop: Workshop, proposals: Proposals, prior: Prior | None) -> Pieces[list[Attempt]]:
+    """The best hypotheses themselves, then a search around them, unless the case's pose alone was asked for."""
     settings = workshop.settings
-    kept = yield from _best_rendered(workshop, prediction.poses, prior)
-    poses = prediction.poses[kept]
+    kept = yield from _best_rendered(workshop, proposals.poses, prior)
+    poses = proposals.poses[kept]
     finest = settings.refine.levels[-1]
     # A network's pose is near enough for the finest level to follow the first one, where the whole body is compared.
-    levels = settings.refine.levels if workshop.partial else (settings.network.level, finest)
-    names = tuple(prediction.names[n] for n in kept)
+    skips = proposals.near and not workshop.partial
+    levels = (settings.network.level, finest) if skips else settings.refine.levels
+    names = tuple(proposals.names[n] for n in kept)
+    if settings.init == "case":
+        return [Attempt(names, poses, None, levels, prior, settings.search.prior)]
     # A single bone among others is too unlike the X-ray on small images to be given up there.
     hopeless = None if workshop.partial else settings.hopeless
-    around = search_around(workshop, poses, AROUND_NETWORK, settings.seed)
+    around = search_around(workshop, poses, proposals.around, settings.seed)
     return [
         Attempt(names, poses, None, levels, prior, around.spread, hopeless),
         replace(around, hopeless=hopeless),
@@ -167,6 +215,22 @@ def _levels_after(workshop: Workshop, search: SearchSettings) -> tuple[LevelSett
     """The levels of refinement that are clearly finer than where a search begins."""
     levels = workshop.settings.refine.levels
     return tuple(level for level in levels if level.image_px > search.levels[0].image_px * 2) or levels[-1:]
+
+
+def _centres(workshop: Workshop) -> Tensor:
+    """The case's initial pose, or all nominal views where there is none (M, 4, 4)."""
+    initial = _initial(workshop)
+    if initial is not None:
+        return initial[None]
+    sod = nominal_sod_mm(workshop.scene.views[0].camera)
+    poses = [nominal_pose(view, workshop.pivot.numpy(), sod) for view in NOMINAL_VIEWS]
+    return torch.as_tensor(np.stack(poses))
+
+
+def _spread(search: SearchSettings) -> PosePrior:
+    """How far a search's hypotheses are drawn."""
+    prior = search.prior
+    return PosePrior(_times(prior.rotation_deg, search.spread), _times(prior.translation_mm, search.spread))
 
 
 def _initial(workshop: Workshop) -> Tensor | None:

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from constant_networks import card_for, checkpoint_for
+from learned_scenes import standing_in, written
 
 from xrayreg.cli import main
-from xrayreg.io import write_nifti
+from xrayreg.io import read_volume, write_nifti
 from xrayreg.methods import METHODS
+from xrayreg.networks.model.checkpoint import save_checkpoint
 from xrayreg.simulation import pelvis_phantom
 from xrayreg.study import report, summaries
 from xrayreg.study.protocol import arm_names
@@ -216,3 +219,43 @@ def test_ctrl_c_keeps_the_results_so_far_and_says_so(ct, tmp_path):
     kept = [json.loads(line) for line in results.read_text().splitlines()]
     assert kept and (tmp_path / "out/table.json").exists()
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_learned_similarities_are_evaluated_by_their_architecture(ct, tmp_path, capsys):
+    with standing_in():
+        file = written(tmp_path / "sim.pt", volume=read_volume(ct))
+        code = main(["evaluate", "--volume", str(ct), "--arm", "P-A", "--methods", "initial,prost,prost+ours"] + [
+            "--similarity", file, "--set", "prost.steps=15", "--set", "prost+ours.steps=15", "--limit", "2",
+            "--workers", "1", "--out", str(tmp_path / "out"), "--json", "--no-report",
+        ])  # fmt: skip
+    assert code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert [row["method"] for row in rows] == ["initial", "prost", "prost+ours"] * 2
+    assert not any(row["error"] for row in rows)
+    for start, descent, refined in (rows[:3], rows[3:]):
+        assert descent["mtre_mm"] != start["mtre_mm"] and descent["renders"] >= 13 + 10
+        assert refined["renders"] > descent["renders"] and refined["trace"][-1]["level"] > descent["trace"][-1]["level"]
+    capsys.readouterr()
+    # The cases are there: only what is around their true poses is new.
+    code = main(["evaluate", "--landscape", "--volume", str(ct), "--arm", "P-A", "--limit", "1", "--workers", "1"] + [
+        "--most-mm", "0", "--out", str(tmp_path / "out")
+    ])  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "out" / "landscape" / "landscape.png").is_file()
+    assert "gradncc" in capsys.readouterr().out
+
+
+def test_similarities_are_refused_with_the_reason(ct, tmp_path, capsys):
+    command = ["evaluate", "--volume", str(ct), "--out", str(tmp_path / "out"), "--quiet", "--methods", "prost"]
+    assert main(command) == 2
+    assert "--similarity" in told(capsys)
+    file = written(tmp_path / "sim.pt")
+    again = written(tmp_path / "again.pt")
+    assert main([*command, "--similarity", file, again]) == 2
+    assert "one file of each architecture" in told(capsys)
+    network = tmp_path / "model.pt"
+    save_checkpoint(network, checkpoint_for(card_for(read_volume(ct), 1)))
+    assert main([*command, "--similarity", str(network)]) == 2
+    assert "predicts poses; give it with --network" in told(capsys)
+    assert main([*command[:-2], "--landscape", "--dataset", str(tmp_path)]) == 2
+    assert "--volume" in told(capsys)

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 from constant_networks import card_for, saying, written
+from learned_scenes import standing_in
+from learned_scenes import written as written_similarity
 
 from xrayreg.cli import main
 from xrayreg.io import read_pose, read_volume
@@ -92,3 +94,15 @@ def test_the_help_tells_of_the_network(capfd):
     assert main(["register", "--help"]) == 0
     text = capfd.readouterr().out
     assert "model.pt" in text and "--init-only" in text
+
+
+def test_a_learned_similarity_is_asked_first_and_told_in_the_notes(one_view, register, ward, tmp_path, capfd):
+    volume = read_volume(ward.folder / "ct.mha")
+    with standing_in():
+        file = written_similarity(tmp_path / "sim.pt", volume=volume)
+        assert register(one_view, "--similarity", file, "--effort", "fast", "--quiet", "--no-pictures") == 0
+    result = result_in(tmp_path / "out")
+    assert result["accepted"] is True and result["score"]["mtre_mm"] < 2.0 and result["seconds"]["similarity"] > 0
+    assert any("The learned similarity sim.pt (prost)" in note for note in result["notes"])
+    assert register(one_view, "--similarity", str(tmp_path / "none.pt"), "--quiet", out=tmp_path / "other") == 2
+    assert "similarity" in capfd.readouterr().err and not (tmp_path / "other").exists()

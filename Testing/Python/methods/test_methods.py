@@ -27,7 +27,7 @@ CHANCE = ("xreg", "cmaes-chen", "lra-cma", "grupp-global")
 
 
 # From nearby, gradient correlation ends in another optimum; ProST's second stage is asked of less, below.
-ASTRAY = ("prost-gradient", "gradient-correlation")
+ASTRAY = ("prost-gradient", "gradncc")
 
 
 @pytest.mark.parametrize("name", [name for name in BUDGETS if name not in (*CHANCE, *ASTRAY)])

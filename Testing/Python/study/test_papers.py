@@ -6,7 +6,7 @@ import pytest
 
 from xrayreg.checks import InputError
 from xrayreg.methods import METHODS
-from xrayreg.settings import SimilaritySettings
+from xrayreg.settings import NetworkCamera, SimilaritySettings
 from xrayreg.study.papers import PAPER_NAMES, PaperRow, paper_table
 from xrayreg.study.protocol import arm_names
 
@@ -59,8 +59,10 @@ def test_a_table_has_arms_of_the_protocol_and_no_network_that_no_row_needs(table
     assert {network.arm for network in table.networks} <= {arm.arm for arm in table.arms}
 
 
-def test_the_words_on_prosts_3d_network_are_true():
-    assert not SimilaritySettings().volume_network
+def test_the_words_on_the_networks_are_true():
+    assert not SimilaritySettings().volume_network and SimilaritySettings().width == 0.5
+    assert all("half as wide" in row.different for table, row in ROWS if row.network not in ("", "network"))
+    assert NetworkCamera().image_px == 64
     assert "without the 3D network" in rows_of("isbi2024", "C-A")["ProST"].different
 
 

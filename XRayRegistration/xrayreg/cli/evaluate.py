@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..settings import MOST_SEED, DeviceName, RegistrationSettings
 from .evaluate_table import DEFAULT_BUDGET, run_table_command
+from .landscape import add_landscape, run_landscape
 from .options import PROGRAM, add_command, add_settings, add_structures, number, place, whole
 from .terminal import printable_json
 
@@ -35,6 +36,7 @@ def add_to(commands: Any) -> None:
             "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2,3 --arm V-A --methods ours-lm,xvr --out study2",
             "--volume ct.nii.gz --arm C-A --methods prost,prost+cmaes,cmaes-chen --similarity prost.pt --out study4",
             "--volume ct.nii.gz --table isbi2024 --limit 50 --budget 120 --out table",
+            "--landscape --volume ct.nii.gz --arm V-A --limit 5 --similarity prost.pt sopi.pt --out landscape",
             "--dataset deepfluoro.h5 --methods initial,ours --out study3",
             "--report-only study",
         ),
@@ -88,6 +90,7 @@ def add_to(commands: Any) -> None:
         "--set", metavar="METHOD.NAME=VALUE", action="append", default=[], help="one setting of a method; repeatable"
     )
     add_settings(parser, RegistrationSettings, ("engine", "device"))
+    add_landscape(parser)
     parser.add_argument(
         "--report-only", type=place, metavar="DIR", help="tables and report of a study again, without a run"
     )
@@ -101,7 +104,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, report, or do the study."""
+    """List, report, draw a landscape, or do the study."""
     from .study_display import StudyDisplay, show_choices
 
     if arguments.list:
@@ -113,6 +116,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.table is not None:
         return run_table_command(arguments, arguments.workers or _workers(arguments.device, arguments.limit))
     order = order_of(arguments)
+    if arguments.landscape:
+        with StudyDisplay(shown=not arguments.quiet) as display:
+            run_landscape(arguments, order, similarities_of(arguments.similarity), display)
+        return FINISHED
     with StudyDisplay(shown=not arguments.quiet) as display:
         interrupted = _followed(order, display)
         if interrupted and not _has_results(order.out):
@@ -129,8 +136,9 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
     from ..checks import InputError
     from ..study.conduct import StudyOrder
 
-    given = arguments.methods or [DEFAULT_METHODS]
-    methods = tuple(dict.fromkeys(name for names in given for name in names))
+    # A landscape needs the cases alone.
+    asked = [("initial",)] if arguments.landscape else arguments.methods or [DEFAULT_METHODS]
+    methods = tuple(dict.fromkeys(name for names in asked for name in names))
     if arguments.budget is not None:
         raise InputError("--budget", expected="--table with it", found="none", remedy="name a table, or leave it out")
     if arguments.out is None:

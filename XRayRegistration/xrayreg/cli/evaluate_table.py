@@ -22,7 +22,7 @@ FINISHED, INTERRUPTED = 0, 130
 # Minutes.
 DEFAULT_BUDGET = 60.0
 # What a table decides itself, by the option's name.
-_NOT_WITH = ("arm", "methods", "dataset", "network", "similarity", "set")
+_NOT_WITH = ("arm", "methods", "dataset", "network", "similarity", "set", "landscape")
 # Options of the command that goes on.
 _REPEATED = ("table", "volume", "labels", "structures", "out", "limit", "seed", "budget", "workers", "engine", "device")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .train import GRADIENT_NAMES
+
 if TYPE_CHECKING:
     from ..networks.model.card import ModelCard
-    from ..settings import PoseDistribution
+    from ..settings import PoseDistribution, TrainingSettings
 
 # What was found, where it came from.
 Entry = tuple[str, str]
@@ -22,19 +24,20 @@ _IMAGES = {"clean": "DRRs", "physics": "simulated X-rays"}
 
 def of_network(path: Path) -> dict[str, dict[str, Entry]]:
     """The card of a network by thing and name; raises InputError for a file that is none."""
-    from ..networks.model.checkpoint import load_checkpoint
+    from ..networks.model.checkpoint import load_any
 
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_any(path)
     card, network = checkpoint.card, checkpoint.network
     settings = card.settings
-    backbone = f"{settings.network.backbone}, {network.parameters_count / 1e6:.2f} million weights"
+    weights = f"{network.parameters_count / 1e6:.2f} million weights"
     entries = {
         "kind": (_KINDS[card.kind], "card"),
         "trained on": (", ".join(subject.name for subject in card.subjects), "card"),
         "structures": (", ".join(map(str, card.structures)) or "the whole volume", "card"),
         "created": (card.created, "card"),
         "training": (f"{card.images} images, {card.seconds / 60:.1f} minutes, seed {settings.seed}", "card"),
-        "network": (f"{backbone}, {settings.network.hypotheses} hypotheses", "settings"),
+        "purpose": ("compares an X-ray with a CT" if card.is_similarity else "predicts poses", "card"),
+        "network": (f"{_network(settings)}, {weights}", "settings"),
         "camera": (_camera(card), "settings"),
         "poses": (_poses(settings.poses), "settings"),
         "number type": (settings.precision, "settings"),
@@ -48,8 +51,27 @@ def of_network(path: Path) -> dict[str, dict[str, Entry]]:
             f"depth {errors.depth_mm:.1f} mm, mTRE {errors.mtre_mm:.1f} mm",
             f"median error on {errors.images} new poses",
         )
+    for kind, angles in card.angles.items():
+        entries[f"gradient of {GRADIENT_NAMES.get(kind, kind)}"] = (
+            f"{angles.whole_deg:.0f} degrees from the geodesic one, rotation {angles.rotation_deg:.0f}, "
+            f"translation {angles.translation_deg:.0f}",
+            f"median over {angles.poses} new poses, 20 to 100 mm away",
+        )
     notes: dict[str, Entry] = {f"note {number}": (note, "") for number, note in enumerate(card.notes, 1)}
     return {f"network {path.name}": entries | notes}
+
+
+def _network(settings: TrainingSettings) -> str:
+    """The architecture in words."""
+    wanted = settings.similarity
+    if wanted is None:
+        return f"{settings.network.backbone}, {settings.network.hypotheses} hypotheses"
+    volume = "with" if wanted.volume_network else "without"
+    form = f", decomposition {wanted.decomposition}" if wanted.architecture == "correlation" else ""
+    return (
+        f"{wanted.architecture}{form}, {volume} a volume network, width {wanted.width:g}, {wanted.gradient_loss} loss, "
+        f"{wanted.scale_mm:g} mm to a radian"
+    )
 
 
 def _camera(card: ModelCard) -> str:

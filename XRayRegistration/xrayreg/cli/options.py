@@ -41,7 +41,9 @@ def add_command(
     return parser
 
 
-def add_settings(parser: argparse.ArgumentParser, kind: Any, names: Sequence[str] = ()) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, kind: Any, names: Sequence[str] = ()
+) -> None:
     """An option for each field of the settings `kind` that carries a help text, or for those named."""
     for field in fields(kind):
         if "help" in field.metadata and (not names or field.name in names):
@@ -181,7 +183,7 @@ def _type_of(field: Field[Any]) -> Callable[[str], Any]:
     """What reads the value of a settings field: within its bounds, where it has them."""
     low, high = field.metadata.get("least"), field.metadata.get("most")
     if low is None or high is None:
-        return place if isinstance(field.default, str) else type(field.default)
+        return place if field.default is None or isinstance(field.default, str) else type(field.default)
     return whole(low, high) if isinstance(field.default, int) else number(low, high)
 
 
@@ -190,9 +192,8 @@ def _option_of(field: Field[Any]) -> dict[str, Any]:
     choices = field.metadata.get("choices")
     option: dict[str, Any] = {
         "default": default,
-        "help": f"{field.metadata['help']} (default: {default})",
+        "help": f"{field.metadata['help']} (default: {'none' if default is None else default})",
         "type": one_of(choices) if choices else _type_of(field),
     }
-    shown = {str: field.name.upper(), int: "N", float: "N"}
-    option["metavar"] = "|".join(choices) if choices else shown[type(default)]
+    option["metavar"] = "|".join(choices) if choices else "N" if type(default) in (int, float) else field.name.upper()
     return option

@@ -22,6 +22,7 @@ def add_to(commands: Any) -> None:
             "case.json --out result",
             "case.json --out result --init search --effort thorough",
             "case.json --out result --init model.pt",
+            "case.json --out result --similarity sim.pt",
             "case.json --out result --quiet --json > result.json",
         ),
     )

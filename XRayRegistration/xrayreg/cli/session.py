@@ -129,11 +129,14 @@ def _written(
 
 def _loaded(case: Path, out: Path, settings: RegistrationSettings, display: Display) -> tuple[Scene, float]:
     """The scene of a case and the seconds it took to read; what else is asked for is known to be there."""
+    from ..checks import require_regular
     from ..io import read_case, require_output
     from ..starts import network_file
 
     require_output(out)
     network_file(settings.init)
+    if settings.similarity is not None:
+        require_regular(Path(settings.similarity), "similarity")
     display.stage("reading the case")
     started = time.perf_counter()
     return read_case(case), time.perf_counter() - started

@@ -139,9 +139,12 @@ def show_choices() -> None:
         ("Methods", [(name, method.title, _needs(method.needs)) for name, method in METHODS.items()]),
     ):
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True, style="bold")
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        table.add_column(style="dim", no_wrap=True)
+        # Titles are shortened where there is no room, never the names that commands are given.
+        names, notes = (max(len(choice[column]) for choice in choices) for column in (0, 2))
+        room = max(10, console.width - names - notes - 6)
+        table.add_column(no_wrap=True, style="bold", min_width=names)
+        table.add_column(overflow="ellipsis", no_wrap=True, max_width=room)
+        table.add_column(style="dim", no_wrap=True, min_width=notes)
         for name, title, note in choices:
             table.add_row(name, Text(title), note)
         console.print(Text(heading, style="bold underline"))

@@ -1,30 +1,37 @@
-"""`train`: a network that tells from one X-ray how the C-arm stood."""
+"""`train`: a network that tells from one X-ray how the C-arm stood, or a similarity of X-ray and CT."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..printing import printable
-from ..settings import DISTRIBUTIONS, NetworkSettings, TrainingSettings
+from ..settings import DISTRIBUTIONS, SIMILARITY_BATCH, NetworkSettings, SimilaritySettings, TrainingSettings
 from .options import MOST_MM, PROGRAM, add_command, add_settings, add_structures, number, one_of, place, whole
 from .terminal import printable_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
 
-    from ..networks.model.card import MedianErrors
+    from ..networks.model.card import MedianAngles, MedianErrors, ModelCard
     from ..networks.training import TrainingOrder
     from ..networks.training.loop import TrainingResult
     from ..networks.training.status import TrainStep
 
 FINISHED, DIVERGED, INTERRUPTED = 0, 3, 130
+KINDS = ("pose", "similarity")
+# What the angles are of, in a table's words.
+GRADIENT_NAMES = {"network": "network", "zncc": "ZNCC", "gradient_correlation": "gradient correlation"}
+# Options whose default depends on the kind, or that only one kind has: left out, they are None.
+_OF_POSES = tuple(name for name, field in NetworkSettings.__dataclass_fields__.items() if "help" in field.metadata)
+_OF_SIMILARITIES = ("architecture", "gradient_loss", "volume_network")
 
 
 def add_to(commands: Any) -> None:
@@ -33,12 +40,13 @@ def add_to(commands: Any) -> None:
         commands,
         "train",
         run,
-        "train a network on X-rays simulated from a CT, to start registrations from",
+        "train a network on X-rays simulated from a CT, to start registrations from or to compare images with",
         (
             "--volume ct.nii.gz --out model.pt --minutes 5",
             "--volume ct.nii.gz --camera case.json --distribution pelvis --out model.pt",
             "--volume folder_of_cts --out pelvis.pt --minutes 2000",
             "--volume ct.nii.gz --finetune pelvis.pt --out patient.pt --minutes 2",
+            "--kind similarity --architecture prost --volume ct.nii.gz --out similarity.pt --minutes 30",
         ),
     )
     parser.add_argument(
@@ -51,6 +59,13 @@ def add_to(commands: Any) -> None:
         nargs="+",
         required=True,
         help="NIfTI, NRRD, MHA, or a DICOM folder; several, or a folder of them, make a network for many patients",
+    )
+    parser.add_argument(
+        "--kind",
+        type=one_of(KINDS),
+        metavar="|".join(KINDS),
+        default="pose",
+        help="what the network is to do: predict poses, or compare an X-ray with a CT at any pose (default: pose)",
     )
     add_structures(parser, "; for many patients a folder of maps, or ct_labels.nii.gz beside each ct.nii.gz")
     poses = parser.add_argument_group("X-rays to train on")
@@ -79,7 +94,16 @@ def add_to(commands: Any) -> None:
     )
     start.add_argument("--resume", action="store_true", help="go on where the last run for --out stopped")
     add_settings(parser, TrainingSettings)
-    add_settings(parser, NetworkSettings)
+    add_settings(parser.add_argument_group("networks that predict poses"), NetworkSettings)
+    similarity = parser.add_argument_group("similarities (--kind similarity)")
+    add_settings(similarity, SimilaritySettings)
+    similarity.add_argument(
+        "--volume-network",
+        action="store_true",
+        default=None,
+        help="refine the CT with a 3D network too, as published; on CPUs a step then takes many times as long",
+    )
+    parser.set_defaults(batch=None, **dict.fromkeys((*_OF_POSES, *_OF_SIMILARITIES)))
     parser.add_argument("--json", action="store_true", help="print what was trained as JSON instead of a table")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
     parser.epilog = (
@@ -125,11 +149,15 @@ def order_of(arguments: argparse.Namespace) -> TrainingOrder:
 
 
 def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
-    given = vars(arguments)
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    _require_options_of_kind(arguments.kind, given)
     plain = TrainingSettings(
         **{name: given[name] for name in TrainingSettings.__dataclass_fields__ if name in given and name != "camera"}
     )
     network = NetworkSettings(**{name: given[name] for name in NetworkSettings.__dataclass_fields__ if name in given})
+    if arguments.kind == "similarity":
+        similarity = SimilaritySettings(**{name: given[name] for name in _OF_SIMILARITIES if name in given})
+        plain = replace(plain, similarity=similarity, batch=given.get("batch", SIMILARITY_BATCH))
     poses, camera = DISTRIBUTIONS[arguments.distribution], plain.camera
     if arguments.pixels is not None:
         camera = replace(camera, image_px=arguments.pixels)
@@ -143,6 +171,21 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     if arguments.sod is not None:
         poses = replace(poses, sod_mm=arguments.sod)
     return replace(plain, network=network, poses=poses, camera=camera)
+
+
+def _require_options_of_kind(kind: str, given: dict[str, Any]) -> None:
+    """Raise InputError for an option that means nothing for this kind."""
+    from ..checks import InputError
+
+    for name in _OF_POSES if kind == "similarity" else _OF_SIMILARITIES:
+        if name in given:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                option,
+                expected=f"--kind {'pose' if kind == 'similarity' else 'similarity'} with it",
+                found=f"--kind {kind}",
+                remedy=f"leave out {option}, or train the other kind",
+            )
 
 
 def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) -> TrainingResult:
@@ -223,35 +266,71 @@ def figures_of(step: TrainStep) -> str:
     if step.images_per_second is not None:
         told.append(f"{step.images_per_second:.0f} images/s")
     if step.validation:
-        errors = " / ".join(f"{errors.mtre_mm:.1f}" for errors in step.validation.values())
-        told.append(f"validation {errors} mm")
+        told.append(f"validation {_brief(step.validation)}")
     return ", ".join(told)
+
+
+def _brief(figures: Mapping[str, MedianErrors] | Mapping[str, MedianAngles]) -> str:
+    from ..networks.model.card import MedianErrors
+
+    errors = [found.mtre_mm for found in figures.values() if isinstance(found, MedianErrors)]
+    if errors:
+        return " / ".join(f"{error:.1f}" for error in errors) + " mm"
+    return " / ".join(f"{found.whole_deg:.0f}" for found in figures.values() if hasattr(found, "whole_deg")) + " deg"
 
 
 def show_trained(trained: TrainingResult) -> None:
     """Print the validation errors, where the network is, and how to use it."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console, card = Console(highlight=False), trained.card
-    said = f"Trained on {card.images} images in {_clock(card.seconds)} ({trained.reason}). Median errors on new poses:"
+    figures = (
+        "Median angles between pose gradient and geodesic gradient, on simulated X-rays, 20 to 100 mm from the truth:"
+        if card.is_similarity
+        else "Median errors on new poses:"
+    )
+    said = f"Trained on {card.images} images in {_clock(card.seconds)} ({trained.reason}). {figures}"
     console.print(Text(printable(said)))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for name in ("rotation", "x", "y", "depth", "mTRE", "images"):
-        table.add_column(name, justify="right", style="" if name != "images" else "dim")
-    for kind, errors in card.validation.items():
-        named = {"clean": "DRRs", "physics": "simulated X-rays"}.get(kind, kind)
-        table.add_row(Text(printable(named)), *_row(errors))
-    console.print(table)
+    console.print(_angles(card) if card.is_similarity else _errors(card))
     for note in card.notes:
         console.print(Text(printable(f"Note: {note}"), style="dim"))
     # Unbroken, to be copied.
     console.print(Text(printable(f"Network: {trained.path}")), soft_wrap=True)
-    console.print(
-        Text(printable(f"Use it:  {PROGRAM} register case.json --init {trained.path} --out result")), soft_wrap=True
-    )
+    use = f"{'--similarity' if card.is_similarity else '--init'} {trained.path}"
+    console.print(Text(printable(f"Use it:  {PROGRAM} register case.json {use} --out result")), soft_wrap=True)
+
+
+def _errors(card: ModelCard) -> Table:
+    from rich.text import Text
+
+    table = _table(("rotation", "x", "y", "depth", "mTRE", "images"))
+    for kind, errors in card.validation.items():
+        named = {"clean": "DRRs", "physics": "simulated X-rays"}.get(kind, kind)
+        table.add_row(Text(printable(named)), *_row(errors))
+    return table
+
+
+def _angles(card: ModelCard) -> Table:
+    from rich.text import Text
+
+    table = _table(("whole", "rotation", "translation", "poses"))
+    for kind, found in card.angles.items():
+        parts = (found.whole_deg, found.rotation_deg, found.translation_deg)
+        named = Text(printable(GRADIENT_NAMES.get(kind, kind)))
+        table.add_row(named, *(f"{angle:.0f} deg" for angle in parts), str(found.poses))
+    return table
+
+
+def _table(names: tuple[str, ...]) -> Table:
+    """An empty table; the last column, a count, is less prominent."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right", style="dim" if name == names[-1] else "")
+    return table
 
 
 def _row(errors: MedianErrors) -> list[str]:

@@ -202,7 +202,7 @@ LEARNED = (
     *_family("sopi", "Learned similarity (SOPI)", _SOPI, _NEEDED, _learned("sopi")),
     *_family("zncc", "Descent on ZNCC", _STEPS, ("initial",), _classic(zncc(), "ZNCC")),
     *_family(
-        "gradient-correlation",
+        "gradncc",
         "Descent on gradient correlation",
         _STEPS,
         ("initial",),

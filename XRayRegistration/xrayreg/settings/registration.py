@@ -186,6 +186,19 @@ class NetworkStart:
 
 
 @dataclass(frozen=True)
+class SimilarityStart:
+    """What a learned similarity is asked before our own is: hypotheses to try first.
+
+    hypotheses: drawn around the starts there are, and ranked by it; none where no search was asked for.
+    descents: from how many of the best its slope is followed; steps: at most, in each.
+    """
+
+    hypotheses: int = 40
+    descents: int = 2
+    steps: int = 40
+
+
+@dataclass(frozen=True)
 class SecondLooks:
     """Searches that follow while no pose is beyond doubt (see `pipeline`).
 
@@ -215,6 +228,13 @@ class RegistrationSettings:
             "network (model.pt), whose poses are refined, with a search where that leads nowhere"
         },
     )
+    similarity: str | None = field(
+        default=None,
+        metadata={
+            "help": "file of a learned similarity (sim.pt), which proposes where to look first; refinement and verdict "
+            "stay ours"
+        },
+    )
     effort: Effort = field(default="standard", metadata={"help": "how long to look", "choices": EFFORTS})
     engine: EngineName = field(default="auto", metadata={"help": "render engine", "choices": ENGINES})
     device: DeviceName = field(default="auto", metadata={"help": "where to compute", "choices": DEVICES})
@@ -223,6 +243,7 @@ class RegistrationSettings:
     part_search: SearchSettings = PART_SEARCH
     around: SearchSettings = AROUND_SEARCH
     network: NetworkStart = field(default_factory=NetworkStart)
+    learned: SimilarityStart = field(default_factory=SimilarityStart)
     second: SecondLooks = field(default_factory=SecondLooks)
     refine: RefineSettings = field(default_factory=RefineSettings)
     hopeless: float = 0.2

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_scenes import SETTINGS, OnePatient, losses, new_network, run_of, trained, weights
+from training_scenes import SETTINGS, lesson_of, losses, new_network, run_of, trained, weights
 
 import xrayreg.networks.training.loop as loop
+import xrayreg.networks.training.pose_regression as pose_regression
 from xrayreg.checks import InputError
 from xrayreg.networks.model.checkpoint import load_checkpoint
 from xrayreg.networks.training.optimizer_step import Learner, clip_adaptively
@@ -41,7 +42,7 @@ def test_training_learns(out):
     settings = replace(SETTINGS, iterations=40, learning_rate=3e-3, poses=aside)
     run = run_of(out, settings)
     network = new_network(settings)
-    before = overall(loop.validate(network, run.validation, torch.device("cpu")))
+    before = lesson_of(network, settings).validate(torch.device("cpu")).error
     steps, result = trained(run, network)
     assert sum(losses(steps)[-5:]) < 0.7 * sum(losses(steps)[:5])
     assert overall(result.card.validation) < 0.7 * before
@@ -86,10 +87,10 @@ def test_a_run_ends_when_its_time_is_up(out):
 
 def test_a_run_ends_when_validation_no_longer_improves(out, monkeypatch):
     settings = replace(SETTINGS, iterations=50, patience=2, validate_every_s=0.0)
-    first = loop.validate(new_network(), run_of(out).validation, torch.device("cpu"))
+    first = lesson_of(new_network()).validate(torch.device("cpu")).figures
     # From the second validation on the network is judged to be worse.
     errors = iter([first] + [{kind: replace(e, mtre_mm=e.mtre_mm + 1) for kind, e in first.items()}] * 50)
-    monkeypatch.setattr(loop, "validate", lambda *arguments: next(errors))
+    monkeypatch.setattr(pose_regression, "validate", lambda *arguments: next(errors))
     steps, result = trained(run_of(out, settings))
     assert result.ending == "patience"
     assert max(step.iteration for step in steps) == 3
@@ -99,13 +100,13 @@ def test_a_run_ends_when_validation_no_longer_improves(out, monkeypatch):
 
 def test_a_run_whose_gradients_are_not_finite_stops_and_keeps_the_last_good_network(out, monkeypatch):
     settings = replace(SETTINGS, iterations=50, validate_every_s=0.0)
-    real, turns = loop.pose_loss, iter(range(1000))
+    real, turns = pose_regression.pose_loss, iter(range(1000))
 
     def poisoned(*arguments) -> tuple[torch.Tensor, dict[str, float]]:
         loss, parts = real(*arguments)
         return (loss * float("nan") if next(turns) >= 3 else loss), parts
 
-    monkeypatch.setattr(loop, "pose_loss", poisoned)
+    monkeypatch.setattr(pose_regression, "pose_loss", poisoned)
     steps, result = trained(run_of(out, settings))
     assert result.ending == "diverged"
     assert "finite" in result.reason
@@ -117,8 +118,8 @@ def test_a_run_whose_gradients_are_not_finite_stops_and_keeps_the_last_good_netw
 
 
 def test_a_run_without_one_usable_gradient_is_refused(out, monkeypatch):
-    real = loop.pose_loss
-    monkeypatch.setattr(loop, "pose_loss", lambda *arguments: (real(*arguments)[0] * float("inf"), {}))
+    real = pose_regression.pose_loss
+    monkeypatch.setattr(pose_regression, "pose_loss", lambda *arguments: (real(*arguments)[0] * float("inf"), {}))
     with pytest.raises(InputError, match="finite"):
         trained(run_of(out, replace(SETTINGS, iterations=50)))
     assert not out.exists()
@@ -128,9 +129,12 @@ def test_with_too_little_memory_batches_are_halved_and_taken_twice_as_often(out,
     real = Learner.step
 
     def narrow(learner: Learner, batches, rate):
-        if max(len(inputs) for inputs, _ in batches) > 2:
-            raise torch.OutOfMemoryError("a fake one")
-        return real(learner, batches, rate)
+        def forward(inputs):
+            if len(inputs) > 2:
+                raise torch.OutOfMemoryError("a fake one")
+            return learner.network(inputs)
+
+        return real(learner, [lambda _, loss_of=loss_of: loss_of(forward) for loss_of in batches], rate)
 
     monkeypatch.setattr(Learner, "step", narrow)
     steps, result = trained(run_of(out, replace(SETTINGS, batch=8, iterations=4)))
@@ -161,7 +165,7 @@ def test_a_full_disk_at_the_end_is_told_and_leaves_the_last_good_network(out, mo
         return real(path, checkpoint)
 
     monkeypatch.setattr(loop, "save_checkpoint", until_full)
-    monkeypatch.setattr(loop, "overall", lambda validation: 100.0 - len(saved) - next(counter))
+    monkeypatch.setattr(pose_regression, "overall", lambda validation: 100.0 - len(saved) - next(counter))
     counter = iter(range(100))
     with pytest.raises(InputError, match="No space left on device"):
         trained(run_of(out, settings))
@@ -194,7 +198,7 @@ def test_a_run_that_is_dropped_in_the_middle_leaves_no_thread_behind(out):
 
     settings = replace(SETTINGS, iterations=50)
     before, cores = set(threading.enumerate()), torch.get_num_threads()
-    story = loop.train(new_network(), OnePatient(), run_of(out, settings), loop.Process(torch.device("cpu")), bool)
+    story = loop.train(lesson_of(new_network()), run_of(out, settings), loop.Process(torch.device("cpu")), bool)
     steps: Iterator = (step for step in story if step is not None and step.state == "training")
     for _ in range(3):
         next(steps)
@@ -240,11 +244,11 @@ def test_float16_finds_its_scale_before_it_gives_up():
     learner = Learner(new_network(), replace(SETTINGS, precision="float16"), loop.Process(torch.device("cpu")))
     inputs, large = torch.ones(2, 3, 32, 32), 1e6
 
-    def loss_of(hypotheses) -> tuple[torch.Tensor, dict[str, float]]:
-        return hypotheses.logits.sum() * large, {}
+    def loss_of(forward) -> tuple[torch.Tensor, dict[str, float]]:
+        return forward(inputs).logits.sum() * large, {}
 
     # Scaled by 65536 the gradient leaves what float16 can hold; the scale halves at each step that does.
-    taken = [learner.step([(inputs, loss_of)], 1e-4).used for _ in range(20)]
+    taken = [learner.step([loss_of], 1e-4).used for _ in range(20)]
     assert not taken[0]
     assert taken[-1]
     assert not learner.is_lost

@@ -50,8 +50,13 @@ def fixed_image(radiograph: Radiograph, settings: TrainingSettings) -> Tensor:
 
 def fixed_images(attenuation: Tensor, valid: Tensor, settings: TrainingSettings) -> Tensor:
     """The same (B, 1, H, W) for images (B, H, W) of the network's camera and their valid pixels (B, H, W), 0 or 1."""
+    return fixed_channel(network_input(attenuation, valid), settings)
+
+
+def fixed_channel(inputs: Tensor, settings: TrainingSettings) -> Tensor:
+    """The same (B, 1, H, W) out of the inputs (B, 3, H, W) of `network_input`."""
     channel = 0 if settings.similarity is None else _CHANNELS[settings.similarity.fixed]
-    return network_input(attenuation, valid)[:, channel : channel + 1]
+    return inputs[:, channel : channel + 1]
 
 
 def similarity_ct(

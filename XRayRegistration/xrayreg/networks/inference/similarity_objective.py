@@ -90,7 +90,7 @@ class LearnedObjective:
             scores, gradients = [], []
             for view in self.views:
                 moving, jacobian = self._moving(view, some, view.view_from_first[None, None] @ tangents)
-                found = self._similarity(view, moving)
+                found = self._similarity(view, moving.requires_grad_())
                 (by_image,) = torch.autograd.grad(found.sum(), moving)
                 yield
                 scores.append(-found.detach().double().cpu())

@@ -6,6 +6,7 @@ rendered in place of the CT.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ...checks import InputError
@@ -30,7 +31,7 @@ def moving_images(
     like: Tensor,
     maps: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Images (B, C, H, W) that require a gradient, and their derivatives (B, C, P, H, W) along the tangents.
+    """Images (B, C, H, W) and their derivatives (B, C, P, H, W) along the tangents.
 
     camera_from_volume: (B, 4, 4) poses; tangents: (B, P, 4, 4) of them, see `geometry.twist_tangents`; both float64.
     scale_mm: the unit of length of line integrals. like: a tensor of the type and on the device that images shall have.
@@ -38,20 +39,32 @@ def moving_images(
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
     if network.volume_network is None:
-        unit = MU_WATER * scale_mm
-        image, jacobian = render_with_jacobian(projector, camera, camera_from_volume, tangents)
-        image, jacobian = image[:, None] / unit, jacobian[:, None] / unit
-        return image.to(like).requires_grad_(), jacobian.to(like)
+        return unrefined_images(projector, camera, camera_from_volume, tangents, scale_mm, like)
     _require_compiled(projector)
     # Brings numba, which a machine that only renders with torch does without.
     from ...render.learned_maps import render_maps_with_jacobian
 
     projector.renders += len(camera_from_volume)
     refined = network.refine_volume(volume_of(projector)) if maps is None else maps.detach()
-    image, jacobian = render_maps_with_jacobian(
+    images: tuple[Tensor, Tensor] = render_maps_with_jacobian(
         refined / scale_mm, projector.grid, camera, camera_from_volume, tangents
     )
-    return (image if image.requires_grad else image.requires_grad_()), jacobian
+    return images
+
+
+@torch.no_grad()
+def unrefined_images(
+    projector: Projector,
+    camera: Camera,
+    camera_from_volume: Tensor,
+    tangents: Tensor,
+    scale_mm: float,
+    like: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The same of the CT as it is, with C = 1; see `moving_images`."""
+    unit = MU_WATER * scale_mm
+    image, jacobian = render_with_jacobian(projector, camera, camera_from_volume, tangents)
+    return image[:, None].to(like) / unit, jacobian[:, None].to(like) / unit
 
 
 def _require_compiled(projector: Projector) -> None:

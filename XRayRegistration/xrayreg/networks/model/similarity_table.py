@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ...checks import InputError
-from ...settings import DecompositionForm, SimilarityName, TrainingSettings
+from ...settings import DecompositionForm, SimilarityName, SimilaritySettings, TrainingSettings
 from .correlation import CorrelationSimilarity
 from .cross_vit import ProstVitSimilarity
 from .learned_similarity import LearnedSimilarity, SimilarityDescription
@@ -33,13 +33,19 @@ def build(description: SimilarityDescription, decomposition: DecompositionForm =
 
 
 def build_for(settings: TrainingSettings) -> LearnedSimilarity:
-    """The untrained similarity that training settings ask for; raises InputError where they ask for another network."""
-    wanted = settings.similarity
-    if wanted is None:
+    """The untrained similarity that training settings ask for; raises InputError as `description_for` does."""
+    return build(description_for(settings), _wanted(settings).decomposition)
+
+
+def description_for(settings: TrainingSettings) -> SimilarityDescription:
+    """What training settings ask for; raises InputError for another kind of network and for impossible numbers."""
+    wanted = _wanted(settings)
+    return SimilarityDescription(wanted.architecture, settings.camera.image_px, wanted.width, wanted.volume_network)
+
+
+def _wanted(settings: TrainingSettings) -> SimilaritySettings:
+    if settings.similarity is None:
         raise InputError(
             "settings of a similarity", expected="an architecture", found="none", remedy="use --kind similarity"
         )
-    description = SimilarityDescription(
-        wanted.architecture, settings.camera.image_px, wanted.width, wanted.volume_network
-    )
-    return build(description, wanted.decomposition)
+    return settings.similarity

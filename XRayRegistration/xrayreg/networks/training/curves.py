@@ -10,20 +10,40 @@ from pathlib import Path
 from typing import Any
 
 from ...io.results import replace_file
-from ..model.card import MedianErrors
+from .lesson import Figures
 from .status import TrainStep
 
 # One row of the table for this many seconds of training, and one for each validation.
 EVERY_S = 1.0
 _ERRORS = ("rotation_deg", "x_mm", "y_mm", "depth_mm", "mtre_mm", "nearest_mtre_mm")
 _KINDS = ("clean", "physics")
-COLUMNS = (
-    *("iteration", "seconds", "images", "loss", "learning_rate", "images_per_second"),
-    *(f"{kind}_{error}" for kind in _KINDS for error in _ERRORS),
-)
+_ANGLES = ("whole_deg", "rotation_deg", "translation_deg")
+_GRADIENTS = ("network", "zncc", "gradient_correlation")
+_ALWAYS = ("iteration", "seconds", "images", "loss", "learning_rate", "images_per_second")
+COLUMNS = (*_ALWAYS, *(f"{kind}_{error}" for kind in _KINDS for error in _ERRORS))
+SIMILARITY_COLUMNS = (*_ALWAYS, *(f"{kind}_{angle}" for kind in _GRADIENTS for angle in _ANGLES))
 
-_NAMES = {"clean": "DRRs", "physics": "simulated X-rays"}
-_COLOURS = {"loss": "#5b6770", "clean": "#0072b2", "physics": "#d55e00"}
+_NAMES = {
+    "clean": "DRRs",
+    "physics": "simulated X-rays",
+    "network": "network",
+    "zncc": "ZNCC",
+    "gradient_correlation": "gradient correlation",
+}
+_COLOURS = {
+    "loss": "#5b6770",
+    "clean": "#0072b2",
+    "physics": "#d55e00",
+    "network": "#d55e00",
+    "zncc": "#0072b2",
+    "gradient_correlation": "#009e73",
+}
+# Title of a panel, and the figure that it shows of each kind.
+_ERROR_PANELS = (("Rotation error [degrees]", "rotation_deg"), ("Distance error, mTRE [mm]", "mtre_mm"))
+_ANGLE_PANELS = (
+    ("Angle to the geodesic gradient [degrees]", "whole_deg"),
+    ("Of its rotation [degrees]", "rotation_deg"),
+)
 
 
 class Curves:
@@ -32,10 +52,13 @@ class Curves:
     note: a sentence when TensorBoard's files are not written, else empty.
     """
 
-    def __init__(self, folder: Path, resumed_at: int = 0) -> None:
-        """resumed_at: iteration from which a resumed run continues; later rows of the table are dropped."""
-        self._folder = folder
-        self._rows = [row for row in _read(folder / "curve.csv") if row["iteration"] <= resumed_at]
+    def __init__(self, folder: Path, resumed_at: int = 0, columns: tuple[str, ...] = COLUMNS) -> None:
+        """resumed_at: iteration from which a resumed run continues; later rows of the table are dropped.
+
+        columns: of the table, those of pose regression or of similarities.
+        """
+        self._folder, self._columns = folder, columns
+        self._rows = [row for row in _read(folder / "curve.csv", columns) if row["iteration"] <= resumed_at]
         self._sum, self._count, self._since = 0.0, 0, -math.inf
         self._board: Any = None
         self.note = ""
@@ -89,7 +112,7 @@ class Curves:
 
     def _write_table(self, path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS, restval="")
+            table = csv.DictWriter(file, self._columns, restval="")
             table.writeheader()
             for row in self._rows:
                 table.writerow({name: f"{value:.7g}" for name, value in row.items() if math.isfinite(value)})
@@ -100,15 +123,15 @@ class Curves:
         iteration = int(row["iteration"])
         named = {f"loss/{name}": value for name, value in parts.items()}
         for name, value in row.items():
-            kind, _, error = name.partition("_")
-            named[f"validation_{kind}/{error}" if kind in _KINDS else f"training/{name}"] = value
+            kind = next((kind for kind in _NAMES if name.startswith(f"{kind}_")), "")
+            named[f"validation_{kind}/{name[len(kind) + 1 :]}" if kind else f"training/{name}"] = value
         for name, value in named.items():
             if math.isfinite(value):
                 self._board.add_scalar(name, value, iteration)
 
 
 def draw_curve(rows: Iterable[Mapping[str, float]], path: Path) -> None:
-    """Write a picture (PNG) of loss and validation errors over time; rows as in curve.csv."""
+    """Write a picture (PNG) of loss and validation errors, or angles, over time; rows as in curve.csv."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -121,15 +144,17 @@ def draw_curve(rows: Iterable[Mapping[str, float]], path: Path) -> None:
     times, losses = _points(rows, "loss", unit)
     panels[0].plot(times, losses, color=_COLOURS["loss"], alpha=0.35, lw=1)
     panels[0].plot(times, _smoothed(losses), color=_COLOURS["loss"], lw=1.8)
-    for axes, error in ((panels[1], "rotation_deg"), (panels[2], "mtre_mm")):
-        for kind in _KINDS:
+    of_similarity = any("network_whole_deg" in row for row in rows)
+    figures = _ANGLE_PANELS if of_similarity else _ERROR_PANELS
+    for axes, (_, error) in zip(panels[1:], figures, strict=True):
+        for kind in _GRADIENTS if of_similarity else _KINDS:
             times, errors = _points(rows, f"{kind}_{error}", unit)
             if times:
                 marker = "o" if len(times) < 40 else ""
                 axes.plot(times, errors, color=_COLOURS[kind], marker=marker, ms=3.5, lw=1.8, label=_NAMES[kind])
         if axes.has_data():
             axes.legend(frameon=False, fontsize=9, loc="best")
-    titles = ("Loss [mm]", "Rotation error [degrees]", "Distance error, mTRE [mm]")
+    titles = ("Loss" if of_similarity else "Loss [mm]", *(title for title, _ in figures))
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=10.5, loc="left")
         axes.set_xlabel(name)
@@ -150,21 +175,21 @@ def _smoothed(values: list[float]) -> list[float]:
     return [sum(some) / len(some) for n in range(len(values)) if (some := values[n - n // 10 : n + 1])]
 
 
-def _flat(validation: Mapping[str, MedianErrors]) -> dict[str, float]:
+def _flat(figures: Figures) -> dict[str, float]:
     return {
-        f"{kind}_{error}": getattr(errors, error)
-        for kind, errors in validation.items()
-        if kind in _KINDS
-        for error in _ERRORS
+        f"{kind}_{name}": value
+        for kind, found in figures.items()
+        for name, value in vars(found).items()
+        if kind in _NAMES and name in (*_ERRORS, *_ANGLES)
     }
 
 
-def _read(path: Path) -> list[dict[str, float]]:
+def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, float]]:
     """The rows of an earlier part of the run; none where there is no table, or another kind of one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != COLUMNS:
+            if tuple(table.fieldnames or ()) != columns:
                 return []
             return [{name: float(value) for name, value in row.items() if value} for row in table]
     except (OSError, ValueError):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -41,17 +40,17 @@ class Process:
         received: list[float] = shared.tolist()
         return received
 
-    def shared(self, network: nn.Module) -> nn.Module:
-        """The network whose gradients become the processes' mean; itself where there is only one process."""
+    def share_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Make each parameter's gradient the mean of the processes' ones; every process calls this with the same."""
         if self.count == 1:
-            return network
-        from torch.nn.parallel import DistributedDataParallel
-
-        return DistributedDataParallel(network, device_ids=None if self.device.type == "cpu" else [self.device])
-
-    def gathering(self, network: nn.Module, last: bool) -> AbstractContextManager[Any]:
-        """Keep gradients to this process while further ones will be added to them; with the `last` they are shared."""
-        return nullcontext() if last or self.count == 1 else network.no_sync()  # type: ignore[operator]
+            return
+        # A weight may be left without a gradient in one process alone.
+        found = [torch.zeros_like(some) if some.grad is None else some.grad for some in parameters]
+        together = torch.cat([gradient.flatten() for gradient in found])
+        distributed.all_reduce(together)
+        parts = together.div_(self.count).split([gradient.numel() for gradient in found])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
 
 @contextmanager

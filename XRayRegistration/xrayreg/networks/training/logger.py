@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...settings import TrainingSettings
-from ..model.checkpoint import Checkpoint
-from .curves import Curves
+from ..model.checkpoint import AnyCheckpoint
+from .curves import COLUMNS, SIMILARITY_COLUMNS, Curves
 from .distributed import Process
 from .status import RunFolder, RunState, TrainStep
 
@@ -19,7 +19,7 @@ class RunLogger:
     """
 
     def __init__(
-        self, out: Path, settings: TrainingSettings, process: Process, start: Checkpoint | None, taken_over: str = ""
+        self, out: Path, settings: TrainingSettings, process: Process, start: AnyCheckpoint | None, taken_over: str = ""
     ) -> None:
         """taken_over: a sentence on the dead run whose place this one takes."""
         self._last = TrainStep("preparing", taken_over or "starting")
@@ -29,7 +29,9 @@ class RunLogger:
         if process.leads:
             state = start.training_state if start is not None else None
             self._folder = RunFolder(out, settings)
-            self._curves = Curves(self._folder.path, 0 if state is None else int(state["progress"]["iteration"]))
+            resumed_at = 0 if state is None else int(state["progress"]["iteration"])
+            columns = COLUMNS if settings.similarity is None else SIMILARITY_COLUMNS
+            self._curves = Curves(self._folder.path, resumed_at, columns)
             self.notes = tuple(note for note in (self._curves.note, taken_over) if note)
             self._folder.write(self._last, at_once=True)
 

@@ -13,26 +13,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checks import InputError
 from ...pieces import Story
 from ...settings import PRECISIONS
-from ..data.batches import Batch, SubjectSource, make_batch, prefetch
-from ..data.subjects import render_soft_and_bone
-from ..model.backbones import PoseNetwork
-from ..model.canonical_frame import canonical_poses, volume_poses
-from ..model.card import MedianErrors, ModelCard
-from ..model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ..model.heads import Hypotheses
-from ..model.input_image import pinhole
-from ..model.template import Template
+from ..data.batches import prefetch
+from ..model.card import ModelCard
+from ..model.checkpoint import AnyCheckpoint, read_card, save_checkpoint
 from .distributed import Process
-from .optimizer_step import Learner, LossOf, StepTaken, choose_precision
-from .pose_loss import pose_loss
+from .lesson import Lesson, Validation
+from .optimizer_step import Learner, LossOf, StepTaken
 from .schedule import fraction_done, learning_rate, require_sound, seconds_left
 from .status import TrainStep, last_checkpoint
-from .validation import ValidationSet, overall, validate
 
 # Why a run ended; the leading process sends the others the place in this list.
 Ending = Literal["", "time", "iterations", "patience", "asked", "diverged"]
@@ -53,20 +46,17 @@ _SMOOTHED_OVER = 20
 
 @dataclass(frozen=True, eq=False)
 class RunInputs:
-    """What a training run is given besides its images.
+    """What a training run is given besides its lesson.
 
     card: of the network to be, with the settings of the run.
     out: file for the best network; the latest state lies in its run folder (see `status`).
     start: a network to begin with. With a training state the run is resumed exactly where it was; without, its
         weights are where training begins (finetuning).
-    template: the CT in whose frame the network's poses are, kept in its file.
     """
 
     card: ModelCard
-    validation: ValidationSet
     out: Path
-    start: Checkpoint | None = None
-    template: Template | None = None
+    start: AnyCheckpoint | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +71,7 @@ class TrainingResult:
 
 @dataclass
 class _Progress:
-    """Where a run is. best [mm]: error of the best network so far; stale: validations since then."""
+    """Where a run is. best: error of the best network so far; stale: validations since then."""
 
     iteration: int = 0
     images: int = 0
@@ -91,9 +81,9 @@ class _Progress:
 
 
 def train(
-    network: PoseNetwork, subjects: SubjectSource, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]
+    lesson: Lesson, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]
 ) -> Story[TrainStep, TrainingResult]:
-    """Train the network and keep the best one at `run.out`; yields a step for each iteration and each validation.
+    """Train the lesson's network and keep the best one at `run.out`; yields a step for each iteration and validation.
 
     The run ends at its limit of time or iterations, when `asked_to_stop`, when validation no longer improves, or when
     the loss is no longer finite; the best network so far stays. Iterations are numbered, and batch and weights of each
@@ -101,35 +91,29 @@ def train(
     (bit for bit on the CPU in float32).
     Raises InputError when there is no room on the disk, no memory for one image, or no usable network to keep.
     """
-    return (yield from _TrainingLoop(network, subjects, run, process, asked_to_stop).steps())
+    return (yield from _TrainingLoop(lesson, run, process, asked_to_stop).steps())
 
 
 class _TrainingLoop:
-    def __init__(
-        self,
-        network: PoseNetwork,
-        subjects: SubjectSource,
-        run: RunInputs,
-        process: Process,
-        asked_to_stop: Callable[[], bool],
-    ) -> None:
+    def __init__(self, lesson: Lesson, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]) -> None:
         require_sound(run.card.settings)
-        self._network = network.to(process.device)
-        self._subjects, self._run, self._process, self._asked = subjects, run, process, asked_to_stop
+        lesson.trained.to(process.device)
+        self._lesson, self._run, self._process, self._asked = lesson, run, process, asked_to_stop
         self._settings, self._notes = run.card.settings, list(run.card.notes)
         self._progress = _Progress()
-        self._validation: dict[str, MedianErrors] | None = None
+        self._validation: Validation | None = None
         self._latest = TrainStep("preparing", "")
         self._validated_at, self._pace = -1, math.nan
         self._unsaved: OSError | None = None
-        self._batches: Iterator[Batch] | None = None
+        self._batches: Iterator[LossOf] | None = None
         if process.leads:
-            _require_room(run.out, network)
+            _require_room(run.out, lesson.network)
 
     def steps(self) -> Story[TrainStep, TrainingResult]:
         threads = torch.get_num_threads()
-        # The thread that makes the batches needs cores too; two teams that wait for each other are slower than one.
-        torch.set_num_threads(max(1, threads // 2))
+        if self._lesson.batch_made_ahead(self._settings):
+            # The thread that makes the batches needs cores too; two teams that wait for each other are slower than one.
+            torch.set_num_threads(max(1, threads // 2))
         try:
             return (yield from self._iterations())
         finally:
@@ -157,19 +141,21 @@ class _TrainingLoop:
 
     def _begin(self) -> None:
         """Settle number type and optimiser, and take up what an earlier part of the run left."""
-        precision, note = choose_precision(self._settings.precision, self._network, self._process.device)
+        precision, note = self._lesson.choose_precision(self._settings.precision, self._process.device)
         # All processes go by what the leader measured.
         precision = PRECISIONS[int(self._process.from_leader([float(PRECISIONS.index(precision))])[0])]
         self._settings = replace(self._settings, precision=precision)
         self._note(note)
-        self._learner = Learner(self._network, self._settings, self._process)
+        self._learner = Learner(self._lesson.trained, self._settings, self._process)
         state = self._run.start.training_state if self._run.start is not None else None
         if state is None:
             return
         try:
             self._learner.restore(state["learner"])
+            # What is learned besides the network, whose weights the file holds already.
+            self._lesson.trained.load_state_dict(state.get("besides", {}), strict=False)
             self._progress = _Progress(**state["progress"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 "network to resume", expected="the state of a run", found="another", remedy="train anew"
             ) from error
@@ -231,28 +217,12 @@ class _TrainingLoop:
             settings, process = self._settings, self._process
             first = self._progress.iteration * settings.accumulate
 
-            def make(turn: int) -> Batch:
-                return make_batch(self._subjects, settings, process.batch_number(turn))
+            def make(turn: int) -> LossOf:
+                return self._lesson.batch(settings, process.batch_number(turn), process.device)
 
-            renders = settings.loss.image or settings.loss.region
-            # Not every machine's numba lets two threads render at once.
-            self._batches = map(make, itertools.count(first)) if renders else prefetch(make, first)
-        batches = [next(self._batches) for _ in range(self._settings.accumulate)]
-        return self._learner.step([self._inputs_and_loss(batch) for batch in batches], rate)
-
-    def _inputs_and_loss(self, batch: Batch) -> tuple[Tensor, LossOf]:
-        """The inputs of a batch, and the loss of predictions for it."""
-        settings, subject = self._settings, batch.subject
-        camera, truth = pinhole(settings.camera), canonical_poses(batch.poses, subject.isocentre)
-
-        def render(poses: Tensor) -> Tensor:
-            return render_soft_and_bone(subject, camera, volume_poses(poses, subject.isocentre))
-
-        def loss_of(hypotheses: Hypotheses) -> tuple[Tensor, dict[str, float]]:
-            points = subject.points - subject.isocentre
-            return pose_loss(hypotheses, truth, settings.loss, settings.camera, points, render, batch.integrals)
-
-        return batch.inputs.to(self._process.device, memory_format=torch.channels_last), loss_of
+            ahead = self._lesson.batch_made_ahead(settings)
+            self._batches = prefetch(make, first) if ahead else map(make, itertools.count(first))
+        return self._learner.step([next(self._batches) for _ in range(self._settings.accumulate)], rate)
 
     def _halve_batch(self, error: torch.OutOfMemoryError) -> str:
         settings = self._settings
@@ -275,28 +245,39 @@ class _TrainingLoop:
         if not self._process.leads:
             return
         yield self._step("validating", "validating")
-        progress = self._progress
-        self._validation = validate(self._network, self._run.validation, self._process.device)
+        progress, lesson = self._progress, self._lesson
+        found = self._validation = lesson.validate(self._process.device)
         self._validated_at = progress.iteration
         self._update_seconds()
-        error = overall(self._validation)
-        better = error < progress.best
-        progress.best, progress.stale = (error, 0) if better else (progress.best, progress.stale + 1)
+        better = found.error < progress.best and not found.problem
+        progress.best, progress.stale = (found.error, 0) if better else (progress.best, progress.stale + 1)
         self._keep(better)
-        comparison = "the best so far" if better else f"no better than {progress.best:.1f} mm"
-        yield replace(self._step("validating", f"median error {error:.1f} mm, {comparison}"), validated=True)
+        comparison = found.problem or (
+            "the best so far" if better else f"no better than {progress.best:.1f} {lesson.error_unit}"
+        )
+        message = f"{lesson.error_name} {found.error:.1f} {lesson.error_unit}, {comparison}"
+        yield replace(self._step("validating", message), validated=True)
 
     def _keep(self, better: bool) -> None:
         """Write the network if it is better, and the state to resume from; a full disk may have room later."""
-        card, template = self._card(), self._run.template
+        card, figures, out = self._card(), {} if self._validation is None else self._validation.figures, self._run.out
         try:
-            if better or self._unsaved is not None:
-                save_checkpoint(self._run.out, Checkpoint(card, self._network, template=template))
-            state = {"learner": self._learner.state(), "progress": vars(self._progress)}
-            save_checkpoint(last_checkpoint(self._run.out), Checkpoint(card, self._network, state, template=template))
+            if better or (self._unsaved is not None and self._progress.best < math.inf):
+                save_checkpoint(out, self._lesson.checkpoint(card, figures))
+            state = {"learner": self._learner.state(), "progress": vars(self._progress), "besides": self._besides()}
+            save_checkpoint(last_checkpoint(out), self._lesson.checkpoint(card, figures, state))
             self._unsaved = None
         except OSError as error:
             self._unsaved = error
+
+    def _besides(self) -> dict[str, Tensor]:
+        """The weights that are learned besides the network's, by name."""
+        kept = {id(value) for value in self._lesson.network.state_dict(keep_vars=True).values()}
+        return {
+            name: value.detach().cpu()
+            for name, value in self._lesson.trained.state_dict(keep_vars=True).items()
+            if id(value) not in kept
+        }
 
     def _result(self, ending: Ending) -> TrainingResult:
         out = self._run.out
@@ -307,14 +288,15 @@ class _TrainingLoop:
                 found=f"{self._unsaved.strerror or self._unsaved}; what was written before is whole",
                 remedy="free some space and use --resume",
             ) from self._unsaved
-        if ending == "diverged" and self._progress.best == math.inf:
+        if self._process.leads and self._progress.best == math.inf:
+            problem = "" if self._validation is None else self._validation.problem
             raise InputError(
                 "training",
-                expected="a finite loss",
-                found=f"none from iteration {self._progress.iteration} on",
+                expected="a network that can be used" if problem else "a finite loss",
+                found=problem or f"none from iteration {self._progress.iteration} on",
                 remedy="lower --learning-rate",
             )
-        card = load_checkpoint(out).card if self._process.leads else self._card()
+        card = read_card(out) if self._process.leads else self._card()
         return TrainingResult(out, card, ending, _SENTENCES[ending])
 
     def _card(self) -> ModelCard:
@@ -324,7 +306,6 @@ class _TrainingLoop:
             iteration=self._progress.iteration,
             images=self._progress.images,
             seconds=self._progress.seconds,
-            validation=self._validation or {},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             notes=tuple(self._notes),
         )
@@ -340,7 +321,7 @@ class _TrainingLoop:
             images=progress.images,
             seconds=progress.seconds,
             seconds_left=seconds_left(settings, progress.seconds, progress.iteration),
-            validation=self._validation,
+            validation=None if self._validation is None else self._validation.figures,
         )
 
     def _note(self, note: str) -> None:
@@ -354,7 +335,7 @@ class _TrainingLoop:
         self._batches = None
 
 
-def _require_room(out: Path, network: PoseNetwork) -> None:
+def _require_room(out: Path, network: nn.Module) -> None:
     """Raise InputError where the disk cannot take the networks that a run writes."""
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     needed = _COPIES_ON_DISK * weights + _BYTES_BESIDES

@@ -31,13 +31,15 @@ _LEAST_WEIGHT_NORM = 1e-3
 # a half in the first minute, twice or half as much was worse.
 _FILTER_RATE = 4.0
 
-# From the hypotheses for a batch to its loss and the parts of it.
-LossOf = Callable[[Hypotheses], tuple[Tensor, dict[str, float]]]
+# The network in the run's number type.
+Forward = Callable[[Tensor], Hypotheses]
+# The loss of a batch and the parts of it; a network that predicts poses is asked through what is handed in.
+LossOf = Callable[[Forward], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True)
 class StepTaken:
-    """loss: mean over the batches [mm]; parts: its terms. used: whether the gradient was finite and the step taken."""
+    """loss: mean over the batches; parts: its terms. used: whether the gradient was finite and the step taken."""
 
     loss: float
     parts: dict[str, float]
@@ -45,14 +47,13 @@ class StepTaken:
 
 
 class Learner:
-    """A network and its optimiser; see `TrainingSettings` for the knobs.
+    """All that is trained and its optimiser; see `TrainingSettings` for the knobs.
 
     Raises InputError for a precision that this device does not have.
     """
 
-    def __init__(self, network: PoseNetwork, settings: TrainingSettings, process: Process) -> None:
+    def __init__(self, network: nn.Module, settings: TrainingSettings, process: Process) -> None:
         self.network, self._settings, self._process = network, settings, process
-        self._shared = process.shared(network)
         self._dtype = _TYPES[settings.precision]
         self._optimisers = _optimisers(network, settings)
         self._scaler = torch.amp.GradScaler(process.device.type, enabled=self._dtype is torch.float16)
@@ -63,23 +64,21 @@ class Learner:
         """Whether so many gradients in a row were not finite that going on makes no sense."""
         return self._lost >= (_LOST_AFTER_SCALED if self._scaler.is_enabled() else _LOST_AFTER)
 
-    def step(self, batches: Sequence[tuple[Tensor, LossOf]], rate: float) -> StepTaken:
-        """One step with the mean gradient of the batches, each inputs (B, 3, H, W) and their loss."""
+    def step(self, batches: Sequence[LossOf], rate: float) -> StepTaken:
+        """One step with the mean gradient of the batches' losses."""
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * (_FILTER_RATE if isinstance(optimiser, Muon) else 1)
             optimiser.zero_grad(set_to_none=True)
-        self._shared.train()
+        self.network.train()
         losses: list[Tensor] = []
         parts: dict[str, float] = {}
-        for number, (inputs, loss_of) in enumerate(batches):
-            with self._process.gathering(self._shared, last=number == len(batches) - 1):
-                with torch.autocast(self._process.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-                    hypotheses = self._shared(inputs)
-                loss, terms = loss_of(hypotheses)
-                self._scaler.scale(loss / len(batches)).backward()
+        for loss_of in batches:
+            loss, terms = loss_of(self._forward)
+            self._scaler.scale(loss / len(batches)).backward()
             losses.append(loss.detach())
             parts |= terms
+        self._process.share_gradients(list(self.network.parameters()))
         for optimiser in self._optimisers:
             self._scaler.unscale_(optimiser)
         norm = self._clip()
@@ -91,6 +90,11 @@ class Learner:
         self._scaler.update()
         self._lost = 0 if used else self._lost + 1
         return StepTaken(float(torch.stack(losses).mean()), parts, used)
+
+    def _forward(self, inputs: Tensor) -> Hypotheses:
+        with torch.autocast(self._process.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            predicted: Hypotheses = self.network(inputs)
+        return predicted
 
     def state(self) -> dict[str, Any]:
         """All that a further step depends on, besides the weights."""
@@ -111,14 +115,19 @@ class Learner:
         limit = self._settings.clip if self._settings.clipping == "norm" and self._settings.clip > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(parameters, limit)
         if self._settings.clipping == "adaptive" and self._settings.clip > 0:
-            clip_adaptively(self.network.backbone.parameters(), self._settings.clip)
+            clip_adaptively(_trunk(self.network).parameters(), self._settings.clip)
         return norm
 
 
-def _optimisers(network: PoseNetwork, settings: TrainingSettings) -> tuple[torch.optim.Optimizer, ...]:
-    """Orthogonalised momentum for the backbone's filters but the first ones, AdamW for everything else."""
-    first = next(network.backbone.parameters())
-    filters = [some for some in network.backbone.parameters() if some.ndim == 4 and some is not first]
+def _trunk(network: nn.Module) -> nn.Module:
+    """What has filters: the backbone of a network that predicts poses, whose last layers start at zero, or all."""
+    return network.backbone if isinstance(network, PoseNetwork) else network
+
+
+def _optimisers(network: nn.Module, settings: TrainingSettings) -> tuple[torch.optim.Optimizer, ...]:
+    """Orthogonalised momentum for the trunk's filters but the first ones, AdamW for everything else."""
+    first = next(_trunk(network).parameters())
+    filters = [some for some in _trunk(network).parameters() if some.ndim == 4 and some is not first]
     taken = {id(some) for some in filters}
     rest = [some for some in network.parameters() if id(some) not in taken]
     groups: list[dict[str, Any]] = [
@@ -126,7 +135,8 @@ def _optimisers(network: PoseNetwork, settings: TrainingSettings) -> tuple[torch
         {"params": [some for some in rest if some.ndim <= 1], "weight_decay": 0.0},
     ]
     rate, decay = settings.learning_rate, settings.weight_decay
-    return torch.optim.AdamW(groups, rate, weight_decay=decay, betas=(0.9, 0.99)), Muon(filters, rate, decay)
+    adam = torch.optim.AdamW(groups, rate, weight_decay=decay, betas=(0.9, 0.99))
+    return (adam, Muon(filters, rate, decay)) if filters else (adam,)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from ...render.torch_engine import TorchProjector
 from ...scene import Attenuation
 from ...settings import GradientLossName
 from ..model.learned_similarity import Comparison, LearnedSimilarity
-from ..model.moving_images import moving_images, volume_of
+from ..model.moving_images import moving_images, unrefined_images, volume_of
 from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_tangents
 
 
@@ -100,24 +100,45 @@ def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor 
         gradients then do not reach the 3D network.
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
-    tangents = parameter_tangents(
-        lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume
-    )
-    moving, jacobian = moving_images(
+    images = moving_images(
         network,
         lesson.projector,
         lesson.camera,
         lesson.camera_from_volume,
-        tangents,
+        _tangents(lesson),
         lesson.scale_mm,
         lesson.fixed,
         maps,
     )
-    comparison = network.compare(lesson.fixed, moving)
+    return gradient_of_images(network, lesson.fixed, *images)
+
+
+def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> PoseGradient:
+    """The pose gradient for X-rays (B, 1, H, W), images (B, C, H, W) and their derivatives (B, C, 6, H, W)."""
+    if not moving.requires_grad:
+        moving = moving.detach().requires_grad_()
+    comparison = network.compare(fixed, moving)
     (by_image,) = torch.autograd.grad(comparison.similarity.sum(), moving, create_graph=True)
     return PoseGradient(comparison, torch.einsum("bchw,bcphw->bp", by_image, jacobian))
 
 
+@torch.no_grad()
+def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
+    """Images (B, 1, H, W) of the CT as it is and their derivatives (B, 1, 6, H, W) by the parameters."""
+    return unrefined_images(
+        lesson.projector,
+        lesson.camera,
+        lesson.camera_from_volume,
+        _tangents(lesson),
+        lesson.scale_mm,
+        lesson.fixed,
+    )
+
+
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
     """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
-    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient).mean()
+    return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient.to(found.gradient.device)).mean()
+
+
+def _tangents(lesson: PoseLesson) -> Tensor:
+    return parameter_tangents(lesson.camera_from_volume, lesson.pivot, lesson.scale_mm, lesson.base_camera_from_volume)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,22 +16,34 @@ from ...checks import InputError, require_file
 from ...io import prepare_output
 from ...pieces import Story, retold
 from ...render import choose_engine, warm_up
-from ...settings import TrainingSettings
+from ...settings import SimilaritySettings, TrainingSettings
 from ...settings.plain import from_plain
 from ..data.pose_sampling import nominal_rotation
 from ..data.sources import sources_of
 from ..model.backbones import PoseNetwork, build_network
 from ..model.canonical_frame import CanonicalFrame
 from ..model.card import FrameCard, ModelCard, SubjectCard
-from ..model.checkpoint import Checkpoint, load_checkpoint
+from ..model.checkpoint import (
+    AnyCheckpoint,
+    Checkpoint,
+    SimilarityCheckpoint,
+    load_checkpoint,
+    load_similarity,
+    read_card,
+)
+from ..model.learned_similarity import LearnedSimilarity
+from ..model.similarity_table import build_for
 from .distributed import Process, joined
+from .lesson import Lesson
 from .lock import only_run
 from .logger import RunLogger
 from .loop import RunInputs, TrainingResult, train
+from .pose_regression import PoseRegression
 from .schedule import require_sound
+from .similarity_lesson import SimilarityLesson
+from .similarity_validation import joined_pairs, pairs_of_ct
 from .status import TrainStep, last_checkpoint
 from .training_set import TrainingSet, prepare_training_set
-from .validation import ValidationSet
 from .validation_images import joined_sets, validation_set
 
 
@@ -87,7 +99,7 @@ def train_network(
 
 def _train(
     order: TrainingOrder,
-    start: Checkpoint | None,
+    start: AnyCheckpoint | None,
     process: Process,
     logger: RunLogger,
     asked_to_stop: Callable[[], bool],
@@ -95,12 +107,7 @@ def _train(
     sources = sources_of(order.volumes, order.labels)
     settings = replace(order.settings, network=order.settings.network.settled(len(sources), process.count))
     order = replace(order, settings=settings)
-    frame = (
-        CanonicalFrame(nominal_rotation(settings.poses), settings.poses.sod_mm)
-        if start is None
-        else start.network.frame
-    )
-    network = start.network if start is not None else _new_network(settings, frame)
+    frame = _frame_of(settings, start)
     yield _preparing("loading the render engine")
     yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
     training_set = yield from retold(
@@ -109,32 +116,59 @@ def _train(
     try:
         if order.resume and start is not None and not _same(start.card.subjects, training_set.cards):
             raise _not_resumed("the CTs of the run", f"others ({sources[0].name})")
-        validation = (yield from _validation_images(training_set, settings)) if process.leads else {}
-        card = _card(order, training_set, frame, start, logger.notes)
-        run = RunInputs(card, validation, order.out, start, training_set.template)
+        lesson = yield from _lesson(training_set, settings, start, frame, process)
+        run = RunInputs(_card(order, training_set, frame, start, logger.notes), order.out, start)
 
         def stop() -> bool:
             return asked_to_stop() or logger.asked_to_stop()
 
-        return (yield from train(network, training_set.subjects, run, process, stop))
+        return (yield from train(lesson, run, process, stop))
     finally:
         training_set.close()
 
 
-def _validation_images(training_set: TrainingSet, settings: TrainingSettings) -> Story[TrainStep, ValidationSet]:
-    """The validation images; of several patients each has its share of them, in other poses."""
-    count = len(training_set.validated_on)
-    sets = []
-    for number, made in enumerate(training_set.validated_on):
-        yield _preparing("making the images to judge by" + (f" ({number + 1} of {count})" if count > 1 else ""))
-        share = replace(
-            settings,
-            validation_poses=-(-settings.validation_poses // count),
-            validation_xrays=-(-settings.validation_xrays // count),
-            seed=settings.seed + number,
-        )
-        sets.append((yield from validation_set.pieces(*made(), share)))
-    return joined_sets(sets)
+def _lesson(
+    training_set: TrainingSet,
+    settings: TrainingSettings,
+    start: AnyCheckpoint | None,
+    frame: CanonicalFrame,
+    process: Process,
+) -> Story[TrainStep, Lesson]:
+    """The lesson that the settings ask for, with the network of `start` or an untrained one.
+
+    Of several patients each has its share of the images to judge by, in other poses; the leading process alone judges.
+    """
+    makers = training_set.validated_on if process.leads else ()
+    shares = [
+        (made, _share_of(settings, number, len(makers)), _preparing(_making_images(number, len(makers))))
+        for number, made in enumerate(makers)
+    ]
+    if settings.similarity is None:
+        sets = []
+        for made, share, message in shares:
+            yield message
+            sets.append((yield from validation_set.pieces(*made(), share)))
+        network = start.network if isinstance(start, Checkpoint) else _untrained(settings, frame)
+        return PoseRegression(network, training_set.subjects, joined_sets(sets), training_set.template)
+    pairs = []
+    for made, share, message in shares:
+        yield message
+        pairs.append((yield from pairs_of_ct.pieces(*made(), share)))
+    similarity = start.network if isinstance(start, SimilarityCheckpoint) else _untrained_similarity(settings)
+    return SimilarityLesson(similarity, training_set.subjects, joined_pairs(pairs), training_set.template)
+
+
+def _share_of(settings: TrainingSettings, number: int, count: int) -> TrainingSettings:
+    return replace(
+        settings,
+        validation_poses=-(-settings.validation_poses // count),
+        validation_xrays=-(-settings.validation_xrays // count),
+        seed=settings.seed + number,
+    )
+
+
+def _making_images(number: int, count: int) -> str:
+    return "making the images to judge by" + (f" ({number + 1} of {count})" if count > 1 else "")
 
 
 def _preparing(message: str) -> TrainStep:
@@ -145,22 +179,36 @@ def _same(known: tuple[SubjectCard, ...], found: tuple[SubjectCard, ...]) -> boo
     return {card.fingerprint for card in known} == {card.fingerprint for card in found}
 
 
-def _start_of(order: TrainingOrder) -> Checkpoint | None:
+def _start_of(order: TrainingOrder) -> AnyCheckpoint | None:
     """The network that training starts from, with its training state where a run is resumed."""
     if order.resume:
         last = last_checkpoint(order.out)
         if not last.exists():
             raise _not_resumed("a run that was begun", f"nothing at {last}")
-        start = load_checkpoint(last)
+        start = _loaded(last, order.settings)
         if start.training_state is None:
             raise _not_resumed("the state of a run", f"a finished network at {last}")
         return start
     if order.finetune is None:
         return None
-    return replace(load_checkpoint(order.finetune), training_state=None)
+    return replace(_loaded(order.finetune, order.settings), training_state=None)
 
 
-def _settings_of(order: TrainingOrder, start: Checkpoint | None) -> TrainingSettings:
+def _loaded(path: Path, settings: TrainingSettings) -> AnyCheckpoint:
+    """The network of the kind that is to be trained; raises InputError for the other one."""
+    wanted, kinds = settings.similarity is not None, ("a network that predicts poses", "a learned similarity")
+    found = read_card(path).is_similarity
+    if found != wanted:
+        raise InputError(
+            f"network {path.name}",
+            expected=kinds[wanted],
+            found=kinds[found],
+            remedy=f"use --kind {'similarity' if found else 'pose'}",
+        )
+    return load_similarity(path) if wanted else load_checkpoint(path)
+
+
+def _settings_of(order: TrainingOrder, start: AnyCheckpoint | None) -> TrainingSettings:
     wanted = order.settings
     if start is None:
         return wanted
@@ -173,14 +221,27 @@ def _settings_of(order: TrainingOrder, start: Checkpoint | None) -> TrainingSett
             engine=wanted.engine,
             device=wanted.device,
         )
-    return replace(wanted, network=known.network, camera=known.camera)
+    return replace(
+        wanted,
+        network=known.network,
+        camera=known.camera,
+        similarity=_of_the_network(wanted.similarity, known.similarity),
+    )
+
+
+def _of_the_network(wanted: SimilaritySettings | None, known: SimilaritySettings | None) -> SimilaritySettings | None:
+    """The settings wanted, but for what a network is used to: its architecture, its inputs and their units."""
+    if wanted is None or known is None:
+        return known
+    kept = ("architecture", "width", "volume_network", "decomposition", "fixed", "scale_mm")
+    return replace(wanted, **{name: getattr(known, name) for name in kept})
 
 
 def _card(
     order: TrainingOrder,
     training_set: TrainingSet,
     frame: CanonicalFrame,
-    start: Checkpoint | None,
+    start: AnyCheckpoint | None,
     notes: tuple[str, ...],
 ) -> ModelCard:
     if order.resume and start is not None:
@@ -192,15 +253,40 @@ def _card(
         training_set.cards,
         order.structures,
         parent="" if start is None else start.digest,
-        notes=(*training_set.notes, *notes),
+        notes=(*training_set.notes, *_departures(order.settings.similarity), *notes),
     )
 
 
-def _new_network(settings: TrainingSettings, frame: CanonicalFrame) -> PoseNetwork:
+def _departures(similarity: SimilaritySettings | None) -> tuple[str, ...]:
+    """How a similarity's network differs from the published one, for its card."""
+    if similarity is None:
+        return ()
+    notes = []
+    if not similarity.volume_network:
+        notes.append("the published 3D network is left out, so the CT is projected as it is (--volume-network adds it)")
+    if similarity.width != 1:
+        notes.append(f"layers are {similarity.width:g} times as wide as published, for speed")
+    return tuple(notes)
+
+
+def _frame_of(settings: TrainingSettings, start: AnyCheckpoint | None) -> CanonicalFrame:
+    if start is not None:
+        return CanonicalFrame.from_dict(asdict(start.card.frame))
+    return CanonicalFrame(nominal_rotation(settings.poses), settings.poses.sod_mm)
+
+
+def _untrained(settings: TrainingSettings, frame: CanonicalFrame) -> PoseNetwork:
     """An untrained network that depends on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return build_network(settings.network, settings.camera, frame)
+
+
+def _untrained_similarity(settings: TrainingSettings) -> LearnedSimilarity:
+    """The same for a similarity."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return build_for(settings)
 
 
 def _require_files(order: TrainingOrder) -> None:

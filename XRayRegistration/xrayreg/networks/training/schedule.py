@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ...checks import InputError
-from ...settings import TrainingSettings
+from ...settings import SimilaritySettings, TrainingSettings
+from ..model.similarity_table import description_for
 
 
 def require_sound(settings: TrainingSettings) -> None:
@@ -35,6 +36,24 @@ def require_sound(settings: TrainingSettings) -> None:
     for name, number in numbers.items():
         if not 0 < number < math.inf:
             raise InputError(name, expected="a number above 0", found=f"{number:g}", remedy="correct it")
+    if settings.similarity is not None:
+        description_for(settings)
+        _require_starts(settings.similarity)
+
+
+def _require_starts(settings: SimilaritySettings) -> None:
+    low, high = settings.start_error_mm
+    if settings.starts < 1 or not 0 < low <= high < math.inf:
+        raise InputError(
+            "starts of a similarity",
+            expected="at least one, at distances above 0 mm, the smaller one first",
+            found=f"{settings.starts}, at {low:g} to {high:g} mm",
+            remedy="correct the settings",
+        )
+    if not 0 < settings.scale_mm < math.inf:
+        raise InputError(
+            "scale of a similarity", expected="mm above 0", found=f"{settings.scale_mm:g}", remedy="use 128"
+        )
 
 
 def fraction_done(settings: TrainingSettings, seconds: float, iteration: int) -> float:

@@ -21,7 +21,7 @@ from ...io import prepare_output, write_json
 from ...processes import identity_of
 from ...settings import TrainingSettings
 from ...settings.plain import as_plain
-from ..model.card import MedianErrors
+from ..model.card import MedianAngles, MedianErrors
 
 RunState = Literal["preparing", "training", "validating", "done", "failed", "stopped"]
 
@@ -34,8 +34,9 @@ class TrainStep:
     """One moment of a training run.
 
     fraction: how far it is, 0 to 1. seconds: since training began, earlier parts of a resumed run included.
-    seconds_left: at this pace. loss: of the last iteration [mm]; images: trained on so far. validation: the latest
-    errors by kind of image, new where the step is `validated`. message: a sentence about what is being done.
+    seconds_left: at this pace. loss: of the last iteration; images: trained on so far. validation: the latest errors by
+    kind of image, or angles by what a gradient is of, new where the step is `validated`. message: a sentence about what
+    is being done.
     """
 
     state: RunState
@@ -49,7 +50,7 @@ class TrainStep:
     parts: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float | None = None
     images_per_second: float | None = None
-    validation: Mapping[str, MedianErrors] | None = None
+    validation: Mapping[str, MedianErrors] | Mapping[str, MedianAngles] | None = None
     validated: bool = False
 
 

@@ -19,7 +19,7 @@ from ..data.subjects import DrrSubject, prepare_subject
 from ..inference.locate import locate_patient
 from ..model.canonical_frame import canonical_from_patient, moved_to_template
 from ..model.card import ModelKind, RigidRows, SubjectCard
-from ..model.checkpoint import Checkpoint
+from ..model.checkpoint import AnyCheckpoint, Checkpoint
 from ..model.fingerprint import fingerprint
 from ..model.template import Template, template_of
 
@@ -56,7 +56,7 @@ class _OnePatient:
 
 @divisible
 def prepare_training_set(
-    sources: tuple[Source, ...], structures: tuple[int, ...], settings: TrainingSettings, start: Checkpoint | None
+    sources: tuple[Source, ...], structures: tuple[int, ...], settings: TrainingSettings, start: AnyCheckpoint | None
 ) -> Story[str, TrainingSet]:
     """Read and prepare what is trained on; yields a sentence before each long step.
 
@@ -83,7 +83,7 @@ def prepare_training_set(
 def _one(
     source: Source,
     structures: tuple[int, ...],
-    start: Checkpoint | None,
+    start: AnyCheckpoint | None,
     prepare: Callable[[Volume, str], DrrSubject],
 ) -> Story[str, TrainingSet]:
     yield f"reading {source.name}"
@@ -93,7 +93,8 @@ def _one(
     mark = yield from fingerprint.pieces(volume)
     placed, template = np.eye(4), template_of(volume, isocentre)
     notes: tuple[str, ...] = ()
-    if start is not None:
+    # A similarity's poses are relative to no frame, so it may meet a patient anywhere.
+    if isinstance(start, Checkpoint):
         yield "looking where the network's patients lie"
         placed, notes = yield from locate_patient.pieces(
             start, volume, isocentre, lambda volume: prepare(volume, "patient")
@@ -117,7 +118,7 @@ def _many(
     sources: tuple[Source, ...],
     structures: tuple[int, ...],
     seed: int,
-    start: Checkpoint | None,
+    start: AnyCheckpoint | None,
     prepare: Callable[[Volume, str], DrrSubject],
 ) -> Story[str, TrainingSet]:
     known = {} if start is None else {card.fingerprint: np.array(card.placed) for card in start.card.subjects}

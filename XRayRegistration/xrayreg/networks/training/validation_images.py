@@ -50,13 +50,20 @@ def validation_set(subject: DrrSubject, volume: Volume, settings: TrainingSettin
         poses, _ = visible_views(subject, camera, settings, settings.validation_xrays, generator)
         inputs = []
         for number, pose in enumerate(poses):
-            inputs.append((yield from _xray_input(volume, settings.camera, pose, number)))
+            radiograph = yield from simulated_radiograph.pieces(volume, settings.camera, pose, number)
+            inputs.append(network_input(*to_network_camera(radiograph, settings.camera)))
         images["physics"] = _with_truth(subject, torch.cat(inputs), poses)
     return images
 
 
-def _xray_input(volume: Volume, network_camera: NetworkCamera, pose: Tensor, number: int) -> Pieces[Tensor]:
-    """What the network is given (1, 3, H, W) of a simulated X-ray."""
+@divisible
+def simulated_radiograph(
+    volume: Volume, network_camera: NetworkCamera, pose: Tensor, number: int
+) -> Pieces[Radiograph]:
+    """A simulated X-ray of the whole patient at the pose camera_from_volume (4, 4), of the `number`-th machine.
+
+    It has the network's field, in pixels at least as fine as the network's.
+    """
     camera = pinhole(replace(network_camera, image_px=max(network_camera.image_px, _PIXELS)))
     spacing_mm = float(volume.grid.spacing_mm.min())
     machine = replace(
@@ -69,8 +76,7 @@ def _xray_input(volume: Volume, network_camera: NetworkCamera, pose: Tensor, num
     recorded = xray.transmission.astype(np.float32)
     # In images this small the border of an X-ray cannot be found as it is in real ones; it is known here.
     attenuation, _ = yield from line_integrals.pieces(recorded, xray.valid, "transmission")
-    radiograph = Radiograph(recorded, attenuation, xray.valid, camera)
-    return network_input(*to_network_camera(radiograph, network_camera))
+    return Radiograph(recorded, attenuation, xray.valid, camera)
 
 
 def _with_truth(subject: DrrSubject, inputs: Tensor, poses: Tensor) -> ValidationImages:
