@@ -25,6 +25,11 @@ def ct(tmp_path_factory) -> Path:
 @pytest.fixture
 def coarse_arms(monkeypatch) -> None:
     """The arms with few pixels and rays, and the patient on large voxels."""
+    make_coarse(monkeypatch)
+
+
+def make_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for as long as `monkeypatch` lasts."""
 
     def coarse(name: str) -> Arm:
         arm = arm_named(name)

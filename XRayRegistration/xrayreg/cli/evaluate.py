@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..settings import MOST_SEED, RegistrationSettings
+from ..settings import MOST_SEED, DeviceName, RegistrationSettings
+from .evaluate_table import DEFAULT_BUDGET, run_table_command
 from .landscape import add_landscape, run_landscape
-from .options import PROGRAM, add_command, add_settings, add_structures, place, whole
+from .options import PROGRAM, add_command, add_settings, add_structures, number, place, whole
 from .terminal import printable_json
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .study_display import StudyDisplay
 
 FINISHED, INTERRUPTED = 0, 130
+DEFAULT_METHODS = ("initial", "ours")
 
 
 def add_to(commands: Any) -> None:
@@ -33,6 +35,7 @@ def add_to(commands: Any) -> None:
             "--volume ct.nii.gz --arm C-A --methods initial,ours,xvr --limit 50 --out study",
             "--volume ct.nii.gz --labels labels.nii.gz --structures 1,2,3 --arm V-A --methods ours-lm,xvr --out study2",
             "--volume ct.nii.gz --arm C-A --methods prost,prost+cmaes,cmaes-chen --similarity prost.pt --out study4",
+            "--volume ct.nii.gz --table isbi2024 --limit 50 --budget 120 --out table",
             "--landscape --volume ct.nii.gz --arm V-A --limit 5 --similarity prost.pt sopi.pt --out landscape",
             "--dataset deepfluoro.h5 --methods initial,ours --out study3",
             "--report-only study",
@@ -40,7 +43,23 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--list", action="store_true", help="show the arms and the methods, each in a line")
     parser.add_argument(
-        "--methods", metavar=("A,B,..", "C"), nargs="+", type=_names, default=[("initial", "ours")], help="see --list"
+        "--methods",
+        metavar=("A,B,..", "C"),
+        nargs="+",
+        type=_names,
+        default=[],
+        help="see --list (default: initial,ours)",
+    )
+    parser.add_argument(
+        "--table",
+        metavar="isbi2024|prost|xvr",
+        help="run a paper's table again: train the networks that are missing, then every row, beside what is published",
+    )
+    parser.add_argument(
+        "--budget",
+        type=number(0.0, 1e6),
+        metavar="MINUTES",
+        help=f"of training for a table, shared by the networks that are missing (default: {DEFAULT_BUDGET:g})",
     )
     parser.add_argument(
         "--out", type=place, metavar="DIR", help="folder of the study; what it holds already is not done again"
@@ -94,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report_only is not None:
         with StudyDisplay(shown=not arguments.quiet) as display:
             return _finished(Path(arguments.report_only), arguments, display, settings=None)
+    if arguments.table is not None:
+        return run_table_command(arguments, arguments.workers or _workers(arguments.device, arguments.limit))
     order = order_of(arguments)
     if arguments.landscape:
         with StudyDisplay(shown=not arguments.quiet) as display:
@@ -116,8 +137,10 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
     from ..study.conduct import StudyOrder
 
     # A landscape needs the cases alone.
-    asked = [("initial",)] if arguments.landscape else arguments.methods
+    asked = [("initial",)] if arguments.landscape else arguments.methods or [DEFAULT_METHODS]
     methods = tuple(dict.fromkeys(name for names in asked for name in names))
+    if arguments.budget is not None:
+        raise InputError("--budget", expected="--table with it", found="none", remedy="name a table, or leave it out")
     if arguments.out is None:
         raise InputError("evaluate", expected="--out DIR", found="none", remedy="name a folder for the results")
     for name in ("arm", "volume", "labels"):
@@ -139,7 +162,8 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
         device=arguments.device,
         options=_options(arguments, methods),
     )
-    return replace(order, workers=_workers(arguments, order) if arguments.workers is None else arguments.workers)
+    runs = None if order.limit is None else order.limit * len(methods)
+    return replace(order, workers=arguments.workers or _workers(arguments.device, runs))
 
 
 def _followed(order: StudyOrder, display: StudyDisplay) -> bool:
@@ -165,14 +189,17 @@ def _finished(
 ) -> int:
     """Write the tables and the report, and print what was asked for; returns the exit code."""
     from ..study.folder import room_for_results
+    from ..study.paper_rows import write_paper_table
     from ..study.reading import TABLE
     from ..study.summaries import write_tables
+    from .paper_display import show_paper_table
     from .study_display import show_table
 
     try:
         with room_for_results(folder):
             display.stage("writing the tables")
             table = write_tables(folder, settings)
+            paper = write_paper_table(folder)
             display.stage("writing the report")
             report = [] if arguments.no_report else _report(folder, display)
     except KeyboardInterrupt:
@@ -181,6 +208,8 @@ def _finished(
     display.end()
     if arguments.json:
         print(printable_json((folder / TABLE).read_text(encoding="utf-8")), end="")
+    elif paper is not None and not arguments.quiet:
+        show_paper_table(paper, folder)
     elif not arguments.quiet:
         show_table(table, [*report, folder / TABLE][0])
     return FINISHED
@@ -202,15 +231,14 @@ def _has_results(folder: Path) -> bool:
     return bool(StudyFolder(folder).rows())
 
 
-def _workers(arguments: argparse.Namespace, order: StudyOrder) -> int:
-    """One process for each core there is work for; on a GPU one, which has it to itself."""
+def _workers(device: DeviceName, runs: int | None) -> int:
+    """One process for each core there are runs for (None: many); on a GPU one, which has it to itself."""
     from ..render import choose_device
 
-    if choose_device(arguments.device) != "cpu":
+    if choose_device(device) != "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cases = order.limit or cores
-    return max(1, min(cores, cases * len(order.methods)))
+    return max(1, cores if runs is None else min(cores, runs))
 
 
 def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from ..printing import printable
 from .progress import Bar
 
 if TYPE_CHECKING:
+    from ..networks.training.status import TrainStep
     from ..study.conduct import StudyStep
     from ..study.summaries import StudyTable, TableRow
 
@@ -49,6 +50,20 @@ class StudyDisplay(Bar):
             completed=step.done,
             figures=self._figures(step),
             count=f"{step.done}/{step.total}",
+        )
+
+    def training(self, name: str, step: TrainStep) -> None:
+        """One moment of the training of a network."""
+        stage = f"training {name}"
+        if step.state == "preparing":
+            self.stage(f"{stage}: {step.message}")
+            return
+        if self._stage != stage:
+            self._begin(stage, stage, 100)
+        left = "" if step.seconds_left is None else f"{step.seconds_left / 60:.0f} min left"
+        loss = "" if step.loss is None else f"loss {step.loss:.3g}"
+        self._progress.update(
+            self._task, description=stage, completed=round(100 * step.fraction), figures=loss, count=left
         )
 
     def end(self) -> None:

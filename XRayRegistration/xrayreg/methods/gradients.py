@@ -64,7 +64,7 @@ class LmMethodSettings:
     steps: int = 50
 
 
-def _xvr(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def xvr(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     """Adam on Euler angles and the source's place, three resolutions, half mNCC and half gradient NCC.
 
     Constants: rates 1e-2 rad and 1 mm, times 0.1 after ten steps without a relative gain of 1e-4, three plateaus,
@@ -189,7 +189,7 @@ def _require_steps(settings: XvrSettings) -> None:
 
 _INITIAL = ("initial",)
 GRADIENTS = (
-    Method("xvr", "Adam (xvr)", "Gopalakrishnan et al., arXiv 2503.16309, 2025.", _INITIAL, _xvr),
+    Method("xvr", "Adam (xvr)", "Gopalakrishnan et al., arXiv 2503.16309, 2025.", _INITIAL, xvr),
     Method("diffpose", "Adam (DiffPose)", "Gopalakrishnan et al., CVPR 2024.", _INITIAL, _diffpose),
     Method(
         "prost-gradient",

@@ -125,7 +125,7 @@ def _classic(terms: tuple[Term, ...], what: str) -> Run:
     return run
 
 
-def _followed(first: Run, second: Run, of_second: type) -> Run:
+def followed(first: Run, second: Run, of_second: type) -> Run:
     """One method, then another from where that ended. of_second: the settings that are options of the latter."""
     names = {field.name for field in fields(of_second)}
 
@@ -182,8 +182,8 @@ def _together(first: Outcome, second: Outcome) -> Outcome:
 
 def _family(name: str, title: str, source: str, needs: tuple[str, ...], descent: Run) -> tuple[Method, ...]:
     """A descent alone, then CMA-ES (Chen), then our refinement."""
-    cmaes = _followed(descent, boxed_cma(CHEN_CMA), ChenSettings)
-    ours = _followed(descent, refined, OursSettings)
+    cmaes = followed(descent, boxed_cma(CHEN_CMA), ChenSettings)
+    ours = followed(descent, refined, OursSettings)
     return (
         Method(name, title, source, needs, descent),
         Method(f"{name}+cmaes", f"{title}, then CMA-ES", source, needs, cmaes),

@@ -51,7 +51,7 @@ def _network_ours(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     return (yield from _registered(scene, _settings(context, _network(context))))
 
 
-def _network_alone(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def network_alone(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     """The pose a trained network believes in most, as it is."""
     began = perf_counter()
     found = yield from estimate.pieces(scene, _settings(context, _network(context)))
@@ -181,6 +181,6 @@ OURS = (
     Method("ours-search", "Ours, searching at once", _PROGRAM, (), _ours_search),
     Method("ours-lm", "Ours, Levenberg-Marquardt alone", _PROGRAM, ("initial",), refined),
     Method("ours-lm-quick", "Ours, fewer renders", _PROGRAM, ("initial",), _quick),
-    Method("network", "Network alone", _PROGRAM, (NETWORK,), _network_alone),
+    Method("network", "Network alone", _PROGRAM, (NETWORK,), network_alone),
     Method("network+ours", "Network, then ours", _PROGRAM, (NETWORK,), _network_ours),
 )

@@ -11,11 +11,12 @@ from .given import GIVEN
 from .gradients import GRADIENTS
 from .learned import LEARNED
 from .method import Method, MethodContext, Outcome, require_needs
+from .network_refined import NETWORK_REFINED
 from .objects import OBJECTS
 from .ours import OURS
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (*GIVEN, *OURS, *GRADIENTS, *EVOLUTION, *LEARNED, *OBJECTS)
+    method.name: method for method in (*GIVEN, *OURS, *GRADIENTS, *EVOLUTION, *LEARNED, *NETWORK_REFINED, *OBJECTS)
 }
 
 

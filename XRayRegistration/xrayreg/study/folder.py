@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,8 +14,8 @@ from ..checks import InputError
 from ..evaluation import StudyRow
 from ..io import prepare_output, require_output, write_json
 from ..io.locks import Lock, held
-from ..io.results import remove_leftovers
-from .reading import ARM, CASES, RESULTS, TABLE, read_rows
+from ..io.results import remove_leftovers, replace_file
+from .reading import ARM, CASES, PAPER, RESULTS, TABLE, read_rows
 
 POSES, LOCK = "poses.csv", "lock"
 # What tells one study from another; "cases" may grow, because the first cases of an arm stay the same.
@@ -66,7 +66,7 @@ class StudyFolder:
             remedy="wait until it ends, or name another folder",
         )
         with held(lock):
-            for name in (ARM, POSES, RESULTS, TABLE):
+            for name in (ARM, PAPER, POSES, RESULTS, TABLE):
                 remove_leftovers(self.path / name)
             yield
 
@@ -116,6 +116,19 @@ class StudyFolder:
         ]
         return read.rows, "; ".join(filter(None, said))
 
+    def drop(self, methods: Collection[str]) -> int:
+        """Take the results of `methods` out; returns how many there were.
+
+        All other results stay, also when the process is killed meanwhile. Only to be called by whoever holds
+        the folder.
+        """
+        rows, _ = self.mended_rows()
+        kept = [row for row in rows.values() if row.method not in methods]
+        if len(kept) < len(rows):
+            text = "".join(_line(row) for row in kept)
+            replace_file(self.results, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+        return len(rows) - len(kept)
+
     @contextmanager
     def appending(self) -> Iterator[TextIO]:
         """The file of results, open for `append`."""
@@ -140,9 +153,13 @@ class StudyFolder:
 def append(file: TextIO, row: StudyRow) -> None:
     """Write a result so that it is on the disk when this returns; raises InputError for a full disk."""
     with room_for_results(Path(file.name).parent):
-        file.write(json.dumps(row.as_dict(), ensure_ascii=False) + "\n")
+        file.write(_line(row))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _line(row: StudyRow) -> str:
+    return json.dumps(row.as_dict(), ensure_ascii=False) + "\n"
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from ..checks import InputError
 from ..evaluation import StudyRow, errors_of
 
 ARM, RESULTS, TABLE, CASES = "arm.json", "results.jsonl", "table.json", "cases"
+# Of a study that runs a paper's table again: which one, and of what networks its results are.
+PAPER = "paper.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         raise InputError(
             "evaluation", expected=f"a folder with results in {RESULTS}", found=str(folder), remedy="run evaluate first"
         )
-    arm, table = _json(folder / ARM), _json(folder / TABLE)
+    arm, table = read_json(folder / ARM), read_json(folder / TABLE)
     notes = (f"{damaged} damaged lines of {RESULTS} were passed over.",) if damaged else ()
     metric = "mtre_far_mm" if arm.get("metric") == "mtre_far_mm" else "mtre_mm"
     return Evaluation(folder, arm, table, _by_method(rows, table, metric), notes)
@@ -151,7 +153,8 @@ def _by_method(
     return tuple(made)
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The table in a JSON file; empty where there is none, or something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

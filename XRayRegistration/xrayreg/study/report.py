@@ -20,6 +20,7 @@ from ..report import embedded
 from .about import in_short, methods_of, settings_of, title_of
 from .figures import draw_figures
 from .gallery import Gallery, worst_of
+from .paper_report import paper_tables
 from .plotting import save
 from .reading import Evaluation, read_evaluation
 from .report_tables import report_tables
@@ -57,9 +58,9 @@ def write_report(folder: str | Path, written: date | None = None) -> Pieces[list
 
     Divisible.
 
-    The page is made from arm.json, results.jsonl, table.json and the cases in the folder alone, and can be made again
-    at any time; what is there of an earlier one is replaced once everything is drawn. The same results give the same
-    bytes but for the date. written: the date told, today's by default.
+    The page is made from arm.json, results.jsonl, table.json, paper.json and the cases in the folder alone, and can be
+    made again at any time; what is there of an earlier one is replaced once everything is drawn. The same results give
+    the same bytes but for the date. written: the date told, today's by default.
     Raises InputError where the folder holds no results.
     """
     folder = Path(folder)
@@ -137,7 +138,7 @@ def _content(
         "settings": settings_of(evaluation),
         "methods": methods_of(evaluation),
         "notes": evaluation.notes,
-        "tables": report_tables(evaluation, summaries),
+        "tables": [*paper_tables(evaluation), *report_tables(evaluation, summaries)],
         "figures": figures,
         "worst": worst,
     }

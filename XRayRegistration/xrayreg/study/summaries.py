@@ -124,7 +124,7 @@ def _content(evaluation: Evaluation, table: StudyTable, settings: Mapping[str, A
         "methods": methods,
         "settings": dict(settings),
         "versions": {"xrayreg": __version__, "python": platform.python_version(), **_versions()},
-        "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
     }
 
 
@@ -202,7 +202,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,152 @@
+"""`evaluate --table`: a paper's table run again, its networks trained where they are missing."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .options import PROGRAM
+from .terminal import printable_json
+
+if TYPE_CHECKING:
+    from ..networks.training.status import TrainStep
+    from ..study.conduct import StudyStep
+    from ..study.paper_rows import MeasuredTable
+    from ..study.table_order import TableOrder
+    from .study_display import StudyDisplay
+
+FINISHED, INTERRUPTED = 0, 130
+# Minutes.
+DEFAULT_BUDGET = 60.0
+# What a table decides itself, by the option's name.
+_NOT_WITH = ("arm", "methods", "dataset", "network", "similarity", "set", "landscape")
+# Options of the command that goes on.
+_REPEATED = ("table", "volume", "labels", "structures", "out", "limit", "seed", "budget", "workers", "engine", "device")
+
+
+def run_table_command(arguments: argparse.Namespace, workers: int) -> int:
+    """Train, run and write the table; returns the exit code."""
+    from ..study.table_study import Listener, run_table
+    from .session import ctrl_c_noted
+    from .study_display import StudyDisplay
+
+    order = table_order_of(arguments, workers)
+    with StudyDisplay(shown=not arguments.quiet) as display:
+
+        def studied(arm: str, step: StudyStep) -> None:
+            display.step(step)
+
+        def trained(name: str, step: TrainStep) -> None:
+            display.training(name, step)
+
+        try:
+            with ctrl_c_noted() as asked_to_stop:
+                complete = run_table(order, Listener(studied, trained, asked_to_stop))
+            tables = _written(order, arguments, display)
+        except KeyboardInterrupt:
+            complete, tables = False, []
+        if not complete:
+            display.say(f"interrupted, everything so far is kept; to go on: {command_of(arguments)}")
+        display.end()
+    _shown(order, tables, arguments)
+    return FINISHED if complete else INTERRUPTED
+
+
+def table_order_of(arguments: argparse.Namespace, workers: int) -> TableOrder:
+    """What the options ask for; raises InputError for those that a table decides itself."""
+    from ..checks import InputError, require_file
+    from ..study.papers import paper_table
+    from ..study.table_order import TableOrder
+
+    table = paper_table(arguments.table)
+    for name in _NOT_WITH:
+        if getattr(arguments, name):
+            raise InputError(
+                "evaluate",
+                expected=f"--table or --{name}",
+                found="both",
+                remedy=f"a paper's table brings its own; leave out --{name}",
+            )
+    for name in ("out", "volume"):
+        if getattr(arguments, name) is None:
+            raise InputError(
+                "evaluate", expected=f"--{name} with --table", found="none", remedy=f"add --{name} and its path"
+            )
+    return TableOrder(
+        Path(arguments.out),
+        table.name,
+        require_file(Path(arguments.volume), "volume"),
+        None if arguments.labels is None else Path(arguments.labels),
+        arguments.structures,
+        arguments.limit,
+        arguments.seed,
+        DEFAULT_BUDGET if arguments.budget is None else arguments.budget,
+        workers,
+        arguments.engine,
+        arguments.device,
+    )
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """The command line that goes on with a table."""
+    parts = ["evaluate"]
+    for name in _REPEATED:
+        value = getattr(arguments, name)
+        if value is None or value == () or (name in ("engine", "device") and value == "auto"):
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if name == "budget" else value
+        parts += [f"--{name}", str(text)]
+    return f"{PROGRAM} {shlex.join(parts)}"
+
+
+def _written(order: TableOrder, arguments: argparse.Namespace, display: StudyDisplay) -> list[MeasuredTable]:
+    """Write tables and report of every arm that has results; returns the paper's tables."""
+    from ..study.folder import StudyFolder, room_for_results
+    from ..study.paper_rows import write_paper_table
+    from ..study.summaries import write_tables
+
+    made = []
+    for arm in order.paper.arms:
+        folder = order.folder(arm.arm)
+        if not StudyFolder(folder).rows():
+            continue
+        display.stage(f"writing the tables of {arm.arm}")
+        with room_for_results(folder):
+            write_tables(folder, {"engine": order.engine, "device": order.device, "workers": order.workers})
+            table = write_paper_table(folder)
+            if table is not None and not arguments.no_report:
+                display.stage(f"writing the report of {arm.arm}")
+                _report(folder, display)
+        made += [] if table is None else [table]
+    return made
+
+
+def _report(folder: Path, display: StudyDisplay) -> None:
+    """Write the report; a word about it where a package for it is not installed."""
+    try:
+        from ..study.report import write_report
+    except ImportError as error:
+        display.say(f"no report: {error}; install the package, then: {PROGRAM} evaluate --report-only {folder}")
+        return
+    write_report(folder)
+
+
+def _shown(order: TableOrder, tables: list[MeasuredTable], arguments: argparse.Namespace) -> None:
+    """Print the tables as was asked for."""
+    import json
+
+    from ..study.paper_rows import PAPER_TABLE
+    from .paper_display import show_paper_table
+
+    if arguments.json:
+        content = [json.loads((order.folder(table.arm) / PAPER_TABLE).read_text(encoding="utf-8")) for table in tables]
+        print(printable_json(json.dumps(content, indent=1, ensure_ascii=False)))
+        return
+    if arguments.quiet:
+        return
+    for table in tables:
+        show_paper_table(table, order.folder(table.arm))
+        sys.stdout.flush()

@@ -1,0 +1,107 @@
+"""A paper's table run again: cases, networks, every row on the same X-rays; what is there already is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..io import write_json
+from ..methods import Method, method_named
+from ..networks.training import train_network
+from ..networks.training.status import TrainStep
+from ..settings.plain import as_plain
+from .conduct import StudyOrder, StudyStep, conduct
+from .folder import StudyFolder, room_for_results
+from .paper_rows import TableRecord, read_record
+from .papers import PaperArm
+from .reading import ARM, PAPER
+from .table_networks import Train, longer_training, require_budget, train_missing, trained_networks
+from .table_order import TableOrder, require_folder
+
+START = "initial"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of a table's progress. studied: each step of an arm's study, after the arm's name. trained: each step
+    of a network's training, after the network's name. asked_to_stop: whether to end, with all results kept.
+    """
+
+    studied: Callable[[str, StudyStep], None] = lambda arm, step: None
+    trained: Callable[[str, TrainStep], None] = lambda name, step: None
+    asked_to_stop: Callable[[], bool] = lambda: False
+
+
+def run_table(
+    order: TableOrder,
+    listener: Listener | None = None,
+    find: Callable[[str], Method] = method_named,
+    train: Train = train_network,
+) -> bool:
+    """Run a paper's table again into `order.out`; returns whether it was run to its end.
+
+    The cases come first, so that a CT which the arms cannot use is refused before hours of training; then the networks
+    that are missing; then every row. Killed at any moment or asked to stop, the same order goes on where it was.
+    Raises InputError as `conduct` and `train_missing` do, and for a folder of something else.
+    """
+    listener = listener or Listener()
+    paper = order.paper
+    require_folder(order)
+    require_budget(order)
+    for arm in paper.arms:
+        if not _studied(order.study(arm.arm, (START,)), listener, find):
+            return False
+    mark = _fingerprint(order.folder(paper.arms[0].arm))
+    if not train_missing(order, mark, listener.trained, listener.asked_to_stop, train):
+        return False
+    for arm in paper.arms:
+        _note_networks(order, arm)
+        if not _studied(order.study(arm.arm, _methods(arm)), listener, find):
+            return False
+    return True
+
+
+def _methods(arm: PaperArm) -> tuple[str, ...]:
+    return tuple(row.method for row in arm.rows)
+
+
+def _studied(order: StudyOrder, listener: Listener, find: Callable[[str], Method]) -> bool:
+    """Do a study; returns False where it was asked to stop before the end."""
+    assert order.arm is not None
+    story = conduct(order, find)
+    try:
+        for step in story:
+            if step is not None:
+                listener.studied(order.arm, step)
+            if listener.asked_to_stop():
+                return False
+    finally:
+        story.close()
+    return True
+
+
+def _note_networks(order: TableOrder, arm: PaperArm) -> None:
+    """Write down which networks the arm's rows are of, and take out what earlier ones have left.
+
+    A network that was trained on in the meantime has another digest; its rows are run again.
+    """
+    networks = {found.name: found for found in trained_networks(order)}
+    needed = [order.paper.network(row.network) for row in arm.rows if row.network]
+    used = tuple(networks[network.name] for network in dict.fromkeys(needed))
+    commands = tuple(longer_training(order, networks[network.name], network) for network in dict.fromkeys(needed))
+    record = TableRecord(order.table, arm.arm, used, commands)
+    folder = StudyFolder(order.folder(arm.arm))
+    with room_for_results(folder.path), folder.alone():
+        before = read_record(folder.path)
+        known = {} if before is None else {found.name: found.digest for found in before.networks}
+        stale = [network.name for network in used if known.get(network.name) != network.digest]
+        # First the results and then whose they are: killed in between, this is done once more.
+        folder.drop([row.method for row in arm.rows if row.network in stale])
+        write_json(folder.path / PAPER, as_plain(record))
+
+
+def _fingerprint(folder: Path) -> str:
+    """The fingerprint of a study's CT."""
+    return str(json.loads((folder / ARM).read_text(encoding="utf-8"))["volume"]["fingerprint"])
