@@ -100,11 +100,15 @@ class _Residual(nn.Module):
         self.first_norm = _norm(norm, after)
         self.second = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.second_norm = _norm(norm, after)
-        self.short = nn.Identity() if (before, stride) == (after, 1) else nn.Conv2d(before, after, 1, stride)
+        self.stride = stride
+        self.short = nn.Identity() if (before, stride) == (after, 1) else nn.Conv2d(before, after, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         inside = torch.relu(self.first_norm(self.first(inputs)))
-        return torch.relu(self.second_norm(self.second(inside)) + self.short(inputs))
+        # The same as a convolution with a stride, whose backward pass on one thread of a CPU, for few channels stored
+        # last, writes beyond its memory in torch 2.13.
+        kept = inputs[..., :: self.stride, :: self.stride].contiguous(memory_format=torch.channels_last)
+        return torch.relu(self.second_norm(self.second(inside)) + self.short(kept))
 
 
 def _small(width: int, image_px: int, norm: Norm) -> tuple[nn.Module, int]:
