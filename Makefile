@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo demo-in-slicer libraries test lint bench clean
+.PHONY: help venv demo demo-in-slicer libraries test test-long lint bench clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -14,7 +14,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 PYTEST_WORKERS ?= 2
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 venv: $(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-evaluate ## create .venv with everything that `demo` and `test` need
 
@@ -31,8 +31,11 @@ libraries: | $(VENV)/bin/pip
 	@if $(PY) Testing/Slicer/slicer_harness/libraries.py --install; then touch $(VENV)/can-draw; \
 	else echo "The demo goes on without pictures from Slicer's scene."; fi
 
-test: lint $(VENV)/installed-slicer $(VENV)/installed-triton ## check the code and run all tests
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS)
+test: lint $(VENV)/installed-slicer $(VENV)/installed-triton ## check the code and run all tests but the longest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS) -m "not long"
+
+test-long: $(VENV)/installed-slicer $(VENV)/installed-triton ## run the longest tests, which `test` leaves out
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS) -m long
 
 lint: $(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-evaluate ## style, formatting and types
 	$(PY) -m ruff check .

@@ -74,6 +74,7 @@ def test_thumbnails_fit_the_page(sources):
         assert Path(source.thumbnailFileName).stat().st_size < 100_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("views", [1, 2])
 def test_a_click_makes_everything_ready_to_register(app, widget, sources, views, monkeypatch):
     import slicer

@@ -114,6 +114,7 @@ def test_a_network_is_trained_appears_and_moves_the_c_arm(app, loaded, tmp_path)
     np.testing.assert_allclose(after[:3, :3] @ after[:3, :3].T, np.eye(3), atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_registration_starts_from_the_network(app, loaded, trained):
     ui = loaded.ui
     ui.startSelector.setCurrentIndex(ui.startSelector.findText("Network, then a search if needed"))
@@ -129,6 +130,7 @@ def test_a_registration_starts_from_the_network(app, loaded, trained):
     assert "network" in content["start"] or "search" in content["start"]
 
 
+@pytest.mark.long
 def test_a_similarity_is_trained_offered_and_used(app, loaded, tmp_path):
     from XRayRegistrationLib.scene import outcome
 

@@ -183,6 +183,7 @@ def test_a_setting_of_a_method_reaches_it(ct, tmp_path, capsys):
     assert "depth_share" in json.loads((tmp_path / "results.jsonl").read_text())["error"]
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_the_results_so_far_and_says_so(ct, tmp_path):
     arguments = [
         "evaluate",
@@ -221,6 +222,7 @@ def test_ctrl_c_keeps_the_results_so_far_and_says_so(ct, tmp_path):
     assert not list((tmp_path / "out").glob(".*"))
 
 
+@pytest.mark.long
 def test_learned_similarities_are_evaluated_by_their_architecture(ct, tmp_path, capsys):
     with standing_in():
         file = written(tmp_path / "sim.pt", volume=read_volume(ct))

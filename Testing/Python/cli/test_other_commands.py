@@ -154,6 +154,7 @@ def test_info_tells_that_a_picture_holds_no_geometry(ward, capfd):
     assert "no geometry" in printed
 
 
+@pytest.mark.long
 def test_the_demo_finds_its_pose_and_ends_with_the_folder(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(xrayreg.cli.demo, "VOXEL_MM", 5.0)
     monkeypatch.setattr(xrayreg.cli.demo, "SIZE_PX", 128)

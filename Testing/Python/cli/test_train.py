@@ -156,6 +156,7 @@ def ended_by(ward, tmp_path, end, *options: str, program: tuple[str, ...] = ("-m
     return child
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_run_with_its_best_network(ward, tmp_path):
     child = ended_by(ward, tmp_path, lambda child: child.send_signal(signal.SIGINT))
     out, err = child.communicate(timeout=60)
@@ -174,6 +175,7 @@ def test_a_file_named_stop_ends_the_run_with_its_best_network(ward, tmp_path):
     assert 0 < load_checkpoint(tmp_path / "model.pt").card.iteration <= status["iteration"]
 
 
+@pytest.mark.long
 def test_a_network_is_trained_by_one_run_at_a_time(train, ward, tmp_path, capfd):
     told = []
 

@@ -206,6 +206,7 @@ def test_hypotheses_that_cannot_be_scored_come_last():
     torch.testing.assert_close(one.poses[0], HIGH, atol=0.05, rtol=0)
 
 
+@pytest.mark.long
 def test_search_finds_the_pelvis_from_a_frontal_start():
     given = pelvis_scenes.scene()
     settings = registration_settings("fast", init="search")

@@ -99,7 +99,8 @@ def test_nifti_2_follows_the_same_rule(tmp_path):
     np.testing.assert_allclose(read_nifti(path, "volume").ras_from_index, SCANNER, atol=PLACE_MM)
 
 
-ANGLES = st.tuples(*[st.floats(-3.1, 3.1)] * 3)
+# Rounded: matrices with entries of 1e-38 are too much for ITK's singular values, and it takes the other frame.
+ANGLES = st.tuples(*[st.floats(-3.1, 3.1).map(lambda angle: round(angle, 6))] * 3)
 OFFSETS = st.tuples(*[st.floats(-500, 500)] * 3)
 
 

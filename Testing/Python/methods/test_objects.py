@@ -123,6 +123,7 @@ def shift_mm(pose: NDArray, other: NDArray, labels: tuple[int, ...]) -> float:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("views", [("frontal",), ("frontal", "lateral")], ids=["one view", "two views"])
 def test_femurs_that_have_turned_since_the_ct_are_found_with_the_pelvis(views):
     given = turned_scene(views, initial=moved(truth(), (3, 2, -3), (5, -6, 12)))

@@ -52,6 +52,7 @@ def test_compiling_kernels_is_timed(monkeypatch):
     assert warm_up("numba") > 0
 
 
+@pytest.mark.long
 def test_kernels_that_a_run_has_kept_are_there_for_the_next_one(tmp_path):
     warm_up("numba")
     kept = Path(kernel_cache.kernels.project.stats.cache_path)

@@ -137,6 +137,7 @@ def killed(ct, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.long
 @needs_fork
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_any_moment_it_goes_on_and_comes_to_the_same(killed, ct, finished, moment):

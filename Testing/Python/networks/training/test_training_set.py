@@ -97,6 +97,7 @@ def test_a_ct_that_the_network_knows_is_not_aligned_again(source, phantom, monke
     torch.testing.assert_close(the_subject(again).points, the_subject(first).points)
 
 
+@pytest.mark.long
 def test_a_network_of_another_patient_is_not_used_but_may_be_finetuned(phantom, source, patient_from_template):
     # A narrower body: the same anatomy, but nobody the network knows.
     matrix = phantom.grid.volume_from_index @ np.diag([0.8, 1.15, 0.85, 1.0])
