@@ -122,7 +122,6 @@ def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor
     return PoseGradient(comparison, torch.einsum("bchw,bcphw->bp", by_image, jacobian))
 
 
-@torch.no_grad()
 def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
     """Images (B, 1, H, W) of the CT as it is and their derivatives (B, 1, 6, H, W) by the parameters."""
     return unrefined_images(
