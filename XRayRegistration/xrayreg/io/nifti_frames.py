@@ -4,6 +4,10 @@ A header holds a rotation with an offset (qform) and a whole affine (sform), eac
 prefers the sform. ITK 5.4, and with it Slicer 5.12 and SimpleITK 2.5, takes the sform where its code is 1 (scanner) or
 where no qform is set, and only when its axes are at right angles; otherwise the qform. The size of a voxel comes from
 pixdim. Found by experiment over all pairs of codes; `test_nifti_frames.py` holds it against SimpleITK.
+
+ITK also takes an sform of another code where it calls the two frames similar, and there it compares the left singular
+vectors only: of frames that differ in the signs of their axes it takes one or the other as rounding has it. Such files
+are refused.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ _SCANNER = 1
 _TO_MM = {1: 1e3, 3: 1e-3}
 # ITK's limit for axes at right angles: the largest entry of |R R^T - 1|.
 _SKEW = 1e-4
+# Wider than ITK's limits for similar frames (1e-4 mm and 1e-4), which rounding blurs.
+_ONE_ORIGIN_MM, _PARALLEL = 1e-3, 1e-3
 # Frames that differ by less than this part of a voxel, anywhere in the volume, are the same.
 _SAME = 0.5
 
@@ -54,6 +60,14 @@ def frame_of(header: Any, what: str) -> NiftiFrame:
     qform = _qform(header, spacing, what) if qcode else None
     sform = _sform(header, what) if scode else None
     skewed = sform is not None and _skew(sform) > _SKEW
+    if qform is not None and sform is not None and scode != _SCANNER and _flipped(qform, sform):
+        raise InputError(
+            f"{what} geometry",
+            expected="axes that point one way",
+            found=f"a qform ({_KINDS.get(qcode, 'other')}) and an sform ({_KINDS.get(scode, 'other')}) with one origin"
+            " whose axes lie along the same lines but point other ways; ITK and Slicer take either, as rounding has it",
+            remedy="set the code of the wrong frame to 0",
+        )
     if sform is None or (qform is not None and (skewed or scode != _SCANNER)):
         assert qform is not None
         taken, other, names = qform, sform, ("qform", "sform")
@@ -136,6 +150,16 @@ def _skew(matrix: Floats) -> float:
     """How far the axes are from right angles: the largest entry of |R R^T - 1| of the normalised columns."""
     axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     return float(np.abs(axes @ axes.T - np.eye(3)).max())
+
+
+def _flipped(one: Floats, other: Floats) -> bool:
+    """Whether two frames have one origin and axes along the same lines, but not each along its own and the same way."""
+    if np.abs(one - other)[:3, 3].max() > _ONE_ORIGIN_MM:
+        return False
+    axes = [matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (one, other)]
+    cosines = axes[0].T @ axes[1]
+    along = np.abs(np.abs(cosines) - np.round(np.abs(cosines))).max() < _PARALLEL
+    return bool(along and np.abs(np.round(cosines) - np.eye(3)).max() > 0)
 
 
 def _with_spacing(sform: Floats, spacing: Floats, shape: Floats, skewed: bool, what: str) -> Floats:
