@@ -217,6 +217,18 @@ def test_any_image_size_and_any_ct_give_one_number_a_pair(name, volume_network):
 
 
 @pytest.mark.parametrize("name", SIMILARITY_NAMES)
+def test_an_xray_for_several_images_is_compared_as_its_copies_would_be(name):
+    network = build(SimilarityDescription(name, 32, 0.25, False)).eval()
+    fixed, moving = torch.rand(2, 1, 32, 32), torch.rand(6, 1, 32, 32)
+    together = network.compare(fixed, moving)
+    apart = network.compare(fixed.repeat_interleave(3, 0), moving)
+    torch.testing.assert_close(together.similarity, apart.similarity)
+    torch.testing.assert_close(together.decomposition, apart.decomposition)
+    with pytest.raises(ValueError, match="multiple of 2"):
+        network.compare(fixed, moving[:5])
+
+
+@pytest.mark.parametrize("name", SIMILARITY_NAMES)
 def test_every_weight_is_reached_by_a_loss_on_the_gradient(name):
     torch.manual_seed(7)
     network = build(SimilarityDescription(name, 32, 0.25))

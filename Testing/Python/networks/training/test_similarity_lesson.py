@@ -166,5 +166,6 @@ def test_each_process_learns_x_rays_of_its_own():
     assert torch.equal(first.fixed, again.fixed)
     assert torch.equal(first.camera_from_volume, again.camera_from_volume)
     assert not torch.equal(first.fixed, other.fixed)
-    assert first.fixed.shape == (RUN.batch * TINY.starts, 1, 32, 32)
+    assert first.fixed.shape == (RUN.batch, 1, 32, 32)
+    assert len(first.camera_from_volume) == RUN.batch * TINY.starts
     assert Process(cpu, 1, 2).batch_number(0) == 1

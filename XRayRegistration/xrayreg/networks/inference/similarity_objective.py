@@ -106,7 +106,7 @@ class LearnedObjective:
         )
 
     def _similarity(self, view: ComparedView, moving: Tensor) -> Tensor:
-        return self.network.similarity(view.fixed.expand(len(moving), 1, -1, -1), moving)
+        return self.network.similarity(view.fixed[None], moving)
 
 
 @torch.no_grad()

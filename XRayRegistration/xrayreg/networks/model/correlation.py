@@ -17,7 +17,13 @@ from .affine_coupling import InvertibleBranch
 from .feature_measures import normalised_correlation, repeated
 from .fourier_mixing import FourierBlock
 from .global_pooling import STAGES, STEM, pooling_encoder
-from .learned_similarity import REFINED_CHANNELS, Comparison, LearnedSimilarity, SimilarityDescription
+from .learned_similarity import (
+    REFINED_CHANNELS,
+    Comparison,
+    LearnedSimilarity,
+    SimilarityDescription,
+    for_each_image,
+)
 from .volume_network import CORRELATION_CHANNELS, volume_network
 
 COUPLINGS = 3
@@ -83,8 +89,10 @@ class CorrelationSimilarity(LearnedSimilarity):
         """See `LearnedSimilarity.compare`; the similarity is above 0."""
         self.require_images(fixed, moving)
         of_fixed, of_moving = (self.encoder(repeated(image, REFINED_CHANNELS)) for image in (fixed, moving))
-        global_fixed, global_moving = self.fixed_global(of_fixed), self.moving_global(of_moving)
-        local_fixed, local_moving = self.local(of_fixed), self.local(of_moving)
+        global_fixed, local_fixed = (
+            for_each_image(branch(of_fixed), len(moving)) for branch in (self.fixed_global, self.local)
+        )
+        global_moving, local_moving = self.moving_global(of_moving), self.local(of_moving)
         far = self.global_head((global_fixed - global_moving).square())
         near = self.local_head((local_fixed - local_moving).square())
         correlations = (

@@ -65,6 +65,11 @@ class SimilarityDescription:
         return max(_CHANNEL_STEP, _CHANNEL_STEP * round(published * self.width / _CHANNEL_STEP))
 
 
+def for_each_image(features: Tensor, images: int) -> Tensor:
+    """Features (A, ...) of X-rays as (images, ...): those of each one images / A times in a row."""
+    return features.repeat_interleave(images // len(features), 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What a network says of B pairs of images.
@@ -102,24 +107,27 @@ class LearnedSimilarity(nn.Module, ABC):
 
     @abstractmethod
     def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
-        """What the network says of X-rays (B, 1, H, W) and rendered images (B, C, H, W); differentiable twice.
+        """What the network says of X-rays (A, 1, H, W) and rendered images (B, C, H, W); differentiable twice.
 
-        Raises ValueError for images of another shape than the description's.
+        Each X-ray is encoded once and compared with B / A images that follow one another. Raises ValueError for images
+        of another shape than the description's, and for numbers of them that do not divide.
         """
 
     def similarity(self, fixed: Tensor, moving: Tensor) -> Tensor:
-        """How unlike X-rays (B, 1, H, W) and rendered images (B, C, H, W) are: (B,), lower where more alike.
+        """How unlike X-rays (A, 1, H, W) and rendered images (B, C, H, W) are: (B,), lower where more alike.
 
-        Raises ValueError for images of another shape than the description's.
+        See `compare`.
         """
         return self.compare(fixed, moving).similarity
 
     def require_images(self, fixed: Tensor, moving: Tensor) -> None:
-        """Raise ValueError unless the images have the described shape."""
+        """Raise ValueError unless the images have the described shape and share out evenly among the X-rays."""
         pixels, channels = self.description.image_px, self.description.moving_channels
         for name, image, count in (("fixed", fixed, 1), ("moving", moving, channels)):
             if image.ndim != 4 or tuple(image.shape[1:]) != (count, pixels, pixels):
                 raise ValueError(f"{name}: expected (B, {count}, {pixels}, {pixels}), found {tuple(image.shape)}")
+        if not len(fixed) or len(moving) % len(fixed):
+            raise ValueError(f"moving: expected a multiple of {len(fixed)} images, found {len(moving)}")
 
     @property
     def parameters_count(self) -> int:

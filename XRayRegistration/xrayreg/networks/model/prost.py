@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .feature_measures import mean_square
-from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription
+from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .volume_network import volume_network
 
 STAGES, ENCODED = (16, 64, 128), 64
@@ -63,4 +63,5 @@ class ProstSimilarity(LearnedSimilarity):
     def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
         """See `LearnedSimilarity.compare`."""
         self.require_images(fixed, moving)
-        return Comparison(mean_square(self.fixed_encoder(fixed), self.moving_encoder(moving)))
+        of_fixed = for_each_image(self.fixed_encoder(fixed), len(moving))
+        return Comparison(mean_square(of_fixed, self.moving_encoder(moving)))

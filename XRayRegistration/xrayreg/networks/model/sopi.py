@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .focal_modulation import FocalBlock
-from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription
+from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .split_attention import SplitAttentionBottleneck
 from .volume_network import volume_network
 
@@ -60,7 +60,8 @@ class SopiSimilarity(LearnedSimilarity):
         """See `LearnedSimilarity.compare`."""
         self.require_images(fixed, moving)
         mask = projected_mask(moving)
-        levels = zip(self.fixed_encoder(fixed), self.moving_encoder(moving), strict=True)
+        of_fixed = [for_each_image(level, len(moving)) for level in self.fixed_encoder(fixed)]
+        levels = zip(of_fixed, self.moving_encoder(moving), strict=True)
         distances = [masked_mean_square(one, other, mask) for one, other in levels]
         return Comparison(torch.stack(distances).mean(0))
 

@@ -34,7 +34,7 @@ class PoseLesson:
 
     projector: the CT, made ready for an engine. `exact_gradient` renders with it where there is no 3D network.
     camera: of images as large as the network's.
-    fixed: X-rays (B, 1, H, W).
+    fixed: X-rays (A, 1, H, W), each for B / A poses that follow one another.
     camera_from_volume: (B, 4, 4) where the CT is rendered, in float64.
     true_camera_from_volume: (B, 4, 4) where the X-rays were taken.
     pivot: (3,) in the volume frame [mm]; scale_mm: how many millimetres count as a radian, in ProST half the CT's size.
@@ -114,7 +114,7 @@ def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor 
 
 
 def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> PoseGradient:
-    """The pose gradient for X-rays (B, 1, H, W), images (B, C, H, W) and their derivatives (B, C, 6, H, W)."""
+    """The pose gradient for X-rays (A, 1, H, W), images (B, C, H, W) and their derivatives (B, C, 6, H, W)."""
     if not moving.requires_grad:
         moving = moving.detach().requires_grad_()
     comparison = network.compare(fixed, moving)

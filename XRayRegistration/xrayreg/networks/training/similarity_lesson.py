@@ -109,7 +109,7 @@ def training_pairs(
     return PoseLesson(
         projector=ct.projector,
         camera=pinhole(settings.camera),
-        fixed=fixed_channel(batch.inputs, settings).to(device).repeat_interleave(wanted.starts, 0),
+        fixed=fixed_channel(batch.inputs, settings).to(device),
         camera_from_volume=starts,
         true_camera_from_volume=batch.poses.repeat_interleave(wanted.starts, 0),
         pivot=ct.isocentre,

@@ -97,7 +97,7 @@ def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings)
     pairs = PoseLesson(
         projector=ct.projector,
         camera=camera,
-        fixed=fixed_images(attenuation, valid, settings).repeat_interleave(_STARTS, 0),
+        fixed=fixed_images(attenuation, valid, settings),
         camera_from_volume=displaced(truth, ct.points, ct.isocentre, errors, generator),
         true_camera_from_volume=truth,
         pivot=ct.isocentre,
@@ -169,7 +169,7 @@ def _gradients(network: LearnedSimilarity, part: RenderedPairs, device: torch.de
     """The network's pose gradients of one CT, some pairs at a time, with nothing kept to differentiate them by."""
     if network.volume_network is None:
         moving = part.moving.split(_AT_ONCE), part.jacobian.split(_AT_ONCE)
-        fixed = part.pairs.fixed.split(_AT_ONCE)
+        fixed = part.pairs.fixed.split(_AT_ONCE // _STARTS)
         return [
             _detached(gradient_of_images(network, *(some.to(device) for some in images)))
             for images in zip(fixed, *moving, strict=True)
@@ -180,10 +180,11 @@ def _gradients(network: LearnedSimilarity, part: RenderedPairs, device: torch.de
 
 
 def _portions(pairs: PoseLesson) -> list[PoseLesson]:
-    rows = (pairs.fixed, pairs.camera_from_volume, pairs.true_camera_from_volume)
+    poses = (pairs.camera_from_volume, pairs.true_camera_from_volume)
+    rows = (pairs.fixed.split(_AT_ONCE // _STARTS), *(some.split(_AT_ONCE) for some in poses))
     return [
         replace(pairs, fixed=fixed, camera_from_volume=start, true_camera_from_volume=true)
-        for fixed, start, true in zip(*(some.split(_AT_ONCE) for some in rows), strict=True)
+        for fixed, start, true in zip(*rows, strict=True)
     ]
 
 
