@@ -67,6 +67,10 @@ def test_the_pose_alone_can_do_without_pictures_and_be_printed(one_view, registe
 
 BAD = {
     "a network that is not there": (["--init", "lost.pt"], "init: expected the file of a trained network"),
+    "a similarity that would not be used": (
+        ["--init", "model.pt", "--init-only", "--similarity", "sim.pt"],
+        "--similarity: expected a registration that compares images with it",
+    ),
     "no network for its pose alone": (["--init", "search", "--init-only"], "init: expected the file of a trained"),
     "a start that there is not": (["--init", "psychic"], "init: expected one of auto, case, search or the file"),
 }

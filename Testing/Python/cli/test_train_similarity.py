@@ -86,6 +86,9 @@ def test_the_options_reach_the_settings():
     assert chosen.similarity is not None
     assert (chosen.similarity.architecture, chosen.similarity.gradient_loss) == ("correlation", "geodesic")
     assert chosen.similarity.volume_network
+    narrow = settings_of("--kind", "similarity", "--width", "0.25", "--decomposition", "opposite")
+    assert (narrow.similarity.width, narrow.similarity.decomposition) == (0.25, "opposite")
+    assert narrow.network == TrainingSettings().network
     assert chosen.batch == SIMILARITY_BATCH
     assert settings_of("--kind", "similarity", "--batch", "3").batch == 3
     poses = settings_of()
@@ -99,6 +102,7 @@ def test_the_options_reach_the_settings():
     [
         (("--architecture", "prost"), "--architecture: expected --kind similarity with it"),
         (("--gradient-loss", "direction"), "--gradient-loss: expected --kind similarity with it"),
+        (("--width", "0.5"), "--width: expected --kind similarity with it"),
         (("--volume-network",), "--volume-network: expected --kind similarity with it"),
         (("--kind", "similarity", "--hypotheses", "2"), "--hypotheses: expected --kind pose with it"),
         (("--kind", "similarity", "--backbone", "resnet18"), "--backbone: expected --kind pose with it"),

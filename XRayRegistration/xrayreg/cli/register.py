@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     handle = estimate_case if arguments.init_only else register_case
     with Display(shown=not arguments.quiet) as display:
+        _require_registration(arguments)
         settings = registration_settings_from(arguments)
         outcome = handle(
             Path(arguments.case), Path(arguments.out), settings, display, pictures=not arguments.no_pictures
@@ -60,3 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
     elif not arguments.quiet:
         show_result(outcome.content, outcome.folder)
     return outcome.code
+
+
+def _require_registration(arguments: argparse.Namespace) -> None:
+    """Raise InputError where a similarity is given and nothing will be compared with it."""
+    from ..checks import InputError
+
+    if arguments.init_only and arguments.similarity is not None:
+        raise InputError(
+            "--similarity",
+            expected="a registration that compares images with it",
+            found="--init-only, which writes the network's pose as it is",
+            remedy="leave out one of the two",
+        )

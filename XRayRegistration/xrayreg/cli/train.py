@@ -31,7 +31,7 @@ KINDS = ("pose", "similarity")
 GRADIENT_NAMES = {"network": "network", "zncc": "ZNCC", "gradient_correlation": "gradient correlation"}
 # Options whose default depends on the kind, or that only one kind has: left out, they are None.
 _OF_POSES = tuple(name for name, field in NetworkSettings.__dataclass_fields__.items() if "help" in field.metadata)
-_OF_SIMILARITIES = ("architecture", "gradient_loss", "volume_network")
+_OF_SIMILARITIES = ("architecture", "width", "decomposition", "gradient_loss", "volume_network")
 
 
 def add_to(commands: Any) -> None:
@@ -154,7 +154,7 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     plain = TrainingSettings(
         **{name: given[name] for name in TrainingSettings.__dataclass_fields__ if name in given and name != "camera"}
     )
-    network = NetworkSettings(**{name: given[name] for name in NetworkSettings.__dataclass_fields__ if name in given})
+    network = NetworkSettings(**{name: given[name] for name in _OF_POSES if name in given})
     if arguments.kind == "similarity":
         similarity = SimilaritySettings(**{name: given[name] for name in _OF_SIMILARITIES if name in given})
         plain = replace(plain, similarity=similarity, batch=given.get("batch", SIMILARITY_BATCH))

@@ -36,9 +36,17 @@ class SimilaritySettings:
     architecture: SimilarityName = field(
         default="prost", metadata={"help": "network of a similarity", "choices": SIMILARITY_NAMES}
     )
-    width: float = field(default=0.5, metadata={"least": 0.05, "most": 8.0})
+    width: float = field(
+        default=0.5, metadata={"help": "factor on the published numbers of channels", "least": 0.05, "most": 8.0}
+    )
     volume_network: bool = False
-    decomposition: DecompositionForm = "printed"
+    decomposition: DecompositionForm = field(
+        default="printed",
+        metadata={
+            "help": "of its features, for the correlation network",
+            "choices": DECOMPOSITIONS,
+        },
+    )
     gradient_loss: GradientLossName = field(
         default="direction", metadata={"help": "what a similarity's gradient is to share", "choices": GRADIENT_LOSSES}
     )
