@@ -18,7 +18,7 @@ IMPORT_NAMES = {"pillow": "PIL", "scikit-image": "skimage"}
 
 
 def sources(folder: Path, pattern: str = "*.py") -> list[Path]:
-    return sorted(path for path in folder.rglob(pattern) if "__pycache__" not in path.parts)
+    return sorted(path for path in folder.rglob(pattern) if {"__pycache__", "build"}.isdisjoint(path.parts))
 
 
 BACKEND = sources(MODULE / "xrayreg")

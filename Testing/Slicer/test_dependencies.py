@@ -115,7 +115,7 @@ def test_torch_comes_through_its_extension_and_the_rest_in_one_question(dependen
     this = computer(Computer({"scipy", "pillow", "psutil", "pydicom"}))
     dependencies.ensure()
     assert this.torch_wanted == [">=2.4"]
-    assert this.asked == [["nibabel>=5.2", "numba>=0.60"]]
+    assert this.asked == [["nibabel>=5.2", "numba>=0.60,<0.69"]]
 
 
 def test_packages_for_reports_are_asked_for_only_by_reports(dependencies, computer):
@@ -136,7 +136,7 @@ def test_numba_is_never_asked_for_alone_but_the_panel_speaks_of_it(dependencies,
         "Without numba DRRs are rendered by PyTorch, on a processor about twenty times slower.",
     ]
     dependencies.installFaster()
-    assert this.asked == [["numba>=0.60"]]
+    assert this.asked == [["numba>=0.60,<0.69"]]
     assert not dependencies.canBeFaster()
 
 
@@ -146,7 +146,7 @@ def test_a_failing_numba_does_not_keep_the_rest_from_being_installed(dependencie
         dependencies.ensure()
     this.fails = None
     dependencies.ensure()
-    assert this.asked == [["nibabel>=5.2", "numba>=0.60"], ["nibabel>=5.2"]]
+    assert this.asked == [["nibabel>=5.2", "numba>=0.60,<0.69"], ["nibabel>=5.2"]]
     assert dependencies.missing() == []
 
 

@@ -18,8 +18,9 @@ TORCH = "torch>=2.4"
 REQUIRED = ("nibabel>=5.2", "pillow>=10.3", "psutil>=5.9", "pydicom>=3.0", "scipy>=1.12")
 # Only the sheets of a saved report are written with its fonts.
 FOR_REPORTS = ("matplotlib>=3.8",)
-# Much faster on computers without a graphics card; without it the torch engine does the work.
-FASTER = ("numba>=0.60",)
+# Much faster on computers without a graphics card; without it the torch engine does the work. Bounded above, because
+# private parts of it are used.
+FASTER = ("numba>=0.60,<0.69",)
 # The oldest Slicer in which the module is tried.
 TRIED_FROM = (5, 12)
 
@@ -118,17 +119,20 @@ def _names(requirements):
 
 
 def _isInstalled(requirement):
-    """Whether the package is there in the wanted version or a newer one; it is not loaded."""
+    """Whether the package is there in a version that the requirement allows; it is not loaded."""
     if requirement not in _found and _isThere(*requirement.split(">=")):
         _found.add(requirement)
     return requirement in _found
 
 
-def _isThere(name, least):
+def _isThere(name, versions):
+    """Whether a package is there; versions: "LEAST", or "LEAST,<TOO_NEW"."""
     if importlib.util.find_spec(_IMPORT_NAMES.get(name, name)) is None:
         return False
+    least, _comma, tooNew = versions.partition(",<")
     try:
-        return _numbers(importlib.metadata.version(name)) >= _numbers(least)
+        found = _numbers(importlib.metadata.version(name))
+        return found >= _numbers(least) and not (tooNew and found >= _numbers(tooNew))
     except importlib.metadata.PackageNotFoundError:
         # Importable without being installed by pip: somebody's own build.
         return True

@@ -149,7 +149,7 @@ def test_the_wrist_is_found_in_real_xrays(shared_data, tmp_path):
 @pytest.mark.parametrize("command", [[], ["register"], ["render"], ["simulate"], ["info"], ["demo"]])
 def test_help_is_told_with_examples(command, capfd):
     assert main([*command, "--help"]) == 0
-    assert f"examples:\n  python -m xrayreg {' '.join(command)}" in capfd.readouterr().out
+    assert f"examples:\n  xrayreg {' '.join(command)}" in capfd.readouterr().out
 
 
 def test_help_needs_no_heavy_library():

@@ -91,7 +91,7 @@ def test_the_report_shows_the_table_first_and_says_what_is_comparable(finished):
     assert sum(columns for _, columns in table.groups) == len(table.columns) == len(table.rows[0].cells)
     assert "under-trained" in table.rows[2].cells[-1].small and table.rows[5].cells[-1].text == "none"
     trained = comparable.rows[3].cells[2].text
-    assert "python -m xrayreg train --volume" in trained and "run the table again" in trained
+    assert "xrayreg train --volume" in trained and "run the table again" in trained
     assert all(row.cells[0].text and row.cells[1].text for row in comparable.rows)
 
 

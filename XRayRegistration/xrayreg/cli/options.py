@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..geometry import Camera
 
-PROGRAM = "python -m xrayreg"
+PROGRAM = "xrayreg"
 _WHOLE = re.compile("[+-]?[0-9]+")
 _MOST_DIGITS = 18
 # Lengths and angles of a C-arm beyond these are other units.

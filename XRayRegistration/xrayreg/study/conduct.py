@@ -134,8 +134,8 @@ def _require_volume(order: StudyOrder, arm: Arm) -> None:
 def _require_needs(order: StudyOrder, method: Method) -> None:
     """Raise InputError for what a method needs and no case can bring."""
     for kind, remedy in (
-        ("network", "train one: python -m xrayreg train"),
-        ("similarity", "train one: python -m xrayreg train --kind similarity"),
+        ("network", "train one: xrayreg train"),
+        ("similarity", "train one: xrayreg train --kind similarity"),
     ):
         file = order.options.get(method.name, {}).get(kind)
         if kind in method.needs and file is None:

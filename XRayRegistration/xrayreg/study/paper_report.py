@@ -11,7 +11,7 @@ from .paper_rows import SHARES, MeasuredRow, MeasuredTable, measured_table
 from .reading import Evaluation
 from .report_tables import Cell, Row, Table
 
-_PROGRAM = "python -m xrayreg"
+_PROGRAM = "xrayreg"
 _BELOW = f"< {GROSS_MM:g} mm [%]"
 _BEST = tuple(f"best {share:g} % [mm]" for share in SHARES)
 _NONE = "none"
