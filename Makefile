@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo demo-in-slicer libraries test test-long lint bench clean
+.PHONY: help venv demo demo-in-slicer libraries test test-long lint bench docs clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -45,8 +45,12 @@ lint: $(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-evaluate 
 bench: $(VENV)/installed-bench ## measure speed and accuracy beside other systems
 	PYTHONPATH=XRayRegistration $(PY) Testing/Benchmarks/run.py
 
+docs: $(VENV)/installed-docs $(VENV)/installed-train $(VENV)/installed-evaluate $(VENV)/installed-triton ## build the API reference from docstrings: build/docs/index.html
+	$(PY) Testing/Tools/build_docs.py build/docs
+
 clean: ## remove .venv and everything that was made
-	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build demo_output bench_output
+	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build demo_output bench_output \
+	  XRayRegistration/build XRayRegistration/xrayreg.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Names and lower bounds stand in the package's metadata, exact versions in constraints.txt.
@@ -59,7 +63,7 @@ print(*names[sys.argv[1]], sep="\n")
 endef
 export LIST_PACKAGES
 
-$(addprefix $(VENV)/installed-,test train evaluate triton bench slicer): $(VENV)/installed-run
+$(addprefix $(VENV)/installed-,test train evaluate triton bench slicer docs): $(VENV)/installed-run
 
 $(VENV)/installed-%: Makefile constraints.txt $(PACKAGE) | $(VENV)/bin/pip
 	$(PY) -c "$$LIST_PACKAGES" $* > $(VENV)/requirements-$*.txt
