@@ -93,8 +93,7 @@ def test_ctrl_c_keeps_everything_and_tells_the_command_that_goes_on(ct, tmp_path
     captured = capsys.readouterr()
     command = captured.err.strip().splitlines()[-1].partition("to go on: ")[2]
     assert command == (
-        f"xrayreg evaluate --table xvr --volume {ct} --out '{out}' --limit 1 --budget 4 --workers 1 "
-        "--engine torch"
+        f"xrayreg evaluate --table xvr --volume {ct} --out '{out}' --limit 1 --budget 4 --workers 1 --engine torch"
     )
     assert main(options(ct, out, "--budget", "4")) == 0
     assert table_standins.begun(out) == ["network False 4", "network True 4"]
