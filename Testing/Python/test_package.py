@@ -80,6 +80,11 @@ def test_both_copies_of_the_licence_are_the_same():
     assert (PACKAGE / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
+def test_the_citation_file_names_this_version():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {__version__}" in lines
+
+
 def test_libraries_whose_private_parts_are_used_have_an_upper_bound():
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (numba,) = (line for line in project["dependencies"] if line.startswith("numba"))
