@@ -21,8 +21,8 @@ class XRayRegistration(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["XRayRegistration contributors"]
         self.parent.helpText = _(
-            "Finds how the C-arm stood relative to the patient when an X-ray was taken, from the X-ray and a CT. "
-            "For research; not for clinical use."
+            "Registers X-ray and fluoroscopy images to a CT (2D/3D registration): recovers the pose of the C-arm and "
+            "overlays the CT. For research; not for clinical use."
         )
         self.parent.acknowledgementText = ""
         slicer.app.connect("startupCompleted()", sampleData.register)

@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run`, a function from the parsed arguments to the exit code."""
     parser = Parser(
         prog=PROGRAM,
-        description="Finds how the C-arm stood relative to a patient's CT when an X-ray was taken.",
+        description="Registers X-ray and fluoroscopy images to a CT (2D/3D registration) and judges the pose it finds.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
