@@ -54,5 +54,5 @@ class SimilaritySettings:
     fixed: FixedImage = "contrast"
     scale_mm: float = field(default=128.0, metadata={"least": 1.0, "most": 1e4})
     starts: int = field(default=4, metadata={"least": 1, "most": 1024})
-    start_error_mm: tuple[float, float] = (5.0, 120.0)
-    independent: float = field(default=0.2, metadata={"least": 0.0, "most": 1.0})
+    start_error_mm: tuple[float, float] = (10.0, 120.0)
+    independent: float = field(default=0.1, metadata={"least": 0.0, "most": 1.0})
