@@ -5,7 +5,6 @@ Projections are computed here from SID, pitch and central ray alone, not with th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,14 +180,11 @@ def show(stage: Stage) -> Any:
 
 def settle(app: Any, live: Any, quiet_s: float = 0.05) -> None:
     """Wait until the overlay has nothing left to do."""
-    quiet_since = [time.monotonic()]
-
-    def is_quiet() -> bool:
-        if not live.settled:
-            quiet_since[0] = time.monotonic()
-        return time.monotonic() - quiet_since[0] > quiet_s
-
-    app.wait_until(is_quiet)
+    while True:
+        app.wait_until(lambda: live.settled)
+        app.settle(quiet_s)
+        if live.settled:
+            return
 
 
 def shows(app: Any) -> Iterator[Callable[[Stage], Any]]:
