@@ -111,20 +111,17 @@ def _turned(coarse: CoarseVolume, turn: Floats) -> CoarseVolume:
     target = UprightGrid(origin, coarse.voxel_mm, tuple(shape[::-1].tolist()))
     pose = np.eye(4)
     pose[:3, :3] = turn
-    if not (np.abs(turn) == np.rint(np.abs(turn))).all():
-        values, covered, body, near = (
-            resample_to_grid(part, coarse, target, pose)
-            for part in (coarse.values, coarse.covered, coarse.body, coarse.near)
-        )
-        return CoarseVolume(values, covered > 0.5, body > 0.5, near > 0.5, origin, coarse.voxel_mm)
-    # By right angles voxels fall onto voxels; arrays are [k, j, i], matrices speak of (i, j, k).
-    order, signs = np.abs(turn[::-1, ::-1]).argmax(axis=1).tolist(), turn[::-1, ::-1].sum(axis=1)
-    backwards = tuple(np.flatnonzero(signs < 0).tolist())
-    values, covered, body, near = (
-        np.ascontiguousarray(np.flip(part.transpose(order), backwards))
-        for part in (coarse.values, coarse.covered, coarse.body, coarse.near)
-    )
-    return CoarseVolume(values, covered, body, near, origin, coarse.voxel_mm)
+    parts: tuple[NDArray, ...] = (coarse.values, coarse.covered, coarse.body, coarse.near)
+    turned: list[NDArray]
+    if (np.abs(turn) == np.rint(np.abs(turn))).all():
+        # By right angles voxels fall onto voxels; arrays are [k, j, i], matrices speak of (i, j, k).
+        order, signs = np.abs(turn[::-1, ::-1]).argmax(axis=1).tolist(), turn[::-1, ::-1].sum(axis=1)
+        backwards = tuple(np.flatnonzero(signs < 0).tolist())
+        turned = [np.ascontiguousarray(np.flip(part.transpose(order), backwards)) for part in parts]
+    else:
+        sampled = [resample_to_grid(part, coarse, target, pose) for part in parts]
+        turned = [sampled[0], *(np.asarray(part > 0.5) for part in sampled[1:])]
+    return CoarseVolume(turned[0], turned[1], turned[2], turned[3], origin, coarse.voxel_mm)
 
 
 def _size(fixed: CoarseVolume, moving: CoarseVolume) -> tuple[int, ...]:

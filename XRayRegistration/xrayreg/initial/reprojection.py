@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from ..geometry import Placement, camera_from_placement, left_jacobian_inverse
@@ -52,6 +51,8 @@ def solutions(clicks: Clicks) -> list[Solution]:
 
 def polished(clicks: Clicks, world_from_volume: Array) -> Solution:
     """The minimum of the squared pixel distances to which Levenberg-Marquardt leads from a pose (4, 4)."""
+    # Loaded by those who click, not by every registration.
+    from scipy.optimize import least_squares
 
     def errors(twist: Array) -> Array:
         return clicks.errors(_twisted(world_from_volume, twist, clicks.pivot)).ravel()
