@@ -108,7 +108,7 @@ def test_axes_that_point_both_ways_are_refused_where_itk_takes_either(tmp_path, 
         sform = qform @ np.diag([*signs, 1.0])
         path = save(tmp_path / "ct.nii", qform, sform, 1, 2)
         taken.add("s" if np.allclose(of_itk(path), sform, atol=PLACE_MM) else "q")
-        with pytest.raises(InputError, match="point other ways.*set the code of the wrong frame to 0"):
+        with pytest.raises(InputError, match=r"point other ways.*set the code of the wrong frame to 0"):
             read_nifti(path, "volume")
         # A scanner sform is no question, nor are frames from two origins.
         path = save(tmp_path / "ct.nii", qform, sform, 2, 1)
