@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pelvis_scenes import phantom
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -13,12 +14,11 @@ from xrayreg.checks import InputError
 from xrayreg.ct_alignment.alignment import align
 from xrayreg.geometry import VoxelGrid
 from xrayreg.scene import Volume
-from xrayreg.simulation import pelvis_phantom
 
 
 @pytest.fixture(scope="module")
 def template() -> Volume:
-    return pelvis_phantom(4.0)
+    return phantom(4.0)
 
 
 def pose_of(rotvec_deg: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> np.ndarray:
