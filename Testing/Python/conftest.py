@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -57,34 +58,37 @@ def pytest_configure() -> None:
         torch.set_num_threads(1)
 
 
-_LOOKED_THROUGH: dict[str, tuple[ModuleType, dict[str, tuple[ModuleType, Poisoned]]]] = {}
+_LOOKED_THROUGH: dict[str, tuple[ModuleType, dict[str, tuple[ModuleType, Any]]]] = {}
 
 
-class Poisoned(ModuleType):
-    """numpy or torch whose fresh floating-point arrays hold NaN, so that an element never written is seen."""
+@functools.cache
+def _poisoned(real: ModuleType) -> Any:
+    """numpy or torch whose fresh floating-point arrays hold NaN, so that an element never written is seen.
 
-    def __init__(self, real: ModuleType) -> None:
-        super().__init__(real.__name__)
-        self._real = real
-        self.empty = self._filled(real.empty)
-        self.empty_like = self._filled(real.empty_like)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    @staticmethod
-    def _filled(make: Callable[..., Any]) -> Callable[..., Any]:
-        def made(*args: Any, **kwargs: Any) -> Any:
-            fresh = make(*args, **kwargs)
-            floating = fresh.is_floating_point() if hasattr(fresh, "is_floating_point") else fresh.dtype.kind == "f"
-            if floating:
-                fresh[...] = float("nan")
-            return fresh
-
-        return made
+    It shares the module's own dictionary, so every other name is found, and patched, as quickly as in the module.
+    """
+    functions = {name: _filled(getattr(real, name)) for name in ("empty", "empty_like")}
+    # A property comes before what the dictionary holds.
+    names: dict[str, Any] = {name: property(lambda _, made=made: made) for name, made in functions.items()}
+    # Names that the module itself makes only when they are asked for.
+    names["__getattr__"] = lambda _, name: getattr(real, name)
+    poisoned = type("Poisoned", (), names)()
+    poisoned.__dict__ = vars(real)
+    return poisoned
 
 
-def _attributes_to_poison(module: ModuleType) -> dict[str, tuple[ModuleType, Poisoned]]:
+def _filled(make: Callable[..., Any]) -> Callable[..., Any]:
+    def made(*args: Any, **kwargs: Any) -> Any:
+        fresh = make(*args, **kwargs)
+        floating = fresh.is_floating_point() if hasattr(fresh, "is_floating_point") else fresh.dtype.kind == "f"
+        if floating:
+            fresh[...] = float("nan")
+        return fresh
+
+    return made
+
+
+def _attributes_to_poison(module: ModuleType) -> dict[str, tuple[ModuleType, Any]]:
     """By name, what the module knows numpy and torch by, and what takes its place.
 
     Files of numba kernels are left alone: their `np.empty` is compiled, and only the real one can be.
@@ -93,13 +97,13 @@ def _attributes_to_poison(module: ModuleType) -> dict[str, tuple[ModuleType, Poi
     if any(type(value).__module__.startswith("numba.") for value in values.values()):
         return {}
     modules = {name: value for name, value in values.items() if isinstance(value, ModuleType)}
-    return {name: (value, Poisoned(value)) for name, value in modules.items() if value.__name__ in ("numpy", "torch")}
+    return {name: (value, _poisoned(value)) for name, value in modules.items() if value.__name__ in ("numpy", "torch")}
 
 
 @pytest.fixture(autouse=True)
 def poisoned_memory() -> Iterator[None]:
     """Inside xrayreg, memory that nobody has written yet is NaN."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "xrayreg"]:
+    for name in [name for name in sys.modules if name.startswith("xrayreg")]:
         module = sys.modules[name]
         # Looked through once: thousands of tests begin with this.
         if name not in _LOOKED_THROUGH or _LOOKED_THROUGH[name][0] is not module:

@@ -50,16 +50,15 @@ class Watched:
         return torch.cat([query.points for query in self.queries])
 
 
-def squares(residuals: Residuals) -> Callable[[Query], Answer]:
-    """Score minus half the squared residuals (N, M) of points (N, P)."""
+def squares(residuals: Residuals, jacobian_of: Residuals) -> Callable[[Query], Answer]:
+    """Score minus half the squared residuals (N, M) of points (N, P), whose Jacobians are (N, M, P)."""
 
     def answer(query: Query) -> Answer:
         r = residuals(query.points)
         scores = -0.5 * (r**2).sum(-1)
         if query.derivatives == 0:
             return Answer(scores)
-        # Each point's residuals depend on it alone, so the sum over the batch keeps the Jacobians apart.
-        jacobian = torch.autograd.functional.jacobian(lambda x: residuals(x).sum(0), query.points).permute(1, 0, 2)
+        jacobian = jacobian_of(query.points)
         return Answer(scores, -torch.einsum("nmp,nm->np", jacobian, r), jacobian.mT @ jacobian)
 
     return answer
@@ -73,7 +72,13 @@ def quadratic(dimensions: int, condition: float, at: float = 0.0) -> Task:
     optimum = torch.linspace(-1, 1, dimensions, dtype=DOUBLE) + at
     start = torch.full((dimensions,), 2.0, dtype=DOUBLE) + at
     box = torch.full((dimensions,), 4.0, dtype=DOUBLE)
-    return Task(start, at - box, at + box, 0.0, squares(lambda x: (x - optimum) @ root.mT))
+    return Task(
+        start,
+        at - box,
+        at + box,
+        0.0,
+        squares(lambda x: (x - optimum) @ root.mT, lambda x: root.expand(len(x), -1, -1)),
+    )
 
 
 def valley(dimensions: int) -> Task:
@@ -82,9 +87,17 @@ def valley(dimensions: int) -> Task:
     def residuals(x: Tensor) -> Tensor:
         return torch.cat([3 * (x[:, 1:] - x[:, :-1] ** 2), 1 - x[:, :-1]], dim=1)
 
+    def jacobian(x: Tensor) -> Tensor:
+        count = dimensions - 1
+        slopes = torch.zeros(len(x), 2 * count, dimensions, dtype=DOUBLE)
+        slopes[:, :count].diagonal(1, -2, -1).fill_(3.0)
+        slopes[:, :count].diagonal(0, -2, -1).copy_(-6 * x[:, :-1])
+        slopes[:, count:].diagonal(0, -2, -1).fill_(-1.0)
+        return slopes
+
     box = torch.full((dimensions,), 3.0, dtype=DOUBLE)
     start = torch.full((dimensions,), 0.2, dtype=DOUBLE)
-    return Task(start, -box, box, 0.0, squares(residuals))
+    return Task(start, -box, box, 0.0, squares(residuals, jacobian))
 
 
 def holed() -> Task:
@@ -110,7 +123,8 @@ def cornered() -> Task:
     """A round bowl whose middle lies outside the bounds of half the numbers."""
     optimum = torch.tensor([3.0, -3.0, 3.0, 0.3, -0.2, 0.1], dtype=DOUBLE)
     box = torch.full((6,), 1.0, dtype=DOUBLE)
-    return Task(torch.zeros(6, dtype=DOUBLE), -box, box, -0.5 * 3 * 2.0**2, squares(lambda x: x - optimum))
+    answer = squares(lambda x: x - optimum, lambda x: torch.eye(6, dtype=DOUBLE).expand(len(x), 6, 6))
+    return Task(torch.zeros(6, dtype=DOUBLE), -box, box, -0.5 * 3 * 2.0**2, answer)
 
 
 def resting() -> Task:

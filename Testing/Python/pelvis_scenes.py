@@ -22,10 +22,15 @@ Pose = NDArray[np.float64]
 SIZE_PX, SID_MM, SOD_MM = 192, 1020.0, 700.0
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
+def phantom(voxel_mm: float) -> Volume:
+    """The generated pelvis, once for all tests that ask for these voxels: more than a second of work, and read only."""
+    return pelvis_phantom(voxel_mm)
+
+
 def pelvis() -> Volume:
     """About 100 x 70 x 100 voxels of 4 mm."""
-    return pelvis_phantom(4.0)
+    return phantom(4.0)
 
 
 def moved(pose: Pose, rotation_deg: Iterable[float] = (0, 0, 0), shift_mm: Iterable[float] = (0, 0, 0)) -> Pose:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pelvis_scenes
 import torch
 
 from xrayreg.networks.data.pose_sampling import nominal_rotation
@@ -24,7 +25,6 @@ from xrayreg.pieces import Story
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, NetworkSettings, TrainingSettings
 from xrayreg.settings.plain import from_plain
-from xrayreg.simulation import pelvis_phantom
 
 SETTINGS = TrainingSettings(
     minutes=0.0,
@@ -44,7 +44,7 @@ CPU = Process(torch.device("cpu"))
 
 @functools.lru_cache(maxsize=1)
 def patient() -> Volume:
-    return pelvis_phantom(8.0)
+    return pelvis_scenes.phantom(8.0)
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import economy
 import pytest
 
 from slicer_harness import probe
@@ -38,8 +39,14 @@ def case(tmp_path_factory: pytest.TempPathFactory, app: Any) -> Path:
     return phantomCase.write(tmp_path_factory.mktemp("phantom"))
 
 
+@pytest.fixture(autouse=True)
+def remembered_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collimated field of the same image is looked for once (economy.py)."""
+    economy.remember_fields(monkeypatch)
+
+
 @pytest.fixture
-def widget(app: Any) -> Iterator[Any]:
+def widget(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module's panel in an empty scene; errors in its slots, which Qt would only print, fail the test."""
     from slicer_harness import pythonqt
 
@@ -47,6 +54,7 @@ def widget(app: Any) -> Iterator[Any]:
     app.scene.Clear(0)
     # Clearing does not forget where the scene before was saved.
     app.scene.SetURL("")
+    economy.draw_coarsely(monkeypatch)
     opened = app.openModule(MODULE)
     yield opened
     app.closeModule(opened)

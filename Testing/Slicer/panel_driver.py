@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,7 @@ def shared_data(name: str) -> Path:
 
 def settle(app: Any, seconds: float = _SETTLED_S) -> None:
     """Let the application live for a moment, so that everything that was put off is done."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        app.processEvents()
+    app.settle(seconds)
 
 
 def choose_file(app: Any, path: Path) -> None:

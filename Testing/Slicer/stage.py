@@ -5,7 +5,7 @@ Projections are computed here from SID, pitch and central ray alone, not with th
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +115,9 @@ class Stage:
         return float(min(np.array(self.view(index).size) / [self.arms[index].width, self.arms[index].height]))
 
 
+@functools.cache
 def hounsfield() -> NDArray[np.int16]:
-    """The CT's values [k, j, i]."""
+    """The CT's values [k, j, i]; nodes get copies."""
     k, j, i = np.indices(SHAPE)
     values = np.full(SHAPE, -1000, np.int16)
     middle = (np.array(SHAPE[::-1]) - 1) / 2
@@ -124,13 +125,17 @@ def hounsfield() -> NDArray[np.int16]:
     values[tissue & (k > 3) & (k < SHAPE[0] - 4)] = 30
     values[block()] = 700
     values[ball_mask()] = 3000
+    values.setflags(write=False)
     return values
 
 
+@functools.cache
 def ball_mask() -> NDArray[np.bool_]:
     k, j, i = np.indices(SHAPE)
     away = (np.stack([i, j, k], -1) - BALL_INDEX) * [2.0, 2.0, 2.5]
-    return np.linalg.norm(away, axis=-1) < BALL_MM
+    mask = np.linalg.norm(away, axis=-1) < BALL_MM
+    mask.setflags(write=False)
+    return mask
 
 
 def block() -> NDArray[np.bool_]:
@@ -181,14 +186,11 @@ def show(stage: Stage) -> Any:
 
 def settle(app: Any, live: Any, quiet_s: float = 0.05) -> None:
     """Wait until the overlay has nothing left to do."""
-    quiet_since = [time.monotonic()]
-
-    def is_quiet() -> bool:
-        if not live.settled:
-            quiet_since[0] = time.monotonic()
-        return time.monotonic() - quiet_since[0] > quiet_s
-
-    app.wait_until(is_quiet)
+    while True:
+        app.wait_until(lambda: live.settled)
+        app.settle(quiet_s)
+        if live.settled:
+            return
 
 
 def shows(app: Any) -> Iterator[Callable[[Stage], Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+import economy
 import pytest
 import stage as stages
 from nodes import reopen
@@ -11,6 +10,11 @@ from nodes import reopen
 from slicer_harness import pythonqt
 
 show = pytest.fixture(name="show")(stages.shows)
+
+
+@pytest.fixture(autouse=True)
+def _coarsely(app, monkeypatch):
+    economy.draw_coarsely(monkeypatch)
 
 
 def test_without_a_ct_only_the_xray_is_shown(app, show):
@@ -92,8 +96,7 @@ def test_closing_the_scene_at_any_moment_ends_it(app, show, moment):
         if moment == "at rest":
             app.wait_until(lambda: bool(live._finishing and live._finishing.running))
     app.scene.Clear(0)
-    end = time.monotonic() + 0.4
-    app.wait_until(lambda: time.monotonic() > end)
+    app.settle(0.4)
     assert live.settled
     assert not live.ready
     assert not pythonqt.slot_errors

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pelvis_scenes import phantom
 
 from xrayreg.cli import main
 from xrayreg.geometry import Camera, camera_from_carm
-from xrayreg.simulation import XraySettings, pelvis_phantom, simulate_xray
+from xrayreg.simulation import XraySettings, simulate_xray
 
 VOXEL_MM, SIDE_PX, PITCH_MM = 5.0, 112, 3.0
 # Views of the rig by C-arm angle [degrees]; the world is the first view's camera.
@@ -55,7 +56,7 @@ class Ward:
 def ward(tmp_path_factory) -> Ward:
     """A phantom's CT, labels and two X-rays; the case has one view, an initial pose and the reference."""
     folder = tmp_path_factory.mktemp("ward")
-    volume = pelvis_phantom(VOXEL_MM)
+    volume = phantom(VOXEL_MM)
     origin = tuple(volume.grid.volume_from_index[:3, 3])
     write_mha(folder / "ct.mha", volume.values, origin)
     write_mha(folder / "labels.mha", volume.labels, origin)

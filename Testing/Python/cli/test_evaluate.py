@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from constant_networks import card_for, checkpoint_for
 from learned_scenes import standing_in, written
+from pelvis_scenes import phantom
 
 from xrayreg.cli import main
 from xrayreg.io import read_volume, write_nifti
 from xrayreg.methods import METHODS
 from xrayreg.networks.model.checkpoint import save_checkpoint
-from xrayreg.simulation import pelvis_phantom
 from xrayreg.study import report, summaries
 from xrayreg.study.protocol import arm_names
 
@@ -29,7 +29,7 @@ PACKAGE = Path(__file__).resolve().parents[3] / "XRayRegistration"
 
 @pytest.fixture(scope="module")
 def ct(tmp_path_factory) -> Path:
-    volume = pelvis_phantom(8.0)
+    volume = phantom(8.0)
     path = tmp_path_factory.mktemp("patient") / "ct.nii.gz"
     write_nifti(path, volume.values, volume.grid.volume_from_index)
     return path

@@ -161,3 +161,20 @@ def test_help_needs_no_heavy_library():
     environment = {**os.environ, "PYTHONPATH": str(Path(xrayreg.__file__).parents[1])}
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
     assert finished.returncode == 0
+
+
+def test_a_registration_loads_neither_statistics_nor_pictures_nor_training():
+    # Each is a half to several seconds of every start. MONAI is for those whose network is one of its own.
+    code = """
+import sys, torch
+import xrayreg.cli.interrupted, xrayreg.pipeline
+from xrayreg.networks.model.backbones import build_network
+from xrayreg.networks.model.canonical_frame import CanonicalFrame
+from xrayreg.settings import NetworkCamera, NetworkSettings
+build_network(NetworkSettings(), NetworkCamera(), CanonicalFrame(torch.eye(3), 700.0))
+heavy = ("scipy.stats", "scipy.optimize", "matplotlib", "monai", "torch._dynamo", "xrayreg.networks.training")
+print(*(name for name in heavy if name in sys.modules))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(xrayreg.__file__).parents[1])}
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True, text=True)
+    assert told.stdout.split() == []

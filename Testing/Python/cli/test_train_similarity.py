@@ -64,7 +64,7 @@ def test_a_similarity_is_trained_resumed_finetuned_and_described(train, tmp_path
     capfd.readouterr()
     assert main(["info", str(tuned)]) == 0
     shown = " ".join(capfd.readouterr().out.split())
-    for word in ("compares an X-ray", "prost", "of ZNCC", "direction loss"):
+    for word in ("compares an X-ray", "prost", "of ZNCC", "angle loss"):
         assert word in shown
 
 

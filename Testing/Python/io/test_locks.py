@@ -6,8 +6,7 @@ import errno
 import json
 import os
 import platform
-import subprocess
-import sys
+import signal
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,24 +21,40 @@ from xrayreg.io import locks
 from xrayreg.io.locks import Lock, held
 from xrayreg.processes import Identity, birth_of
 
-ROOT = Path(__file__).resolve().parents[3]
-HOLD = """
-import sys, time
-from pathlib import Path
-from xrayreg.io.locks import Lock, held
-with held(Lock(Path(sys.argv[1]), (), "work", "nobody else at it", "wait")):
-    print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
-"""
 
+class Elsewhere:
+    """A run in another process that takes the lock and holds it until it is killed; without the lock it ends at once.
 
-def python(script: str, *arguments: object) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "XRayRegistration")},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    A copy of this process: a new one would load for seconds what it needs for a lock.
+    """
+
+    def __init__(self, lock: Lock) -> None:
+        self._told, tell = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                with held(lock):
+                    os.write(tell, b"h")
+                    time.sleep(600)
+            finally:
+                os._exit(2)
+        os.close(tell)
+        self._ended = False
+
+    def holds(self) -> bool:
+        """Waits until it has the lock, or has ended without."""
+        return os.read(self._told, 1) == b"h"
+
+    def lives(self) -> bool:
+        self._ended = self._ended or os.waitpid(self.pid, os.WNOHANG)[0] != 0
+        return not self._ended
+
+    def kill(self) -> None:
+        if self.lives():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self._ended = True
+        os.close(self._told)
 
 
 @pytest.fixture
@@ -75,10 +90,11 @@ def test_an_error_gives_the_lock_up(lock):
     assert not lock.file.exists()
 
 
+@needs_fork
 def test_a_living_run_of_another_process_is_named_and_left_alone(lock):
-    child = python(HOLD, lock.file, 60)
+    child = Elsewhere(lock)
     try:
-        assert child.stdout.readline() == "held\n"
+        assert child.holds()
         before = lock.file.read_bytes()
         with (
             pytest.raises(InputError, match=f"the run of process {child.pid} on {platform.node()}") as raised,
@@ -89,27 +105,23 @@ def test_a_living_run_of_another_process_is_named_and_left_alone(lock):
         assert lock.file.read_bytes() == before
     finally:
         child.kill()
-        child.wait()
     with held(lock) as told:
         assert told.startswith(f"The run of process {child.pid} on ")
         assert "taken over" in told
 
 
+@needs_fork
 def test_of_many_processes_that_begin_at_once_one_goes_on(lock):
     written(lock, pid=2**22 + 1)
     # Held to the end of the test, so that a slow start is not taken for a turn that came.
-    children = [python(HOLD, lock.file, 600) for _ in range(3)]
-    until = time.monotonic() + 300
-    while sum(child.poll() is None for child in children) > 1 and time.monotonic() < until:
-        time.sleep(0.05)
-    living = [child for child in children if child.poll() is None]
+    children = [Elsewhere(lock) for _ in range(8)]
     try:
-        assert len(living) == 1
-        assert json.loads(lock.file.read_text(encoding="utf-8"))["pid"] == living[0].pid
+        holders = [child for child in children if child.holds()]
+        assert len(holders) == 1 and holders[0].lives()
+        assert json.loads(lock.file.read_text(encoding="utf-8"))["pid"] == holders[0].pid
     finally:
         for child in children:
             child.kill()
-            child.communicate()
 
 
 def test_a_number_that_was_given_again_is_another_process(lock):

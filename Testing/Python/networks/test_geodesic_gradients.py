@@ -13,6 +13,7 @@ from xrayreg.geometry.rotations import vector_from_rotation
 from xrayreg.networks.training.geodesic_gradients import (
     GRADIENT_LOSSES,
     angle_between_deg,
+    angle_loss,
     direction_loss,
     geodesic_gradient,
     geodesic_loss,
@@ -140,6 +141,12 @@ def test_directions_alone_count_in_the_one_and_poses_in_the_other():
     assert direction_loss(-true, true).item() == pytest.approx(8)
     # Nothing to say of the rotation: only the translation is asked for.
     assert direction_loss(-true, true * torch.tensor([0.0] * 3 + [1.0] * 3)).item() == pytest.approx(4)
+    # Of the whole gradient a small part counts for little, whatever its direction.
+    aside = torch.tensor([[0.0, 0.3, 0.0, 0.0, 2.0, 0.0]], dtype=DOUBLE)
+    assert angle_loss(7 * true, true).item() < 1e-20 and angle_loss(-true, true).item() == pytest.approx(4)
+    angle = math.radians(angle_between_deg(aside, true).item())
+    assert angle_loss(aside, true).item() == pytest.approx(2 - 2 * math.cos(angle))
+    assert angle_loss(aside, true).item() < 0.05 and direction_loss(aside, true).item() == pytest.approx(2)
     found = torch.tensor([[0.1, 0.0, 0.0, 0.0, 2.5, 0.0]], dtype=DOUBLE)
     assert geodesic_loss(found, true).item() == pytest.approx(0.2**2 + 0.5**2)
     # Rotations a whole turn apart are the same pose.

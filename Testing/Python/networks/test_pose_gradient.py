@@ -25,7 +25,7 @@ from xrayreg.networks.training.pose_gradient import (
 from xrayreg.networks.training.uncertainty_weights import UncertaintyWeights, total_loss
 from xrayreg.render.torch_engine import TorchProjector
 from xrayreg.scene import Attenuation
-from xrayreg.settings import SIMILARITY_NAMES
+from xrayreg.settings import GRADIENT_LOSSES, SIMILARITY_NAMES
 
 DOUBLE = torch.float64
 PX = 32
@@ -146,7 +146,7 @@ def test_a_start_at_the_truth_teaches_finite_numbers():
     lesson = lesson_on(GRIDS["oblique"])
     lesson = replace(lesson, camera_from_volume=lesson.true_camera_from_volume)
     assert lesson.true_gradient.abs().max() < 1e-12
-    for loss in ("direction", "geodesic"):
+    for loss in GRADIENT_LOSSES:
         results = loss_and_derivatives(exact_gradient, network_named("prost", True), lesson, loss)
         assert all(value.isfinite().all() for value in results.values())
 

@@ -31,7 +31,13 @@ from xrayreg.render import numba_engine
 print(main(["warm-up", "--engine", "numba"]), numba.config.CACHE_DIR)
 """
 ASKED = "from xrayreg.render import kernels_are_cached; print(kernels_are_cached('numba'))"
-WHERE = "from xrayreg.render import numba_kernels; print(numba_kernels.project.stats.cache_path)"
+# Tells where it looks, and answers once something was put there.
+WHERE_THEN_ASKED = f"""
+from xrayreg.render import numba_kernels
+print(numba_kernels.project.stats.cache_path, flush=True)
+input()
+{ASKED}
+"""
 
 
 def test_loading_kernels_again_compiles_nothing():
@@ -77,16 +83,17 @@ def test_what_was_kept_counts_as_missing_once_a_file_changes_from_which_function
     # Numba itself looks at numba_kernels.py alone.
     package = shutil.copytree(Path(xrayreg.__file__).parent, tmp_path / "sources" / "xrayreg")
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
-
-    def answer(question: str) -> str:
-        return subprocess.check_output([sys.executable, "-c", question], text=True, env=environment).strip()
-
     # What was compiled for these sources serves their copy, whose files are as old and as long.
-    shutil.copytree(kernel_cache.kernels.project.stats.cache_path, answer(WHERE), dirs_exist_ok=True)
-    assert answer(ASKED) == "True"
+    asked = [sys.executable, "-c", WHERE_THEN_ASKED]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        place = child.stdout.readline().strip()
+        shutil.copytree(kernel_cache.kernels.project.stats.cache_path, place, dirs_exist_ok=True)
+        assert child.communicate("\n")[0].strip() == "True"
     with (package / "render" / "numba_reads.py").open("a", encoding="utf-8") as file:
         file.write("# changed\n")
-    assert answer(ASKED) == "False"
+    answer = subprocess.check_output([sys.executable, "-c", ASKED], text=True, env=environment)
+    assert answer.strip() == "False"
 
 
 def test_warming_up_where_everything_is_there_says_so(capsys):

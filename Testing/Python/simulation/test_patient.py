@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pelvis_scenes
 import pytest
 from scipy.spatial.transform import Rotation
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, VoxelGrid, camera_from_carm
 from xrayreg.scene import Volume
-from xrayreg.simulation import XraySettings, patient_on, pelvis_phantom, relative_steps, simulate_xray
+from xrayreg.simulation import XraySettings, patient_on, relative_steps, simulate_xray
 
 CLEAN = XraySettings(energy_kev=60.0, photons=None, scatter_to_primary=0.0, blur_px=0.0, exposure=1.0, rays_per_side=1)
 CAMERA = Camera.from_sid(1000.0, 13.0, 61, 53)
@@ -19,7 +20,7 @@ CAMERA = Camera.from_sid(1000.0, 13.0, 61, 53)
 
 @pytest.fixture(scope="module")
 def pelvis() -> Volume:
-    return pelvis_phantom(6.0)
+    return pelvis_scenes.phantom(6.0)
 
 
 def patient_of(volume: Volume):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pelvis_scenes import phantom
 
 from xrayreg.checks import InputError
 from xrayreg.evaluation import StudyRow
@@ -17,7 +18,6 @@ from xrayreg.methods import Method, MethodContext, Outcome, TracePoint
 from xrayreg.pieces import Story
 from xrayreg.results import Step
 from xrayreg.scene import Scene
-from xrayreg.simulation import pelvis_phantom
 from xrayreg.study.conduct import StudyOrder, StudyStep, conduct
 from xrayreg.study.folder import StudyFolder
 
@@ -26,7 +26,7 @@ VOXEL_MM = 6.0
 
 def write_patient(folder: Path) -> Path:
     """The CT and label map of a phantom in `folder`; returns the CT."""
-    volume = pelvis_phantom(VOXEL_MM)
+    volume = phantom(VOXEL_MM)
     assert volume.labels is not None
     write_nifti(folder / "ct.nii.gz", volume.values, volume.grid.volume_from_index)
     write_nifti(folder / "labels.nii.gz", volume.labels, volume.grid.volume_from_index)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from xrayreg.checks import InputError
 from xrayreg.evaluation import StudyRow, compare, summary
-from xrayreg.study import gallery
+from xrayreg.study import gallery, report
 from xrayreg.study.gallery import FOUND, TRUE
 from xrayreg.study.literature import ELSEWHERE
 from xrayreg.study.reading import read_evaluation
@@ -36,6 +36,22 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
     rows = write_evaluation(folder, 2, images=2)
     return folder, rows, write_report(folder, DAY)
+
+
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are drawn and not rendered, which takes longer than all else, where nobody looks at them.
+
+    test_figures.py saves figures of whatever happened.
+    """
+
+    def save(figure, stem):
+        files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
+        Image.new("L", (1, 1)).save(files[0])
+        files[1].touch()
+        return files
+
+    monkeypatch.setattr(report, "save", save)
 
 
 def tables_of(folder):
@@ -124,7 +140,7 @@ def test_the_worst_that_was_accepted_is_shown_though_others_are_worse(tmp_path):
     assert [some.case for some in gallery.worst_of(read_evaluation(tmp_path))["a"]] == ["0", "1", "2"]
 
 
-def test_a_pose_that_is_right_covers_the_true_one(made, tmp_path):
+def test_a_pose_that_is_right_covers_the_true_one(unsaved, made, tmp_path):
     folder, rows, _ = made
     shutil.copytree(folder / "cases", tmp_path / "cases")
     case = read_case_truth(tmp_path)
@@ -143,7 +159,7 @@ def read_case_truth(folder):
     return case.views[0].camera.camera_from_world @ case.reference
 
 
-def test_cases_of_a_data_set_are_drawn_from_there(tmp_path, monkeypatch):
+def test_cases_of_a_data_set_are_drawn_from_there(unsaved, tmp_path, monkeypatch):
     class Shelf:
         def scene(self, case):
             return pelvis_scenes.scene() if case == "here" else pelvis_scenes.scene(reference=None)
@@ -158,7 +174,7 @@ def test_cases_of_a_data_set_are_drawn_from_there(tmp_path, monkeypatch):
     assert [file.name for file in (tmp_path / "figures").glob("worst*")] == ["worst_1_a_2.png"]
 
 
-def test_cases_that_cannot_be_drawn_are_named(tmp_path):
+def test_cases_that_cannot_be_drawn_are_named(unsaved, tmp_path):
     write_evaluation(tmp_path, 2)
     text = page_of(write_report(tmp_path, DAY)[0]).text
     assert "Case 000 could not be drawn" in text and "case.json" in text
@@ -177,14 +193,14 @@ def test_cases_that_cannot_be_drawn_are_named(tmp_path):
         [row(mtre_mm=1.0, accepted=False), row("b", mtre_mm=30.0, accepted=True)],
     ],
 )
-def test_a_report_is_written_whatever_happened(tmp_path, rows):
+def test_a_report_is_written_whatever_happened(unsaved, tmp_path, rows):
     write_rows(tmp_path, rows)
     page = page_of(write_report(tmp_path, DAY)[0])
     assert not page.open
     assert "nan" not in re.sub(r"\w{4,}", "", page.text).split()
 
 
-def test_text_from_outside_stays_text(tmp_path):
+def test_text_from_outside_stays_text(unsaved, tmp_path):
     rows = [row(NASTY, mtre_mm=1.0, accepted=True), row("b", error=NASTY), row("b", "001", error="x" * 5000)]
     write_rows(tmp_path, rows)
     (tmp_path / "arm.json").write_text(
@@ -200,7 +216,7 @@ def test_text_from_outside_stays_text(tmp_path):
     assert not re.search(r"(?<!\\)<", told)
 
 
-def test_an_arm_without_a_table_and_a_damaged_line_are_no_obstacle(tmp_path):
+def test_an_arm_without_a_table_and_a_damaged_line_are_no_obstacle(unsaved, tmp_path):
     write_rows(tmp_path, [row(mtre_mm=1.0), row(case="001", mtre_mm=2.0)])
     with (tmp_path / "results.jsonl").open("a", encoding="utf-8") as file:
         file.write('[1]\nnull\n{"method": "a", "arm": "V-A", "case": "002", "mtre_mm": "far"}\n{"method": "a", "ca')
@@ -222,7 +238,7 @@ def test_without_results_nothing_is_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["arm.json"]
 
 
-def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
+def test_figures_of_an_earlier_report_do_not_stay(unsaved, tmp_path):
     write_rows(tmp_path, [row(mtre_mm=1.0, accepted=True)])
     assert (tmp_path / "figures" / "trust.png") in write_report(tmp_path, DAY)
     (tmp_path / "figures" / "my own.png").write_bytes(b"mine")
@@ -311,7 +327,7 @@ def test_hundreds_of_cases_and_long_names_fit(tmp_path):
         assert Image.open(figure).width < 2400
 
 
-def test_the_summary_counts_what_was_accepted_although_wrong(tmp_path):
+def test_the_summary_counts_what_was_accepted_although_wrong(unsaved, tmp_path):
     rows = [row("a", f"{n}", mtre_mm=error, accepted=error != 40.0) for n, error in enumerate((0.5, 0.6, 30.0, 40.0))]
     write_rows(tmp_path, [*rows, row("a", "9", error="broke")])
     text = page_of(write_report(tmp_path, DAY)[0]).text

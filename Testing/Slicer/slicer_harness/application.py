@@ -13,10 +13,14 @@ from typing import Any
 import slicer
 import slicer.util
 
-from . import dialogs, hierarchy, layouts, loader, modules, scene, storage, style, window
+from . import dialogs, hierarchy, layouts, loader, modules, scene, storage, style, timers, window
 from .pythonqt import qt, stand_in
 
 _IDLE_SECONDS = 1e-4
+# Between two looks at what is waited for [s].
+_LOOK_SECONDS = 2e-3
+# Events that were put off without a timer are handled one round after another.
+_ROUNDS = 4
 
 
 def _make_home(folder: Path) -> str:
@@ -145,7 +149,20 @@ class Application:
             self.processEvents()
             if time.monotonic() - begun < _IDLE_SECONDS:
                 # Nothing was to be done: leave the processor to whom we wait for.
-                time.sleep(10 * _IDLE_SECONDS)
+                time.sleep(min(timers.seconds_left(), _LOOK_SECONDS))
+
+    def settle(self, seconds: float) -> None:
+        """Let the application live for some time, so that everything that was put off is done; less where nothing is
+        left that could happen before."""
+        end, idle = time.monotonic() + seconds, 0
+        while idle < _ROUNDS:
+            self.processEvents()
+            left, due = end - time.monotonic(), timers.seconds_left()
+            if left <= 0:
+                return
+            idle = idle + 1 if due > left else 0
+            if not idle:
+                time.sleep(due)
 
     def save_scene(self, path: Path) -> None:
         """Write everything to an .mrb file."""

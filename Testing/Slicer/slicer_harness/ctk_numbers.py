@@ -13,6 +13,7 @@ from .values import stored
 
 _MOST_POSITIONS = 1_000_000
 _SPIN_BOX_PX = 90
+_PRESSED_OR_RELEASED = (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease)
 # QDoubleSpinBox rounds to its decimals by printing: infinity, which the parameter node wrapper sends, will not do.
 _LARGEST = 1e15
 
@@ -170,8 +171,9 @@ class ctkSliderWidget(QWidget):
                 self.valueChanged.emit(self._slider.property("value"))
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        if event.type() in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease):
-            (self._start if event.type() == QEvent.Type.MouseButtonPress else self._stop)()
+        kind = event.type()
+        if kind in _PRESSED_OR_RELEASED:
+            (self._start if kind == QEvent.Type.MouseButtonPress else self._stop)()
         return False
 
     def setValue(self, value: float) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 # CTK's own name for it: whether somebody hid the child, apart from the folding.
 _WANTED = "visibilityToParent"
 _LARGEST_PX = 16777215
+_SHOWN_OR_HIDDEN = (QEvent.Type.ShowToParent, QEvent.Type.HideToParent)
 
 
 class Folding:
@@ -51,12 +52,11 @@ class Folding:
         super().childEvent(event)  # type: ignore[misc]
 
     def eventFilter(self: Any, child: Any, event: Any) -> bool:
-        if not self._forcing and isinstance(child, QWidget) and child.parent() is self:
-            if event.type() == QEvent.Type.ShowToParent:
-                child.setProperty(_WANTED, True)
+        kind = event.type()
+        if kind in _SHOWN_OR_HIDDEN and not self._forcing and isinstance(child, QWidget) and child.parent() is self:
+            child.setProperty(_WANTED, kind == QEvent.Type.ShowToParent)
+            if kind == QEvent.Type.ShowToParent:
                 self._follow(child)
-            elif event.type() == QEvent.Type.HideToParent:
-                child.setProperty(_WANTED, False)
         return False
 
     def showEvent(self: Any, event: Any) -> None:

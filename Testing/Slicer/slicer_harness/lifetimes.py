@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import timers
+
 single_shots: list[Any] = []
 
 
 def keeping(single_shot: Callable[..., Any]) -> Callable[..., Any]:
     """QTimer.singleShot as Slicer has it."""
 
-    def keep_and_call(*arguments: Any) -> Any:
+    def keep_and_call(wait_ms: int, *arguments: Any) -> Any:
         single_shots.append(arguments[-1])
-        return single_shot(*arguments)
+        if len(arguments) == 1 and callable(arguments[0]):
+            arguments = (timers.shot(wait_ms, arguments[0]),)
+        return single_shot(wait_ms, *arguments)
 
     return keep_and_call
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
 import types
 import xml.etree.ElementTree as ElementTree
@@ -25,6 +27,7 @@ IN_SLICER = {
     **{name: type(name, (), {}) for name in _NAMED_ONLY},
     "qSlicerScriptedLoadableModuleWidget": qmrml_widgets.qSlicerScriptedLoadableModuleWidget,
 }
+_STAND_INS = {**CTK, **QMRML}
 
 
 def _ctk_module() -> types.ModuleType:
@@ -54,7 +57,7 @@ class QUiLoader(PlainUiLoader):
         self._unknown: list[str] = []
 
     def createWidget(self, class_name: str, parent: QWidget | None = None, name: str = "") -> QWidget:
-        cls = {**CTK, **QMRML}.get(class_name)
+        cls = _STAND_INS.get(class_name)
         if cls is None:
             # An error raised here would be lost in C++.
             if class_name.startswith(("ctk", "qMRML", "qSlicer")):
@@ -65,29 +68,37 @@ class QUiLoader(PlainUiLoader):
         return widget
 
     def load(self, device: Any, parent: QWidget | None = None) -> QWidget:
-        tree = ElementTree.fromstring(bytes(device.readAll().data()))
-        # PySide6 cannot connect signals whose types only Slicer knows.
-        connections = tree.find("connections")
-        if connections is not None:
-            tree.remove(connections)
-        # Enumerations of C++ classes that only Slicer knows.
-        for widget in tree.iter("widget"):
-            for prop in widget.findall("property"):
-                value = prop.findtext("set") or prop.findtext("enum") or ""
-                if value.startswith(("ctk", "qMRML")):
-                    widget.remove(prop)
+        content, connections = _taken_apart(bytes(device.readAll().data()))
         buffer = QBuffer()
-        buffer.setData(ElementTree.tostring(tree))
+        buffer.setData(content)
         buffer.open(QIODevice.OpenModeFlag.ReadOnly)
         with loading_ui():
             top = super().load(buffer, parent)
         if self._unknown:
             raise LookupError(f"the harness has no stand-in for {', '.join(self._unknown)}")
-        for connection in connections if connections is not None else ():
-            ends = {part: connection.findtext(part) or "" for part in ("sender", "signal", "receiver", "slot")}
+        for ends in connections:
             sender, receiver = (_named(top, ends[part]) for part in ("sender", "receiver"))
             signals.connect(sender, ends["signal"], receiver, ends["slot"])
         return top
+
+
+@functools.cache
+def _taken_apart(text: bytes) -> tuple[bytes, list[dict[str, str]]]:
+    """A .ui file without what PySide6 cannot load, and its connections."""
+    tree = ElementTree.fromstring(text)
+    # PySide6 cannot connect signals whose types only Slicer knows.
+    found = tree.findall("connections")
+    for connections in found:
+        tree.remove(connections)
+    # Enumerations of C++ classes that only Slicer knows.
+    for widget in tree.iter("widget"):
+        for prop in widget.findall("property"):
+            value = prop.findtext("set") or prop.findtext("enum") or ""
+            if value.startswith(("ctk", "qMRML")):
+                widget.remove(prop)
+    parts = ("sender", "signal", "receiver", "slot")
+    ends = [{part: each.findtext(part) or "" for part in parts} for each in itertools.chain(*found)]
+    return ElementTree.tostring(tree), ends
 
 
 def _named(top: QWidget, name: str) -> Any:

@@ -221,8 +221,10 @@ class qMRMLNodeComboBox(QWidget):
     def _candidates(self) -> list[Any]:
         if self._scene is None:
             return []
-        nodes = [self._scene.GetNthNode(n) for n in range(self._scene.GetNumberOfNodes())]
-        kinds = self._node_types or ["vtkMRMLNode"]
+        scene, kinds = self._scene, self._node_types or ["vtkMRMLNode"]
+        if len(kinds) == 1:
+            return [scene.GetNthNodeByClass(n, kinds[0]) for n in range(scene.GetNumberOfNodesByClass(kinds[0]))]
+        nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
         return [node for node in nodes if any(node.IsA(kind) for kind in kinds)]
 
     def _sync(self, leaving: Any = None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-from . import lifetimes, settings, signals
+from . import lifetimes, settings, signals, timers
 
 # Any: these classes are changed here.
 QObject: Any = QtCore.QObject
@@ -100,21 +100,26 @@ def _install() -> types.ModuleType:
     original = QObject.__getattribute__
     # PySide6 finds these two before it looks into the class.
     special = {"connect": signals.connect, "disconnect": signals.disconnect}
+    is_valid, signal = shiboken6.isValid, QtCore.SignalInstance
 
     def get_attribute(self: Any, name: str) -> Any:
-        if not name.startswith("_") and not shiboken6.isValid(self):
-            return lifetimes.of_destroyed(self, name, original)
-        if name in special:
-            return types.MethodType(special[name], self)
+        # Nothing is done as often in the tests as this.
+        if name[0] != "_":
+            if not is_valid(self):
+                return lifetimes.of_destroyed(self, name, original)
+            if name in special:
+                return types.MethodType(special[name], self)
         value = original(self, name)
-        if isinstance(value, QtCore.SignalInstance):
+        kind = type(value)
+        if kind is signal:
             return signals.BoundSignal(self, name, value)
         # A property that a stand-in defines: PySide6 hands out what its getter returns.
-        return tuple(value) if type(value) is list and isinstance(_found(self, name), QtCore.Property) else value
+        return tuple(value) if kind is list and isinstance(_found(self, name), QtCore.Property) else value
 
     QObject.__getattribute__ = get_attribute
     _accept_integers_as_enums()
     settings.install()
+    timers.install()
     sys.excepthook = _keep_error
     sys.modules["qt"] = qt
     return qt

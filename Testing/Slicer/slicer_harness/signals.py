@@ -33,6 +33,8 @@ class _Connection(NamedTuple):
 
 # By the sender's address in C++: its Python object may come and go.
 _connections: dict[int, list[_Connection]] = {}
+# By class, what the arguments of its methods are, by their names.
+_methods: dict[tuple[type, str, int], dict[str, list[list[str]]]] = {}
 
 
 class BoundSignal:
@@ -89,9 +91,14 @@ def _attribute(sender: Any, normalized: str) -> str:
 
 def _overloads(sender: Any, name: str) -> list[list[str]]:
     meta = sender.metaObject()
-    methods = (meta.method(number) for number in range(meta.methodCount()))
-    signatures = [bytes(method.methodSignature().data()).decode() for method in methods]
-    return [_kinds(signature) for signature in signatures if signature.partition("(")[0] == name]
+    # A C++ class that PySide6 does not know has the Python type of one that it does; PySide6 adds methods to a class.
+    key = type(sender), meta.className(), meta.methodCount()
+    if key not in _methods:
+        _methods[key] = {}
+        for number in range(meta.methodCount()):
+            signature = bytes(meta.method(number).methodSignature().data()).decode()
+            _methods[key].setdefault(signature.partition("(")[0], []).append(_kinds(signature))
+    return _methods[key].get(name, [])
 
 
 def _longest(sender: Any, name: str) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_rigid
 from ..scene import Volume
-from .fft_search import best_shift, correlation_and_overlap, quarter_turns, tilts
+from .fft_search import correlation_and_overlap, quarter_turns, shift_finder, tilts
 from .preprocess import CoarseVolume, coarse_volume, downsample
 from .refine import refine_alignment
 
@@ -85,8 +85,9 @@ def _search(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
     # The search needs the body as a few thousand voxels.
     factor = max(1, round(float(np.cbrt(fixed.body.sum() / 4000))))
     coarsest = downsample(fixed, factor), downsample(moving, factor)
-    turned = _best_scored([best_shift(*coarsest, turn, LEAST_OVERLAP) for turn in quarter_turns()], _TURNS)
-    tilted = [best_shift(*coarsest, tilt @ pose[:3, :3], LEAST_OVERLAP) for _, pose in turned for tilt in tilts()]
+    best_shift = shift_finder(*coarsest, LEAST_OVERLAP)
+    turned = _best_scored([best_shift(turn) for turn in quarter_turns()], _TURNS)
+    tilted = [best_shift(tilt @ pose[:3, :3]) for _, pose in turned for tilt in tilts()]
     candidates = _best_scored([*turned, *tilted], _COARSE)
     if not candidates:
         raise _not_alike(f"less than {LEAST_OVERLAP:.0%} of the body in common wherever it is laid")

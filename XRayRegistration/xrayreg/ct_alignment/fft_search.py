@@ -6,7 +6,9 @@ The correlation of all shifts at once is Padfield's (Masked object registration 
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,15 +49,46 @@ def quarter_turns() -> list[Floats]:
     return turns
 
 
-def best_shift(fixed: CoarseVolume, moving: CoarseVolume, turn: Floats, least_overlap: float) -> tuple[float, Floats]:
-    """The correlation of the best shift after `turn`, and fixed_from_moving (4, 4) [mm, RAS]; -1 where none overlaps.
+class Spectra(NamedTuple):
+    """Of one CT: its values, their squares, where it reaches, where that is air, and its body."""
 
-    least_overlap: share of the smaller body that the other scan must cover.
+    values: NDArray[np.complex64]
+    squares: NDArray[np.complex64]
+    covered: NDArray[np.complex64]
+    air: NDArray[np.complex64]
+    body: NDArray[np.complex64]
+
+
+def shift_finder(
+    fixed: CoarseVolume, moving: CoarseVolume, least_overlap: float
+) -> Callable[[Floats], tuple[float, Floats]]:
+    """What finds, after a turn (3, 3), the best shift: its correlation and fixed_from_moving (4, 4) [mm, RAS].
+
+    The correlation is -1 where none overlaps. least_overlap: share of the smaller body that the other scan must cover.
+    The spectra of the fixed CT are kept: turns about one axis, to and fro, need the same.
     """
-    turned = _turned(moving, turn)
-    scores = _correlations(fixed, turned)
+    of_fixed = functools.cache(lambda size: _spectra(fixed, size))
+
+    def found(turn: Floats) -> tuple[float, Floats]:
+        turned = _turned(moving, turn)
+        size = _size(fixed, turned)
+        return _best_shift(fixed, turned, turn, least_overlap, of_fixed(size), _spectra(turned, size), size)
+
+    return found
+
+
+def _best_shift(
+    fixed: CoarseVolume,
+    turned: CoarseVolume,
+    turn: Floats,
+    least_overlap: float,
+    f: Spectra,
+    m: Spectra,
+    size: tuple[int, ...],
+) -> tuple[float, Floats]:
+    scores = _correlations(f, m, size)
     least = least_overlap * min(fixed.body.sum(), turned.body.sum())
-    scores = np.where(_overlaps(fixed, turned) >= least, scores, -1.0)
+    scores = np.where(_overlaps(f, m, size) >= least, scores, -1.0)
     lag = np.unravel_index(int(np.argmax(scores)), scores.shape)
     # Lags beyond the middle are negative ones.
     steps = [
@@ -78,51 +111,50 @@ def _turned(coarse: CoarseVolume, turn: Floats) -> CoarseVolume:
     target = UprightGrid(origin, coarse.voxel_mm, tuple(shape[::-1].tolist()))
     pose = np.eye(4)
     pose[:3, :3] = turn
-    values, covered, body, near = (
-        resample_to_grid(part, coarse, target, pose)
-        for part in (coarse.values, coarse.covered, coarse.body, coarse.near)
+    parts: tuple[NDArray, ...] = (coarse.values, coarse.covered, coarse.body, coarse.near)
+    turned: list[NDArray]
+    if (np.abs(turn) == np.rint(np.abs(turn))).all():
+        # By right angles voxels fall onto voxels; arrays are [k, j, i], matrices speak of (i, j, k).
+        order, signs = np.abs(turn[::-1, ::-1]).argmax(axis=1).tolist(), turn[::-1, ::-1].sum(axis=1)
+        backwards = tuple(np.flatnonzero(signs < 0).tolist())
+        turned = [np.ascontiguousarray(np.flip(part.transpose(order), backwards)) for part in parts]
+    else:
+        sampled = [resample_to_grid(part, coarse, target, pose) for part in parts]
+        turned = [sampled[0], *(np.asarray(part > 0.5) for part in sampled[1:])]
+    return CoarseVolume(turned[0], turned[1], turned[2], turned[3], origin, coarse.voxel_mm)
+
+
+def _size(fixed: CoarseVolume, moving: CoarseVolume) -> tuple[int, ...]:
+    return tuple(
+        fft.next_fast_len(a + b - 1, real=True) for a, b in zip(fixed.body.shape, moving.body.shape, strict=True)
     )
-    return CoarseVolume(values, covered > 0.5, body > 0.5, near > 0.5, origin, coarse.voxel_mm)
 
 
-def _size(fixed: CoarseVolume, moving: CoarseVolume) -> list[int]:
-    return [fft.next_fast_len(a + b - 1, real=True) for a, b in zip(fixed.body.shape, moving.body.shape, strict=True)]
+def _spectra(coarse: CoarseVolume, size: tuple[int, ...]) -> Spectra:
+    parts = (coarse.values, coarse.values**2, coarse.covered, coarse.covered & ~coarse.near, coarse.body)
+    return Spectra(*(np.asarray(fft.rfftn(part.astype(np.float32), size)) for part in parts))
 
 
-def _overlaps(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
+def _overlaps(f: Spectra, m: Spectra, size: tuple[int, ...]) -> Floats:
     """For every shift, how many voxels of the less covered body lie in the other scan."""
-    size = _size(fixed, moving)
-    of_fixed = _correlate(_spectrum(fixed.body, size), _spectrum(moving.covered, size), size)
-    of_moving = _correlate(_spectrum(fixed.covered, size), _spectrum(moving.body, size), size)
-    return np.asarray(np.minimum(of_fixed, of_moving))
+    return np.asarray(np.minimum(_shifted(f.body * m.covered.conj(), size), _shifted(f.covered * m.body.conj(), size)))
 
 
-def _correlations(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
-    """Masked normalised correlation for every shift of `moving` against `fixed` [lag k, j, i]."""
-    size = _size(fixed, moving)
-    f, f2, cf, af = (
-        _spectrum(part, size) for part in (fixed.values, fixed.values**2, fixed.covered, fixed.covered & ~fixed.near)
-    )
-    m, m2, cm, am = (
-        _spectrum(part, size)
-        for part in (moving.values, moving.values**2, moving.covered, moving.covered & ~moving.near)
-    )
+def _correlations(f: Spectra, m: Spectra, size: tuple[int, ...]) -> Floats:
+    """Masked normalised correlation for every shift of the moving CT against the fixed one [lag k, j, i]."""
+    seen = m.covered.conj()
     # Where both show air there is nothing to compare; values are 0 there, so only the count notices.
-    count = np.maximum(_correlate(cf, cm, size) - _correlate(af, am, size), 1.0)
-    sum_f, sum_m = _correlate(f, cm, size), _correlate(cf, m, size)
-    product = _correlate(f, m, size) - sum_f * sum_m / count
-    spread_f = _correlate(f2, cm, size) - sum_f**2 / count
-    spread_m = _correlate(cf, m2, size) - sum_m**2 / count
+    count = np.maximum(_shifted(f.covered * seen - f.air * m.air.conj(), size), 1.0)
+    sum_f, sum_m = _shifted(f.values * seen, size), _shifted(f.covered * m.values.conj(), size)
+    product = _shifted(f.values * m.values.conj(), size) - sum_f * sum_m / count
+    spread_f = _shifted(f.squares * seen, size) - sum_f**2 / count
+    spread_m = _shifted(f.covered * m.squares.conj(), size) - sum_m**2 / count
     floor = 1e-3 * count
     return np.asarray(product / np.sqrt(np.maximum(spread_f, floor) * np.maximum(spread_m, floor)))
 
 
-def _spectrum(part: NDArray, size: list[int]) -> NDArray[np.complex64]:
-    return np.asarray(fft.rfftn(part.astype(np.float32), size))
-
-
-def _correlate(fixed: NDArray[np.complex64], moving: NDArray[np.complex64], size: list[int]) -> Floats:
-    return np.asarray(fft.irfftn(fixed * moving.conj(), size), dtype=np.float64)
+def _shifted(spectrum: NDArray[np.complex64], size: tuple[int, ...]) -> Floats:
+    return np.asarray(fft.irfftn(spectrum, size), dtype=np.float64)
 
 
 def correlation_and_overlap(

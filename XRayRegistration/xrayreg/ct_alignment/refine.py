@@ -37,7 +37,8 @@ def refine_alignment(fixed: CoarseVolume, moving: CoarseVolume, fixed_from_movin
     places = _places(fixed)
     reference = fixed.values[tuple(places.T[::-1])].astype(np.float64)
     points = fixed.origin + fixed.voxel_mm * places
-    moving_arrays = [moving.values, *np.gradient(moving.values, moving.voxel_mm)[::-1]]
+    covered = moving.covered.astype(np.float32)
+    moving_arrays = [covered, moving.values, *np.gradient(moving.values, moving.voxel_mm)[::-1]]
     pose: Floats = np.asarray(np.linalg.inv(fixed_from_moving), dtype=np.float64)
     # Turning about the body's middle keeps rotation and shift apart.
     pivot = pose[:3, :3] @ fixed.centre + pose[:3, 3]
@@ -82,14 +83,17 @@ def _compare(
     moving_from_fixed: Floats,
     pivot: Floats,
 ) -> _Comparison | None:
-    """None where the two hardly overlap or one of them is uniform."""
+    """None where the two hardly overlap or one of them is uniform.
+
+    arrays: of the moving CT [k, j, i]: where it reaches, its values, and their slopes along i, j and k.
+    """
     seen = points @ moving_from_fixed[:3, :3].T + moving_from_fixed[:3, 3]
     index = ((seen - moving.origin) / moving.voxel_mm).T[::-1]
-    inside = _sampled(moving.covered.astype(np.float32), index) > 0.99
+    inside = _sampled(arrays[0], index) > 0.99
     if inside.sum() < _LEAST_PLACES:
         return None
     index, seen = index[:, inside], seen[inside]
-    image, *slopes = (_sampled(array, index) for array in arrays)
+    image, *slopes = (_sampled(array, index) for array in arrays[1:])
     one, other = _normalised(reference[inside]), _normalised(image)
     if one is None or other is None:
         return None

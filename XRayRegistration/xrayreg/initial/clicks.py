@@ -10,10 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import InputError, require_array
-from ..geometry import Camera, twist_tangents, world_rays
+from ..geometry import Camera, skew, world_rays
 
 Array = NDArray[np.float64]
 
+# Cross products with the three axes: how a point moves as it begins to turn about each.
+GENERATORS = skew(torch.eye(3, dtype=torch.float64)).numpy()
 # A depth [mm] at which a point counts as level with the source; it also keeps a step past the source finite.
 _LEAST_DEPTH_MM = 1e-3
 # How exactly landmarks are marked as far as the clicks do not tell: to a milliradian seen from the source, which is
@@ -95,8 +97,9 @@ class Clicks:
 
 def point_tangents(world_from_volume: Array, points: Array, pivot: Array) -> Array:
     """Derivatives (N, 3, 6) of points (N, 3) taken to the world by a twist [rad, mm] about `pivot`, in world axes."""
-    tangents = twist_tangents(torch.from_numpy(world_from_volume), torch.from_numpy(pivot)).numpy()
-    return np.asarray(np.einsum("kij,nj->nik", tangents[:, :3], _homogeneous(points)))
+    levers = (points - pivot) @ world_from_volume[:3, :3].T
+    turns = np.einsum("kij,nj->nik", GENERATORS, levers)
+    return np.concatenate([turns, np.broadcast_to(np.eye(3), turns.shape)], axis=-1)
 
 
 def collinear(points: Array) -> bool:

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from ..checks import InputError
 from ..pieces import Pieces, divisible
@@ -234,7 +233,9 @@ def _evidence(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> float 
         return None
     depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
     depth /= depth.max()
-    rank = rankdata(small[inside]) / inside.sum()
+    # Ranks of which equal values share the mean: SciPy's rankdata, without half a second of imports.
+    _, place, count = np.unique(small[inside], return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[place] / inside.sum()
     rim, middle = rank[depth < 0.2], rank[depth > 0.5]
     lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
     # A saturated end has one rank, which may lie further in.

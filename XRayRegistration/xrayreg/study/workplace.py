@@ -117,6 +117,8 @@ class _Workplace:
         self._job = job
         self._folder = StudyFolder(job.folder)
         self._volume: Volume | None = None
+        # The case that was read last: methods take turns on each.
+        self._read: tuple[str, Scene] | None = None
         self._patient: Patient | None = None
         self._dataset = None if job.dataset is None else open_dataset(job.dataset)
 
@@ -174,5 +176,6 @@ class _Workplace:
         if self._volume is None:
             self._volume = read_labelled(job.subject.volume, job.subject.labels)
         folder = self._folder.case(case)
-        scene = yield from scene_of.pieces(folder, self._volume)
-        return scene, options_of(folder, method, {})
+        if self._read is None or self._read[0] != case:
+            self._read = case, (yield from scene_of.pieces(folder, self._volume))
+        return self._read[1], options_of(folder, method, {})

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import numpy as np
+import pelvis_scenes
 import pytest
 import torch
 
@@ -24,7 +25,6 @@ from xrayreg.networks.data.subject_pool import (
 )
 from xrayreg.networks.data.subjects import DrrSubject, prepare_subject
 from xrayreg.scene import Volume
-from xrayreg.simulation import pelvis_phantom
 
 NO_GENERATOR = torch.Generator()
 
@@ -107,7 +107,7 @@ def test_a_volume_that_fails_to_load_is_an_error_of_its_batch():
 
 @pytest.fixture(scope="module")
 def phantom() -> Volume:
-    return replace(pelvis_phantom(6.0), label_names={})
+    return replace(pelvis_scenes.phantom(6.0), label_names={})
 
 
 def shifted(volume: Volume, shift_mm: tuple[float, float, float]) -> Volume:

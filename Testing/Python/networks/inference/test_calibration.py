@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pelvis_scenes import phantom
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -17,7 +18,6 @@ from xrayreg.networks.inference.calibration import calibrate, geodesic_median
 from xrayreg.networks.model.canonical_frame import canonical_from_patient, moved_to_template
 from xrayreg.networks.model.heads import Hypotheses
 from xrayreg.settings import NetworkCamera, PoseDistribution
-from xrayreg.simulation import pelvis_phantom
 
 CAMERA = NetworkCamera(image_px=24)
 
@@ -29,7 +29,7 @@ def a_pose(rotvec_deg: tuple[float, float, float], shift_mm: tuple[float, float,
 
 @pytest.fixture(scope="module")
 def patient() -> DrrSubject:
-    return prepare_subject(pelvis_phantom(6.0), voxel_mm=12.0)
+    return prepare_subject(phantom(6.0), voxel_mm=12.0)
 
 
 class Oracle:
@@ -97,7 +97,7 @@ def test_a_network_that_guesses_is_refused(monkeypatch, patient):
 
 def test_calibration_and_alignment_find_the_same_frame(monkeypatch):
     """The two ways to the patient's frame, for a network whose frame is the template's."""
-    template = pelvis_phantom(5.0)
+    template = phantom(5.0)
     patient_from_template = a_pose((5, -9, 4), (60, 20, -40)).numpy()
     volume = moved_to_template(template, patient_from_template)
     subject = prepare_subject(volume, voxel_mm=12.0)

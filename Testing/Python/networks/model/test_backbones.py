@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -166,17 +163,3 @@ def test_missing_monai_is_told_with_the_way_to_get_it(monkeypatch) -> None:
     with pytest.raises(InputError, match="pip install monai"):
         network("resnet18")
     network("small")
-
-
-def test_monai_is_imported_only_when_asked_for() -> None:
-    code = (
-        "import sys, torch\n"
-        "from xrayreg.networks.model.canonical_frame import CanonicalFrame\n"
-        "from xrayreg.networks.model.backbones import build_network\n"
-        "from xrayreg.settings import NetworkCamera, NetworkSettings\n"
-        "build_network(NetworkSettings(), NetworkCamera(), CanonicalFrame(torch.eye(3), 700.0))\n"
-        "assert not any(name.split('.')[0] == 'monai' for name in sys.modules)\n"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )

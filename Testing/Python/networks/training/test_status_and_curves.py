@@ -33,6 +33,12 @@ KEYS = {
 }
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No pictures, which take longer than all else, where they are not looked at."""
+    monkeypatch.setattr(curves, "draw_curve", lambda rows, path: path.touch())
+
+
 def told(folder) -> dict:
     return json.loads((folder / "status.json").read_text(encoding="utf-8"))
 
@@ -120,7 +126,7 @@ def told_to(board: Curves, count: int, first: int = 1) -> None:
             )
 
 
-def test_the_table_has_a_row_each_second_and_for_each_validation(tmp_path):
+def test_the_table_has_a_row_each_second_and_for_each_validation(tmp_path, undrawn):
     board = Curves(tmp_path)
     told_to(board, 8)
     board.close()
@@ -133,7 +139,7 @@ def test_the_table_has_a_row_each_second_and_for_each_validation(tmp_path):
     assert [float(row["loss"]) for row in rows[:2]] == [99.0, 97.5]
 
 
-def test_a_resumed_run_goes_on_with_the_table_where_its_state_is_from(tmp_path):
+def test_a_resumed_run_goes_on_with_the_table_where_its_state_is_from(tmp_path, undrawn):
     first = Curves(tmp_path)
     told_to(first, 9)
     first.close()
@@ -161,12 +167,26 @@ def test_the_picture_shows_something(tmp_path):
         assert (np.abs(picture[..., :3].astype(int) - colour).max(axis=-1) < 8).sum() > 20
 
 
+def test_the_picture_is_drawn_once_for_what_it_shows(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "draw_curve", lambda rows, path: drawn.append(len(rows)) or path.touch())
+    board = Curves(tmp_path)
+    told_to(board, 8)
+    board.close()
+    assert drawn == [drawn[0], len(rows_of(tmp_path))]
+    # What was not yet shown at the end still is.
+    board = Curves(tmp_path, resumed_at=8)
+    told_to(board, 2, first=9)
+    board.close()
+    assert drawn[2:] == [len(rows_of(tmp_path))] and drawn[2] > drawn[1]
+
+
 def test_a_picture_of_nothing_can_be_drawn(tmp_path):
     Curves(tmp_path).close()
     assert (tmp_path / "curve.png").stat().st_size > 0
 
 
-def test_tensorboard_gets_loss_speed_and_validation(tmp_path):
+def test_tensorboard_gets_loss_speed_and_validation(tmp_path, undrawn):
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
 
@@ -183,7 +203,7 @@ def test_tensorboard_gets_loss_speed_and_validation(tmp_path):
     assert {"training/loss", "training/images_per_second", "loss/geodesic", "validation_clean/mtre_mm"} <= tags
 
 
-def test_without_tensorboard_there_is_a_note(tmp_path, monkeypatch):
+def test_without_tensorboard_there_is_a_note(tmp_path, undrawn, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(curves.importlib.util, "find_spec", lambda name: None if name == "tensorboardX" else real(name))
     board = Curves(tmp_path)

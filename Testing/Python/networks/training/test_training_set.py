@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pelvis_scenes
 import pytest
 import torch
 from constant_networks import checkpoint_for
@@ -25,7 +26,6 @@ from xrayreg.networks.model.template import template_of
 from xrayreg.networks.training.training_set import TrainingSet, prepare_training_set
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, TrainingSettings
-from xrayreg.simulation import pelvis_phantom
 
 SETTINGS = TrainingSettings(camera=NetworkCamera(image_px=32))
 # Not the middle of the phantom: the network's patients may have been scanned further up.
@@ -34,7 +34,7 @@ ISOCENTRE = np.array([10.0, -15.0, 60.0])
 
 @pytest.fixture(scope="module")
 def phantom() -> Volume:
-    return replace(pelvis_phantom(6.0), labels=None, label_names={})
+    return replace(pelvis_scenes.phantom(6.0), labels=None, label_names={})
 
 
 @pytest.fixture(scope="module")

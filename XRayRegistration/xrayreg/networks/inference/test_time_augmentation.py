@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from ...geometry import rigid, rotation_from_vector
@@ -34,6 +33,9 @@ _CLUSTER_RADIUS = 2.5
 @lru_cache(maxsize=8)
 def augmentation_rotations(count: int, camera: NetworkCamera) -> Tensor:
     """Rotations turned_from_camera (count, 3, 3) of the augmentations, float64: the identity, then others around it."""
+    # Half a second, for those who predict.
+    from scipy.stats import qmc
+
     spread = torch.as_tensor(qmc.Halton(3, scramble=False).random(count), dtype=torch.float64)
     # The sequence begins in a corner of the cube; its middle takes that place.
     spread[0] = 0.5

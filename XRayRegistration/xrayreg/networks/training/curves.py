@@ -60,6 +60,8 @@ class Curves:
         self._folder, self._columns = folder, columns
         self._rows = [row for row in _read(folder / "curve.csv", columns) if row["iteration"] <= resumed_at]
         self._sum, self._count, self._since = 0.0, 0, -math.inf
+        # How many rows the files show; -1 before they are written.
+        self._shown = -1
         self._board: Any = None
         self.note = ""
         if importlib.util.find_spec("tensorboardX") is None:
@@ -93,7 +95,10 @@ class Curves:
             self.write()
 
     def write(self) -> None:
-        """Replace table and picture; what cannot be written is left out, training matters more."""
+        """Replace table and picture where there is more to show; what cannot be written is left out, training matters
+        more."""
+        if self._shown == len(self._rows):
+            return
         try:
             replace_file(self._folder / "curve.csv", self._write_table)
             # Slicer's Python may lack what draws; its panel draws the table.
@@ -101,6 +106,7 @@ class Curves:
                 replace_file(self._folder / "curve.png", lambda path: draw_curve(self._rows, path))
             if self._board is not None:
                 self._board.flush()
+            self._shown = len(self._rows)
         except OSError:
             return
 
@@ -138,9 +144,10 @@ def draw_curve(rows: Iterable[Mapping[str, float]], path: Path) -> None:
     rows = list(rows)
     last = max((row["seconds"] for row in rows), default=1.0)
     unit, name = (60.0, "minutes") if last > 180 else (1.0, "seconds")
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.4))
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
+    # Fixed: to have the room measured takes as long as to draw.
+    panels = figure.subplots(1, 3, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.14, "top": 0.91})
     times, losses = _points(rows, "loss", unit)
     panels[0].plot(times, losses, color=_COLOURS["loss"], alpha=0.35, lw=1)
     panels[0].plot(times, _smoothed(losses), color=_COLOURS["loss"], lw=1.8)

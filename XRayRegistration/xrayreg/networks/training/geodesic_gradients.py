@@ -80,16 +80,20 @@ def direction_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
     For gradients (B, 6). A part of the true one that has no length asks for nothing. A part of the network's that has
     none counts 1, half as much as a right angle, and its derivative is finite.
     """
-    parts = []
-    for part in (slice(0, 3), slice(3, 6)):
-        true = true_gradient[:, part].detach()
-        found = network_gradient[:, part]
-        length = true.norm(dim=-1, keepdim=True)
-        has_direction = length > _SHORTEST
-        aim = true / torch.where(has_direction, length, torch.ones_like(length))
-        squares = (_direction(found) - aim.to(found)).square().sum(-1)
-        parts.append(torch.where(has_direction[:, 0], squares, torch.zeros_like(squares)))
+    parts = [
+        _squared_difference_of_directions(network_gradient[:, part], true_gradient[:, part])
+        for part in (slice(0, 3), slice(3, 6))
+    ]
     return parts[0] + parts[1]
+
+
+def angle_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
+    """Squared differences (B,) of the directions of whole gradients (B, 6), from 0 to 4: 2 - 2 cos(angle). Ours.
+
+    It asks for what a descent follows. Where a start is hardly turned, `direction_loss` asks for the direction of the
+    turn, which no image shows, as strongly as for that of a long shift. Gradients without length: see there.
+    """
+    return _squared_difference_of_directions(network_gradient, true_gradient)
 
 
 def geodesic_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
@@ -103,6 +107,7 @@ def geodesic_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
 
 
 GRADIENT_LOSSES: Mapping[GradientLossName, Callable[[Tensor, Tensor], Tensor]] = {
+    "angle": angle_loss,
     "direction": direction_loss,
     "geodesic": geodesic_loss,
 }
@@ -113,6 +118,16 @@ def angle_between_deg(gradient: Tensor, other: Tensor) -> Tensor:
     # Two halves' lengths keep their digits where the cosine of a small angle has lost them.
     one, two = _direction(gradient), _direction(other)
     return torch.rad2deg(2 * torch.atan2((one - two).norm(dim=-1), (one + two).norm(dim=-1)))
+
+
+def _squared_difference_of_directions(found: Tensor, true: Tensor) -> Tensor:
+    """(B,) of vectors (B, N); 0 where the true one has no length."""
+    true = true.detach()
+    length = true.norm(dim=-1, keepdim=True)
+    has_direction = length > _SHORTEST
+    aim = true / torch.where(has_direction, length, torch.ones_like(length))
+    squares = (_direction(found) - aim.to(found)).square().sum(-1)
+    return torch.where(has_direction[:, 0], squares, torch.zeros_like(squares))
 
 
 def _direction(vector: Tensor) -> Tensor:

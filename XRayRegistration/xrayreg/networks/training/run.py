@@ -266,6 +266,8 @@ def _departures(similarity: SimilaritySettings | None) -> tuple[str, ...]:
         notes.append("the published 3D network is left out, so the CT is projected as it is (--volume-network adds it)")
     if similarity.width != 1:
         notes.append(f"layers are {similarity.width:g} times as wide as published, for speed")
+    if similarity.gradient_loss == "angle":
+        notes.append("it learned the angle between whole gradients, not the published losses (--gradient-loss)")
     return tuple(notes)
 
 

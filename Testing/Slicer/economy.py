@@ -1,0 +1,53 @@
+"""What the tests of the panel do once or coarsely, because no law stated there depends on it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xrayreg.pieces import divisible
+
+# What was found in each image that was looked through.
+_fields: dict[tuple[object, ...], tuple[Any, tuple[str, ...]]] = {}
+
+
+def remember_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for the collimated field of the same image once in all tests: they show a few X-rays over and over.
+
+    Only where the backend was loaded before; what is found is tested in Testing/Python/scene.
+    """
+    recording = sys.modules.get("xrayreg.scene.recording")
+    if recording is not None:
+        monkeypatch.setattr(recording, "find_field", divisible(_remembering(recording.find_field.pieces)))
+
+
+def _remembering(find: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def found(recorded: Any) -> Any:
+        key = (recorded.shape, str(recorded.dtype), hashlib.sha256(np.ascontiguousarray(recorded)).digest())
+        # One pause at least, as where it is looked for.
+        yield
+        if key not in _fields:
+            _fields[key] = yield from find(recorded)
+        valid, said = _fields[key]
+        # Whoever asks goes on working in the mask.
+        return valid.copy(), said
+
+    return found
+
+
+def draw_coarsely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw what is laid over the X-rays with half the pixels a side, and soon after the C-arm has come to rest.
+
+    How finely it is drawn is tested without the panel (test_live.py, test_silhouettes.py).
+    """
+    from XRayRegistrationLib.display import drawing, live, silhouettes
+
+    monkeypatch.setattr(drawing, "GRID_PX", drawing.GRID_PX // 2)
+    monkeypatch.setattr(drawing, "_FINE_PX", drawing._FINE_PX // 2)
+    monkeypatch.setattr(silhouettes, "_GRID_PX", silhouettes._GRID_PX // 2)
+    monkeypatch.setattr(live, "_REST_MS", live._REST_MS // 10)
