@@ -32,6 +32,12 @@ def app() -> Any:
 
 
 @pytest.fixture(scope="session")
+def compiled(app: Any) -> None:
+    """Nobody compiles what draws and registers during a test (economy.py)."""
+    economy.compile_once(Path(os.environ["NUMBA_CACHE_DIR"]))
+
+
+@pytest.fixture(scope="session")
 def case(tmp_path_factory: pytest.TempPathFactory, app: Any) -> Path:
     """A generated case with an initial pose and a reference."""
     from XRayRegistrationLib import phantomCase
@@ -46,7 +52,7 @@ def remembered_fields(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def widget(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def widget(app: Any, compiled: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module's panel in an empty scene; errors in its slots, which Qt would only print, fail the test."""
     from slicer_harness import pythonqt
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,31 @@ import pytest
 
 from xrayreg.pieces import divisible
 
+try:
+    import fcntl
+except ImportError:
+    # Windows: each process compiles for itself.
+    fcntl = None  # type: ignore[assignment]
+
 # What was found in each image that was looked through.
 _fields: dict[tuple[object, ...], tuple[Any, tuple[str, ...]]] = {}
+
+
+def compile_once(folder: Path) -> None:
+    """Have the CPU engine's compiled code kept in `folder`, made by one process while others wait.
+
+    On a fresh checkout each panel would start a process that compiles for half a minute, and end it with the test.
+    """
+    from xrayreg.render import kernels_are_cached, warm_up
+
+    if kernels_are_cached():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "compiling.lock", "w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kernels_are_cached():
+            warm_up()
 
 
 def remember_fields(monkeypatch: pytest.MonkeyPatch) -> None:

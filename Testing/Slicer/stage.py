@@ -193,7 +193,7 @@ def settle(app: Any, live: Any, quiet_s: float = 0.05) -> None:
             return
 
 
-def shows(app: Any) -> Iterator[Callable[[Stage], Any]]:
+def shows(app: Any, compiled: None) -> Iterator[Callable[[Stage], Any]]:
     """A fixture: shows a stage and returns its overlay. Errors in slots, which Qt would only print, fail the test."""
     from slicer_harness import pythonqt
 

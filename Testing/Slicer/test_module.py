@@ -17,6 +17,14 @@ def loaded(app, widget, case):
     return widget
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, app):
+    """The phantom with a label map of ten bones."""
+    from XRayRegistrationLib import phantomCase
+
+    return phantomCase.write(tmp_path_factory.mktemp("labelled"), labelled=True)
+
+
 def title(widget):
     return widget.ui.verdictTitleLabel.text.removeprefix("<b>").removesuffix("</b>")
 
@@ -158,10 +166,8 @@ def test_removing_a_node_ends_the_registration_with_a_sentence(app, loaded, what
     assert not user.without_reason(loaded)
 
 
-def test_removing_the_segmentation_ends_the_registration_with_a_sentence(app, widget, tmp_path):
-    from XRayRegistrationLib import phantomCase
-
-    user.import_case(app, widget, phantomCase.write(tmp_path, labelled=True))
+def test_removing_the_segmentation_ends_the_registration_with_a_sentence(app, widget, labelled):
+    user.import_case(app, widget, labelled)
     assert widget.ui.structuresList.count == 10
     user.until_refining(app, widget)
     app.scene.RemoveNode(widget.logic.getParameterNode().segmentation)
@@ -251,12 +257,9 @@ def test_an_import_can_be_cancelled_and_leaves_nothing(app, widget, case):
     assert widget.ui.inputsMessageLabel.text == "Cancelled."
 
 
-def test_another_case_replaces_the_first_whatever_is_being_drawn(app, widget, tmp_path, caplog):
+def test_another_case_replaces_the_first_whatever_is_being_drawn(app, widget, labelled, caplog):
     import slicer
 
-    from XRayRegistrationLib import phantomCase
-
-    labelled = phantomCase.write(tmp_path, labelled=True)
     for pause in (0.0, 0.15, 0.3, 0.5):
         user.import_case(app, widget, labelled)
         user.settle(app, pause)

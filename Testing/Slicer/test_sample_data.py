@@ -113,9 +113,12 @@ def test_a_click_makes_everything_ready_to_register(app, widget, sources, views,
     assert len(widget.logic.rig().views) == views
 
 
-def test_half_a_phantom_is_made_anew(app, widget, sources, cache):
+def test_half_a_phantom_is_made_anew(app, widget, sources, cache, monkeypatch):
     from XRayRegistrationLib import phantomCase, sampleData
 
+    # A coarse one: the size of the one that users get matters to the longer test above alone.
+    monkeypatch.setattr(sampleData, "_SPACING_MM", 5.0)
+    monkeypatch.setattr(sampleData, "_IMAGE_PX", 96)
     case = sampleData.cacheFolder(False) / phantomCase.CASE
     case.unlink(missing_ok=True)
     loaded(app, widget, next(iter(sources.values())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,22 +123,22 @@ def test_wrong_options_are_one_line_and_code_2(options, capsys):
     assert "--help" in told(capsys)
 
 
-def test_methods_are_separated_by_commas_or_blanks(ct, tmp_path, capsys):
-    arguments = [
-        "evaluate",
-        "--volume",
-        str(ct),
-        "--arm",
-        "P-A",
-        "--limit",
-        "1",
-        "--workers",
-        "1",
-        "--quiet",
-        "--no-report",
-    ]
-    assert main([*arguments, "--out", str(tmp_path), "--methods", "initial", "fixed,dicom", "initial"]) == 0
-    assert list(json.loads((tmp_path / "table.json").read_text())["methods"]) == ["initial", "fixed", "dicom"]
+@pytest.fixture
+def cases(study, tmp_path) -> Path:
+    """The folder of that study with its cases alone, as if nothing had been run yet: to make an X-ray takes longest."""
+    results = shutil.ignore_patterns("results.jsonl", "table.*")
+    return Path(shutil.copytree(study, tmp_path / "cases", ignore=results))
+
+
+def run_one(ct: Path, out: Path, *options: str) -> int:
+    """`evaluate` on the first case."""
+    arguments = ["--volume", str(ct), "--arm", "P-A", "--limit", "1", "--workers", "1", "--no-report"]
+    return main(["evaluate", *arguments, "--out", str(out), *options])
+
+
+def test_methods_are_separated_by_commas_or_blanks(ct, cases):
+    assert run_one(ct, cases, "--quiet", "--methods", "initial", "fixed,dicom", "initial") == 0
+    assert list(json.loads((cases / "table.json").read_text())["methods"]) == ["initial", "fixed", "dicom"]
 
 
 def test_ctrl_c_while_the_report_is_written_says_that_the_results_are_kept(study, capsys, monkeypatch):
@@ -162,25 +163,17 @@ def test_a_disk_that_is_full_when_tables_are_written_is_told(study, capsys, monk
     assert "the disk is full" in line and "free some room" in line
 
 
-def test_why_runs_gave_no_pose_is_in_the_table(ct, tmp_path, capsys):
-    arguments = ["evaluate", "--volume", str(ct), "--arm", "P-A", "--methods", "fixed", "--limit", "1"]
-    arguments += ["--workers", "1", "--no-report", "--out", str(tmp_path)]
-    assert main([*arguments, "--set", "fixed.depth_share=7"]) == 0
+def test_a_setting_of_a_method_reaches_it_and_why_it_gave_no_pose_is_in_the_table(ct, cases, capsys):
+    assert run_one(ct, cases, "--methods", "fixed", "--set", "fixed.depth_share=7") == 0
     out = capsys.readouterr().out
     assert "fixed: 1 case without a pose" in out and "depth_share" in out
+    assert "depth_share" in json.loads((cases / "results.jsonl").read_text())["error"]
 
 
 def test_the_folder_of_another_arm_is_refused(study, ct, capsys):
     code = main(["evaluate", "--volume", str(ct), "--arm", "C-A", "--out", str(study), "--quiet"])
     assert code == 2
     assert "arm P-A" in told(capsys)
-
-
-def test_a_setting_of_a_method_reaches_it(ct, tmp_path, capsys):
-    arguments = ["evaluate", "--volume", str(ct), "--arm", "P-A", "--methods", "fixed", "--limit", "1"]
-    arguments += ["--workers", "1", "--quiet", "--no-report", "--out", str(tmp_path)]
-    assert main([*arguments, "--set", "fixed.depth_share=7"]) == 0
-    assert "depth_share" in json.loads((tmp_path / "results.jsonl").read_text())["error"]
 
 
 @pytest.mark.long

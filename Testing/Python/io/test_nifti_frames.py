@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from xrayreg.checks import InputError
@@ -148,6 +148,7 @@ def test_any_frame_is_read_as_itk_reads_it_or_refused(tmp_path, a, b, c, d, left
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 347), st.integers(0, 255)), min_size=1, max_size=4))
+@example([(70, 3)])  # a datatype that there is not
 def test_a_damaged_header_is_read_or_refused_in_words(tmp_path, damage):
     path = save(tmp_path / "ct.nii", SCANNER, OTHER, 1, 2)
     content = bytearray(path.read_bytes())
