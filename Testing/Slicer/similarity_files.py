@@ -1,4 +1,4 @@
-"""Files of trained similarities for tests of the panel: all that a file has, but nothing learned."""
+"""Files of trained similarities and networks for tests of the panel: all that a file has, but nothing learned."""
 
 from __future__ import annotations
 
@@ -26,4 +26,17 @@ def write_similarity(path: Path, architecture: Any = "prost", volume: Any = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         save_checkpoint(path, SimilarityCheckpoint(card, build_for(settings)))
+    return path
+
+
+def write_network(path: Path, volume: Any) -> Path:
+    """A file of a network for the initial pose that knows a CT (xrayreg.scene.Volume) and has learned nothing."""
+    from training_scenes import card_of, new_network
+
+    from xrayreg.networks.model.card import SubjectCard
+    from xrayreg.networks.model.checkpoint import Checkpoint, save_checkpoint
+    from xrayreg.networks.model.fingerprint import fingerprint
+
+    card = replace(card_of(), subjects=(SubjectCard("ct", fingerprint(volume), (0.0, 0.0, 0.0)),))
+    save_checkpoint(path, Checkpoint(card, new_network()))
     return path

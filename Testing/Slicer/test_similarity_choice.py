@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import panel_driver as user
 import pytest
-from similarity_files import write_similarity
+from similarity_files import write_network, write_similarity
 
 SIMILARITY_IN_POSE = (
     "network sim.pt: expected one that finds poses, found a trained similarity (ProST), which compares images; choose "
@@ -30,19 +30,9 @@ def similarity(case, tmp_path):
 @pytest.fixture
 def network(case, tmp_path):
     """A network for the initial pose that knows the phantom, and has learned nothing."""
-    from dataclasses import replace
-
-    from training_scenes import card_of, new_network
-
     from xrayreg.io import read_volume
-    from xrayreg.networks.model.card import SubjectCard
-    from xrayreg.networks.model.checkpoint import Checkpoint, save_checkpoint
-    from xrayreg.networks.model.fingerprint import fingerprint
 
-    mark = fingerprint(read_volume(case.parent / "ct.nii.gz"))
-    card = replace(card_of(), subjects=(SubjectCard("ct", mark, (0.0, 0.0, 0.0)),))
-    save_checkpoint(tmp_path / "phantom.pt", Checkpoint(card, new_network()))
-    return tmp_path / "phantom.pt"
+    return write_network(tmp_path / "phantom.pt", read_volume(case.parent / "ct.nii.gz"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import panel_driver as user
 import pytest
+from similarity_files import write_network
 
 _SHORT = ["--iterations", "20", "--pixels", "32", "--batch", "16"]
 _SHORTER = ["--iterations", "4", "--batch", "4"]
@@ -48,6 +49,15 @@ def trained(case, tmp_path_factory) -> Path:
     paths = {**os.environ, "PYTHONPATH": str(user.ROOT / "XRayRegistration")}
     subprocess.run([*command, "--out", str(model), *_SHORT], env=paths, check=True)
     return model
+
+
+@pytest.fixture
+def known(case, tmp_path) -> Path:
+    """A network for the phantom that has learned nothing: where it is offered depends on its card alone."""
+    from xrayreg.io import read_volume
+
+    (tmp_path / "known").mkdir()
+    return write_network(tmp_path / "known" / "phantom.pt", read_volume(case.parent / "ct.nii.gz"))
 
 
 @pytest.fixture
@@ -154,9 +164,9 @@ def test_a_similarity_is_trained_offered_and_used(app, loaded, tmp_path):
     assert any("phantom-prost.pt" in note for note in outcome.outcomeOf(loaded.logic.rig()).content["notes"])
 
 
-def test_another_patients_network_is_not_offered_and_not_asked(app, loaded, trained):
+def test_another_patients_network_is_not_offered_and_not_asked(app, loaded, known):
     ui = loaded.panel.pose.network.ui
-    choose(app, loaded, trained)
+    choose(app, loaded, known)
     loaded.logic.getParameterNode().volume = user.add_ct("Another")
     settle(app, loaded)
     assert ui.networkSelector.currentText == "phantom"
@@ -180,8 +190,8 @@ def test_a_file_that_is_no_network_is_told(app, loaded, tmp_path):
     assert "There is no file" in part.ui.fromNetworkButton.toolTip
 
 
-def test_the_choice_is_saved_with_the_scene(app, loaded, tmp_path, trained):
-    choose(app, loaded, trained)
+def test_the_choice_is_saved_with_the_scene(app, loaded, tmp_path, known):
+    choose(app, loaded, known)
     app.save_scene(tmp_path / "scene.mrb")
     app.scene.Clear(0)
     user.settle(app)
@@ -190,4 +200,4 @@ def test_the_choice_is_saved_with_the_scene(app, loaded, tmp_path, trained):
     ui = loaded.panel.pose.network.ui
     assert ui.networkSelector.currentText == "phantom"
     assert "another" not in ui.networkCardLabel.text and ui.networkCardLabel.text
-    assert Path(loaded.logic.getParameterNode().network) == trained
+    assert Path(loaded.logic.getParameterNode().network) == known
