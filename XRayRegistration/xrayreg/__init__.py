@@ -1,9 +1,34 @@
-"""xrayreg: finds how the C-arm stood relative to a patient's CT when an X-ray was taken."""
+"""xrayreg: finds how the C-arm stood relative to a patient's CT when an X-ray was taken.
+
+    import xrayreg
+
+    result = xrayreg.register("ct.nii.gz", "image.dcm")
+
+See `xrayreg.api`, which is loaded when one of its names is used: what it needs takes seconds to load.
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Idle OpenMP threads of torch and numba spin by default. On a busy machine they then wait for each other, and a
 # registration of one second was seen to take a hundred. Read when torch is loaded; a user's own choice wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
+
+__all__ = ["InputError", "Registration", "Step", "__version__", "register", "register_case"]
+
+if TYPE_CHECKING:
+    from .api import InputError, Registration, Step, register, register_case
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

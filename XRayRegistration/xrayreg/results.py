@@ -43,6 +43,11 @@ class Registration:
     engine: str
     notes: tuple[str, ...] = ()
 
+    @property
+    def expected_error_mm(self) -> float | None:
+        """The mean error [mm] to be expected at the anatomy; None where the pose is not accepted (see `withheld`)."""
+        return self.evidence.expected_error_mm if self.verdict.accepted else None
+
     def as_dict(self) -> dict[str, Any]:
         """The result file's content (design.md 5), without the score, which needs a reference.
 
