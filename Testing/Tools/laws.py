@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("geometry", "settings", "checks", "pieces", "printing", "processes", "networks"), 0),
+    **dict.fromkeys(("reasons", "schemas"), 0),
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io", "ct_alignment"), 2),
     **dict.fromkeys(("problem", "networks.model"), 3),

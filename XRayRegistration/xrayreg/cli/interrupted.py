@@ -8,6 +8,7 @@ from typing import Any
 from .. import __version__
 from ..io import write_json, write_pose
 from ..pipeline import world_pose
+from ..reasons import ReasonCode
 from ..report import CASE, POSE, RESULT, delivered_together, scored
 from ..results import Step
 from ..scene import Scene
@@ -36,6 +37,7 @@ def write_interrupted(
         ],
         "accepted": False,
         "reason": f"Interrupted: this is the best pose so far, {step.fraction:.0%} of the way ({step.message}).",
+        "reason_code": ReasonCode.INTERRUPTED.value,
         "interrupted": True,
         "quality": {"similarity": step.similarity},
         "uncertainty": {},

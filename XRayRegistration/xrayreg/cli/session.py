@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..pieces import Story, whole
 from ..printing import printable
+from ..reasons import NoteCode, noted
 from ..settings import RegistrationSettings
 from .progress import Display
 
@@ -111,6 +112,7 @@ def _written(
     A second Ctrl-C goes on as KeyboardInterrupt, with nothing written.
     """
     from ..report import write_results
+    from ..results import with_notes
 
     def writing(content: dict[str, Any], drawn: bool) -> Story[Step, dict[str, Any]]:
         return write_results.pieces(
@@ -142,7 +144,7 @@ def _written(
         finally:
             story.close()
     display.stage("writing the result without pictures")
-    return whole(writing({**content, "notes": [*content.get("notes", ()), LEFT_OUT]}, False))
+    return whole(writing(with_notes(content, noted(NoteCode.PICTURES, [LEFT_OUT])), False))
 
 
 def kept_text(case: Path | CaseFile, out: Path) -> str | None:
