@@ -49,6 +49,25 @@ def unrotated_augmentations(monkeypatch):
     test_time_augmentation.augmentation_rotations.cache_clear()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def every_result_is_valid() -> Iterator[None]:
+    """Every result.json that a test lets the program write obeys the schema."""
+    with pytest.MonkeyPatch.context() as patch:
+        from result_schema import require_valid
+
+        from xrayreg.cli import interrupted
+        from xrayreg.report import RESULT, folder
+
+        def write(path: Path, content: Any, real: Callable[..., None] = folder.write_json) -> None:
+            if Path(path).name == RESULT:
+                require_valid(content)
+            real(path, content)
+
+        for module in (folder, interrupted):
+            patch.setattr(module, "write_json", write)
+        yield
+
+
 def pytest_configure() -> None:
     """Parallel workers compute on one thread each: more would wait for one another."""
     if "PYTEST_XDIST_WORKER" in os.environ:

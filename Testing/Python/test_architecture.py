@@ -89,6 +89,8 @@ WRONG_FLOORS = {
     "needs VTK": ("overlay.py", "from vtk.util import numpy_support"),
     "hides what it imports": ("problem.py", "import importlib\nimportlib.import_module('.' + name, __package__)"),
     "the package loads a room": ("__init__.py", "from .pipeline import register"),
+    "the package loads what it offers": ("__init__.py", "from .api import register"),
+    "the package loads a room when it is asked": ("__init__.py", "def f():\n    from .pipeline import register"),
     "lives on no floor": ("helpers.py", "import math"),
     "imports a room on no floor": ("problem.py", "from .helpers import clamp"),
     "reaches up within a divided package": ("networks/model/heads.py", "from ..training.loop import train"),
@@ -103,6 +105,10 @@ WRONG_FLOORS = {
 RIGHT_FLOORS = {
     "its own room": ("scene/scene.py", "from .volume import Volume\nfrom . import field"),
     "a lower floor": ("io/cases.py", "from ..scene import Scene\nfrom ..geometry.poses import rigid"),
+    "the package offers names when they are asked for": (
+        "__init__.py",
+        "if TYPE_CHECKING:\n    from .api import register\ndef f():\n    from . import api",
+    ),
     "the version": ("report.py", "from . import __version__"),
     "checks from geometry": ("geometry/grids.py", "from ..checks import InputError"),
     "the command line from its entry": ("__main__.py", "from .cli import main"),

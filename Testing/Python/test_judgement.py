@@ -12,6 +12,7 @@ from pelvis_scenes import moved, scene, truth
 
 from xrayreg.judgement import Found, weigh
 from xrayreg.pieces import whole
+from xrayreg.reasons import ReasonCode
 from xrayreg.refine import State, best_first, descend
 from xrayreg.settings import registration_settings
 from xrayreg.verdict import SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART, Place, Verdict
@@ -77,7 +78,7 @@ def test_an_accepted_pose_is_kept_before_a_more_similar_one():
     accepted = found()
     similar = replace(
         accepted,
-        verdict=Verdict(False, "No."),
+        verdict=Verdict(False, "No.", ReasonCode.WEAK),
         evidence=replace(accepted.evidence, similarity=accepted.evidence.similarity + 0.1),
     )
     assert accepted.is_better_than(similar) and not similar.is_better_than(accepted)
@@ -96,7 +97,11 @@ def test_an_accepted_pose_is_kept_before_a_more_similar_one():
     ],
 )
 def test_clear_is_what_is_accepted_and_fits_as_wrong_optima_never_did(accepted, partial, similarity, clear):
-    given = replace(found(), verdict=Verdict(accepted, "."), evidence=replace(found().evidence, similarity=similarity))
+    given = replace(
+        found(),
+        verdict=Verdict(accepted, ".", ReasonCode.ACCEPTED if accepted else ReasonCode.WEAK),
+        evidence=replace(found().evidence, similarity=similarity),
+    )
     assert given.is_clear(partial) is clear
 
 
@@ -137,9 +142,10 @@ def test_what_nothing_led_back_to_is_not_trusted():
         there.pose is found().pose
         and not there.verdict.accepted
         and "choose the effort thorough" in there.verdict.reason
+        and there.verdict.code is ReasonCode.UNCONFIRMED
     )
     # A pose that is not trusted keeps its own reason.
-    refused = replace(found(), verdict=Verdict(False, "Too weak."))
+    refused = replace(found(), verdict=Verdict(False, "Too weak.", ReasonCode.WEAK))
     assert refused.unconfirmed() is refused
 
 

@@ -12,6 +12,7 @@ from pelvis_scenes import SOD_MM, error, nearby, registered, scene
 from xrayreg.checks import InputError
 from xrayreg.geometry import VoxelGrid
 from xrayreg.pipeline import register
+from xrayreg.reasons import ReasonCode
 from xrayreg.results import Registration
 from xrayreg.scene import Volume
 from xrayreg.settings import registration_settings
@@ -37,7 +38,7 @@ def test_an_accepted_result_has_one_similarity_and_says_how_far_off_it_may_be():
 
 
 def test_how_far_off_a_pose_may_be_is_not_said_where_it_is_not_trusted():
-    content = replace(near_result(), verdict=Verdict(False, "No.")).as_dict()
+    content = replace(near_result(), verdict=Verdict(False, "No.", ReasonCode.WEAK)).as_dict()
     assert content["quality"]["expected_error_mm"] is None
     assert content["uncertainty"].keys() == near_result().as_dict()["uncertainty"].keys()
     assert set(content["uncertainty"].values()) == {None}

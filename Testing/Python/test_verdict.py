@@ -17,6 +17,7 @@ from torch import Tensor
 from xrayreg.geometry import Camera, pose_difference, retract, transform_points
 from xrayreg.pieces import Pieces, divisible
 from xrayreg.problem import Problem, build_problem
+from xrayreg.reasons import ReasonCode
 from xrayreg.render import prepare
 from xrayreg.scene import Radiograph
 from xrayreg.settings import Term
@@ -125,7 +126,7 @@ def test_a_reason_calls_nothing_else_similarity_and_gives_millimetres_of_trust_o
     verdict = judge(evidence)
     quoted = re.findall(r"[Ss]imilarity (-?[\d.]+)", verdict.reason)
     assert set(quoted) <= {f"{evidence.similarity:.3f}", f"{evidence.weakest_view or 0:.3f}"}
-    assert ("Estimated error" in verdict.reason) is verdict.accepted
+    assert ("Estimated error" in verdict.reason) is verdict.accepted is (verdict.code is ReasonCode.ACCEPTED)
 
 
 def test_evidence_and_uncertainty_are_plain_numbers():
@@ -385,9 +386,10 @@ def test_an_upright_frontal_pose_on_the_midline_is_its_own_mirror():
 
 
 def test_a_pose_that_depends_on_assumed_numbers_is_not_accepted():
-    accepted, rejected = Verdict(True, "fine"), Verdict(False, "too weak")
+    accepted = Verdict(True, "fine", ReasonCode.ACCEPTED)
+    rejected = Verdict(False, "too weak", ReasonCode.WEAK)
     assert unless_assumed(accepted, ()) == accepted
     assert unless_assumed(rejected, ("The spacing was assumed.",)) == rejected
     doubted = unless_assumed(accepted, ("The spacing was assumed.",))
-    assert not doubted.accepted
+    assert not doubted.accepted and doubted.code is ReasonCode.ASSUMED
     assert "The spacing was assumed." in doubted.reason

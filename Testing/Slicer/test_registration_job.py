@@ -156,7 +156,9 @@ def test_notes_on_the_way_in_reach_the_result(registration, parameters, inputs):
     parameters.segmentation = add_segmentation(mask, mask, matrix=matrix)
     parameters.structures = ["bone_2"]
     end = last(registration.registrationSteps(inputs, parameters))
-    assert any("bone 1 and bone 2 overlap" in note for note in end.outcome.content["notes"])
+    content = end.outcome.content
+    assert any("bone 1 and bone 2 overlap" in note for note in content["notes"])
+    assert "segmentation" in content["note_codes"] and len(content["note_codes"]) == len(content["notes"])
 
 
 def test_cancelled_it_keeps_the_best_pose_without_a_verdict_and_the_way_back(registration, parameters, inputs):
@@ -170,6 +172,7 @@ def test_cancelled_it_keeps_the_best_pose_without_a_verdict_and_the_way_back(reg
     shown = rig_of(parameters)
     kept = outcome.outcomeOf(shown)
     assert not kept.accepted and kept.verdict.startswith("Not trusted: it was cancelled")
+    assert kept.content["reason_code"] == "interrupted"
     assert kept.uncertainty == "" and outcome.staleness(shown, parameters.volume) == ""
     np.testing.assert_allclose(world_from_volume(parameters), reached, atol=1e-9)
     outcome.undo(shown)

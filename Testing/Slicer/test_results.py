@@ -271,10 +271,38 @@ def test_assumed_geometry_is_never_reported_as_accepted(quick, logic, outcome, t
     outcome(accepted=True, assumed=("SID",))
     report(logic, tmp_path)
     folder = tmp_path / "X-ray registration ct (not trusted)"
-    assert json.loads((folder / "result.json").read_text(encoding="utf-8"))["accepted"] is False
+    content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert content["accepted"] is False and content["reason_code"] == "assumed"
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Rejected" in page
     assert "SID" in page
+
+
+def content_of(logic, folder) -> dict[str, Any]:
+    """The result.json that is saved for the pose shown, which obeys the schema."""
+    from result_schema import require_valid
+
+    report(logic, folder)
+    (made,) = folder.iterdir()
+    content = json.loads((made / "result.json").read_text(encoding="utf-8"))
+    require_valid(content)
+    return content
+
+
+def test_a_pose_set_by_hand_is_reported_as_unjudged(quick, logic, tmp_path):
+    content = content_of(logic, tmp_path)
+    assert content["unjudged"] and content["reason_code"] == "unjudged"
+
+
+def test_the_pose_of_a_cancelled_registration_is_reported_as_such(quick, logic, tmp_path):
+    from XRayRegistrationLib.scene import outcome, rig
+
+    pose = rig.worldFromVolume(logic.rig())
+    # What `jobs.registration` keeps of one.
+    content = {"world_from_volume": pose.tolist(), "accepted": False, "reason": "It was cancelled."}
+    outcome.store(logic.rig(), outcome.Outcome(content, pose), logic.getParameterNode().volume, True)
+    told = content_of(logic, tmp_path)
+    assert told["unjudged"] and told["reason_code"] == "interrupted" and told["reason"] == "It was cancelled."
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")

@@ -14,6 +14,7 @@ from torch import Tensor
 from .initial import distinct_places
 from .pieces import Pieces, divisible, retold
 from .problem import Problem
+from .reasons import ReasonCode
 from .refine import State, descend
 from .verdict import (
     SURE_SIMILARITY,
@@ -84,7 +85,7 @@ class Found:
         """The same pose, not trusted as nothing led back to it."""
         if not self.verdict.accepted:
             return self
-        return replace(self, verdict=Verdict(False, _UNCONFIRMED))
+        return replace(self, verdict=Verdict(False, _UNCONFIRMED, ReasonCode.UNCONFIRMED))
 
     @property
     def is_mirrored(self) -> bool:

@@ -26,6 +26,7 @@ from .networks.inference.similarity_scene import SceneSimilarity, scene_similari
 from .networks.model.checkpoint import Checkpoint, load_checkpoint
 from .pieces import Pieces, Story, divisible, retold
 from .problem import Prior, Problem
+from .reasons import Note, NoteCode, noted
 from .refine import State, best_first, descend, falling
 from .render import choose_device, choose_engine, warm_up
 from .results import Estimate, Registration, Step, ViewResult
@@ -94,7 +95,7 @@ def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float =
         start=prediction.names[0],
         belief=float(prediction.beliefs[0]),
         seconds=clock.seconds(load_seconds),
-        notes=_notes(scene, prediction, checkpoint, prediction.poses[0]),
+        coded_notes=_notes(scene, prediction, checkpoint, prediction.poses[0]),
     )
 
 
@@ -125,7 +126,8 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     best = yield from retold(found, lambda step: replace(step, renders=spent + workshop.renders))
     notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
     if similarity is not None:
-        notes += (*_told_similarity(similarity, settings), *similarity.unfamiliar(scene, best.pose))
+        notes += noted(NoteCode.SIMILARITY, _told_similarity(similarity, settings))
+        notes += noted(NoteCode.SIMILARITY_UNFAMILIAR, similarity.unfamiliar(scene, best.pose))
     renders = spent + workshop.renders
     result = _registration(scene, renders, best, engine, clock.seconds(load_seconds), notes)
     yield Step("done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, renders)
@@ -320,7 +322,7 @@ def _registration(
     found: Found,
     engine: str,
     seconds: dict[str, float],
-    notes: tuple[str, ...],
+    notes: tuple[Note, ...],
 ) -> Registration:
     world_from_first = np.linalg.inv(scene.views[0].camera.camera_from_world)
     world_from_volume = world_from_first @ found.pose.numpy()
@@ -339,13 +341,14 @@ def _registration(
         seconds=seconds,
         renders=renders,
         engine=engine,
-        notes=(*scene.notes, *notes),
+        coded_notes=(*scene.coded_notes, *notes),
     )
 
 
-def _notes(scene: Scene, prediction: Prediction, checkpoint: Checkpoint, pose: Tensor) -> tuple[str, ...]:
+def _notes(scene: Scene, prediction: Prediction, checkpoint: Checkpoint, pose: Tensor) -> tuple[Note, ...]:
     """What to say of the network at a pose (4, 4) of the first camera."""
-    return (*prediction.notes, *unfamiliar(checkpoint.card, prediction, scene, pose))
+    strange = unfamiliar(checkpoint.card, prediction, scene, pose)
+    return (*noted(NoteCode.NETWORK, prediction.notes), *noted(NoteCode.NETWORK_UNFAMILIAR, strange))
 
 
 class _Clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
+from .reasons import Note, ReasonCode
 from .verdict import Evidence, Uncertainty, Verdict
 
 
@@ -41,7 +42,17 @@ class Registration:
     seconds: dict[str, float]
     renders: int
     engine: str
-    notes: tuple[str, ...] = ()
+    coded_notes: tuple[Note, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found or decided on the way, one sentence each."""
+        return tuple(note.text for note in self.coded_notes)
+
+    @property
+    def expected_error_mm(self) -> float | None:
+        """The mean error [mm] to be expected at the anatomy; None where the pose is not accepted (see `withheld`)."""
+        return self.evidence.expected_error_mm if self.verdict.accepted else None
 
     def as_dict(self) -> dict[str, Any]:
         """The result file's content (design.md 5), without the score, which needs a reference.
@@ -57,6 +68,7 @@ class Registration:
             ],
             "accepted": self.verdict.accepted,
             "reason": self.verdict.reason,
+            "reason_code": self.verdict.code.value,
             "quality": self.evidence.as_dict(),
             "uncertainty": self.uncertainty.as_dict(),
             "start": self.start,
@@ -64,10 +76,19 @@ class Registration:
             "seconds": self.seconds,
             "renders": self.renders,
             "engine": self.engine,
-            "notes": list(self.notes),
             "version": __version__,
         }
-        return withheld(content)
+        return with_notes(withheld(content), self.coded_notes)
+
+
+def with_notes(content: Mapping[str, Any], notes: Iterable[Note]) -> dict[str, Any]:
+    """A result's content with further notes behind those it has."""
+    notes = tuple(notes)
+    return {
+        **content,
+        "notes": [*content.get("notes", ()), *(note.text for note in notes)],
+        "note_codes": [*content.get("note_codes", ()), *(note.code.value for note in notes)],
+    }
 
 
 def withheld(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,17 +119,23 @@ class Estimate:
     start: str
     belief: float
     seconds: dict[str, float]
-    notes: tuple[str, ...] = ()
+    coded_notes: tuple[Note, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found or decided on the way, one sentence each."""
+        return tuple(note.text for note in self.coded_notes)
 
     def as_dict(self) -> dict[str, Any]:
         """The result file's content (design.md 5), without the score, which needs a reference."""
-        return {
+        content = {
             "world_from_volume": self.world_from_volume.tolist(),
             "views": [
                 {"name": name, "camera_from_volume": pose.tolist(), "similarity": None} for name, pose in self.views
             ],
             "accepted": False,
             "reason": "An initial estimate only: the network's pose, neither refined nor judged.",
+            "reason_code": ReasonCode.UNJUDGED.value,
             "unjudged": True,
             "quality": {"belief": self.belief},
             "uncertainty": {},
@@ -116,9 +143,9 @@ class Estimate:
             "seconds": self.seconds,
             "renders": 0,
             "engine": "network",
-            "notes": list(self.notes),
             "version": __version__,
         }
+        return with_notes(content, self.coded_notes)
 
 
 @dataclass(frozen=True, eq=False)

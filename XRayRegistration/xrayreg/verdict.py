@@ -16,6 +16,7 @@ from torch import Tensor
 from .geometry import Camera, retract
 from .pieces import Pieces, divisible
 from .problem import Problem
+from .reasons import ReasonCode
 from .scene import Attenuation
 from .similarity import Agreement
 
@@ -91,10 +92,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Accepted or not, with the reason as a sentence."""
+    """Accepted or not, with the reason as a sentence and as a code."""
 
     accepted: bool
     reason: str
+    code: ReasonCode
 
 
 @dataclass(frozen=True)
@@ -255,61 +257,71 @@ def fits_better_mirrored(evidence: Evidence) -> bool:
 
 def judge(evidence: Evidence) -> Verdict:
     """Accept a pose only when everything speaks for it; the reason names what decided."""
+    against = _against(evidence)
+    if against is not None:
+        return Verdict(False, against[1], against[0])
+    return Verdict(
+        True,
+        f"Estimated error {evidence.expected_error_mm:.2f} mm at the anatomy; similarity {evidence.similarity:.3f}, "
+        f"{evidence.contrast:.1f} SD above that of perturbed poses.",
+        ReasonCode.ACCEPTED,
+    )
+
+
+def _against(evidence: Evidence) -> tuple[ReasonCode, str] | None:
+    """The first thing that speaks against a pose, as a code and a sentence; None where nothing does."""
     if not _is_known(evidence):
-        return Verdict(False, "The match could not be computed at this pose.")
+        return ReasonCode.NOT_COMPUTED, "The match could not be computed at this pose."
     if impossible := _impossible(evidence.place):
-        return Verdict(False, impossible)
+        return impossible
     if evidence.in_view < LEAST_IN_VIEW:
-        return Verdict(
-            False, f"Only {evidence.in_view:.0%} of the anatomy falls on usable image: too little to register."
+        return (
+            ReasonCode.OUT_OF_VIEW,
+            f"Only {evidence.in_view:.0%} of the anatomy falls on usable image: too little to register.",
         )
     if fits_better_mirrored(evidence):
-        return Verdict(
-            False,
+        return (
+            ReasonCode.MIRRORED,
             f"The mirrored X-ray fits better (by {-evidence.mirror_gap:.2f}): the image is probably "
             'flipped; set "mirrored" for this view if so.',
         )
     if evidence.similarity < LEAST_SIMILARITY or evidence.contrast < LEAST_CONTRAST:
-        return Verdict(
-            False,
+        return (
+            ReasonCode.WEAK,
             f"The match is too weak (similarity {evidence.similarity:.3f}, {LEAST_SIMILARITY:g} needed; "
             f"{evidence.contrast:.1f} SD above that of perturbed poses, {LEAST_CONTRAST:g} needed): the X-ray "
             "may show another patient or region, or the start was too far off.",
         )
     if evidence.weakest_view is not None and evidence.weakest_view < LEAST_SIMILARITY_OF_A_VIEW:
-        return Verdict(
-            False,
+        return (
+            ReasonCode.WEAK_VIEW,
             f"One of the X-rays does not match (similarity {evidence.weakest_view:.3f} in it alone, "
             f"{LEAST_SIMILARITY_OF_A_VIEW:g} needed): it may show something else, or its camera is wrong.",
         )
     if evidence.mirror_gap < LEAST_GAP:
-        return Verdict(
-            False,
+        return (
+            ReasonCode.SYMMETRIC,
             "The X-ray fits its mirror image as well: the anatomy is too symmetric to tell left from right here.",
         )
     if evidence.gap is not None and evidence.gap < 0:
-        return Verdict(
-            False,
+        return (
+            ReasonCode.BETTER_ELSEWHERE,
             f"A search found a pose that explains the X-ray better (by {-evidence.gap:.3f}): this is not the right "
             "one.",
         )
     if evidence.gap is not None and evidence.gap < LEAST_GAP:
-        return Verdict(
-            False,
+        return (
+            ReasonCode.AMBIGUOUS,
             f"Another pose explains the X-ray nearly as well (within {evidence.gap:.3f}, {LEAST_GAP:g} needed): "
             "the images cannot tell which is right.",
         )
     if evidence.expected_error_mm > MOST_ERROR_MM:
-        return Verdict(
-            False,
+        return (
+            ReasonCode.IMPRECISE,
             f"The images leave the pose open to about {evidence.expected_error_mm:.1f} mm at the anatomy "
             f"({MOST_ERROR_MM:g} mm allowed).",
         )
-    return Verdict(
-        True,
-        f"Estimated error {evidence.expected_error_mm:.2f} mm at the anatomy; similarity {evidence.similarity:.3f}, "
-        f"{evidence.contrast:.1f} SD above that of perturbed poses.",
-    )
+    return None
 
 
 def _is_known(evidence: Evidence) -> bool:
@@ -318,18 +330,25 @@ def _is_known(evidence: Evidence) -> bool:
     return all(math.isfinite(value) or value == evidence.expected_error_mm == math.inf for value in values)
 
 
-def _impossible(place: Place) -> str:
-    """Why nothing can stand as a pose has it, a sentence; empty where it can."""
+def _impossible(place: Place) -> tuple[ReasonCode, str] | None:
+    """Why nothing can stand as a pose has it, as a code and a sentence; None where it can."""
     check = "check the geometry of the X-ray and the pose that the search started from."
     if place.source_inside:
-        return f"Impossible geometry: the X-ray source would lie inside the patient; {check}"
+        return (
+            ReasonCode.SOURCE_INSIDE,
+            f"Impossible geometry: the X-ray source would lie inside the patient; {check}",
+        )
     if place.behind_source > MOST_BEHIND_SOURCE:
         return (
-            f"Impossible geometry: {place.behind_source:.0%} of the anatomy would lie behind the X-ray source; {check}"
+            ReasonCode.BEHIND_SOURCE,
+            f"Impossible geometry: {place.behind_source:.0%} of the anatomy would lie behind the X-ray source; {check}",
         )
     if place.behind_detector > MOST_BEHIND_DETECTOR:
-        return f"Impossible geometry: {place.behind_detector:.0%} of the anatomy would lie behind the detector; {check}"
-    return ""
+        return (
+            ReasonCode.BEHIND_DETECTOR,
+            f"Impossible geometry: {place.behind_detector:.0%} of the anatomy would lie behind the detector; {check}",
+        )
+    return None
 
 
 def unless_assumed(verdict: Verdict, assumed: tuple[str, ...]) -> Verdict:
@@ -339,7 +358,8 @@ def unless_assumed(verdict: Verdict, assumed: tuple[str, ...]) -> Verdict:
     """
     if not (verdict.accepted and assumed):
         return verdict
-    return Verdict(False, f"The images match, but the pose depends on what was only assumed: {' '.join(assumed)}")
+    reason = f"The images match, but the pose depends on what was only assumed: {' '.join(assumed)}"
+    return Verdict(False, reason, ReasonCode.ASSUMED)
 
 
 def _three(values: Tensor) -> tuple[float, float, float]:

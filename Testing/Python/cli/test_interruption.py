@@ -61,7 +61,7 @@ def test_ctrl_c_writes_the_best_pose_so_far_flagged(one_view, register, ctrl_c_a
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     assert result["accepted"] is False
     assert result["interrupted"] is True
-    assert result["reason"].startswith("Interrupted: ")
+    assert result["reason"].startswith("Interrupted: ") and result["reason_code"] == "interrupted"
     assert result["score"]["mtre_mm"] > 0
     # Transform files hold some fifteen digits.
     np.testing.assert_allclose(read_pose(out / "pose.tfm"), result["world_from_volume"], atol=1e-9)
@@ -115,6 +115,7 @@ def test_ctrl_c_while_pictures_are_drawn_keeps_the_result_as_it_was_judged(one_v
     for same in ("accepted", "reason", "files", "quality", "world_from_volume", "score"):
         assert result[same] == plain[same]
     assert result["notes"] == [*plain["notes"], LEFT_OUT]
+    assert result["note_codes"] == [*plain["note_codes"], "pictures"]
 
 
 def test_a_library_that_raises_ctrl_c_by_itself_costs_only_the_pictures(one_view, register, tmp_path, monkeypatch):

@@ -55,7 +55,8 @@ def test_the_result_obeys_the_file_contract(done):
     result = result_in(done)
     assert np.shape(result["world_from_volume"]) == np.shape(result["views"][0]["camera_from_volume"]) == (4, 4)
     assert result["accepted"] is True
-    assert result["reason"].endswith(".")
+    assert result["reason"].endswith(".") and result["reason_code"] == "accepted"
+    assert set(result["note_codes"]) <= {"assumed", "volume", "xray"}
     assert -1 <= result["views"][0]["similarity"] <= 1
     assert {"load", "initialise", "refine", "total"} <= result["seconds"].keys()
     assert {"mtre_mm", "rotation_deg", "translation_mm", "mpd_mm"} <= result["score"].keys()
@@ -121,7 +122,9 @@ def test_what_cannot_be_trusted_is_written_flagged_and_returns_three(ward, one_v
     assert register(one_view, "--init", "case") == 3
     assert "Rejected" in capfd.readouterr().out
     assert names(tmp_path / "out") == FILES
-    assert result_in(tmp_path / "out")["accepted"] is False
+    result = result_in(tmp_path / "out")
+    assert result["accepted"] is False and result["reason_code"] != "accepted"
+    assert f'data-reason-code="{result["reason_code"]}"' in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 def test_files_of_an_earlier_run_do_not_mix_with_new_ones(done, one_view, register, tmp_path):

@@ -163,6 +163,16 @@ def test_a_damaged_header_is_read_or_refused_in_words(tmp_path, damage):
     assert np.isfinite(read.ras_from_index).all()
 
 
+def test_a_data_type_that_does_not_exist_is_named(tmp_path):
+    path = save(tmp_path / "ct.nii", SCANNER, OTHER, 1, 2)
+    content = bytearray(path.read_bytes())
+    # "datatype" of the NIfTI-1 header: the code 4 (int16) becomes 260.
+    content[71] = 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="datatype 260"):
+        read_nifti(path, "volume")
+
+
 def _field(name, value):
     return lambda header: header.__setitem__(name, value)
 

@@ -177,8 +177,10 @@ class _Work:
     def judged(self, scene, result, notes):
         """The outcome of a result, kept in the scene."""
         rig.setWorldFromVolume(self.rig, result.world_from_volume)
-        content = result.as_dict()
-        content["notes"] = [*content["notes"], *notes]
+        from xrayreg.reasons import NoteCode, noted
+        from xrayreg.results import with_notes
+
+        content = with_notes(result.as_dict(), noted(NoteCode.SEGMENTATION, notes))
         content["start"] = content["start"].replace(_CASE_POSE, _("the pose shown"))
         errorMm = None if scene.reference is None else _error(scene, result.world_from_volume)
         return self._keep(content, projections.assumptions(self.rig), errorMm)
@@ -186,8 +188,15 @@ class _Work:
     def keepUnjudged(self):
         """Let a pose that was reached before somebody cancelled be taken back."""
         if self._moved and self._isComplete() and self._isRigComplete():
+            from xrayreg.reasons import ReasonCode
+
             reason = _("It was cancelled; the pose shown is the best one found before.")
-            content = {"world_from_volume": rig.worldFromVolume(self.rig).tolist(), "accepted": False, "reason": reason}
+            content = {
+                "world_from_volume": rig.worldFromVolume(self.rig).tolist(),
+                "accepted": False,
+                "reason": reason,
+                "reason_code": ReasonCode.INTERRUPTED.value,
+            }
             self._keep(content, (), None)
 
     def restore(self):

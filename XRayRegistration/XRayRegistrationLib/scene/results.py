@@ -125,9 +125,22 @@ def shortened(name):
 
 def contentOf(theRig, standing):
     """The content of result.json for the pose that is shown (xrayreg.report.write_results)."""
-    if standing.found is not None:
-        found = standing.found
-        return {**found.content, "accepted": found.accepted, "reason": standing.reason}
+    from xrayreg.reasons import ReasonCode
+
+    found = standing.found
+    if found is None:
+        return _unjudgedContent(theRig, standing.reason, ReasonCode.UNJUDGED)
+    if "views" not in found.content:
+        # Cancelled: all that was kept is the pose.
+        return _unjudgedContent(theRig, standing.reason, ReasonCode.INTERRUPTED)
+    told = {"accepted": found.accepted, "reason": standing.reason}
+    if found.content["accepted"] and not found.accepted:
+        told["reason_code"] = ReasonCode.ASSUMED.value
+    return {**found.content, **told}
+
+
+def _unjudgedContent(theRig, reason, code):
+    """The content of result.json for a pose on which there is no verdict."""
     views = [
         {"name": view.name, "camera_from_volume": rig.cameraFromVolume(theRig, view).tolist(), "similarity": None}
         for view in theRig.views
@@ -137,7 +150,8 @@ def contentOf(theRig, standing):
         "views": views,
         "accepted": False,
         "unjudged": True,
-        "reason": standing.reason,
+        "reason": reason,
+        "reason_code": code.value,
         "quality": {},
         "uncertainty": {},
     }

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..printing import printable
-from .options import add_command, place, whole
+from ..schemas import SCHEMAS, schema_text
+from .options import add_command, one_of, place, whole
 from .terminal import printable_json
 
 if TYPE_CHECKING:
@@ -26,26 +27,42 @@ def add_to(commands: Any) -> None:
         "info",
         run,
         "show what was found in an X-ray, a volume, a case or a network, and where each number came from",
-        ("xray.dcm", "case.json", "ct.nii.gz --json", "model.pt"),
+        ("xray.dcm", "case.json", "ct.nii.gz --json", "model.pt", "--schema result"),
     )
-    parser.add_argument("path", type=place, metavar="PATH", help="X-ray, CT, DICOM folder, case.json or network")
+    parser.add_argument(
+        "path", type=place, metavar="PATH", nargs="?", help="X-ray, CT, DICOM folder, case.json or network"
+    )
     parser.add_argument("--frame", type=whole(0), metavar="N", help="image of a run, from 0 (default: the first)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--schema",
+        type=one_of(SCHEMAS),
+        metavar="|".join(SCHEMAS),
+        help="print the JSON Schema of case.json or result.json instead",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was found."""
+    """Print what was found, or a schema."""
     import json
 
-    found = found_in(Path(arguments.path), arguments.frame)
+    from ..checks import InputError
+
+    if (arguments.path is None) == (arguments.schema is None):
+        found = "neither" if arguments.path is None else "both"
+        raise InputError("info", expected="a PATH, or --schema", found=found, remedy="give one of the two")
+    if arguments.schema is not None:
+        print(printable_json(schema_text(arguments.schema)), end="")
+        return 0
+    told = found_in(Path(arguments.path), arguments.frame)
     if arguments.json:
         entries = {
             title: {name: {"value": value, "origin": origin} for name, (value, origin) in part.items()}
-            for title, part in found.items()
+            for title, part in told.items()
         }
         print(printable_json(json.dumps(entries, indent=1, ensure_ascii=False)))
     else:
-        _show(found)
+        _show(told)
     return 0
 
 

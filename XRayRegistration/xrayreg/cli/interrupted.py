@@ -8,16 +8,23 @@ from typing import Any
 from .. import __version__
 from ..io import write_json, write_pose
 from ..pipeline import world_pose
-from ..report import POSE, RESULT, delivered_together, scored
+from ..reasons import ReasonCode
+from ..report import CASE, POSE, RESULT, delivered_together, scored
 from ..results import Step
 from ..scene import Scene
 
 
-def write_interrupted(out: Path, scene: Scene, step: Step, engine: str, seconds: dict[str, float]) -> dict[str, Any]:
-    """Write the pose of an unfinished registration to `out`, flagged; returns the content of result.json."""
+def write_interrupted(
+    out: Path, scene: Scene, step: Step, engine: str, seconds: dict[str, float], case: str | None = None
+) -> dict[str, Any]:
+    """Write the pose of an unfinished registration to `out`, flagged; returns the content of result.json.
+
+    case: as for `report.write_results`.
+    """
     assert step.camera_from_volume is not None
     pose = world_pose(scene, step.camera_from_volume)
     only = len(scene.views) == 1
+    cases = [] if case is None else [CASE]
     content = {
         "world_from_volume": pose.tolist(),
         "views": [
@@ -30,6 +37,7 @@ def write_interrupted(out: Path, scene: Scene, step: Step, engine: str, seconds:
         ],
         "accepted": False,
         "reason": f"Interrupted: this is the best pose so far, {step.fraction:.0%} of the way ({step.message}).",
+        "reason_code": ReasonCode.INTERRUPTED.value,
         "interrupted": True,
         "quality": {"similarity": step.similarity},
         "uncertainty": {},
@@ -37,11 +45,13 @@ def write_interrupted(out: Path, scene: Scene, step: Step, engine: str, seconds:
         "seconds": seconds,
         "renders": None,
         "engine": engine,
-        "files": [POSE, RESULT],
+        "files": sorted([*cases, POSE, RESULT]),
         "version": __version__,
     }
     with delivered_together(out) as (folder, names):
         write_pose(folder / POSE, pose)
+        if case is not None:
+            (folder / CASE).write_text(case, encoding="utf-8")
         write_json(folder / RESULT, content)
-        names += [POSE, RESULT]
+        names += [*cases, POSE, RESULT]
     return content

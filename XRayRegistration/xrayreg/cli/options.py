@@ -113,7 +113,7 @@ def label_list(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def add_volume(parser: argparse.ArgumentParser, required: bool) -> None:
+def add_volume(parser: argparse.ArgumentParser | argparse._ArgumentGroup, required: bool) -> None:
     """The options that name a CT and what of it is meant."""
     parser.add_argument(
         "--volume", type=place, metavar="CT", required=required, help="NIfTI, NRRD, MHA, or a DICOM folder"
@@ -121,7 +121,7 @@ def add_volume(parser: argparse.ArgumentParser, required: bool) -> None:
     add_structures(parser)
 
 
-def add_structures(parser: argparse.ArgumentParser, besides: str = "") -> None:
+def add_structures(parser: argparse.ArgumentParser | argparse._ArgumentGroup, besides: str = "") -> None:
     """The options that name a label map and what of it is meant; `besides` goes on with the help on maps."""
     parser.add_argument("--labels", type=place, metavar="MAP", help=f"label map in the frame of the CT{besides}")
     parser.add_argument("--structures", metavar="1,2,..", type=label_list, default=(), help="only these labels")

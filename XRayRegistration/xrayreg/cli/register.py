@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..settings import RegistrationSettings
+from .direct import add_files, case_of
 from .options import add_command, add_settings, place, registration_settings_from
 from .terminal import printable_json
 
@@ -17,24 +18,29 @@ def add_to(commands: Any) -> None:
         commands,
         "register",
         run,
-        "find the pose of the C-arm for a case and judge it",
+        "find the pose of the C-arm for a case, or for a CT and X-rays, and judge it",
         (
             "case.json --out result",
+            "--volume ct.nii.gz --xray image.dcm --out result",
+            "--volume ct.nii.gz --xray image.png --sid 1000 --pixel-mm 0.3 --out result",
             "case.json --out result --init search --effort thorough",
             "case.json --out result --init model.pt",
             "case.json --out result --similarity sim.pt",
             "case.json --out result --quiet --json > result.json",
         ),
     )
-    parser.add_argument("case", type=place, metavar="CASE", help="case.json with the CT, the X-rays and their cameras")
+    parser.add_argument(
+        "case", type=place, metavar="CASE", nargs="?", help="case.json with the CT, the X-rays and their cameras"
+    )
     parser.add_argument(
         "--out", type=place, metavar="DIR", required=True, help="folder for the results, made when needed"
     )
+    add_files(parser)
     add_settings(parser, RegistrationSettings)
     parser.add_argument(
         "--init-only", action="store_true", help="with a network: write its pose as it is, neither refined nor judged"
     )
-    parser.add_argument("--no-pictures", action="store_true", help="write only result.json and pose.tfm")
+    parser.add_argument("--no-pictures", action="store_true", help="leave out pictures and report")
     parser.add_argument("--json", action="store_true", help="print the content of result.json instead of a table")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
     parser.epilog = (
@@ -53,9 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Display(shown=not arguments.quiet) as display:
         _require_registration(arguments)
         settings = registration_settings_from(arguments)
-        outcome = handle(
-            Path(arguments.case), Path(arguments.out), settings, display, pictures=not arguments.no_pictures
-        )
+        outcome = handle(case_of(arguments), Path(arguments.out), settings, display, pictures=not arguments.no_pictures)
     if arguments.json:
         print(printable_json((outcome.folder / "result.json").read_text(encoding="utf-8")), end="")
     elif not arguments.quiet:

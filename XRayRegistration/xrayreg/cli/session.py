@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..pieces import Story, whole
 from ..printing import printable
+from ..reasons import NoteCode, noted
 from ..settings import RegistrationSettings
 from .progress import Display
 
 if TYPE_CHECKING:
+    from ..io import CaseFile
     from ..results import Step
     from ..scene import Scene
 
@@ -34,11 +36,25 @@ class Outcome:
     code: int
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """What is written besides the result itself: the report's title, and the text of the case.json, if any."""
+
+    title: str
+    case: str | None
+
+
 def register_case(
-    case: Path, out: Path, settings: RegistrationSettings, display: Display, pictures: bool = True, title: str = ""
+    case: Path | CaseFile,
+    out: Path,
+    settings: RegistrationSettings,
+    display: Display,
+    pictures: bool = True,
+    title: str = "",
 ) -> Outcome:
     """Register a case and write its results to the folder `out`, all of them or none.
 
+    case: the path of a case.json, or a case made of files, which is then written beside the result (see `kept_text`).
     Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt goes on.
     Once the registration is over, Ctrl-C leaves out the pictures alone (see `_written`).
     Raises InputError for anything that cannot be used, with nothing written.
@@ -48,6 +64,7 @@ def register_case(
 
     _, _, engine = choose_engine(settings.engine, settings.device)
     scene, load_seconds = _loaded(case, out, settings, display)
+    keeping = Keeping(title or title_of(case), kept_text(case, out))
     display.stage("loading the render engine (compiled on its first run)")
     compile_seconds = warm_up(settings.engine, settings.device)
     started = time.perf_counter()
@@ -56,15 +73,15 @@ def register_case(
         result = last.result
         if compile_seconds > 0:
             result.seconds["compile"] = compile_seconds
-        content = _written(out, scene, result.as_dict(), title or case.stem, settings, display, pictures)
+        content = _written(out, scene, result.as_dict(), keeping, settings, display, pictures)
         return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
     display.stage("writing the result without pictures")
     seconds = {"load": load_seconds, "total": load_seconds + time.perf_counter() - started}
-    return Outcome(write_interrupted(out, scene, last, engine, seconds), out, INTERRUPTED)
+    return Outcome(write_interrupted(out, scene, last, engine, seconds, keeping.case), out, INTERRUPTED)
 
 
 def estimate_case(
-    case: Path, out: Path, settings: RegistrationSettings, display: Display, pictures: bool = True
+    case: Path | CaseFile, out: Path, settings: RegistrationSettings, display: Display, pictures: bool = True
 ) -> Outcome:
     """Write a network's pose for a case to the folder `out`, neither refined nor judged; all files or none.
 
@@ -73,9 +90,10 @@ def estimate_case(
     from ..pipeline import estimate
 
     scene, load_seconds = _loaded(case, out, settings, display)
+    keeping = Keeping(title_of(case), kept_text(case, out))
     display.stage("asking the network")
     found = estimate(scene, settings, load_seconds)
-    content = _written(out, scene, found.as_dict(), case.stem, settings, display, pictures)
+    content = _written(out, scene, found.as_dict(), keeping, settings, display, pictures)
     return Outcome(content, out, REJECTED)
 
 
@@ -83,7 +101,7 @@ def _written(
     out: Path,
     scene: Scene,
     content: dict[str, Any],
-    title: str,
+    keeping: Keeping,
     settings: RegistrationSettings,
     display: Display,
     pictures: bool,
@@ -94,18 +112,20 @@ def _written(
     A second Ctrl-C goes on as KeyboardInterrupt, with nothing written.
     """
     from ..report import write_results
+    from ..results import with_notes
 
     def writing(content: dict[str, Any], drawn: bool) -> Story[Step, dict[str, Any]]:
         return write_results.pieces(
             out,
             scene,
             content,
-            printable(title),
+            printable(keeping.title),
             # What the case brings says more as a "before" than the best of a search.
             before=scene.initial,
             pictures=drawn,
             engine=settings.engine,
             device=settings.device,
+            case=keeping.case,
         )
 
     display.stage("drawing the pictures" if pictures else "writing the result")
@@ -124,13 +144,32 @@ def _written(
         finally:
             story.close()
     display.stage("writing the result without pictures")
-    return whole(writing({**content, "notes": [*content.get("notes", ()), LEFT_OUT]}, False))
+    return whole(writing(with_notes(content, noted(NoteCode.PICTURES, [LEFT_OUT])), False))
 
 
-def _loaded(case: Path, out: Path, settings: RegistrationSettings, display: Display) -> tuple[Scene, float]:
+def kept_text(case: Path | CaseFile, out: Path) -> str | None:
+    """The text of the case.json that belongs beside the result in `out`, so that the run can be repeated, or None.
+
+    A case made of files is written there. One that an earlier run wrote there, and is registered again, stays.
+    """
+    from ..io import case_text
+    from ..report import CASE, files_of_earlier
+
+    if not isinstance(case, Path):
+        return case_text(case, out.resolve())
+    again = case.name == CASE and case.parent.resolve() == out.resolve() and CASE in files_of_earlier(out)
+    return case.read_text(encoding="utf-8-sig") if again else None
+
+
+def title_of(case: Path | CaseFile) -> str:
+    """The title of a report."""
+    return case.stem if isinstance(case, Path) else f"{case.views[0].image.name} and {case.volume.name}"
+
+
+def _loaded(case: Path | CaseFile, out: Path, settings: RegistrationSettings, display: Display) -> tuple[Scene, float]:
     """The scene of a case and the seconds it took to read; what else is asked for is known to be there."""
     from ..checks import require_regular
-    from ..io import read_case, require_output
+    from ..io import open_case, parse_case, require_output
     from ..starts import network_file
 
     require_output(out)
@@ -139,7 +178,8 @@ def _loaded(case: Path, out: Path, settings: RegistrationSettings, display: Disp
         require_regular(Path(settings.similarity), "similarity")
     display.stage("reading the case")
     started = time.perf_counter()
-    return read_case(case), time.perf_counter() - started
+    scene = open_case(parse_case(case) if isinstance(case, Path) else case)
+    return scene, time.perf_counter() - started
 
 
 def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display) -> Step:

@@ -25,7 +25,8 @@ class StudyRow:
     bones' surface. mtre_far_mm, mtre_xvr_mm, mtre_diffpose_mm: see `published`.
     accepted: the method's own verdict, None where it has none. similarity: at the pose; comparable within a method.
     error: a sentence where the method failed to give a pose, else empty.
-    camera_from_volume: (4, 4) of the first view. reason: why the method ended. trace: the best so far on the way.
+    camera_from_volume: (4, 4) of the first view. reason: why the method ended; reason_code: of our own verdicts (see
+    `reasons`). trace: the best so far on the way.
     """
 
     method: str
@@ -54,6 +55,7 @@ class StudyRow:
     error: str = ""
     camera_from_volume: list[list[float]] | None = None
     reason: str = ""
+    reason_code: str = ""
     trace: list[dict[str, Any]] = field(default_factory=list)
 
     @property

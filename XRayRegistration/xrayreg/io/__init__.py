@@ -1,7 +1,8 @@
 """Files: volumes, label maps, X-rays, DICOM geometry, cases, calibrations, poses and results."""
 
-from .case_file import CaseFile, CaseView, parse_case, write_case
-from .cases import read_case
+from .case_file import CaseFile, CaseView, case_text, parse_case, write_case
+from .case_from_files import case_of_files
+from .cases import open_case, read_case
 from .dicom import DicomGeometry, camera_from_volume_of, camera_of, geometry_of
 from .dicom_pixels import DicomImage, dicom_image
 from .dicom_tags import is_dicom, read_dataset
@@ -23,12 +24,15 @@ __all__ = [
     "calibrated_projection",
     "camera_from_volume_of",
     "camera_of",
+    "case_of_files",
+    "case_text",
     "dicom_image",
     "dicom_projection",
     "geometry_of",
     "holds_volume",
     "is_dicom",
     "list_series",
+    "open_case",
     "parse_case",
     "prepare_output",
     "projection_of",

@@ -19,7 +19,7 @@ from ..geometry import Camera, require_xray_camera
 from ..scene import IntensityKind
 from .json_text import read_json
 from .mayacam import read_mayacam
-from .results import write_json
+from .results import json_text, write_json
 
 _KINDS: tuple[IntensityKind, ...] = get_args(IntensityKind)
 
@@ -100,7 +100,21 @@ def write_case(path: str | Path, case: CaseFile, home: Path | None = None) -> No
     A pose that a case lacks is left out, so that `parse_case` gives the same case back.
     """
     path = Path(path)
-    place = path if home is None else home / path.name
+    write_json(path, _content(case, path if home is None else home / path.name))
+
+
+def case_text(case: CaseFile, home: Path) -> str:
+    """The text of the case.json that `write_case` writes for a case in the folder `home`."""
+    return json_text(_content(case, home / "case.json"))
+
+
+def require_structures(labels: Any) -> tuple[int, ...]:
+    """Labels to register, each once; raises InputError for what are no whole numbers above 0."""
+    return _structures([label.item() if isinstance(label, np.integer) else label for label in labels])
+
+
+def _content(case: CaseFile, place: Path) -> dict[str, Any]:
+    """What case.json at `place` says of a case."""
     content: dict[str, Any] = {"volume": _relative(case.volume, place)}
     if case.series is not None:
         content["series"] = case.series
@@ -115,7 +129,7 @@ def write_case(path: str | Path, case: CaseFile, home: Path | None = None) -> No
         content["reference"] = {"world_from_volume": case.reference}
         if case.targets is not None:
             content["reference"]["targets"] = case.targets
-    write_json(path, content)
+    return content
 
 
 def _written(view: CaseView, path: Path) -> dict[str, Any]:

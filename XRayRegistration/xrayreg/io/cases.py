@@ -28,14 +28,19 @@ _BY_ANGLES = (
 
 @divisible
 def read_case(path: str | Path) -> Pieces[Scene]:
-    """The scene of the case file at `path` (file contract: design.md 5).
+    """The scene of the case file at `path` (file contract: design.md 5); see `parse_case` and `open_case`."""
+    return (yield from open_case.pieces(parse_case(path)))
+
+
+@divisible
+def open_case(case: CaseFile) -> Pieces[Scene]:
+    """The scene of a case, its files read.
 
     Views are named by their image's stem, numbered where stems repeat. Several DICOM views without cameras share the
     first one's camera frame as world, by their C-arm angles about a common isocentre, which their `assumed` says, as
-    nobody measured it. Raises InputError for anything
-    missing or wrong, before slow files are opened where that is possible.
+    nobody measured it. Raises InputError for anything missing or wrong, before slow files are opened where that is
+    possible.
     """
-    case = parse_case(path)
     if not case.views:
         raise InputError("views", expected="at least one X-ray", found="none", remedy="add one to the case")
     if case.structures and case.labels is None:

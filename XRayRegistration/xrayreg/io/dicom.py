@@ -15,7 +15,7 @@ from ..geometry.carm import camera_from_carm
 from .dicom_layout import frame_count, image_size
 from .dicom_orientation import orientation_of
 from .dicom_pitch import detector_pitch
-from .dicom_plausible import contradictions, require_plausible_pitch, required_sid, usable_sod
+from .dicom_plausible import GIVEN, contradictions, require_plausible_pitch, required_sid, usable_sod
 from .dicom_readout import central_ray
 from .dicom_tags import Found, TagReader, tag_text
 
@@ -57,19 +57,25 @@ class DicomGeometry:
     assumed: tuple[str, ...] = ()
 
 
-def geometry_of(dataset: pydicom.Dataset, frame: int | None = None) -> DicomGeometry:
+def geometry_of(
+    dataset: pydicom.Dataset, frame: int | None = None, sid_mm: float | None = None, pixel_mm: float | None = None
+) -> DicomGeometry:
     """The geometry of frame `frame` (from 0; the first by default) of a DICOM X-ray (methods.md C5, C6).
 
-    Enhanced images are looked up in their per-frame and shared functional groups first. Raises InputError, naming the
-    tag, when the source-to-detector distance or every clue to the pixel pitch is missing, for numbers that no X-ray
-    machine has (see `dicom_plausible`), and for attributes that are damaged.
+    sid_mm, pixel_mm: source-to-detector distance and pitch of square pixels at the detector [mm] that take the place of
+    the file's. Enhanced images are looked up in their per-frame and shared functional groups first. Raises InputError,
+    naming the tag, when the source-to-detector distance or every clue to the pixel pitch is missing, for numbers that
+    no X-ray machine has (see `dicom_plausible`), and for attributes that are damaged.
     """
     tags = TagReader(dataset, frame or 0)
-    sid = required_sid(tags)
+    sid = required_sid(tags, sid_mm)
     rows, columns = image_size(tags)
     sod, assumed = usable_sod(tags, sid.value)
     sod_mm = None if sod is None else sod.value
-    pitch, doubts, guesses = detector_pitch(tags, sid.value, sod_mm)
+    if pixel_mm is None:
+        pitch, doubts, guesses = detector_pitch(tags, sid.value, sod_mm)
+    else:
+        pitch, doubts, guesses = Found((pixel_mm, pixel_mm), GIVEN), (), ()
     require_plausible_pitch(pitch, rows, columns)
     angles, angle_doubts = _angles(tags)
     modality = (tags.text("Modality") or Found("", "")).value

@@ -12,6 +12,8 @@ import numpy as np
 from ..checks import InputError
 from .dicom_tags import Found, TagReader, tag_text
 
+# The origin of a number that somebody gave in place of the file's.
+GIVEN = "given"
 # Source to detector [mm]: mini C-arms have 350 to 450, angiography 900 to 1300, chest stands 1800, stereoscopic
 # room-mounted systems 3600.
 SID_MM = (300.0, 5000.0)
@@ -34,10 +36,17 @@ _OTHER_UNITS = ((1000.0, "metres"), (10.0, "centimetres"), (0.001, "micrometres"
 _REMEDY = 'correct it or give the view a "camera" in case.json'
 
 
-def required_sid(tags: TagReader) -> Found[float]:
-    """The source-to-detector distance [mm]; raises InputError where it is missing or no machine's."""
-    sid = tags.positive("DistanceSourceToDetector")
-    name = f"DICOM DistanceSourceToDetector {tag_text('DistanceSourceToDetector')}"
+def required_sid(tags: TagReader, given_mm: float | None = None) -> Found[float]:
+    """The source-to-detector distance [mm], the one given or the file's.
+
+    Raises InputError where there is none, and for one that no machine has.
+    """
+    if given_mm is not None:
+        sid: Found[float] | None = Found(given_mm, GIVEN)
+        name = "SID that was given"
+    else:
+        sid = tags.positive("DistanceSourceToDetector")
+        name = f"DICOM DistanceSourceToDetector {tag_text('DistanceSourceToDetector')}"
     if sid is None:
         raise InputError(
             name,

@@ -154,14 +154,15 @@ def _shape(header: Any, path: Path, what: str) -> tuple[int, ...]:
 
 def _stored(path: Path, header: Any, shape: tuple[int, ...], what: str) -> NDArray:
     """The values [..., k, j, i] as stored."""
+    code = int(header["datatype"])
     try:
         kind = header.get_data_dtype()
     except KeyError as error:
         raise InputError(
             what,
-            expected="one real number per voxel",
-            found=f"{path} of datatype {error}, which NIfTI does not have",
-            remedy="check that the file is complete, or save it again",
+            expected="a data type that NIfTI knows",
+            found=f"{path} with the datatype {code}",
+            remedy="check that the file is not damaged, or save it again",
         ) from error
     if kind.kind not in "iuf" or kind.itemsize > 8:
         raise InputError(

@@ -61,17 +61,25 @@ def dicom_projection(dataset: pydicom.Dataset, frame: int | None = None) -> Proj
 
     Raises InputError, naming the tag, for attributes that contradict themselves.
     """
-    tags = TagReader(dataset, frame or 0)
-    assumed: dict[str, str] = {}
-    if tags.positive("DistanceSourceToDetector") is None:
-        dataset = _with(dataset, "DistanceSourceToDetector", NOMINAL_SID_MM)
-        assumed["SID"] = f"{ASSUMED}: the file has no {tag_text('DistanceSourceToDetector')}"
-    if all(tags.numbers(keyword) is None for keyword in _PITCH_TAGS):
-        pitch = NOMINAL_DETECTOR_MM / max(image_size(tags))
-        dataset = _with(dataset, "ImagerPixelSpacing", [pitch, pitch])
-        assumed["pixel pitch"] = f"{ASSUMED}: the file has no {tag_text('ImagerPixelSpacing')}"
-    projection = projection_of(geometry_of(dataset, frame))
+    missing = missing_numbers(dataset, frame)
+    sid_mm = NOMINAL_SID_MM if "SID" in missing else None
+    pixel_mm = None
+    if "pixel pitch" in missing:
+        pixel_mm = NOMINAL_DETECTOR_MM / max(image_size(TagReader(dataset, frame or 0)))
+    projection = projection_of(geometry_of(dataset, frame, sid_mm, pixel_mm))
+    assumed = {name: f"{ASSUMED}: the file has no {tag}" for name, tag in missing.items()}
     return replace(projection, origins={**projection.origins, **assumed})
+
+
+def missing_numbers(dataset: pydicom.Dataset, frame: int | None = None) -> dict[str, str]:
+    """Which of "SID" and "pixel pitch" a DICOM X-ray does not tell at frame `frame` (from 0), with the tags to fill."""
+    tags = TagReader(dataset, frame or 0)
+    missing = {}
+    if tags.positive("DistanceSourceToDetector") is None:
+        missing["SID"] = tag_text("DistanceSourceToDetector")
+    if all(tags.numbers(keyword) is None for keyword in _PITCH_TAGS):
+        missing["pixel pitch"] = tag_text("ImagerPixelSpacing")
+    return missing
 
 
 def calibrated_projection(path: str | Path, name: str | None = None) -> Projection:
@@ -110,11 +118,3 @@ def _view_named(views: Sequence[CaseView], name: str | None, path: Path) -> Case
             remedy="rename the X-ray after the image it is in the file",
         )
     return fitting[0]
-
-
-def _with(dataset: pydicom.Dataset, keyword: str, value: object) -> pydicom.Dataset:
-    # A copy by pydicom shares its elements with the original.
-    changed = pydicom.Dataset()
-    changed.update(dataset)
-    setattr(changed, keyword, value)
-    return changed

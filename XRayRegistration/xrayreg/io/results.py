@@ -64,8 +64,13 @@ def safe_name(text: str) -> str:
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write `content` as JSON, replacing the file in one step; NaN and infinity become null, arrays lists."""
-    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json_text(content)
     replace_file(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """`content` as the JSON that `write_json` writes."""
+    return json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_image(path: str | Path, image: NDArray) -> None:

@@ -64,6 +64,7 @@ class Outcome:
     camera_from_volume: (4, 4) of the first view. similarity: there, by the method's own last measure; NaN without one.
     renders: images made. reason: why it ended, a sentence. accepted: its verdict, None from a method that gives none.
     trace: the way there, a few dozen points. others: names and poses (4, 4) of further objects.
+    reason_code: of our own verdict (see `reasons`), empty from other methods.
     """
 
     camera_from_volume: NDArray[np.float64]
@@ -74,6 +75,7 @@ class Outcome:
     accepted: bool | None = None
     trace: tuple[TracePoint, ...] = ()
     others: tuple[tuple[str, NDArray[np.float64]], ...] = ()
+    reason_code: str = ""
 
 
 Run = Callable[[Scene, MethodContext], Story[Step, Outcome]]

@@ -148,6 +148,7 @@ def _registered(scene: Scene, settings: RegistrationSettings) -> Story[Step, Out
         result.verdict.reason,
         result.verdict.accepted,
         thinned(points),
+        reason_code=result.verdict.code.value,
     )
 
 

@@ -23,6 +23,7 @@ from ..settings import DeviceName, EngineName
 from .page import write_report
 
 RESULT = "result.json"
+CASE = "case.json"
 POSE = "pose.tfm"
 REPORT = "report.html"
 
@@ -48,6 +49,7 @@ def write_results(
     screenshots: Sequence[Screenshot] = (),
     engine: EngineName = "auto",
     device: DeviceName = "auto",
+    case: str | None = None,
 ) -> Story[Step, dict[str, Any]]:
     """Write everything about a registration to the folder `out`; returns the content of result.json.
 
@@ -57,7 +59,7 @@ def write_results(
         and an "unjudged" that is true stands for a pose on which there is no verdict. A score is added where the scene
         has a reference, and what is not accepted is written without its expected error.
     before: world_from_volume (4, 4) [mm] for the picture of the beginning, instead of the one in `content`.
-    pictures: whether anything but result.json and the pose is written.
+    pictures: whether pictures and the report are written. case: text of a case.json to write beside the result.
     Nothing is left behind when the work is given up half-way or fails. Raises InputError for a folder that cannot be
     written to.
     """
@@ -65,6 +67,9 @@ def write_results(
     with delivered_together(out) as (folder, names):
         write_pose(folder / POSE, told["world_from_volume"])
         names.append(POSE)
+        if case is not None:
+            (folder / CASE).write_text(case, encoding="utf-8")
+            names.append(CASE)
         if pictures:
             begun = before if before is not None else told.get("started_from")
             yield Step("write", 0.0, "preparing the pictures")
@@ -107,7 +112,7 @@ def delivered_together(out: Path) -> AbstractContextManager[tuple[Path, list[str
     The files that an earlier result there lists as its own go away with that, so that old and new never mix. Raises
     InputError when `out` cannot be written to.
     """
-    return delivered(out, _files_of_earlier)
+    return delivered(out, files_of_earlier)
 
 
 def _drawn(
@@ -173,7 +178,7 @@ def _stems(names: Sequence[str]) -> list[str]:
     return stems
 
 
-def _files_of_earlier(out: Path) -> list[str]:
+def files_of_earlier(out: Path) -> list[str]:
     """The files in `out` that its result.json says it came with, itself first."""
     try:
         listed = json.loads((out / RESULT).read_text(encoding="utf-8"))["files"]

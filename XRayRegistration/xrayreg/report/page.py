@@ -90,7 +90,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
     if accepted is not None:
         kind, words = ("accepted", "✓ Accepted") if accepted else ("rejected", "✗ Rejected")
     reason = escape(str(result.get("reason") or ""))
-    return f'<div class="verdict {kind}"><b>{words}</b><span>{reason}</span></div>'
+    code = escape(str(result.get("reason_code") or ""))
+    return f'<div class="verdict {kind}" data-reason-code="{code}"><b>{words}</b><span>{reason}</span></div>'
 
 
 def _tables(result: Mapping[str, Any]) -> list[str]:

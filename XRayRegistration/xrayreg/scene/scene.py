@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..checks import InputError, require_array, require_rigid
 from ..geometry import camera_doubts
 from ..pieces import Pieces, divisible
+from ..reasons import Note, NoteCode, noted
 from .attenuation import rendered_grid
 from .radiograph import Radiograph
 from .standing import require_rig, require_standing
@@ -54,8 +55,17 @@ class Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found or decided while volume and views were read, one sentence each, assumptions first."""
+        return tuple(note.text for note in self.coded_notes)
+
+    @property
+    def coded_notes(self) -> tuple[Note, ...]:
+        """`notes`, each with what it is about."""
         views = [f"{view.name}: {note}" for view in self.views for note in view.notes]
-        return (*self.assumed, *self.volume.notes, *views)
+        return (
+            *noted(NoteCode.ASSUMED, self.assumed),
+            *noted(NoteCode.VOLUME, self.volume.notes),
+            *noted(NoteCode.XRAY, views),
+        )
 
     @property
     def assumed(self) -> tuple[str, ...]:

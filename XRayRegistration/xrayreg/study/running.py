@@ -117,6 +117,7 @@ def scored(
         renders=int(outcome.renders),
         accepted=None if outcome.accepted is None else bool(outcome.accepted),
         reason=outcome.reason,
+        reason_code=outcome.reason_code,
     )
     if not np.isfinite(pose).all():
         return replace(row, error="The pose it gave is not a number.")
