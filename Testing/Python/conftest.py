@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +21,12 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))
 os.environ.setdefault("TRITON_CACHE_DIR", str(ROOT / ".cache" / "triton"))
 # As in xrayreg.__main__: threads that spin while they wait keep parallel workers from computing.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A slow machine says nothing of a law; and fixtures here hold nothing that one example leaves to the next.
+settings.register_profile(
+    "laws", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("laws")
 
 
 def shared_data(*parts: str) -> Path:

@@ -33,7 +33,7 @@ def returned(pose: np.ndarray) -> np.ndarray:
     return camera_from_placement(placement_of(pose, ISOCENTRE), ISOCENTRE)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(turns, st.floats(-89.9, 89.9), turns, shifts, shifts, st.floats(1.0, 2000.0))
 def test_numbers_come_back_from_their_pose(primary, secondary, roll, right, up, sod):
     placement = Placement(primary, secondary, roll, right, up, sod)
@@ -68,7 +68,7 @@ def test_along_the_patient_the_roll_has_the_whole_turn(secondary, sense):
     np.testing.assert_allclose(astuple(found), [0, secondary, 25.0 + sense * 40.0, 0, 0, 700], atol=EXACT)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-720.0, 720.0), st.floats(-720.0, 720.0), st.floats(-720.0, 720.0))
 def test_angles_come_back_in_their_range(primary, secondary, roll):
     pose = camera_from_placement(Placement(primary, secondary, roll, 1.0, 2.0, 700.0), ISOCENTRE)

@@ -67,7 +67,7 @@ def test_half_turn_and_beyond_give_the_same_rotation_by_a_vector_of_at_most_pi(e
 
 
 @given(st.tuples(coordinate, coordinate, coordinate))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_round_trip_holds_for_any_vector(numbers) -> None:
     vector = torch.tensor(numbers, dtype=torch.float64)
     torch.testing.assert_close(vector_from_rotation(rotation_from_vector(vector)), vector, atol=1e-13, rtol=0)

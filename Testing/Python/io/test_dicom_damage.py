@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -101,7 +101,7 @@ def test_the_keywords_are_those_that_are_read() -> None:
     assert {"Rows", "NumberOfFrames", "RescaleSlope", "ShutterShape", "ModalityLUTSequence"} <= set(KEYWORDS)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250)
 @given(keyword=st.sampled_from(KEYWORDS), kind=st.sampled_from(KINDS), value=VALUES, given_camera=st.booleans())
 @example("DistanceSourceToDetector", "DS", b"1000\\1200", False)
 @example("DistanceSourceToDetector", "D[", b"1000", False)
@@ -125,7 +125,7 @@ def test_geometry_that_nobody_needs_may_be_damaged(tmp_path, without, keyword) -
     assert error is not None and keyword in str(error)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(share=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=3))
 @example(1.0, [(0.21875, 0)])  # in the name of the transfer syntax
 def test_files_that_are_cut_off_or_have_odd_bytes(tmp_path, without, share, flips) -> None:

@@ -43,7 +43,7 @@ def stored(image, field, rotation, flip, area, size):
 
 
 @pytest.mark.parametrize(("rotation", "flip"), KINDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_the_central_ray_meets_the_marked_pixel(rotation, flip, data) -> None:
     top, left = data.draw(st.integers(0, 20)), data.draw(st.integers(0, 30))

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xrayreg.checks import InputError
@@ -123,7 +123,7 @@ ANGLES = st.tuples(*[st.floats(-3.1, 3.1)] * 3)
 OFFSETS = st.tuples(*[st.floats(-500, 500)] * 3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     ANGLES, OFFSETS, ANGLES, OFFSETS, st.booleans(), st.booleans(), st.integers(0, 5), st.integers(0, 5),
     st.sampled_from([0.0, 0.0, 1e-6, 1e-2, 0.3]),
@@ -146,7 +146,7 @@ def test_any_frame_is_read_as_itk_reads_it_or_refused(tmp_path, a, b, c, d, left
         np.testing.assert_allclose(read.ras_from_index, expected, atol=PLACE_MM)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 347), st.integers(0, 255)), min_size=1, max_size=4))
 @example([(70, 3)])  # a datatype that there is not
 def test_a_damaged_header_is_read_or_refused_in_words(tmp_path, damage):

@@ -65,7 +65,7 @@ _TURNS = some.one_of(
     upward=some.booleans(),
     order=some.permutations(range(5)),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_slices_and_frames_in_any_order_lie_where_they_were_recorded(turn, spacing, tilt_deg, upward, order):
     grid = np.eye(4)
     grid[:3, :3] = turn * spacing

@@ -45,7 +45,7 @@ def read(path: Path) -> dict[tuple[str, str], dict]:
 texts = st.text(st.one_of(st.sampled_from(ENDS), st.characters(exclude_categories=["Cs"])), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.builds(StudyRow, method=texts, arm=texts, case=texts, error=texts, reason=texts), max_size=4))
 def test_whatever_text_a_row_holds_it_is_read_again_and_the_file_stays_as_it_is(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("study")
