@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_series import Edit, having, hounsfield, raw, stored, together, write_frames, write_slices
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from pydicom import uid
 
@@ -282,6 +282,7 @@ _KINDS = ["LO", "DS", "IS", "US", "SS", "UI", "CS", "SQ", "OB", "FD", "AT", "UN"
     everywhere=some.booleans(),
     multi_frame=some.booleans(),
 )
+@example("PhotometricInterpretation", b"\x00\xa0\xad\x01", None, False, False)
 @settings(max_examples=80)
 def test_any_bytes_in_any_attribute_give_the_volume_or_a_sentence(keyword, content, kind, everywhere, multi_frame):
     values = hounsfield(3)

@@ -105,8 +105,8 @@ def format_of(file: ImageFile) -> PixelFormat:
     high_bit = stored - 1 if high_bit is None else high_bit
     if not stored - 1 <= high_bit < allocated:
         raise damaged(file.name, "HighBit", f"{stored - 1} to {allocated - 1}", str(high_bit))
-    photometric = tags.text("PhotometricInterpretation").upper()
-    if photometric not in ("", "MONOCHROME1", "MONOCHROME2"):
+    photometric = tags.text("PhotometricInterpretation")
+    if photometric.upper() not in ("", "MONOCHROME1", "MONOCHROME2"):
         raise damaged(file.name, "PhotometricInterpretation", "grey values", photometric)
     return PixelFormat(
         numbers["Rows"],
@@ -116,7 +116,7 @@ def format_of(file: ImageFile) -> PixelFormat:
         stored,
         high_bit,
         bool(numbers["PixelRepresentation"]),
-        photometric == "MONOCHROME1",
+        photometric.upper() == "MONOCHROME1",
         file.transfer_syntax,
         _padding(file, allocated, bool(numbers["PixelRepresentation"])),
     )
