@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-# C0, DEL and C1 controls; the space that does not break and the hyphen that does not show; marks and overrides of
-# direction; separators of lines; halves of characters, which stand for bytes of file names that are no UTF-8.
-UNSAFE = "\x00-\x1f\x7f-\xa0\xad\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+# C0, DEL and C1 controls; marks and overrides of direction; separators of lines; halves of characters, which stand for
+# bytes of file names that are no UTF-8.
+UNSAFE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROL = re.compile(f"[{UNSAFE}]")
 
 

@@ -236,10 +236,11 @@ _COUNTS: dict[str, tuple[Edit, str]] = {
         r"PerFrameFunctionalGroupsSequence .* expected 5 frames, found 4",
     ),
     "no count": (having(NumberOfFrames=None), r"NumberOfFrames .* found none, beside 5 descriptions"),
-    "0": (raw("NumberOfFrames", b"0 "), r"NumberOfFrames .* expected at least 1, found 0"),
+    "0": (raw("NumberOfFrames", b"0 "), r"NumberOfFrames .* expected 1 to 65536, found 0"),
     "text": (raw("NumberOfFrames", b"five"), r"NumberOfFrames \(0028,0008\) of ct.dcm"),
     "a fraction": (raw("NumberOfFrames", b"4.5 "), r"NumberOfFrames \(0028,0008\) of ct.dcm"),
-    "negative": (raw("NumberOfFrames", b"-5"), r"NumberOfFrames .* expected at least 1, found -5"),
+    "negative": (raw("NumberOfFrames", b"-5"), r"NumberOfFrames .* expected 1 to 65536, found -5"),
+    "billions": (raw("NumberOfFrames", b"2000000000"), r"NumberOfFrames .* expected 1 to 65536, found 2000000000"),
     "no sequence": (raw("PerFrameFunctionalGroupsSequence", b"abc", "LO"), "PerFrameFunctionalGroupsSequence"),
 }
 

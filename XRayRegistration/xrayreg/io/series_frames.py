@@ -22,6 +22,8 @@ _MACROS = (
     "FrameContentSequence",
 )
 _FRAME_TYPES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "XRay3DFrameTypeSequence")
+# More than any scanner writes into a file; a damaged number would keep the reader busy for hours.
+_MOST_FRAMES = 1 << 16
 # Direction cosines are texts of few digits; a hundredth is rounding, more is damage.
 _UNIT = 1e-2
 # Millimetres between pixels: from micro-CT to far beyond any scanner.
@@ -90,8 +92,8 @@ def frame_count(file: ImageFile) -> int:
         raise damaged(file.name, "NumberOfFrames", "the number of frames", f"none, beside {groups} descriptions")
     if count is None:
         return 1
-    if count < 1:
-        raise damaged(file.name, "NumberOfFrames", "at least 1", str(count))
+    if not 1 <= count <= _MOST_FRAMES:
+        raise damaged(file.name, "NumberOfFrames", f"1 to {_MOST_FRAMES}", str(count))
     if groups and groups != count:
         raise damaged(file.name, "PerFrameFunctionalGroupsSequence", f"{count} frames", f"{groups}")
     return count
@@ -110,8 +112,9 @@ def described(file: ImageFile) -> Described:
         )
         for n in range(count)
     ]
-    kept = [n for n in range(count) if "LOCALIZER" not in _kind(tags[n])]
-    names = tuple(tags[n].source for n in range(count) if n not in set(kept))
+    is_localiser = ["LOCALIZER" in _kind(one) for one in tags]
+    kept = [n for n in range(count) if not is_localiser[n]]
+    names = tuple(one.source for one, left_out in zip(tags, is_localiser, strict=True) if left_out)
     steps, assumed = (None, ()) if not many or not kept else _offsets(file, tags, kept)
     frames = tuple(_frame(file, n, many, tags[n], None if steps is None else steps[n]) for n in kept)
     return Described(frames, names if len(kept) else (file.name,), assumed if len(kept) > 1 else ())
