@@ -61,9 +61,9 @@ def register(
     """Find the pose of the C-arm for a CT and an X-ray, and judge it. Nothing is written.
 
     volume: NIfTI, NRRD, MHA, or DICOM (a folder, of which `series` says which CT, or one file), in Hounsfield units.
-    xray: DICOM, TIFF, PNG, NIfTI or NRRD; several only where DICOM tells the C-arm's angles and distances for each.
+    xray: DICOM, TIFF, PNG, NIfTI or NRRD; several only where DICOM gives the C-arm's angles and distances for each.
     labels: label map in the frame of the CT; structures: register these labels only.
-    sid_mm, pixel_mm: source to detector and pixel pitch at the detector [mm], where DICOM does not tell them.
+    sid_mm, pixel_mm: source to detector and pixel pitch at the detector [mm], in place of DICOM's.
     frame: image of a run, from 0. mirrored: whether the stored image shows left and right exchanged (default: as DICOM
         tells, else not). intensity: "transmission" (air is bright), "attenuation" (bone is bright) or "auto".
     initial: world_from_volume (4, 4) [mm], where to start; for one X-ray its camera is the world.

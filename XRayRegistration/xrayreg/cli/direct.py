@@ -25,14 +25,14 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         type=place,
         metavar="IMAGE",
         action="append",
-        help="X-ray: DICOM, TIFF, PNG, NIfTI, NRRD; several times only where DICOM tells the C-arm's angles for each",
+        help="X-ray: DICOM, TIFF, PNG, NIfTI, NRRD; several times only where DICOM gives the C-arm's angles for each",
     )
     add_volume(group, required=False)
     group.add_argument("--series", metavar="NAME", help="which CT of a DICOM folder (info lists them)")
     length = number(0.0, MOST_MM)
-    group.add_argument("--sid", type=length, metavar="MM", help="source to detector [mm], if DICOM does not tell it")
+    group.add_argument("--sid", type=length, metavar="MM", help="source to detector [mm], in place of DICOM's")
     group.add_argument(
-        "--pixel-mm", type=length, metavar="MM", help="pixel pitch at the detector [mm], if DICOM does not tell it"
+        "--pixel-mm", type=length, metavar="MM", help="pixel pitch at the detector [mm], in place of DICOM's"
     )
     group.add_argument("--frame", type=whole(0), metavar="N", help="image of a run, from 0")
     group.add_argument(
