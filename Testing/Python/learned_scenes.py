@@ -14,7 +14,12 @@ from pelvis_scenes import pelvis
 from torch import Tensor
 
 from xrayreg.networks.model.checkpoint import SimilarityCheckpoint, save_checkpoint
-from xrayreg.networks.model.learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription
+from xrayreg.networks.model.learned_similarity import (
+    Comparison,
+    LearnedSimilarity,
+    SimilarityDescription,
+    for_each_image,
+)
 from xrayreg.networks.model.similarity_table import SIMILARITIES, build_for
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, PoseDistribution, SimilarityName, SimilaritySettings
@@ -36,6 +41,22 @@ class Difference(LearnedSimilarity):
         self.require_images(fixed, moving)
         one, other = (_normal(image) for image in (fixed, moving))
         return Comparison((one - other).square().flatten(1).mean(1) * self.weight)
+
+
+class Squares(Difference):
+    """The same, told as the sum of squares that it is."""
+
+    @property
+    def sums_squares(self) -> bool:
+        """See `LearnedSimilarity.sums_squares`."""
+        return True
+
+    def residuals(self, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
+        """See `LearnedSimilarity.residuals`."""
+        pixels = moving.shape[-1] * moving.shape[-2]
+        along = [torch.func.jvp(_normal, (moving,), (column,))[1] for column in jacobian.unbind(2)]
+        apart = _normal(moving) - for_each_image(_normal(fixed), len(moving))
+        return apart.flatten(1) / pixels**0.5, torch.stack(along, 1).flatten(2) / pixels**0.5
 
 
 class Nothing(Difference):
@@ -83,4 +104,15 @@ def _normal(image: Tensor) -> Tensor:
     return centred / (centred.square().mean((-2, -1), keepdim=True) + 1e-12).sqrt()
 
 
-__all__ = ["FRONTAL", "PX", "WIDE", "Difference", "NoNumber", "Nothing", "checkpoint", "standing_in", "written"]
+__all__ = [
+    "FRONTAL",
+    "PX",
+    "WIDE",
+    "Difference",
+    "NoNumber",
+    "Nothing",
+    "Squares",
+    "checkpoint",
+    "standing_in",
+    "written",
+]

@@ -30,6 +30,7 @@ def test_every_architecture_that_is_known_can_be_chosen(widget):
         ("Similarity: ProST (transformer)", "prost-vit"),
         ("Similarity: Correlation-driven", "correlation"),
         ("Similarity: SOPI", "sopi"),
+        ("Similarity: Embedding (ours)", "embedding"),
     ]
     assert {name for _text, name in offered if name} == set(SIMILARITY_NAMES)
     assert selector.toolTip

@@ -55,6 +55,7 @@ def similarityNames():
         "prost-vit": _("ProST (transformer)"),
         "correlation": _("Correlation-driven"),
         "sopi": _("SOPI"),
+        "embedding": _("Embedding (ours)"),
     }
     return {name: named.get(name, name) for name in SIMILARITY_NAMES}
 

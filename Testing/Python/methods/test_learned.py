@@ -13,6 +13,7 @@ from pelvis_scenes import moved, truth
 from xrayreg.checks import InputError
 from xrayreg.methods import METHODS
 from xrayreg.methods.learned import LEARNED
+from xrayreg.settings import SIMILARITY_NAMES
 
 AWAY = moved(truth(), (4, 3, -5), (10, -12, 10))
 
@@ -79,6 +80,6 @@ def test_unknown_options_are_refused_by_the_method_that_lacks_them(similarity):
 
 def test_each_architecture_is_a_method_alone_and_with_what_may_follow():
     names = {name for name, method in METHODS.items() if "similarity" in method.needs}
-    first = ("prost", "prost-vit", "correlation", "sopi")
+    first = SIMILARITY_NAMES
     assert names == {f"{name}{follower}" for name in first for follower in ("", "+cmaes", "+ours")}
     assert len(LEARNED) == len(names) + 6

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..printing import printable
-from ..settings import DISTRIBUTIONS, SIMILARITY_BATCH, NetworkSettings, SimilaritySettings, TrainingSettings
+from ..settings import DISTRIBUTIONS, NetworkSettings, SimilaritySettings, TrainingSettings, similarity_batch
 from .options import MOST_MM, PROGRAM, add_command, add_settings, add_structures, number, one_of, place, whole
 from .terminal import printable_json
 
@@ -157,7 +157,9 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     network = NetworkSettings(**{name: given[name] for name in _OF_POSES if name in given})
     if arguments.kind == "similarity":
         similarity = SimilaritySettings(**{name: given[name] for name in _OF_SIMILARITIES if name in given})
-        plain = replace(plain, similarity=similarity, batch=given.get("batch", SIMILARITY_BATCH))
+        plain = replace(
+            plain, similarity=similarity, batch=given.get("batch", similarity_batch(similarity.architecture))
+        )
     poses, camera = DISTRIBUTIONS[arguments.distribution], plain.camera
     if arguments.pixels is not None:
         camera = replace(camera, image_px=arguments.pixels)

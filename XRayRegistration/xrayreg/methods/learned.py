@@ -1,4 +1,4 @@
-"""Descents on learned similarities as published, alone, then CMA-ES, then our refinement; and the same on ZNCC.
+"""Descents on learned similarities, alone, then CMA-ES, then our refinement; and the same on ZNCC.
 
 A learned similarity brings poses near (methods.md A1, A3, A4); what is exact comes after it. The papers follow it with
 CMA-ES. Descents on ZNCC and on gradient correlation, with the same steps and the same refinement after them, tell what
@@ -72,7 +72,8 @@ def _learned(architecture: SimilarityName) -> Run:
     Constants: momentum 0.9 and rate 0.01 (ProST), on a rotation vector and a translation in units of the network's
     own length; at most 500 steps, fewer when the last ten values deviate by less than 0.003. Values are counted in
     units of the first gradient's length, see `settings.methods.PROST_SGD_LEARNED`. SOPI has a rate of 5e-4 on its own
-    values. The pose that is most alike is kept, not the last one.
+    values. The pose that is most alike is kept, not the last one. A similarity that is a sum of squares is followed by
+    Levenberg-Marquardt, in as many steps at most, and has none of the other constants.
     """
 
     def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
@@ -193,6 +194,7 @@ def _family(name: str, title: str, source: str, needs: tuple[str, ...], descent:
 
 _GAO, _GAO_VIT = "Gao et al., MICCAI 2020: the first stage.", "Gao et al., IEEE TMI 43(1), 2024: the first stage."
 _CHEN, _SOPI = "Chen et al., ISBI 2024.", "SOPI, ICASSP 2024: the second stage."
+_POINTS = "This program: distance between the points of X-ray and DRR."
 _NEEDED = ("initial", SIMILARITY)
 _STEPS = "This program, with the steps of Gao et al., MICCAI 2020."
 LEARNED = (
@@ -200,6 +202,7 @@ LEARNED = (
     *_family("prost-vit", "Learned similarity (ProST, CrossViT)", _GAO_VIT, _NEEDED, _learned("prost-vit")),
     *_family("correlation", "Learned similarity (Chen)", _CHEN, _NEEDED, _learned("correlation")),
     *_family("sopi", "Learned similarity (SOPI)", _SOPI, _NEEDED, _learned("sopi")),
+    *_family("embedding", "Learned similarity (ours)", _POINTS, _NEEDED, _learned("embedding")),
     *_family("zncc", "Descent on ZNCC", _STEPS, ("initial",), _classic(zncc(), "ZNCC")),
     *_family(
         "gradncc",

@@ -53,6 +53,7 @@ from .similarity import (
     GradientLossName,
     SimilarityName,
     SimilaritySettings,
+    similarity_batch,
 )
 from .training import (
     BACKBONES,
@@ -60,7 +61,6 @@ from .training import (
     NORMS,
     PRECISIONS,
     ROTATION_HEADS,
-    SIMILARITY_BATCH,
     AppearanceSettings,
     Clipping,
     Coordinates,
@@ -92,7 +92,6 @@ __all__ = [
     "PICTURES",
     "PRECISIONS",
     "ROTATION_HEADS",
-    "SIMILARITY_BATCH",
     "SIMILARITY_NAMES",
     "AdamSettings",
     "AppearanceSettings",
@@ -149,4 +148,5 @@ __all__ = [
     "distribution_named",
     "patch_gradient",
     "registration_settings",
+    "similarity_batch",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-SimilarityName = Literal["prost", "prost-vit", "correlation", "sopi"]
+SimilarityName = Literal["prost", "prost-vit", "correlation", "sopi", "embedding"]
 GradientLossName = Literal["angle", "direction", "geodesic"]
 DecompositionForm = Literal["printed", "opposite", "ratio"]
 # contrast: attenuation with zero mean and unit variance; local: the same within a window (`input_image.network_input`).
@@ -15,6 +15,14 @@ SIMILARITY_NAMES: tuple[SimilarityName, ...] = get_args(SimilarityName)
 GRADIENT_LOSSES: tuple[GradientLossName, ...] = get_args(GradientLossName)
 DECOMPOSITIONS: tuple[DecompositionForm, ...] = get_args(DecompositionForm)
 FIXED_IMAGES: tuple[FixedImage, ...] = get_args(FixedImage)
+
+
+def similarity_batch(architecture: SimilarityName) -> int:
+    """X-rays in a batch; each is compared at several starts, and such a pair takes longer than a predicted pose.
+
+    A pair of points takes next to nothing.
+    """
+    return 32 if architecture == "embedding" else 8
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ BACKBONES: tuple[str, ...] = get_args(Backbone)
 ROTATION_HEADS: tuple[str, ...] = get_args(RotationHead)
 NORMS: tuple[str, ...] = get_args(Norm)
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
-# X-rays in a batch of a similarity; each is compared at several starts, and a pair takes longer than a predicted pose.
-SIMILARITY_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,7 @@ class TrainingSettings:
     )
     batch: int = field(
         default=64,
-        metadata={"help": f"images in a batch, {SIMILARITY_BATCH} for similarities", "least": 1, "most": 2**16},
+        metadata={"help": "images in a batch; fewer for similarities", "least": 1, "most": 2**16},
     )
     learning_rate: float = field(default=3e-3, metadata={"help": "peak learning rate", "least": 1e-12, "most": 10.0})
     weight_decay: float = 1e-2

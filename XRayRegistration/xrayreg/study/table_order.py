@@ -13,12 +13,12 @@ from pathlib import Path
 from ..checks import InputError
 from ..io import require_output
 from ..settings import (
-    SIMILARITY_BATCH,
     DeviceName,
     EngineName,
     NetworkCamera,
     SimilaritySettings,
     TrainingSettings,
+    similarity_batch,
 )
 from .conduct import StudyOrder
 from .papers import PaperTable, TableNetwork, paper_table
@@ -100,7 +100,7 @@ class TableOrder:
         if network.architecture is None:
             return settings
         similarity = SimilaritySettings(architecture=network.architecture)
-        return replace(settings, batch=SIMILARITY_BATCH, similarity=similarity)
+        return replace(settings, batch=similarity_batch(network.architecture), similarity=similarity)
 
     def _option(self, network: str) -> str:
         """The option by which methods are given a network."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from closed_forms import along_index_axis, blob_map, blobs_around, oblique_grid
 from constant_networks import card_for, saying, written
-from learned_scenes import Difference, NoNumber, Nothing, checkpoint, standing_in
+from learned_scenes import Difference, NoNumber, Nothing, Squares, checkpoint, standing_in
 from method_scenes import error_mm
 from pelvis_scenes import moved, pelvis, scene, truth
 
@@ -100,6 +100,20 @@ def test_several_views_count_as_their_mean():
         both.agreement(at, normals=True)
 
 
+def test_a_sum_of_squares_has_normal_matrices_and_the_same_gradient_with_them():
+    torch.manual_seed(6)
+    points = build(SimilarityDescription("embedding", PX, 0.25, volume_network=False)).eval()
+    objective, at = replace(analytic(2), network=points), poses()
+    without, found = objective.agreement(at), objective.agreement(at, normals=True)
+    torch.testing.assert_close(found.score, without.score)
+    torch.testing.assert_close(found.gradient, without.gradient, rtol=1e-4, atol=1e-9)
+    assert not without.normal.any()
+    torch.testing.assert_close(found.normal, found.normal.mT)
+    # A curvature that is not negative anywhere, but for rounding.
+    least = torch.linalg.eigvalsh(found.normal)[:, 0] / found.normal.diagonal(dim1=1, dim2=2).amax(1)
+    assert (least > -1e-6).all()
+
+
 @pytest.mark.parametrize(("kind", "why"), [(Nothing, "the same number at 13 poses"), (NoNumber, "none at 13 of 13")])
 def test_a_similarity_that_tells_nothing_is_refused_with_the_reason(kind, why):
     objective = replace(analytic(), network=kind(SimilarityDescription(image_px=PX)))
@@ -128,6 +142,19 @@ def test_a_descent_leads_to_the_truth_of_a_scene():
     assert similarity.unfamiliar(given, torch.as_tensor(truth())) == ()
     far = torch.as_tensor(moved(truth(), (0, 100, 0)))
     assert "times their range" in similarity.unfamiliar(given, far)[0]
+
+
+def test_a_sum_of_squares_is_followed_in_a_few_steps():
+    given = scene(initial=moved(truth(), (4, 3, -5), (10, -12, 0)))
+    start, found = torch.as_tensor(given.initial), {}
+    for kind in (Difference, Squares):
+        with standing_in(kind):
+            similarity = made_ready(checkpoint(), "sim.pt", given)
+        descent = whole(descended(similarity, start, replace(PROST_SGD_LEARNED, steps=60)))
+        found[kind] = descent.score, similarity.objective.projector.renders
+    # The same similarity, so the same optimum: momentum circles it, least squares end there.
+    assert found[Squares][0] > found[Difference][0]
+    assert found[Squares][1] < 0.5 * found[Difference][1]
 
 
 def test_what_does_not_fit_its_training_is_said_in_a_sentence_each(tmp_path):

@@ -15,9 +15,10 @@ from xrayreg.networks.model.checkpoint import load_similarity
 from xrayreg.networks.model.learned_similarity import LearnedSimilarity
 from xrayreg.networks.model.similarity_table import build_for
 from xrayreg.networks.training.distributed import Process
+from xrayreg.networks.training.embedding_lesson import similarity_lesson
 from xrayreg.networks.training.loop import RunInputs, train
 from xrayreg.networks.training.schedule import require_sound
-from xrayreg.networks.training.similarity_lesson import SimilarityLesson, training_pairs
+from xrayreg.networks.training.similarity_lesson import training_pairs
 from xrayreg.networks.training.similarity_validation import (
     ValidationPairs,
     angles_of_network,
@@ -51,7 +52,7 @@ def learned(out, settings: TrainingSettings, network: LearnedSimilarity | None =
     """All steps of a run, its result and the network."""
     (out.parent / f"{out.stem}_training").mkdir(exist_ok=True)
     made = new_similarity(settings) if network is None else network
-    lesson = SimilarityLesson(made, OnePatient(), validation())
+    lesson = similarity_lesson(made, OnePatient(), validation())
     run = replace(RunInputs(card_of(settings), out), **changes)
     return (*followed(train(lesson, run, CPU, stop)), made)
 

@@ -80,24 +80,35 @@ class LearnedObjective:
     def agreement(self, poses: Tensor, *, normals: bool = False) -> Pieces[Agreement]:
         """Scores and the similarity's gradients (B, 6) by twists [rad, mm] of poses (B, 4, 4), means over the views.
 
-        Raises ValueError where normal matrices are wanted: a network is no sum of squares.
+        Raises ValueError where normal matrices are wanted of a network that is no sum of squares.
         """
-        if normals:
-            raise ValueError("agreement: a learned similarity has no normal matrices; ask without them")
+        if normals and not self.network.sums_squares:
+            raise ValueError("agreement: this learned similarity has no normal matrices; ask without them")
         parts = []
         for some in poses.split(_BATCH):
             tangents = twist_tangents(some, self.pivot)
-            scores, gradients = [], []
+            found = []
             for view in self.views:
-                moving, jacobian = self._moving(view, some, view.view_from_first[None, None] @ tangents)
-                found = self._similarity(view, moving.requires_grad_())
-                (by_image,) = torch.autograd.grad(found.sum(), moving)
+                images = self._moving(view, some, view.view_from_first[None, None] @ tangents)
+                found.append(self._of_squares(view, *images) if normals else self._of_value(view, *images))
                 yield
-                scores.append(-found.detach().double().cpu())
-                gradients.append(torch.einsum("bchw,bcphw->bp", by_image, jacobian).double().cpu())
-            gradient = torch.stack(gradients).mean(0)
-            parts.append(Agreement(torch.stack(scores).mean(0), gradient, gradient.new_zeros(len(some), 6, 6)))
+            score, gradient, normal = (torch.stack(some).mean(0).double().cpu() for some in zip(*found, strict=True))
+            parts.append(Agreement(score, gradient, normal))
         return Agreement.joined(parts)
+
+    def _of_value(self, view: ComparedView, moving: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Score, gradient and a normal matrix of zeros by the derivatives (B, C, 6, H, W) of images (B, C, H, W)."""
+        found = self._similarity(view, moving.requires_grad_())
+        (by_image,) = torch.autograd.grad(found.sum(), moving)
+        gradient = torch.einsum("bchw,bcphw->bp", by_image, jacobian)
+        return -found.detach(), gradient, gradient.new_zeros(len(gradient), 6, 6)
+
+    @torch.no_grad()
+    def _of_squares(self, view: ComparedView, moving: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of a sum of squares, with its normal matrix."""
+        residuals, derivatives = self.network.residuals(view.fixed[None], moving, jacobian)
+        gradient = 2 * torch.einsum("bpn,bn->bp", derivatives, residuals)
+        return -residuals.square().sum(1), gradient, 2 * derivatives @ derivatives.mT
 
     def _moving(self, view: ComparedView, poses: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         moved = view.view_from_first @ poses

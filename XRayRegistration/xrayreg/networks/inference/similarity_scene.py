@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from ...geometry import inverse
 from ...pieces import Pieces, Story, divisible
 from ...problem import Problem
-from ...refine import Progress, TwistChart, optimise, sgd
+from ...refine import Progress, TwistChart, levenberg_marquardt, optimise, sgd
 from ...refine.objective import PoseObjective
 from ...render import choose_device
 from ...scene import Radiograph, Scene
-from ...settings import DeviceName, EngineName, NetworkCamera, SgdSettings
+from ...settings import DeviceName, EngineName, LmSettings, NetworkCamera, SgdSettings
 from ..model.canonical_frame import canonical_poses
 from ..model.card import ModelCard
 from ..model.checkpoint import SimilarityCheckpoint, load_similarity
@@ -28,6 +28,8 @@ from .similarity_objective import ComparedView, LearnedObjective, refined_maps
 
 # An X-ray with pixels so many times as wide as the network's shows it less than it was trained on.
 _MUCH_COARSER = 1.5
+# Steps on a rotation vector and t / scale: no longer than half a radian, and done at a twentieth of a degree.
+_OF_SQUARES = LmSettings(scores_are="cost", most_step=0.5, stop_step=1e-3, stop_gain=1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,7 @@ class SceneSimilarity:
 
     @property
     def architecture(self) -> str:
-        """Of the network: prost, prost-vit, correlation or sopi."""
+        """Of the network: see `settings.SIMILARITY_NAMES`."""
         return self.objective.network.description.name
 
     def unfamiliar(self, scene: Scene, pose: Tensor) -> tuple[str, ...]:
@@ -117,12 +119,19 @@ class Descent:
 
 
 def descended(similarity: SceneSimilarity, start: Tensor, settings: SgdSettings) -> Story[Progress, Descent]:
-    """Follow the similarity's slope from a pose (4, 4) with momentum, on a rotation vector and t / scale, as ProST."""
+    """Follow the similarity's slope from a pose (4, 4) with momentum, on a rotation vector and t / scale, as ProST.
+
+    A similarity that is a sum of squares is followed by Levenberg-Marquardt, in at most as many steps.
+    """
     objective = similarity.objective
     chart = TwistChart(start, objective.pivot, objective.units)
+    if objective.network.sums_squares:
+        optimiser = levenberg_marquardt(chart.point(start), replace(_OF_SQUARES, steps=settings.steps))
+    else:
+        optimiser = sgd(chart.point(start), settings)
     # It scores poses as a Problem does, which is all that is asked of it.
     asked = PoseObjective(cast(Problem, objective), chart)
-    optimum = yield from optimise.pieces(sgd(chart.point(start), settings), asked.answer.pieces)
+    optimum = yield from optimise.pieces(optimiser, asked.answer.pieces)
     return Descent(chart.poses(optimum.point[None])[0], optimum.score, optimum.reason)
 
 

@@ -112,7 +112,7 @@ class _Residual(nn.Module):
 
 
 def _small(width: int, image_px: int, norm: Norm) -> tuple[nn.Module, int]:
-    """Backbone and its number of features: a stem that halves the image and four stages, all but the first halving."""
+    """Backbone and its number of features."""
     if image_px < SMALL_STRIDE or image_px % SMALL_STRIDE:
         raise InputError(
             "image size of the network",
@@ -120,15 +120,22 @@ def _small(width: int, image_px: int, norm: Norm) -> tuple[nn.Module, int]:
             found=f"{image_px}",
             remedy=f"use {max(1, round(image_px / SMALL_STRIDE)) * SMALL_STRIDE}, or a ResNet",
         )
+    return residual_backbone(INPUT_CHANNELS, width, min(_MOST_PLACES, image_px // SMALL_STRIDE), norm)
+
+
+def residual_backbone(inputs: int, width: int, places: int, norm: Norm) -> tuple[nn.Module, int]:
+    """From images (B, inputs, H, W) to features (B, N), and N: `places` a side of 8 `width` channels.
+
+    A stem that halves the image and four stages of `width` to 8 `width` channels, all but the first halving.
+    """
     channels = [width, width, 2 * width, 4 * width, 8 * width]
     stages = [_Residual(channels[n], channels[n + 1], 1 if n == 0 else 2, norm) for n in range(4)]
-    places = min(_MOST_PLACES, image_px // SMALL_STRIDE)
     backbone = nn.Sequential(
-        nn.Conv2d(INPUT_CHANNELS, width, 5, 2, padding=2, bias=False),
+        nn.Conv2d(inputs, width, 5, 2, padding=2, bias=False),
         _norm(norm, width),
         nn.ReLU(inplace=True),
         *stages,
-        nn.AdaptiveAvgPool2d(places) if places < image_px // SMALL_STRIDE else nn.Identity(),
+        nn.AdaptiveAvgPool2d(places),
         nn.Flatten(),
     )
     return backbone, channels[-1] * places**2

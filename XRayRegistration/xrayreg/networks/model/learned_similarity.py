@@ -113,6 +113,19 @@ class LearnedSimilarity(nn.Module, ABC):
         of another shape than the description's, and for numbers of them that do not divide.
         """
 
+    @property
+    def sums_squares(self) -> bool:
+        """Whether the similarity is a sum of squares, those of `residuals`."""
+        return False
+
+    def residuals(self, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
+        """The residuals (B, N) whose squares the similarity sums up, and their derivatives (B, P, N).
+
+        jacobian: (B, C, P, H, W) derivatives of the images (B, C, H, W).
+        Raises NotImplementedError for a network whose similarity is none.
+        """
+        raise NotImplementedError(f"{self.description.name} is no sum of squares")
+
     def similarity(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """How unlike X-rays (A, 1, H, W) and rendered images (B, C, H, W) are: (B,), lower where more alike.
 

@@ -8,6 +8,7 @@ from ...checks import InputError
 from ...settings import DecompositionForm, SimilarityName, SimilaritySettings, TrainingSettings
 from .correlation import CorrelationSimilarity
 from .cross_vit import ProstVitSimilarity
+from .embedding import EmbeddingSimilarity
 from .learned_similarity import LearnedSimilarity, SimilarityDescription
 from .prost import ProstSimilarity
 from .sopi import SopiSimilarity
@@ -17,6 +18,7 @@ SIMILARITIES: Mapping[SimilarityName, Callable[[SimilarityDescription], LearnedS
     "prost-vit": ProstVitSimilarity,
     "correlation": CorrelationSimilarity,
     "sopi": SopiSimilarity,
+    "embedding": EmbeddingSimilarity,
 }
 
 

@@ -34,13 +34,13 @@ from ..model.checkpoint import (
 from ..model.learned_similarity import LearnedSimilarity
 from ..model.similarity_table import build_for
 from .distributed import Process, joined
+from .embedding_lesson import similarity_lesson
 from .lesson import Lesson
 from .lock import only_run
 from .logger import RunLogger
 from .loop import RunInputs, TrainingResult, train
 from .pose_regression import PoseRegression
 from .schedule import require_sound
-from .similarity_lesson import SimilarityLesson
 from .similarity_validation import joined_pairs, pairs_of_ct
 from .status import TrainStep, last_checkpoint
 from .training_set import TrainingSet, prepare_training_set
@@ -155,7 +155,7 @@ def _lesson(
         yield message
         pairs.append((yield from pairs_of_ct.pieces(*made(), share)))
     similarity = start.network if isinstance(start, SimilarityCheckpoint) else _untrained_similarity(settings)
-    return SimilarityLesson(similarity, training_set.subjects, joined_pairs(pairs), training_set.template)
+    return similarity_lesson(similarity, training_set.subjects, joined_pairs(pairs), training_set.template)
 
 
 def _share_of(settings: TrainingSettings, number: int, count: int) -> TrainingSettings:
@@ -259,7 +259,7 @@ def _card(
 
 def _departures(similarity: SimilaritySettings | None) -> tuple[str, ...]:
     """How a similarity's network differs from the published one, for its card."""
-    if similarity is None:
+    if similarity is None or similarity.architecture == "embedding":
         return ()
     notes = []
     if not similarity.volume_network:

@@ -28,12 +28,12 @@ from .uncertainty_weights import UncertaintyWeights, total_loss
 _STARTS = 3
 
 
-class _Trained(nn.Module):
-    """The similarity, and the weights of its losses."""
+class Trained(nn.Module):
+    """The similarity, and what is learned for the sake of its losses."""
 
-    def __init__(self, similarity: LearnedSimilarity, loss_weights: UncertaintyWeights) -> None:
+    def __init__(self, similarity: LearnedSimilarity, besides: nn.Module) -> None:
         super().__init__()
-        self.similarity, self.loss_weights = similarity, loss_weights
+        self.similarity, self.besides = similarity, besides
 
 
 class SimilarityLesson:
@@ -50,7 +50,7 @@ class SimilarityLesson:
     ) -> None:
         """template: the CT in whose frame the subjects lie, kept in the network's file."""
         self.network, self.loss_weights = network, UncertaintyWeights()
-        self.trained = _Trained(network, self.loss_weights)
+        self.trained = Trained(network, self.loss_weights)
         self._subjects, self._validation, self._template = subjects, validation, template
 
     def choose_precision(self, wanted: PrecisionName, device: torch.device) -> tuple[PrecisionName, str]:
@@ -65,7 +65,7 @@ class SimilarityLesson:
         """Simulated X-rays, each with several starts, and the loss on the gradients there."""
         pairs = training_pairs(self._subjects, settings, number, device)
         rendered = render_unrefined(pairs) if self.network.volume_network is None else None
-        name = _settings_of(settings).gradient_loss
+        name = similarity_settings(settings).gradient_loss
 
         def loss_of(forward: Forward) -> tuple[Tensor, dict[str, float]]:
             with torch.random.fork_rng(devices=[]):
@@ -101,7 +101,7 @@ def training_pairs(
     subjects: SubjectSource, settings: TrainingSettings, number: int, device: torch.device
 ) -> PoseLesson:
     """The X-rays and starts of batch `number`: a pure function of it and of the settings."""
-    wanted = _settings_of(settings)
+    wanted = similarity_settings(settings)
     batch = make_batch(subjects, settings, number)
     ct = ct_of_subject(batch.subject, settings, settings.engine, settings.device)
     generator = seeded_generator(settings.seed, number, _STARTS)
@@ -117,5 +117,6 @@ def training_pairs(
     )
 
 
-def _settings_of(settings: TrainingSettings) -> SimilaritySettings:
+def similarity_settings(settings: TrainingSettings) -> SimilaritySettings:
+    """How a similarity is learned; the defaults where the settings do not say."""
     return settings.similarity or SimilaritySettings()
