@@ -26,11 +26,11 @@ def test_every_architecture_that_is_known_can_be_chosen(widget):
     offered = [(str(selector.itemText(n)), str(selector.itemData(n))) for n in range(int(selector.count))]
     assert offered == [
         ("Initial pose (pose regression)", ""),
+        ("Similarity: Embedding (ours)", "embedding"),
         ("Similarity: ProST", "prost"),
         ("Similarity: ProST (transformer)", "prost-vit"),
         ("Similarity: Correlation-driven", "correlation"),
         ("Similarity: SOPI", "sopi"),
-        ("Similarity: Embedding (ours)", "embedding"),
     ]
     assert {name for _text, name in offered if name} == set(SIMILARITY_NAMES)
     assert selector.toolTip

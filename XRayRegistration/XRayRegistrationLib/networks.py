@@ -51,11 +51,11 @@ class Network:
 def similarityNames():
     """The architectures of similarities that can be trained: name in xrayreg.settings, and what people read."""
     named = {
+        "embedding": _("Embedding (ours)"),
         "prost": _("ProST"),
         "prost-vit": _("ProST (transformer)"),
         "correlation": _("Correlation-driven"),
         "sopi": _("SOPI"),
-        "embedding": _("Embedding (ours)"),
     }
     return {name: named.get(name, name) for name in SIMILARITY_NAMES}
 

@@ -246,8 +246,9 @@ def test_similarities_are_refused_with_the_reason(ct, tmp_path, capsys):
     assert "--similarity" in told(capsys)
     file = written(tmp_path / "sim.pt")
     again = written(tmp_path / "again.pt")
-    assert main([*command, "--similarity", file, again]) == 2
-    assert "one file of each architecture" in told(capsys)
+    for both in (("--similarity", file, again), ("--similarity", file, "--similarity", again)):
+        assert main([*command, *both]) == 2
+        assert "one file of each architecture" in told(capsys)
     network = tmp_path / "model.pt"
     save_checkpoint(network, checkpoint_for(card_for(read_volume(ct), 1)))
     assert main([*command, "--similarity", str(network)]) == 2

@@ -10,7 +10,7 @@ import pytest
 import xrayreg.cli.train as command
 from xrayreg.cli import main
 from xrayreg.networks.model.checkpoint import load_similarity, read_card
-from xrayreg.settings import TrainingSettings, similarity_batch
+from xrayreg.settings import TrainingSettings
 
 TINY = ("--pixels", "32", "--engine", "torch", "--device", "cpu", "--minutes", "0", "--iterations", "2", "--quiet")
 
@@ -64,7 +64,7 @@ def test_a_similarity_is_trained_resumed_finetuned_and_described(train, tmp_path
     capfd.readouterr()
     assert main(["info", str(tuned)]) == 0
     shown = " ".join(capfd.readouterr().out.split())
-    for word in ("compares an X-ray", "prost", "of ZNCC", "angle loss"):
+    for word in ("compares an X-ray", "embedding", "of ZNCC", "angle loss"):
         assert word in shown
 
 
@@ -79,6 +79,15 @@ def test_angles_and_use_are_told(ward, tmp_path, capfd):
     assert "--init" not in told
 
 
+def test_a_volume_given_again_is_another_one():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    command.add_to(parser.add_subparsers())
+    given = parser.parse_args(["train", "--volume", "a.nii", "--volume", "b.nii", "c.nii", "--out", "a.pt"])
+    assert given.volume == ["a.nii", "b.nii", "c.nii"]
+
+
 def test_the_options_reach_the_settings():
     chosen = settings_of(
         *("--kind", "similarity", "--architecture", "correlation", "--gradient-loss", "geodesic", "--volume-network")
@@ -89,7 +98,7 @@ def test_the_options_reach_the_settings():
     narrow = settings_of("--kind", "similarity", "--width", "0.25", "--decomposition", "opposite")
     assert (narrow.similarity.width, narrow.similarity.decomposition) == (0.25, "opposite")
     assert narrow.network == TrainingSettings().network
-    assert chosen.batch == similarity_batch("prost")
+    assert (chosen.batch, settings_of("--kind", "similarity").batch) == (8, 32)
     assert settings_of("--kind", "similarity", "--batch", "3").batch == 3
     poses = settings_of()
     assert poses.similarity is None
@@ -110,7 +119,7 @@ def test_the_options_reach_the_settings():
         (("--kind", "both"), "expected one of pose, similarity"),
         (
             ("--kind", "similarity", "--architecture", "vgg"),
-            "expected one of prost, prost-vit, ",
+            "expected one of embedding, prost, ",
         ),
     ],
 )

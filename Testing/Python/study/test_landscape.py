@@ -22,7 +22,7 @@ from xrayreg.networks.inference.similarity_scene import made_ready
 from xrayreg.study import capture as capture_module
 from xrayreg.study import survey as survey_module
 from xrayreg.study.capture import CaptureRow, capture_runs, captured, read_runs, start_in_bin
-from xrayreg.study.conduct import StudyOrder
+from xrayreg.study.conduct import StudyOrder, StudyStep
 from xrayreg.study.landscape import (
     REACH,
     classic_problems,
@@ -154,6 +154,27 @@ def test_a_survey_leaves_pictures_and_figures_and_a_folder_for_no_other(order):
     assert {step.stage for step in steps} >= {"measure", "capture"}
     with standing_in(), pytest.raises(InputError, match="same similarities, starts"):
         survey(replace(order, starts=2), steps.append)
+
+
+def test_interrupted_runs_leave_the_landscape_whole(order):
+    def interrupt(step: StudyStep) -> None:
+        if step.stage == "capture":
+            raise KeyboardInterrupt
+
+    with standing_in(), pytest.raises(KeyboardInterrupt):
+        survey(order, interrupt)
+    folder = order.study.out / "landscape"
+    assert {file.name for file in folder.iterdir()} >= {
+        "landscape.png",
+        "landscape.csv",
+        "landscape.json",
+        "capture.csv",
+    }
+    summary = json.loads((folder / "landscape.json").read_text(encoding="utf-8"))
+    assert set(summary["median_angle_deg"]) == {"prost", "zncc", "gradncc"} and summary["capture_range"] == []
+    # And the same order goes on from there.
+    with standing_in():
+        assert len(survey(order, lambda step: None).capture) == 4
 
 
 def test_a_landscape_without_similarities_or_capture_is_one_of_the_classic_ones(order):

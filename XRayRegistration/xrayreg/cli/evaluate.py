@@ -45,6 +45,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--methods",
         metavar=("A,B,..", "C"),
+        action="extend",
         nargs="+",
         type=_names,
         default=[],
@@ -82,6 +83,7 @@ def add_to(commands: Any) -> None:
         "--similarity",
         type=place,
         metavar=("SIM", "SIM"),
+        action="extend",
         nargs="+",
         default=[],
         help="learned similarities; each serves the methods named after its architecture",

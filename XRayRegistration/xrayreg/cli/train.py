@@ -56,6 +56,7 @@ def add_to(commands: Any) -> None:
         "--volume",
         type=place,
         metavar="CT",
+        action="extend",
         nargs="+",
         required=True,
         help="NIfTI, NRRD, MHA, or a DICOM folder; several, or a folder of them, make a network for many patients",

@@ -82,17 +82,23 @@ def survey(order: SurveyOrder, tell: Tell) -> Surveyed:
         scenes = _scenes(order, folder)
         points = _landscape(order, loaded, scenes, tell)
         write_points(place / POINTS, points)
-        drawn = [draw_landscape(points)]
+        angles, drawn = median_angles(points), [draw_landscape(points)]
+        # Written before the runs, which take far longer and may be interrupted.
+        written = [place / POINTS, *_written(place, angles, [], drawn)]
         found: list[Captured] = []
         if order.most_mm > 0:
             found = _captured(order, scenes, place, tell)
             drawn.append(draw_capture(found, order.success_mm))
-        angles = median_angles(points)
-        write_json(place / SUMMARY, _summary(angles, found, drawn))
-        pictures = [file for one in drawn for file in save(one.figure, place / one.stem)]
-    runs = [place / RUNS] if found else []
-    summary = place / SUMMARY
-    return Surveyed(angles, tuple(found), (*pictures, place / POINTS, *runs, summary), summary)
+            written = [place / POINTS, place / RUNS, *_written(place, angles, found, drawn)]
+    return Surveyed(angles, tuple(found), tuple(written), place / SUMMARY)
+
+
+def _written(
+    place: Path, angles: Mapping[str, tuple[float, int]], found: list[Captured], drawn: list[Drawn]
+) -> list[Path]:
+    """The figures and the summary, as files."""
+    write_json(place / SUMMARY, _summary(angles, found, drawn))
+    return [*(file for one in drawn for file in save(one.figure, place / one.stem)), place / SUMMARY]
 
 
 def _scenes(order: SurveyOrder, folder: StudyFolder) -> dict[str, Scene]:

@@ -101,7 +101,9 @@ def _local_contrast(image: Tensor, mask: Tensor) -> Tensor:
     edge = 2 * round((image.shape[-1] * _LOCAL_SHARE - 1) / 2) + 1
 
     def means(values: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(values[:, None], edge, stride=1, padding=edge // 2)[:, 0]
+        # Along rows, then along columns: the same means from 2 instead of `edge` sums of `edge` pixels.
+        in_rows = torch.nn.functional.avg_pool2d(values[:, None], (1, edge), stride=1, padding=(0, edge // 2))
+        return torch.nn.functional.avg_pool2d(in_rows, (edge, 1), stride=1, padding=(edge // 2, 0))[:, 0]
 
     share = means(mask).clamp(min=1e-3)
     apart = (image - means(image * mask) / share) * mask

@@ -14,11 +14,11 @@ from .prost import ProstSimilarity
 from .sopi import SopiSimilarity
 
 SIMILARITIES: Mapping[SimilarityName, Callable[[SimilarityDescription], LearnedSimilarity]] = {
+    "embedding": EmbeddingSimilarity,
     "prost": ProstSimilarity,
     "prost-vit": ProstVitSimilarity,
     "correlation": CorrelationSimilarity,
     "sopi": SopiSimilarity,
-    "embedding": EmbeddingSimilarity,
 }
 
 
