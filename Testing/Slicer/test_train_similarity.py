@@ -81,8 +81,8 @@ def test_no_kind_overwrites_the_file_of_another(app, widget, section, wishes, tm
     app.scene.SetURL("")
     # Somebody has chosen the first one.
     assert names[0] == tmp_path / "hip.pt"
-    assert names[1] == tmp_path / "Patient_ 7-prost.pt"
-    assert len(set(names)) == 5
+    assert names[1] == tmp_path / "Patient_ 7-embedding.pt"
+    assert len(set(names)) == 6
     section.ui.kindSelector.setCurrentIndex(0)
     user.settle(app)
     assert Path(section.ui.modelLineEdit.text) == tmp_path / "hip.pt"

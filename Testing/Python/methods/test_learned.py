@@ -65,10 +65,19 @@ def test_a_similarity_that_tells_nothing_is_refused(tmp_path, kind, why):
         run("prost", small_scene(), similarity=written(tmp_path / "sim.pt"))
 
 
-def test_a_similarity_of_another_architecture_is_named(tmp_path):
+@pytest.mark.parametrize("method", ["prost", "prost+search"])
+def test_a_similarity_of_another_architecture_is_named(tmp_path, method):
     file = written(tmp_path / "sim.pt", name="sopi")
     with pytest.raises(InputError, match=r"architecture prost, found sim.pt, which is sopi.*run the method sopi"):
-        run("prost", small_scene(), similarity=file)
+        run(method, small_scene(), similarity=file)
+
+
+def test_our_search_asks_it_where_to_look(similarity):
+    given = small_scene(initial=AWAY)
+    with standing_in():
+        found = run("prost+search", given, similarity=similarity)
+    assert error_mm(given, found.camera_from_volume) < 2
+    assert found.reason_code == run("ours", given).reason_code
 
 
 def test_unknown_options_are_refused_by_the_method_that_lacks_them(similarity):
@@ -81,5 +90,5 @@ def test_unknown_options_are_refused_by_the_method_that_lacks_them(similarity):
 def test_each_architecture_is_a_method_alone_and_with_what_may_follow():
     names = {name for name, method in METHODS.items() if "similarity" in method.needs}
     first = SIMILARITY_NAMES
-    assert names == {f"{name}{follower}" for name in first for follower in ("", "+cmaes", "+ours")}
+    assert names == {f"{name}{follower}" for name in first for follower in ("", "+cmaes", "+ours", "+search")}
     assert len(LEARNED) == len(names) + 6

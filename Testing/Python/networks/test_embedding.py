@@ -115,7 +115,7 @@ def test_its_residuals_are_what_the_similarity_squares():
     torch.testing.assert_close(gradient, exact.gradient, rtol=1e-4, atol=1e-6 * float(gradient.detach().abs().max()))
     other = build(SimilarityDescription("prost", 32, 0.25, volume_network=False))
     assert not other.sums_squares
-    with pytest.raises(NotImplementedError, match="prost is no sum of squares"):
+    with pytest.raises(ValueError, match="prost is no sum of squares"):
         other.residuals(batch.fixed, *images)
 
 

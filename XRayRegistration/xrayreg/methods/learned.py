@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..networks.inference.similarity_objective import require_telling
-from ..networks.inference.similarity_scene import SceneSimilarity, descended, scene_similarity
+from ..networks.inference.similarity_scene import descended, scene_similarity
+from ..networks.model.checkpoint import read_card
 from ..pieces import Story, retold
 from ..refine import Chart, Optimiser, Progress, TwistChart, sgd
 from ..results import Step
@@ -29,7 +31,7 @@ from .evolution import ChenSettings, boxed_cma
 from .gradients import only
 from .meter import Meter, thinned
 from .method import CASE_OPTIONS, SIMILARITY, Method, MethodContext, Outcome, Run, settings_with_options
-from .ours import OursSettings, refined
+from .ours import OursSettings, refined, searched_with_similarity
 from .similarities import gradient_zncc, zncc
 from .staged import Level, given_start, registered
 
@@ -80,7 +82,7 @@ def _learned(architecture: SimilarityName) -> Run:
         settings = settings_with_options(DescentSettings(), context)
         file = str(context.options[SIMILARITY])
         similarity = yield from scene_similarity.pieces(file, scene, context.engine, context.device)
-        _require_architecture(similarity, architecture)
+        _require_architecture(similarity.architecture, architecture, similarity.name)
         objective = similarity.objective
         meter = Meter(lambda: objective.projector.renders)
         start = given_start(scene, objective.pivot)
@@ -99,13 +101,13 @@ def _told(progress: Progress, meter: Meter, chart: Chart, settings: DescentSetti
     return meter.step(progress.evaluations / max(1, settings.steps), "following the learned similarity")
 
 
-def _require_architecture(similarity: SceneSimilarity, architecture: SimilarityName) -> None:
-    if similarity.architecture != architecture:
+def _require_architecture(found: str, wanted: SimilarityName, file: str) -> None:
+    if found != wanted:
         raise InputError(
-            f"method {architecture}",
-            expected=f"a similarity of the architecture {architecture}",
-            found=f"{similarity.name}, which is {similarity.architecture}",
-            remedy=f"run the method {similarity.architecture}, or train one with --architecture {architecture}",
+            f"method {wanted}",
+            expected=f"a similarity of the architecture {wanted}",
+            found=f"{Path(file).name}, which is {found or 'a network that predicts poses'}",
+            remedy=(f"run the method {found}, or " if found else "") + f"train one with --architecture {wanted}",
         )
 
 
@@ -192,17 +194,31 @@ def _family(name: str, title: str, source: str, needs: tuple[str, ...], descent:
     )
 
 
+def _similarity(name: SimilarityName, title: str, source: str) -> tuple[Method, ...]:
+    """The family of a learned similarity, and our search that asks it where to look."""
+
+    def searched(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+        """See `searched_with_similarity`."""
+        file = str(context.options[SIMILARITY])
+        wanted = read_card(file).settings.similarity
+        _require_architecture("" if wanted is None else wanted.architecture, name, file)
+        return (yield from searched_with_similarity(scene, context))
+
+    asked_first = Method(f"{name}+search", f"{title}, asked first by ours", source, (SIMILARITY,), searched)
+    return (*_family(name, title, source, _NEEDED, _learned(name)), asked_first)
+
+
 _GAO, _GAO_VIT = "Gao et al., MICCAI 2020: the first stage.", "Gao et al., IEEE TMI 43(1), 2024: the first stage."
 _CHEN, _SOPI = "Chen et al., ISBI 2024.", "SOPI, ICASSP 2024: the second stage."
 _POINTS = "This program: distance between the points of X-ray and DRR."
 _NEEDED = ("initial", SIMILARITY)
 _STEPS = "This program, with the steps of Gao et al., MICCAI 2020."
 LEARNED = (
-    *_family("prost", "Learned similarity (ProST)", _GAO, _NEEDED, _learned("prost")),
-    *_family("prost-vit", "Learned similarity (ProST, CrossViT)", _GAO_VIT, _NEEDED, _learned("prost-vit")),
-    *_family("correlation", "Learned similarity (Chen)", _CHEN, _NEEDED, _learned("correlation")),
-    *_family("sopi", "Learned similarity (SOPI)", _SOPI, _NEEDED, _learned("sopi")),
-    *_family("embedding", "Learned similarity (ours)", _POINTS, _NEEDED, _learned("embedding")),
+    *_similarity("prost", "Learned similarity (ProST)", _GAO),
+    *_similarity("prost-vit", "Learned similarity (ProST, CrossViT)", _GAO_VIT),
+    *_similarity("correlation", "Learned similarity (Chen)", _CHEN),
+    *_similarity("sopi", "Learned similarity (SOPI)", _SOPI),
+    *_similarity("embedding", "Learned similarity (ours)", _POINTS),
     *_family("zncc", "Descent on ZNCC", _STEPS, ("initial",), _classic(zncc(), "ZNCC")),
     *_family(
         "gradncc",

@@ -21,7 +21,7 @@ from ..settings import Effort, ForetoldSettings, LevelSettings, RegistrationSett
 from ..starts import network_file
 from ..workshop import REFINE_MARGIN_MM, SUPPORT_MARGIN_PX, Workshop, workshop_for
 from .meter import Meter, thinned
-from .method import NETWORK, Method, MethodContext, Outcome, TracePoint, settings_with_options
+from .method import NETWORK, SIMILARITY, Method, MethodContext, Outcome, TracePoint, settings_with_options
 from .staged import given_start
 
 
@@ -49,6 +49,12 @@ def _ours_search(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
 def _network_ours(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     """The same from a trained network's poses."""
     return (yield from _registered(scene, _settings(context, _network(context))))
+
+
+def searched_with_similarity(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    """The same as `ours`, with a learned similarity that is asked first where to look (`register --similarity`)."""
+    settings = replace(_settings(context), similarity=str(context.options[SIMILARITY]))
+    return (yield from _registered(scene, settings))
 
 
 def network_alone(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:

@@ -122,9 +122,9 @@ class LearnedSimilarity(nn.Module, ABC):
         """The residuals (B, N) whose squares the similarity sums up, and their derivatives (B, P, N).
 
         jacobian: (B, C, P, H, W) derivatives of the images (B, C, H, W).
-        Raises NotImplementedError for a network whose similarity is none.
+        Raises ValueError for a network whose similarity is no sum of squares.
         """
-        raise NotImplementedError(f"{self.description.name} is no sum of squares")
+        raise ValueError(f"residuals: {self.description.name} is no sum of squares")
 
     def similarity(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """How unlike X-rays (A, 1, H, W) and rendered images (B, C, H, W) are: (B,), lower where more alike.
