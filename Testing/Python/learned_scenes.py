@@ -54,7 +54,8 @@ class Squares(Difference):
     def residuals(self, fixed: Tensor, moving: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
         """See `LearnedSimilarity.residuals`."""
         pixels = moving.shape[-1] * moving.shape[-2]
-        along = [torch.func.jvp(_normal, (moving,), (column,))[1] for column in jacobian.unbind(2)]
+        # torch.func would load Triton, which crashes in a process that holds the libraries of slicer-core.
+        along = [torch.autograd.functional.jvp(_normal, moving, column)[1] for column in jacobian.unbind(2)]
         apart = _normal(moving) - for_each_image(_normal(fixed), len(moving))
         return apart.flatten(1) / pixels**0.5, torch.stack(along, 1).flatten(2) / pixels**0.5
 

@@ -54,7 +54,7 @@ def test_derivatives_that_are_written_out_are_those_of_autograd():
     found, along = layers.with_derivatives(values, directions)
     torch.testing.assert_close(found, layers(values))
     for number in range(2):
-        _, expected = torch.func.jvp(layers, (values,), (directions[:, number],))
+        _, expected = torch.autograd.functional.jvp(layers, values, directions[:, number])
         torch.testing.assert_close(along[:, number], expected)
     # And so are the weights' derivatives of the derivatives: what training descends along.
     weight = layers.layers[0].weight
