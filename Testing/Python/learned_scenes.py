@@ -44,7 +44,7 @@ class Difference(LearnedSimilarity):
 
 
 class Squares(Difference):
-    """The same, told as the sum of squares that it is."""
+    """The same, with the residuals whose squares it sums up."""
 
     @property
     def sums_squares(self) -> bool:

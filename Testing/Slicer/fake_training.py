@@ -47,7 +47,7 @@ def main() -> int:
         run.step(number)
         while options.story == "slow" and number == 3 and not (run.folder / "stop").exists():
             time.sleep(0.05)
-        # A slow one hears of it at its third step, so that what it then tells does not hang on who was faster.
+        # A slow one hears of it at its third step, so that the time it then reports does not depend on timing.
         if (run.folder / "stop").exists() and (options.story != "slow" or number == 3):
             return run.end("stopped", number, "stopped as asked")
         time.sleep(STEP_S)

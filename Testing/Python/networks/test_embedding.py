@@ -1,4 +1,4 @@
-"""Our own similarity: its derivatives, the gradients of all pairs of a batch, and what its points have to tell."""
+"""Our own similarity: its derivatives, the gradients of all pairs of a batch, and the poses that its points predict."""
 
 from __future__ import annotations
 
@@ -152,6 +152,8 @@ def test_every_weight_learns_and_the_map_to_poses_is_not_kept():
     assert isinstance(lesson, EmbeddingLesson)
     loss, parts = lesson.batch(RUN, 0, CPU.device)(lambda inputs: None)
     loss.backward()
+    # Nothing is drawn for the layer that predicts poses: processes that share gradients must begin alike.
+    assert not any(some.any() for some in lesson.pose_of_point.parameters())
     assert all(some.grad is not None and some.grad.isfinite().all() for some in lesson.trained.parameters())
     assert set(parts) == {"gradient", "pose", "angle_deg"}
     assert 0 < parts["angle_deg"] < 180

@@ -2,7 +2,7 @@
 
 The X-ray goes through a residual network. The DRR goes through two hidden layers that see no more of it than the means
 over a grid of 16 x 16 places. It is the derivative by the DRR that a descent follows, and that of a deep network is
-mostly noise: points that told poses to 11 mm and 4 degrees had pose gradients 57 degrees off, no better than ZNCC's.
+mostly noise: points that gave poses to 11 mm and 4 degrees had pose gradients 57 degrees off, no better than ZNCC's.
 That of a smooth function of few means is not: 23 degrees off, where the true pose takes the X-ray's place. What is fine
 in an image cannot lead back from far away, and near the truth other similarities take over.
 """
