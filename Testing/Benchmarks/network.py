@@ -24,8 +24,7 @@ from tables import Cell, Table
 from torch import Tensor
 
 from xrayreg.evaluation import pose_error
-from xrayreg.geometry import Camera, rotation_angle
-from xrayreg.initial import nominal_pose
+from xrayreg.geometry import Camera, nominal_pose, rotation_angle
 from xrayreg.io import read_volume
 from xrayreg.networks.data.pose_sampling import sample_poses
 from xrayreg.networks.inference.prediction import predict

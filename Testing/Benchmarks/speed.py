@@ -17,7 +17,7 @@ from torch import Tensor
 from xrayreg.geometry import twist_tangents
 from xrayreg.networks.data.pose_sampling import sample_poses
 from xrayreg.networks.data.subjects import prepare_subject, render_soft_and_bone
-from xrayreg.networks.model.input_image import pinhole
+from xrayreg.networks.model.network_camera import pinhole
 from xrayreg.render import (
     Projector,
     StackedProjector,

@@ -40,15 +40,25 @@ def compiled(app: Any) -> None:
 @pytest.fixture(scope="session")
 def case(tmp_path_factory: pytest.TempPathFactory, app: Any) -> Path:
     """A generated case with an initial pose and a reference."""
-    from XRayRegistrationLib import phantomCase
+    from xrayreg.simulation.phantom_case import write_phantom_case
 
-    return phantomCase.write(tmp_path_factory.mktemp("phantom"))
+    return write_phantom_case(tmp_path_factory.mktemp("phantom"))
 
 
 @pytest.fixture(autouse=True)
 def remembered_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     """The collimated field of the same image is looked for once (economy.py)."""
     economy.remember_fields(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _worker_inline(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module's worker lives in the test's process (inline_worker.py)."""
+    from inline_worker import InlineConnection
+
+    from XRayRegistrationLib.worker import connection
+
+    monkeypatch.setattr(connection, "connect", InlineConnection)
 
 
 @pytest.fixture

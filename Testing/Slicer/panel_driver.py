@@ -101,7 +101,7 @@ def add_segmentation(count: int, name: str = "Bones") -> Any:
 def choose_xray(app: Any, widget: Any, node: Any) -> None:
     """Choose an X-ray in the selector that adds it."""
     widget.ui.xraySelector.setCurrentNode(node)
-    settle(app)
+    finish(app, widget)
 
 
 def children(widget: Any) -> list[Any]:

@@ -18,9 +18,9 @@ KINDS = ("X-ray", "DRR", "DRR edges", "segments")
 @pytest.fixture(scope="session")
 def labelled(app, tmp_path_factory) -> Path:
     """A case with two views and ten bones."""
-    from XRayRegistrationLib import phantomCase
+    from xrayreg.simulation.phantom_case import write_phantom_case
 
-    return phantomCase.write(tmp_path_factory.mktemp("labelled"), lateral=True, labelled=True)
+    return write_phantom_case(tmp_path_factory.mktemp("labelled"), lateral=True, labelled=True)
 
 
 @pytest.fixture

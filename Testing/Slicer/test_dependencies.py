@@ -235,17 +235,6 @@ def test_a_failing_installation_of_torch_is_told_in_one_short_line(dependencies,
     assert len(message) < 300
 
 
-def test_a_torch_that_does_not_load_is_told_before_anything_starts(dependencies, computer, monkeypatch):
-    computer(Computer(set(EVERYTHING)))
-
-    def broken(name: str) -> None:
-        raise OSError("c10.dll or one of its dependencies could not be loaded")
-
-    monkeypatch.setattr(dependencies.importlib, "import_module", broken)
-    with pytest.raises(dependencies.MissingPackages, match=r"does not load \(c10\.dll or .*PyTorch Utils\."):
-        dependencies.ensure()
-
-
 @pytest.mark.parametrize("without", ["nibabel", "torch"])
 def test_an_installer_that_installs_nothing_is_noticed(app, dependencies, computer, monkeypatch, without):
     this = computer(Computer(EVERYTHING - {without}))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dicoms import ANGIOGRAPHY, write_xray
+from inline_worker import new_worker, scene_of
 from nodes import RAS_FROM_INDEX, SHAPE, add_xray, blob, count, new_parameters, run
 
 from xrayreg.checks import InputError
@@ -91,9 +92,9 @@ def imported(importing: Any, path: Path) -> tuple[Any, Any, Any]:
     from XRayRegistrationLib.scene import backend
 
     parameters = new_parameters()
-    run(importing.importCaseSteps(parameters, path))
+    run(importing.importCaseSteps(new_worker(), parameters, path))
     shown = backend.requireRig(parameters)
-    return parameters, shown, run(backend.Inputs().sceneSteps(parameters))
+    return parameters, shown, scene_of(backend.Inputs(), parameters)
 
 
 def test_the_nodes_of_a_case_give_the_scene_that_its_file_gives(importing, tmp_path):
@@ -229,7 +230,7 @@ def test_a_case_that_cannot_be_read_leaves_the_scene_as_it_was(importing, app, t
     parameters = new_parameters()
     before = count(app)
     with pytest.raises(InputError, match=sentence):
-        run(importing.importCaseSteps(parameters, tmp_path / name))
+        run(importing.importCaseSteps(new_worker(), parameters, tmp_path / name))
     assert count(app) == before and parameters.volume is None and parameters.pose is None
 
 
@@ -237,7 +238,7 @@ def test_wherever_it_is_cancelled_nothing_stays(importing, app, tmp_path):
     path, parameters = write(tmp_path), new_parameters()
     before, taken = count(app), 0
     while True:
-        steps = importing.importCaseSteps(parameters, path)
+        steps = importing.importCaseSteps(new_worker(), parameters, path)
         finished = False
         for _ in range(taken):
             finished = next(steps, "end") == "end"
@@ -256,14 +257,14 @@ def test_another_case_takes_the_place_of_the_first_one_and_removes_only_what_was
     images = [view.source for view in first.views]
     hidden = [node for view in first.views for node in (view.picture, *view.companions())]
     nodes_of_one = count(app)
-    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
     assert all(node.GetScene() is None for node in (first.pose, *hidden))
     assert all(node.GetScene() is not None for node in images)
     assert len(rig.rigOf(parameters.pose).views) == 2
-    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
     # Each import leaves its images, the CT and the segmentation behind, and nothing else grows.
     kept = [count(app)]
-    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
     assert count(app) - kept[0] < nodes_of_one / 2
 
 
@@ -273,7 +274,7 @@ def test_the_rig_of_a_registration_stays_where_it_found_the_patient(importing, t
     parameters, first, _scene = imported(importing, write(tmp_path))
     content = {"world_from_volume": POSE.tolist(), "accepted": True, "reason": "Yes."}
     outcome.store(first, outcome.Outcome(content, POSE), parameters.volume, True)
-    run(importing.importCaseSteps(parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
     assert first.pose.GetScene() is not None and rig.rigOf(first.pose).views == ()
 
 
@@ -281,11 +282,11 @@ def test_a_calibration_goes_to_the_view_of_its_image(importing, tmp_path):
     from XRayRegistrationLib.scene import projections, rig
 
     path = write(tmp_path)
-    shown = importing.addXray(rig.createRig(), add_xray(name="front"))
-    shown = importing.addXray(shown, add_xray(name="side"))
+    shown = run(importing.addXraySteps(new_worker(), rig.createRig(), add_xray(name="front")))
+    shown = run(importing.addXraySteps(new_worker(), shown, add_xray(name="side")))
     assert len(projections.assumptions(shown)) == 5
     for view, camera in zip(shown.views, cameras(), strict=True):
-        importing.importCalibration(shown, view, path)
+        run(importing.importCalibrationSteps(new_worker(), shown, view, path))
         np.testing.assert_allclose(view.camera.camera_from_world, camera.camera_from_world, atol=1e-12)
     np.testing.assert_allclose(shown.views[0].camera.matrix, cameras()[0].matrix, rtol=1e-12)
     # The second one is stored mirrored, so its upright image has the mirrored camera.
@@ -298,20 +299,20 @@ def test_an_xray_is_added_with_what_is_known_and_refused_whole(importing, app):
 
     from XRayRegistrationLib.scene import rig
 
-    shown = importing.addXray(rig.createRig(), add_xray(name="front"))
+    shown = run(importing.addXraySteps(new_worker(), rig.createRig(), add_xray(name="front")))
     assert shown.views[0].projection.assumptions == ("SID", "pixel pitch")
     run_of_images = slicer.util.addVolumeFromArray(np.zeros((4, 9, 9), np.uint8), name="run")
     before = count(app)
     with pytest.raises(InputError, match="X-ray run: expected one image, found 4 slices"):
-        importing.addXray(shown, run_of_images)
+        run(importing.addXraySteps(new_worker(), shown, run_of_images))
     assert count(app) == before and len(rig.rigOf(shown.pose).views) == 1
 
 
 def test_angles_typed_for_both_views_place_them_and_removing_one_leaves_the_other(importing):
     from XRayRegistrationLib.scene import geometryTable, projections, rig
 
-    shown = importing.addXray(rig.createRig(), add_xray(name="front"))
-    shown = importing.addXray(shown, add_xray(name="side"))
+    shown = run(importing.addXraySteps(new_worker(), rig.createRig(), add_xray(name="front")))
+    shown = run(importing.addXraySteps(new_worker(), shown, add_xray(name="side")))
     for view, text in zip(shown.views, ("LAO 0", "RAO 90"), strict=True):
         for key, typed in (("sid", "1000"), ("pitch", "0.5"), ("primary", text), ("secondary", "0"), ("sod", "700")):
             importing.setGeometry(shown, view, geometryTable.setRow(view.projection, key, typed))

@@ -173,6 +173,7 @@ def test_a_calibration_is_read_for_the_selected_xray(app, loaded, case):
     user.choose_xray(app, loaded, user.add_xray("xray", size=(96, 96)))
     loaded.ui.importCalibrationButton.click()
     user.choose_file(app, case)
+    user.finish(app, loaded)
     assert "has the geometry of" in loaded.ui.inputsMessageLabel.text
     first, second = loaded.logic.rig().views
     assert first.projection.assumptions
@@ -184,6 +185,7 @@ def test_a_calibration_of_another_image_is_refused_in_a_line(app, loaded, case, 
     before = loaded.logic.rig().views[0].projection
     for path in (case, tmp_path / "nothing.txt"):
         loaded.panel.inputs.importCalibration(str(path))
+        user.finish(app, loaded)
         assert loaded.ui.inputsMessageLabel.text
         assert "\n" not in loaded.ui.inputsMessageLabel.text
         assert loaded.logic.rig().views[0].projection == before

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import types
-
 import numpy as np
 import pytest
 import stage as stages
@@ -47,26 +44,37 @@ def test_of_many_movements_only_the_last_is_drawn(app, show, monkeypatch):
     stage = stages.build(app, "frontal")
     live = show(stage)
     drawn = []
-    original = drawing.draw
-    monkeypatch.setattr(drawing, "draw", lambda *args: (drawn.append(args[2]), original(*args)))
+    original = drawing.drawSteps
+
+    def remembered(*args, finely=False):
+        drawn.append((args[3], finely))
+        return original(*args, finely=finely)
+
+    monkeypatch.setattr(drawing, "drawSteps", remembered)
     for turn in range(30):
         stage.turn(stages.standing(turn, 5, 0))
     stages.settle(app, live)
-    assert len(drawn) == 1
-    np.testing.assert_allclose(drawn[0], stages.standing(29, 5, 0), atol=1e-9)
+    # Once at the pace of a hand and once finely.
+    assert [finely for _pose, finely in drawn] == [False, True]
+    for pose, _finely in drawn:
+        np.testing.assert_allclose(pose, stages.standing(29, 5, 0), atol=1e-9)
 
 
 def test_every_view_gets_its_turn_while_the_c_arm_keeps_moving(app, show, monkeypatch):
-    from XRayRegistrationLib.display import drawing, live
+    from XRayRegistrationLib.display import drawing
 
     arms = (stages.Arm(), stages.WIDE, stages.Arm())
     stage = stages.build(app, "frontal", "lateral", "oblique", arms=arms)
     shown = show(stage)
-    # As if each view took longer than there is time before Slicer gets its turn.
-    monkeypatch.setattr(live, "time", types.SimpleNamespace(perf_counter=itertools.count().__next__))
-    monkeypatch.setattr(live, "_DRAWING_S", 1.5)
     drawn = []
-    monkeypatch.setattr(drawing, "draw", lambda view, *others: drawn.append(view.name))
+
+    def noted(_worker, view, *_others, **_how):
+        drawn.append(view.name)
+        # Each takes a while, in which the C-arm goes on.
+        for _ in range(3):
+            yield
+
+    monkeypatch.setattr(drawing, "drawSteps", noted)
     for turn in range(12):
         stage.turn(stages.standing(turn + 0.5, 0, 0))
         before = len(drawn)

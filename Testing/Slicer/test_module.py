@@ -20,9 +20,9 @@ def loaded(app, widget, case):
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory, app):
     """The phantom with a label map of ten bones."""
-    from XRayRegistrationLib import phantomCase
+    from xrayreg.simulation.phantom_case import write_phantom_case
 
-    return phantomCase.write(tmp_path_factory.mktemp("labelled"), labelled=True)
+    return write_phantom_case(tmp_path_factory.mktemp("labelled"), labelled=True)
 
 
 def title(widget):

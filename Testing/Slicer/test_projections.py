@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from dicoms import ANGIOGRAPHY, load_frames, write_xray
-from nodes import add_xray, blob
+from inline_worker import new_worker
+from nodes import add_xray, blob, run
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, Projection, camera_from_carm
@@ -27,7 +28,7 @@ def projections(app: Any) -> Any:
 
 
 def test_an_image_that_tells_nothing_gets_assumed_numbers_which_say_so(projections):
-    found = projections.projectionFor(add_xray())
+    found = run(projections.projectionSteps(new_worker(), add_xray()))
     assert found == Projection.assumed(120, 90)
     assert found.assumptions == ("SID", "pixel pitch")
 
@@ -37,7 +38,7 @@ def test_the_resolution_for_printing_is_not_taken_for_a_pixel_pitch(projections,
     node = add_xray()
     # ITK's reader makes this of a TIFF's dots per inch.
     node.SetSpacing(25.4 / dpi, 25.4 / dpi, 1.0)
-    found = projections.projectionFor(node)
+    found = run(projections.projectionSteps(new_worker(), node))
     assert found.pixel_mm == Projection.assumed(120, 90).pixel_mm
     assert f"{dpi} dots per inch" in found.origins["doubts"]
 
@@ -47,7 +48,7 @@ def test_a_spacing_is_proposed_as_pitch_and_has_to_be_confirmed(projections):
 
     node = add_xray()
     node.SetSpacing(0.388, 0.39, 1.0)
-    found = projections.projectionFor(node)
+    found = run(projections.projectionSteps(new_worker(), node))
     assert found.pixel_mm == pytest.approx((0.388, 0.39))
     assert "pixel pitch" in found.assumptions
     assert "pixel pitch" not in setRow(found, "pitch", "0.388 x 0.39").assumptions
@@ -56,7 +57,7 @@ def test_a_spacing_is_proposed_as_pitch_and_has_to_be_confirmed(projections):
 def test_a_dicom_file_tells_its_geometry(projections, app, tmp_path):
     uid = write_xray(tmp_path / "xa.dcm", COUNTS, **ANGIOGRAPHY)
     node, _browser = load_frames(app, tmp_path / "xa.dcm", uid)
-    found = projections.projectionFor(node)
+    found = run(projections.projectionSteps(new_worker(), node))
     geometry = geometry_of(read_dataset(tmp_path / "xa.dcm"))
     expected, camera = camera_of(geometry), found.camera()
     np.testing.assert_allclose(camera.matrix, expected.matrix, rtol=1e-12)
@@ -70,7 +71,7 @@ def test_a_dicom_file_that_was_opened_without_the_database_is_found_too(projecti
     import slicer
 
     write_xray(tmp_path / "xa.dcm", COUNTS, **ANGIOGRAPHY)
-    found = projections.projectionFor(slicer.util.loadVolume(str(tmp_path / "xa.dcm")))
+    found = run(projections.projectionSteps(new_worker(), slicer.util.loadVolume(str(tmp_path / "xa.dcm"))))
     assert found.sid_mm == 1200.0
 
 
@@ -78,7 +79,7 @@ def test_what_a_dicom_file_lacks_is_assumed_and_named(projections, app, tmp_path
     told = {name: value for name, value in ANGIOGRAPHY.items() if name != "DistanceSourceToDetector"}
     uid = write_xray(tmp_path / "xa.dcm", COUNTS, **told)
     node, _browser = load_frames(app, tmp_path / "xa.dcm", uid)
-    found = projections.projectionFor(node)
+    found = run(projections.projectionSteps(new_worker(), node))
     assert found.assumptions == ("SID",)
     assert "(0018,1110)" in found.origins["SID"]
     assert found.pixel_mm == pytest.approx((0.3, 0.4))
@@ -89,7 +90,7 @@ def test_a_dicom_file_that_is_not_the_images_is_not_used(projections, app, tmp_p
     app.dicom.files[uid] = str(tmp_path / "xa.dcm")
     node = add_xray(blob(60, 45))
     node.SetAttribute("DICOM.instanceUIDs", uid)
-    found = projections.projectionFor(node)
+    found = run(projections.projectionSteps(new_worker(), node))
     assert found.size == (60, 45) and found.assumptions == ("SID", "pixel pitch")
     assert "120 x 90" in found.origins["doubts"]
 
@@ -97,7 +98,7 @@ def test_a_dicom_file_that_is_not_the_images_is_not_used(projections, app, tmp_p
 def test_a_database_that_lost_its_file_leaves_assumed_numbers(projections):
     node = add_xray()
     node.SetAttribute("DICOM.instanceUIDs", "1.2.3")
-    assert projections.projectionFor(node).assumptions == ("SID", "pixel pitch")
+    assert run(projections.projectionSteps(new_worker(), node)).assumptions == ("SID", "pixel pitch")
 
 
 def test_each_frame_of_a_run_has_its_own_angles(projections, app, tmp_path):
@@ -108,13 +109,13 @@ def test_each_frame_of_a_run_has_its_own_angles(projections, app, tmp_path):
     increments = {"PositionerPrimaryAngleIncrement": [0, 5, 10], "PositionerSecondaryAngleIncrement": [0, 0, 1]}
     uid = write_xray(tmp_path / "run.dcm", np.stack([COUNTS, COUNTS // 2, COUNTS // 3]), **ANGIOGRAPHY, **increments)
     node, browser = load_frames(app, tmp_path / "run.dcm", uid)
-    shown = importing.addXray(rig.createRig(), node)
+    shown = run(importing.addXraySteps(new_worker(), rig.createRig(), node))
     for number, angles in enumerate([(-30.0, 12.0), (-25.0, 12.0), (-20.0, 13.0)]):
         browser.SetSelectedItemNumber(number)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-        found = projections.projectionFor(node)
+        found = run(projections.projectionSteps(new_worker(), node))
         assert (found.primary_deg, found.secondary_deg) == angles
-        projections.followFrame(shown, shown.views[0])
+        run(projections.followFrameSteps(new_worker(), shown, shown.views[0]))
         assert (shown.views[0].projection.primary_deg, shown.views[0].projection.secondary_deg) == angles
 
 
@@ -127,7 +128,7 @@ def test_what_is_not_one_image_is_refused(projections, what):
     else:
         node = slicer.util.addVolumeFromArray(np.zeros((3, 8, 8), np.uint8), name="X")
     with pytest.raises(InputError, match="X-ray X: expected"):
-        projections.projectionFor(node)
+        run(projections.projectionSteps(new_worker(), node))
 
 
 CALIBRATION = """image size
@@ -153,7 +154,7 @@ translation
 def test_a_mayacam_calibration_replaces_the_numbers_and_says_where_they_are_from(projections, tmp_path):
     (tmp_path / "cal.txt").write_text(CALIBRATION)
     before = Projection.assumed(120, 90).changed("entered by hand", primary_deg=12.0, intensity="attenuation")
-    found = projections.readCalibration(tmp_path / "cal.txt", before, "X")
+    found = run(projections.calibrationSteps(new_worker(), tmp_path / "cal.txt", before, "X"))
     assert found.camera().matrix.tolist() == [[2500, 0, 60.5], [0, 2480, 44.25], [0, 0, 1]]
     assert found.origins["central ray"] == "cal.txt" and found.assumptions == ()
     assert (found.primary_deg, found.intensity) == (12.0, "attenuation")
@@ -162,10 +163,10 @@ def test_a_mayacam_calibration_replaces_the_numbers_and_says_where_they_are_from
 def test_a_calibration_for_another_size_or_a_broken_one_is_refused(projections, tmp_path):
     (tmp_path / "cal.txt").write_text(CALIBRATION)
     with pytest.raises(InputError, match="120 x 90"):
-        projections.readCalibration(tmp_path / "cal.txt", Projection.assumed(64, 64), "X")
+        run(projections.calibrationSteps(new_worker(), tmp_path / "cal.txt", Projection.assumed(64, 64), "X"))
     (tmp_path / "cal.txt").write_text(CALIBRATION[:60])
     with pytest.raises(InputError, match=r"cal.txt"):
-        projections.readCalibration(tmp_path / "cal.txt", Projection.assumed(120, 90), "X")
+        run(projections.calibrationSteps(new_worker(), tmp_path / "cal.txt", Projection.assumed(120, 90), "X"))
 
 
 def test_the_view_of_a_case_is_found_by_its_images_name(projections, tmp_path):
@@ -174,10 +175,10 @@ def test_the_view_of_a_case_is_found_by_its_images_name(projections, tmp_path):
         for name, sid in (("front", 1000.0), ("side", 1100.0))
     )
     write_case(tmp_path / "case.json", CaseFile(Path(tmp_path, "ct.nrrd"), views))
-    found = projections.readCalibration(tmp_path / "case.json", Projection.assumed(120, 90), "side")
+    found = run(projections.calibrationSteps(new_worker(), tmp_path / "case.json", Projection.assumed(120, 90), "side"))
     assert found.sid_mm == pytest.approx(1100.0) and found.mirrored and found.intensity == "attenuation"
     with pytest.raises(InputError, match="front, side"):
-        projections.readCalibration(tmp_path / "case.json", Projection.assumed(120, 90), "other")
+        run(projections.calibrationSteps(new_worker(), tmp_path / "case.json", Projection.assumed(120, 90), "other"))
 
 
 def test_a_calibration_with_the_pixel_pitch_closes_what_one_without_it_left_open(projections, tmp_path):
@@ -187,7 +188,7 @@ def test_a_calibration_with_the_pixel_pitch_closes_what_one_without_it_left_open
         write_case(
             tmp_path / f"{name}.json", CaseFile(tmp_path / "ct.nrrd", (CaseView(tmp_path / "front.tif", camera),))
         )
-        given = projections.readCalibration(tmp_path / f"{name}.json", given, "front")
+        given = run(projections.calibrationSteps(new_worker(), tmp_path / f"{name}.json", given, "front"))
         assert given.scale_is_open == isOpen and given.assumptions == ()
     assert given.sid_mm == pytest.approx(1200.0)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from inline_worker import new_worker
 from nodes import count, last, new_parameters, run
 
 from xrayreg.checks import InputError
@@ -27,7 +30,7 @@ def parameters(registration: Any, case: Path) -> Any:
     from XRayRegistrationLib.scene import importing
 
     made = new_parameters()
-    run(importing.importCaseSteps(made, case))
+    run(importing.importCaseSteps(new_worker(), made, case))
     return made
 
 
@@ -100,10 +103,10 @@ def test_the_c_arm_moves_while_it_is_registered(registration, parameters, inputs
 def test_registering_again_converts_nothing_again(registration, parameters, inputs):
     last(registration.registrationSteps(inputs, parameters))
     volume = run(inputs.volumeSteps(parameters.volume))
-    radiograph = run(inputs.radiographSteps(rig_of(parameters).views[0]))
+    radiograph = run(inputs.xraySteps(rig_of(parameters).views[0]))
     last(registration.registrationSteps(inputs, parameters))
     assert run(inputs.volumeSteps(parameters.volume)) is volume
-    assert run(inputs.radiographSteps(rig_of(parameters).views[0])) is radiograph
+    assert run(inputs.xraySteps(rig_of(parameters).views[0])) is radiograph
 
 
 def test_assumed_numbers_are_never_accepted(registration, parameters, inputs):
@@ -262,9 +265,9 @@ def test_a_start_that_shows_nothing_of_the_patient_is_refused_and_the_c_arm_stay
 
 
 def test_an_error_on_the_way_puts_the_c_arm_back(registration, parameters, inputs, monkeypatch):
-    import xrayreg.pipeline
+    from xrayreg.worker import registering
 
-    original = xrayreg.pipeline.register
+    original = registering.registered
 
     def failing(*arguments: Any) -> Any:
         for number, step in enumerate(original(*arguments)):
@@ -272,7 +275,7 @@ def test_an_error_on_the_way_puts_the_c_arm_back(registration, parameters, input
                 raise InputError("test", expected="luck", found="none", remedy="try again")
             yield step
 
-    monkeypatch.setattr(xrayreg.pipeline, "register", failing)
+    monkeypatch.setattr(registering, "registered", failing)
     before = world_from_volume(parameters)
     with pytest.raises(InputError, match="luck"):
         last(registration.registrationSteps(inputs, parameters))
@@ -284,76 +287,27 @@ def test_without_inputs_it_says_what_is_missing(registration, inputs):
         last(registration.registrationSteps(inputs, new_parameters()))
 
 
-# Compiling in a process of its own
+# Compiling
 
 
-@pytest.fixture
-def compiling(registration: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The compiling as on a computer where nothing is compiled yet; a test says what the process does instead."""
-    import xrayreg.render
+def test_compiling_is_shown_as_a_bar_that_never_ends_before_it_does(registration, inputs, monkeypatch):
+    from xrayreg.worker import pictures
     from XRayRegistrationLib.jobs import compiling
 
-    monkeypatch.setattr(xrayreg.render, "kernels_are_cached", lambda: False)
-    return compiling
+    def warm_up() -> Any:
+        for _ in range(20):
+            time.sleep(0.005)
+            yield "a kernel"
 
-
-@pytest.fixture
-def processes(compiling: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The processes that were started."""
-    import slicer
-
-    started = []
-    original = slicer.util.launchConsoleProcess
-
-    def launch(*arguments: Any, **named: Any) -> Any:
-        started.append(original(*arguments, **named))
-        return started[-1]
-
-    monkeypatch.setattr(slicer.util, "launchConsoleProcess", launch)
-    return started
-
-
-def test_a_process_compiles_while_the_window_lives(compiling, processes, monkeypatch):
-    monkeypatch.setattr(compiling, "_COMPILE", "import time, xrayreg; time.sleep(0.5)")
-    told = list(compiling.compileSteps())
-    assert len(processes) == 1 and processes[0].returncode == 0
+    monkeypatch.setattr(pictures, "kernels_are_cached", lambda: False)
+    monkeypatch.setattr(pictures, "warm_up", types.SimpleNamespace(pieces=warm_up))
+    told = list(compiling.compileSteps(inputs.worker))
     waiting = [fraction for fraction, message in told if "Compiling for this computer, once" in message]
-    assert len(waiting) > 5 and waiting == sorted(waiting) and 0 < waiting[-1] < 1
+    assert len(waiting) >= 5 and waiting == sorted(waiting) and 0 < waiting[-1] < 1
     assert told[-1][0] == 1.0
 
 
-def test_cancelling_ends_the_process(compiling, processes, monkeypatch):
-    monkeypatch.setattr(compiling, "_COMPILE", "import time; time.sleep(600)")
-    steps = compiling.compileSteps()
-    for _ in range(4):
-        next(steps)
-    assert processes[0].poll() is None
-    steps.close()
-    assert processes[0].poll() is not None
-
-
-def test_a_process_that_fails_is_no_reason_to_stop(compiling, processes, monkeypatch, caplog):
-    monkeypatch.setattr(compiling, "_COMPILE", "raise SystemExit('no compiler here')")
-    told = list(compiling.compileSteps())
-    assert "no compiler here" in caplog.text
-    assert any("does not answer" in message for _, message in told) and told[-1][0] == 1.0
-
-
-def test_where_nothing_can_be_kept_no_process_is_started(compiling, processes, monkeypatch, caplog):
-    import xrayreg.render
-
-    def refuse() -> None:
-        raise InputError("compiled code", expected="a folder", found="none", remedy="set NUMBA_CACHE_DIR")
-
-    monkeypatch.setattr(xrayreg.render, "require_kernel_cache", refuse)
-    told = list(compiling.compileSteps())
-    assert processes == [] and "NUMBA_CACHE_DIR" in caplog.text and told[-1][0] == 1.0
-
-
-def test_what_is_compiled_already_starts_no_process(registration, processes, monkeypatch):
-    import xrayreg.render
+def test_what_is_compiled_already_is_only_loaded(registration, inputs):
     from XRayRegistrationLib.jobs import compiling
 
-    monkeypatch.setattr(xrayreg.render, "kernels_are_cached", lambda: True)
-    list(compiling.compileSteps())
-    assert processes == []
+    assert not any("Compiling" in message for _, message in compiling.compileSteps(inputs.worker))

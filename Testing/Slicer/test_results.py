@@ -21,9 +21,9 @@ CLOSE_MM = 1e-9
 @pytest.fixture(scope="session")
 def biplane(app, tmp_path_factory) -> Path:
     """A case with two views."""
-    from XRayRegistrationLib import phantomCase
+    from xrayreg.simulation.phantom_case import write_phantom_case
 
-    return phantomCase.write(tmp_path_factory.mktemp("biplane"), lateral=True)
+    return write_phantom_case(tmp_path_factory.mktemp("biplane"), lateral=True)
 
 
 @pytest.fixture

@@ -79,7 +79,6 @@ def test_thumbnails_fit_the_page(sources):
 def test_a_click_makes_everything_ready_to_register(app, widget, sources, views, monkeypatch):
     import slicer
 
-    from XRayRegistrationLib import phantomCase
     from XRayRegistrationLib.scene import rig
 
     source = list(sources.values())[views - 1]
@@ -97,7 +96,7 @@ def test_a_click_makes_everything_ready_to_register(app, widget, sources, views,
     # It starts off the truth, but not far: that is what registering is for.
     from XRayRegistrationLib import sampleData
 
-    content = json.loads((sampleData.cacheFolder(views == 2) / phantomCase.CASE).read_text(encoding="utf-8"))
+    content = json.loads((sampleData.cacheFolder(views == 2) / sampleData.CASE).read_text(encoding="utf-8"))
     bounds = np.zeros(6)
     parameters.volume.GetRASBounds(bounds)
     middle = [*(bounds[::2] + bounds[1::2]) / 2, 1.0]
@@ -107,19 +106,19 @@ def test_a_click_makes_everything_ready_to_register(app, widget, sources, views,
     def again(*_: object, **__: object) -> None:
         raise AssertionError("generated again")
 
-    monkeypatch.setattr(phantomCase, "writeSteps", again)
+    monkeypatch.setattr(sampleData, "writeSteps", again)
     slicer.mrmlScene.Clear(0)
     loaded(app, widget, source)
     assert len(widget.logic.rig().views) == views
 
 
 def test_half_a_phantom_is_made_anew(app, widget, sources, cache, monkeypatch):
-    from XRayRegistrationLib import phantomCase, sampleData
+    from XRayRegistrationLib import sampleData
 
     # A coarse one: the size of the one that users get matters to the longer test above alone.
     monkeypatch.setattr(sampleData, "_SPACING_MM", 5.0)
     monkeypatch.setattr(sampleData, "_IMAGE_PX", 96)
-    case = sampleData.cacheFolder(False) / phantomCase.CASE
+    case = sampleData.cacheFolder(False) / sampleData.CASE
     case.unlink(missing_ok=True)
     loaded(app, widget, next(iter(sources.values())))
     assert case.is_file()

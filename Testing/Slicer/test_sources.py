@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicoms import ANGIOGRAPHY, load_frames, write_xray
+from inline_worker import radiograph_of
 from nodes import add_xray, blob, run
 
 from xrayreg.checks import InputError
@@ -52,7 +53,7 @@ def test_slicers_readers_keep_the_first_row_at_the_top(inputs, app, tmp_path, en
 def test_an_xray_is_turned_and_mirrored_as_its_geometry_tells(inputs, turns, mirrored):
     picture = blob()
     view = view_of(add_xray(picture), KNOWN.oriented(turns, mirrored, "test"))
-    radiograph = run(inputs.radiographSteps(view))
+    radiograph = radiograph_of(inputs, view)
     expected = np.rot90(picture, turns)
     np.testing.assert_array_equal(radiograph.recorded, expected[:, ::-1] if mirrored else expected)
     np.testing.assert_allclose(radiograph.camera.matrix, view.camera.matrix)
@@ -62,23 +63,23 @@ def test_an_xray_is_turned_and_mirrored_as_its_geometry_tells(inputs, turns, mir
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float32, np.float64])
 def test_every_kind_of_pixel_is_read(inputs, kind):
     picture = np.rint(blob() / 10).astype(kind)
-    radiograph = run(inputs.radiographSteps(view_of(add_xray(picture))))
+    radiograph = radiograph_of(inputs, view_of(add_xray(picture)))
     np.testing.assert_array_equal(radiograph.recorded, picture)
 
 
 def test_a_colour_picture_with_equal_channels_is_read_as_grey_and_others_are_refused(inputs):
     grey = (blob() / 6).astype(np.uint8)
-    radiograph = run(inputs.radiographSteps(view_of(add_xray(np.stack([grey] * 3, -1)))))
+    radiograph = radiograph_of(inputs, view_of(add_xray(np.stack([grey] * 3, -1))))
     np.testing.assert_array_equal(radiograph.recorded, grey)
     with pytest.raises(InputError, match="X-ray photo: expected a grey image"):
-        run(inputs.radiographSteps(view_of(add_xray(np.stack([grey, grey, grey // 2], -1), "photo"))))
+        radiograph_of(inputs, view_of(add_xray(np.stack([grey, grey, grey // 2], -1), "photo")))
 
 
 @pytest.mark.parametrize(
     ("intensity", "dark"), [("transmission", False), ("attenuation", True)], ids=["bright air", "bright bone"]
 )
 def test_grey_values_are_read_as_the_geometry_table_says(inputs, intensity, dark):
-    radiograph = run(inputs.radiographSteps(view_of(add_xray(blob()), replace(KNOWN, intensity=intensity))))
+    radiograph = radiograph_of(inputs, view_of(add_xray(blob()), replace(KNOWN, intensity=intensity)))
     relation = np.corrcoef(radiograph.attenuation.ravel(), radiograph.recorded.ravel())[0, 1]
     assert (relation > 0) == dark
 
@@ -93,7 +94,7 @@ def test_the_meaning_of_dicom_grey_values_survives_slicers_reader(inputs, app, t
     path = tmp_path / "xa.dcm"
     node, _browser = load_frames(app, path, write_xray(path, stored, photometric, **told))
     view = view_of(node, replace(KNOWN, mirrored=False))
-    radiograph = run(inputs.radiographSteps(view))
+    radiograph = radiograph_of(inputs, view)
     # Bright is dense, whichever way the numbers ran.
     assert np.corrcoef(radiograph.attenuation.ravel(), air_is_bright.ravel())[0, 1] < -0.9
     np.testing.assert_array_equal(radiograph.recorded, stored)
@@ -106,7 +107,7 @@ def test_what_somebody_did_to_a_dicom_image_in_slicer_counts(inputs, app, tmp_pa
     node, _browser = load_frames(app, path, write_xray(path, picture, **ANGIOGRAPHY))
     slicer.util.arrayFromVolume(node)[0, 20:40] = 5
     slicer.util.arrayFromVolumeModified(node)
-    radiograph = run(inputs.radiographSteps(view_of(node, KNOWN)))
+    radiograph = radiograph_of(inputs, view_of(node, KNOWN))
     assert (radiograph.recorded[20:40] == 5).all()
 
 
@@ -117,7 +118,7 @@ def test_blades_that_dicom_tells_of_are_left_out(inputs, app, tmp_path):
         "ShutterUpperHorizontalEdge": 1, "ShutterLowerHorizontalEdge": 90,
     }  # fmt: skip
     node, _browser = load_frames(app, path, write_xray(path, picture, **ANGIOGRAPHY, **blades))
-    radiograph = run(inputs.radiographSteps(view_of(node, KNOWN)))
+    radiograph = radiograph_of(inputs, view_of(node, KNOWN))
     # Columns are counted from 1 in DICOM, and the edge belongs to the image.
     assert not radiograph.valid[:, :19].any() and radiograph.valid[:, 19:].all()
 
@@ -132,7 +133,7 @@ def test_each_frame_of_a_run_is_its_own_image(inputs, app, tmp_path):
     for number in (1, 0, 2):
         browser.SetSelectedItemNumber(number)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-        np.testing.assert_array_equal(run(inputs.radiographSteps(view)).recorded, frames[number])
+        np.testing.assert_array_equal(radiograph_of(inputs, view).recorded, frames[number])
 
 
 def test_an_xray_is_converted_once_until_its_pixels_or_its_geometry_change(inputs):
@@ -142,21 +143,22 @@ def test_an_xray_is_converted_once_until_its_pixels_or_its_geometry_change(input
 
     source = add_xray()
     view = view_of(source)
-    first = run(inputs.radiographSteps(view))
-    assert run(inputs.radiographSteps(view)) is first
+    first = radiograph_of(inputs, view)
+    assert radiograph_of(inputs, view) is first
     slicer.util.arrayFromVolume(source)[0, 40, 40] += 5
     slicer.util.arrayFromVolumeModified(source)
-    second = run(inputs.radiographSteps(view))
+    second = radiograph_of(inputs, view)
     assert second is not first
     rig.setProjection(view, replace(KNOWN, sid_mm=1100.0))
-    assert run(inputs.radiographSteps(view)).camera.matrix[0, 0] == pytest.approx(1100 / 0.3)
+    assert radiograph_of(inputs, view).camera.matrix[0, 0] == pytest.approx(1100 / 0.3)
 
 
 def test_the_picture_on_the_detector_shows_the_upright_image(inputs):
     import slicer
 
     view = view_of(add_xray(), KNOWN.oriented(1, True, "test"))
-    radiograph = run(inputs.pictureSteps(view))
+    run(inputs.pictureSteps(view))
+    radiograph = radiograph_of(inputs, view)
     shown = slicer.util.arrayFromVolume(view.picture)[0]
     assert shown.shape == radiograph.recorded.shape and shown.dtype == np.uint8
     assert np.corrcoef(shown.ravel(), radiograph.recorded.ravel())[0, 1] > 0.8
@@ -197,8 +199,8 @@ def test_an_xray_that_was_removed_is_told_from_one_that_is_wrong(inputs, app):
     view = view_of(source)
     app.scene.RemoveNode(source)
     with pytest.raises(InputError, match="from which it was removed"):
-        run(inputs.radiographSteps(view))
+        radiograph_of(inputs, view)
     with pytest.raises(InputError, match="expected the camera's size 120 x 90"):
-        run(inputs.radiographSteps(view_of(add_xray(blob(60, 45)))))
+        radiograph_of(inputs, view_of(add_xray(blob(60, 45))))
     with pytest.raises(InputError, match="constant value"):
-        run(inputs.radiographSteps(view_of(add_xray(np.zeros((90, 120), np.uint8)))))
+        radiograph_of(inputs, view_of(add_xray(np.zeros((90, 120), np.uint8))))

@@ -9,7 +9,7 @@ import pytest
 
 
 def test_slicers_python_is_found_in_its_folder(app):
-    from XRayRegistrationLib.jobs import python
+    from XRayRegistrationLib.worker import python
 
     found = Path(python.interpreter())
     assert found.stem == "PythonSlicer" and found.is_relative_to(app.slicerHome)
@@ -17,7 +17,7 @@ def test_slicers_python_is_found_in_its_folder(app):
 
 def test_a_slicer_without_its_python_is_never_started_a_second_time(app, monkeypatch, tmp_path):
     from xrayreg.checks import InputError
-    from XRayRegistrationLib.jobs import python
+    from XRayRegistrationLib.worker import python
 
     monkeypatch.setattr(app, "slicerHome", str(tmp_path))
     with pytest.raises(InputError, match="PythonSlicer") as raised:

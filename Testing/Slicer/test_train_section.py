@@ -154,9 +154,23 @@ def test_another_ct_has_another_network(app, widget, section, wishes):
     assert user.training_said(section).startswith("Trained for ")
 
 
-def test_cancelling_while_the_ct_is_written_starts_nothing(app, widget, section, wishes, tmp_path):
+def test_cancelling_while_the_ct_is_written_starts_nothing(app, widget, section, wishes, tmp_path, monkeypatch):
+    from xrayreg.worker import requests
+    from xrayreg.worker.service import Handler
+
+    def half(_room, content):
+        """Written for ever, and cleaned up when that is given up."""
+        Path(content["path"]).write_text("half")
+        try:
+            while True:
+                yield None
+        finally:
+            Path(content["path"]).unlink()
+
+    monkeypatch.setattr(requests, "HANDLERS", {**requests.HANDLERS, "training files": Handler(half)})
     section.ui.trainButton.click()
     user.until(app, lambda: "Writing" in user.training_said(section))
+    assert list(tmp_path.rglob("*.nii"))
     assert section.ui.trainCancelButton.enabled
     assert widget.ui.volumeSelector.toolTip == "Preparing the training is running; cancel it first."
     section.ui.trainCancelButton.click()

@@ -202,7 +202,7 @@ def test_a_process_lives_on_when_slicer_ends(tmp_path):
     code = "import time, pathlib; time.sleep(1); print('still here'); pathlib.Path('after').touch()"
     parent = (
         "import sys, types; sys.modules['slicer.i18n'] = types.SimpleNamespace(tr=str); "
-        f"from XRayRegistrationLib.jobs import python; python.launch([sys.executable, '-c', {code!r}], 'log.txt')"
+        f"from XRayRegistrationLib.worker import python; python.launch([sys.executable, '-c', {code!r}], 'log.txt')"
     )
     paths = {**os.environ, "PYTHONPATH": str(user.ROOT / "XRayRegistration")}
     subprocess.run([sys.executable, "-W", "ignore", "-c", parent], cwd=tmp_path, env=paths, check=True)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xrayreg.geometry import Camera
-from xrayreg.initial import NominalView, nominal_pose
+from xrayreg.geometry import Camera, NominalView, nominal_pose
 from xrayreg.overlay import Anatomy, Style, draw_overlay, pose_edges, prepare_anatomy
 from xrayreg.scene import Volume
 from xrayreg.simulation import XraySettings, pelvis_phantom, simulate_xray

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "printing", "processes", "networks"), 0),
+    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "slabs", "printing", "processes", "networks"), 0),
     **dict.fromkeys(("reasons", "schemas"), 0),
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io", "ct_alignment"), 2),
@@ -23,7 +23,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("initial", "verdict", "networks.inference"), 5),
     **dict.fromkeys(("evaluation", "overlay", "simulation", "results", "judgement", "starts"), 6),
     **dict.fromkeys(("pipeline", "report", "networks.training"), 7),
-    **dict.fromkeys(("methods", "api"), 8),
+    **dict.fromkeys(("methods", "api", "worker"), 8),
     "study": 9,
     **dict.fromkeys(("cli", "__main__"), 10),
 }
@@ -32,11 +32,17 @@ DIVIDED = {room.split(".")[0] for room in FLOORS if "." in room}
 # What the package itself offers, loaded when it is asked for.
 LAZY = "api"
 # Who may know a sibling on the same floor.
-ACQUAINTED = {("geometry", "checks"), ("settings", "checks"), ("checks", "printing"), ("__main__", "cli")}
+ACQUAINTED = {
+    ("geometry", "checks"),
+    ("settings", "checks"),
+    ("checks", "printing"),
+    ("slabs", "pieces"),
+    ("__main__", "cli"),
+}
 
 SLICER_SIDE = {"slicer", "qt", "ctk", "vtk", "mrml", "XRayRegistration", "XRayRegistrationLib"}
 LIGHT_IN_SLICER = {*SLICER_SIDE, "numpy", "scipy", "SimpleITK", *sys.stdlib_module_names}
-LIGHT_IN_BACKEND = {"xrayreg", "xrayreg.checks", "xrayreg.settings"}
+LIGHT_IN_BACKEND = {"xrayreg", "xrayreg.checks", "xrayreg.settings", "xrayreg.worker.arrays", "xrayreg.worker.messages"}
 
 MAY_NAME_DEVICES = {"registration.py", "dispatch.py"}
 LONGEST_FILE = 400

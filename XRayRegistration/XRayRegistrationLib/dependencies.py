@@ -63,7 +63,6 @@ def ensure():
         _givenUp.update(offered)
         _install((*wanted, *offered))
     _require((TORCH, *REQUIRED))
-    _loadTorch()
 
 
 def ensureForReports():
@@ -178,17 +177,6 @@ def _installTorch():
         ) from error
     if installed is None:
         raise MissingPackages(_("PyTorch is needed to register. Start again and agree to install it."))
-
-
-def _loadTorch():
-    try:
-        importlib.import_module("torch")
-    except (ImportError, OSError) as error:
-        raise MissingPackages(
-            _("PyTorch is installed but does not load ({reason}). Reinstall it in the module PyTorch Utils.").format(
-                reason=_reason(error)
-            )
-        ) from error
 
 
 def _install(wanted):

@@ -58,6 +58,10 @@ class Logic(ScriptedLoadableModuleLogic):
 
         Its geometry comes from its DICOM file where there is one. The first one puts the C-arm at a first place.
         """
+        return _returned(self.addXraySteps(sourceNode, name))
+
+    def addXraySteps(self, sourceNode, name=None):
+        """`addXray` in short steps."""
         dependencies.ensure()
         parameters = self.getParameterNode()
         known = rig.rigOf(parameters.pose)
@@ -70,10 +74,11 @@ class Logic(ScriptedLoadableModuleLogic):
             )
         grown = known or rig.createRig()
         try:
-            grown = importing.addXray(grown, sourceNode, name)
-        except (ValueError, RuntimeError):
+            grown = yield from importing.addXraySteps(self.inputs.worker, grown, sourceNode, name)
+        except BaseException:
+            # Also where it is given up.
             if known is None:
-                slicer.mrmlScene.RemoveNode(grown.pose)
+                rig.removeNode(grown.pose)
             raise
         parameters.pose = grown.pose
         parameters.activeView = len(grown.views) - 1
@@ -102,9 +107,13 @@ class Logic(ScriptedLoadableModuleLogic):
 
     def importCalibration(self, path):
         """Give the active view the geometry in a calibration file (MayaCam text, or the view in a case.json)."""
+        _returned(self.importCalibrationSteps(path))
+
+    def importCalibrationSteps(self, path):
+        """`importCalibration` in short steps."""
         dependencies.ensure()
         shown, view, _volume = self._placed(needsVolume=False)
-        importing.importCalibration(shown, view, path)
+        yield from importing.importCalibrationSteps(self.inputs.worker, shown, view, path)
 
     def importCase(self, path):
         """Bring a case.json with all that it names into the scene."""
@@ -113,7 +122,13 @@ class Logic(ScriptedLoadableModuleLogic):
     def importCaseSteps(self, path):
         """`importCase` in short steps, each with a message."""
         dependencies.ensure()
-        yield from importing.importCaseSteps(self.getParameterNode(), path)
+        yield from importing.importCaseSteps(self.inputs.worker, self.getParameterNode(), path)
+
+    def sampleSteps(self, lateral=False):
+        """Bring the phantom with one X-ray, or with a lateral one as well, into the scene, in short steps."""
+        from . import sampleData
+
+        yield from sampleData.sampleSteps(self.inputs.worker, self.getParameterNode(), lateral)
 
     def register(self):
         """Register and return the outcome (scene.outcome.Outcome); the C-arm stands where it was found to."""
@@ -140,9 +155,7 @@ class Logic(ScriptedLoadableModuleLogic):
 
         resume: go on with the network in the file. more: further options of `python -m xrayreg train`.
         """
-        from xrayreg.pieces import whole
-
-        return whole(self.trainingSteps(resume, more))
+        return _returned(self.trainingSteps(resume, more))
 
     def trainingSteps(self, resume=False, more=()):
         """`startTraining` in short steps, each (fraction, message), returning the Run."""
@@ -184,3 +197,12 @@ def _last(steps):
     """The last value of an iterator, or None where there was none."""
     kept = deque(steps, maxlen=1)
     return kept[0] if kept else None
+
+
+def _returned(steps):
+    """What a generator returns, all its steps done one after the other."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

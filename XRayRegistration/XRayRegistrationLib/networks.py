@@ -85,12 +85,12 @@ def cardOf(path):
     return _cards.get(stateOf(path), (None, ""))[0]
 
 
-def requireSameKind(path, similarity):
-    """Raise InputError where a file holds a network of another kind than the one that is to be kept in it.
+def requireSameKindSteps(worker, path, similarity):
+    """Pause, and raise InputError where a file holds a network of another kind than the one that is to be kept in it.
 
     similarity: the architecture of one, empty for a network that finds poses.
     """
-    card = _cardIn(path)[0] if Path(path).is_file() else None
+    card = (yield from _cardSteps(worker, path))[0] if Path(path).is_file() else None
     found = "" if card is None else _architecture(card)
     if card is not None and found != similarity:
         raise InputError(
@@ -101,12 +101,13 @@ def requireSameKind(path, similarity):
         )
 
 
-def requireKind(path, similarity):
-    """Raise InputError, which tells where it belongs, for a file of the other kind; see `Network.misplaced`.
+def requireKindSteps(worker, path, similarity):
+    """Pause, and raise InputError, which tells where it belongs, for a file of the other kind; see `Network.misplaced`.
 
     What is no network at all, or is not there, is left to whoever reads it.
     """
-    error = _misplaced(path, _cardIn(path)[0], similarity)
+    card, _problem = yield from _cardSteps(worker, path)
+    error = _misplaced(path, card, similarity)
     if error is not None:
         raise error
 
@@ -116,15 +117,15 @@ def surveySteps(inputs, volumeNode, paths):
 
     inputs: scene.backend.Inputs. Raises InputError for a CT that cannot be used.
     """
-    from xrayreg.networks.model.fingerprint import fingerprint
-
     volume = yield from inputs.volumeSteps(volumeNode)
     yield
-    mark = yield from fingerprint.pieces(volume)
+    mark = (yield from inputs.worker.askSteps("fingerprint", volume=volume.handle.number))["fingerprint"]
     networks = []
     for path in paths:
         yield
-        networks.append(_read(path, mark))
+        card, problem = yield from _cardSteps(inputs.worker, path)
+        fits = card is not None and any(subject.fingerprint == mark for subject in card.subjects)
+        networks.append(Network(Path(path), card, fits, problem))
     return networks
 
 
@@ -178,22 +179,15 @@ def duration(seconds):
     return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
-def _read(path, mark):
-    card, problem = _cardIn(path)
-    fits = card is not None and any(subject.fingerprint == mark for subject in card.subjects)
-    return Network(Path(path), card, fits, problem)
-
-
-def _cardIn(path):
-    """The card in a file, None where it cannot be read, and why that is."""
-    from xrayreg.networks.model.checkpoint import read_card
+def _cardSteps(worker, path):
+    """Pause, and return the card in a file, None where it cannot be read, and why that is."""
+    from xrayreg.networks.model.card import ModelCard
 
     state = stateOf(path)
     if state is None or state not in _cards:
-        try:
-            _cards[state] = read_card(path), ""
-        except (InputError, OSError) as error:
-            _cards[state] = None, str(error)
+        answer = yield from worker.askSteps("card", path=str(path))
+        card = answer["card"]
+        _cards[state] = None if card is None else ModelCard.from_dict(card), answer["problem"]
     return _cards[state]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import slicer
 
-from . import dependencies, phantomCase
+from . import dependencies
 
+CASE = "case.json"
 CATEGORY = "X-ray Registration"
 NAMES = ("X-ray phantom", "X-ray phantom, two views")
 _THUMBNAILS = ("XRayPhantom.png", "XRayPhantomTwoViews.png")
@@ -29,7 +30,7 @@ def register():
             category=CATEGORY,
             sampleName=name,
             uris="",
-            fileNames=phantomCase.CASE,
+            fileNames=CASE,
             nodeNames=name,
             thumbnailFileName=str(icons / thumbnail),
             customDownloader=load,
@@ -46,21 +47,30 @@ def loadTwoViews(_source=None):
     _load(lateral=True)
 
 
-def sampleSteps(parameters, lateral=False):
+def sampleSteps(worker, parameters, lateral=False):
     """Generate the phantom, unless this computer has it already, and load it; each step brings a message.
 
-    Fills `parameters` as importCaseSteps does, so that Register can be pressed at once. Raises MissingPackages.
+    worker: worker.client.Worker. Fills `parameters` as importCaseSteps does, so that Register can be pressed at once.
+    Raises MissingPackages.
     """
     dependencies.ensure()
     from .scene import importing
 
     folder = cacheFolder(lateral)
-    if not (folder / phantomCase.CASE).is_file():
+    if not (folder / CASE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        yield from phantomCase.writeSteps(
-            folder, _SPACING_MM, _IMAGE_PX, lateral=lateral, labelled=True, names=_FILES, **_MACHINE
-        )
-    yield from importing.importCaseSteps(parameters, folder / phantomCase.CASE)
+        sizes = {"spacing_mm": _SPACING_MM, "image_px": _IMAGE_PX}
+        yield from writeSteps(worker, folder, lateral=lateral, labelled=True, names=_FILES, **sizes, **_MACHINE)
+    yield from importing.importCaseSteps(worker, parameters, folder / CASE)
+
+
+def writeSteps(worker, folder, **choices):
+    """Generate a phantom in a folder, with a message before each part that takes a second or two.
+
+    choices: arguments of xrayreg.simulation.phantom_case.write_phantom_case.
+    """
+    for news in worker.askSteps("phantom", folder=str(folder), **choices):
+        yield None if news is None else news["message"]
 
 
 def cacheFolder(lateral):

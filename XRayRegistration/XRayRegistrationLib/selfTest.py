@@ -12,7 +12,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from . import dependencies, phantomCase
+from . import dependencies, sampleData
 
 # The phantom's voxels are 5 mm, its pixels 3 mm at the patient.
 _ALLOWED_MM = 2.0
@@ -194,7 +194,10 @@ def _load(case, logic):
     import json
 
     _requirePackages(case)
-    path = phantomCase.write(Path(slicer.util.tempDirectory()))
+    folder = Path(slicer.util.tempDirectory())
+    for _message in sampleData.writeSteps(logic.inputs.worker, folder):
+        pass
+    path = folder / sampleData.CASE
     logic.importCase(path)
     return json.loads(path.read_text(encoding="utf-8"))
 

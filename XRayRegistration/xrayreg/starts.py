@@ -10,15 +10,8 @@ import torch
 from torch import Tensor
 
 from .checks import InputError
-from .geometry import pose_difference
-from .initial import (
-    NOMINAL_VIEWS,
-    deviations,
-    distinct_places,
-    draw_poses,
-    nominal_pose,
-    nominal_sod_mm,
-)
+from .geometry import NOMINAL_VIEWS, nominal_pose, nominal_sod_mm, pose_difference
+from .initial import deviations, distinct_places, draw_poses
 from .networks.inference.prediction import Prediction
 from .networks.inference.similarity_objective import require_telling
 from .networks.inference.similarity_scene import SceneSimilarity, descended

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from xrayreg import slabs
 from xrayreg.geometry import Camera, VoxelGrid
 from xrayreg.overlay import (
     Caption,
@@ -19,7 +20,7 @@ from xrayreg.overlay import (
     resampled,
     view_sheet,
 )
-from xrayreg.scene import Radiograph, Volume, slabs
+from xrayreg.scene import Radiograph, Volume
 
 RADIUS = 30.0
 CENTRE = np.array([8.0, -5.0, 3.0])

@@ -11,11 +11,12 @@ from closed_forms import along_index_axis, camera, looking, oblique_grid, plain_
 from numpy.typing import NDArray
 from render_checks import ENGINES, noise_map, relative
 
+from xrayreg import slabs
 from xrayreg.geometry import VoxelGrid, twist_tangents
 from xrayreg.geometry.cameras import MOST_PX
 from xrayreg.pieces import Pieces
 from xrayreg.render import Projector, numba_maps, render, render_with_jacobian
-from xrayreg.scene import Attenuation, slabs
+from xrayreg.scene import Attenuation
 
 VIEW = camera(13, 10, 9.0)
 DOUBLE = torch.float64

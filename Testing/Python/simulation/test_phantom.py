@@ -8,8 +8,7 @@ import pytest
 from scipy.ndimage import label
 
 from xrayreg.checks import InputError
-from xrayreg.geometry import Camera
-from xrayreg.initial import nominal_pose
+from xrayreg.geometry import Camera, nominal_pose
 from xrayreg.pieces import whole
 from xrayreg.simulation import LABEL_NAMES, XraySettings, pelvis_phantom, simulate_xray
 

@@ -1,6 +1,6 @@
 """Images of a result as nodes that anybody sees: a folder of the subject hierarchy with copies for each view."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
@@ -19,19 +19,17 @@ _EDGE_WIDTH_PX = 2.0
 class _Shown:
     """As much of a view as the silhouettes ask for."""
 
-    camera: object
+    projection: object
     segments: object
 
 
-def copySteps(theRig, scene, parameters, standing):
+def copySteps(worker, theRig, scene, parameters, standing):
     """Make the folder for the pose that is shown; yield (fraction, message) before each part that takes long.
 
-    scene: of xrayreg.scene, as the rig and the module's parameters give it. standing: scene.results.Standing.
+    worker: worker.client.Worker. scene: scene.backend.SentScene. standing: scene.results.Standing.
     X-ray, DRR and edges have the resolution of the X-ray. All stand under a transform of their own, which does not
     follow the C-arm. Returns the folder's item; nothing stays when the work is given up half-way.
     """
-    from xrayreg.overlay import prepare_anatomy, prepare_labels
-
     name = parameters.volume.GetName()
     made = []
     try:
@@ -39,19 +37,17 @@ def copySteps(theRig, scene, parameters, standing):
         carmToPatient = results.directionsOf(theRig)[0]
         carm = results.createTransform(carmToPatient, standing, name)
         made.append(carm)
-        anatomy = yield from _quietly(prepare_anatomy.pieces(scene.volume, scene.structures))
-        if scene.structures:
-            # Of a few structures only they are rendered, but all segments that are seen are drawn.
-            labels = yield from _quietly(prepare_labels.pieces(scene.volume))
-            anatomy = replace(anatomy, labels=labels)
-        for number, (view, radiograph) in enumerate(zip(theRig.views, scene.views, strict=True)):
-            pose = radiograph.camera.camera_from_world @ np.linalg.inv(carmToPatient.matrix)
-            copy = _Copy(view, radiograph, pose, carm, made)
+        asked = worker.askSteps("anatomy", volume=scene.volume.handle.number, structures=list(scene.structures))
+        answer = yield from _quietly(asked)
+        anatomy, drawable = worker.keep(answer["anatomy"]), answer["labels"]
+        for number, (view, xray) in enumerate(zip(theRig.views, scene.xrays, strict=True)):
+            pose = view.camera.camera_from_world @ np.linalg.inv(carmToPatient.matrix)
+            copy = _Copy(worker, view, xray, pose, carm, made)
             for share, message in copy.imageSteps(anatomy, parameters.edgeColor):
-                yield (number + share) / len(scene.views), message
-            if anatomy.labels and parameters.segmentation is not None:
-                for _step in copy.segmentSteps(anatomy, parameters.segmentation):
-                    yield (number + 0.9) / len(scene.views), _("Drawing the segments")
+                yield (number + share) / len(scene.xrays), message
+            if drawable and parameters.segmentation is not None:
+                for _step in copy.segmentSteps(anatomy, drawable, parameters.segmentation):
+                    yield (number + 0.9) / len(scene.xrays), _("Drawing the segments")
     except BaseException:
         for node in reversed(made):
             removeNode(node)
@@ -65,39 +61,50 @@ class _Copy:
     pose: camera_from_volume (4, 4) [mm].
     """
 
-    def __init__(self, view, radiograph, pose, carm, made):
-        self._view, self._radiograph, self._pose = view, radiograph, pose
+    def __init__(self, worker, view, xray, pose, carm, made):
+        self._worker, self._view, self._xray, self._pose = worker, view, xray, pose
         self._carm, self._made = carm, made
 
     def imageSteps(self, anatomy, edgeColor):
-        from xrayreg.overlay import pose_edges, rendered, shown_grey, stroke
-
-        camera, name = self._radiograph.camera, self._view.name
-        yield 0.0, _("Copying {view}").format(view=name)
-        grey = np.rint(255 * shown_grey(self._radiograph)).astype(np.uint8)
-        self._image("vtkMRMLScalarVolumeNode", _("{view}: X-ray").format(view=name), grey)
-        yield 0.2, _("Rendering the DRR of {view}").format(view=name)
-        self._image(
-            "vtkMRMLScalarVolumeNode", _("{view}: DRR").format(view=name), rendered(anatomy.whole, camera, self._pose)
+        name, camera = self._view.name, self._view.camera
+        asked = self._worker.askSteps(
+            "images",
+            anatomy=anatomy.number,
+            xray=self._xray.handle.number,
+            pose=np.asarray(self._pose).tolist(),
+            width_px=max(1.0, _EDGE_WIDTH_PX * max(camera.width, camera.height) / 1000),
         )
-        yield 0.5, _("Finding the edges of {view}").format(view=name)
-        width = max(1.0, _EDGE_WIDTH_PX * max(camera.width, camera.height) / 1000)
-        covered = stroke(pose_edges(anatomy, camera, self._pose), (camera.height, camera.width), width)
+        share, message = 0.0, _("Copying {view}").format(view=name)
+        messages = {"drr": _("Rendering the DRR of {view}"), "edges": _("Finding the edges of {view}")}
+        while True:
+            try:
+                news = next(asked)
+            except StopIteration as end:
+                answer = end.value
+                break
+            if news is not None:
+                share, message = share + 0.3, messages[news["part"]].format(view=name)
+            yield share, message
+        grey, drr, edges = (self._worker.take(answer[part]) for part in ("xray", "drr", "edges"))
+        self._image("vtkMRMLScalarVolumeNode", _("{view}: X-ray").format(view=name), grey)
+        self._image("vtkMRMLScalarVolumeNode", _("{view}: DRR").format(view=name), drr)
         title = _("{view}: DRR edges").format(view=name)
-        edges = self._image("vtkMRMLLabelMapVolumeNode", title, (covered >= 0.5).astype(np.uint8))
-        edges.GetDisplayNode().SetAndObserveColorNodeID(self._table(title, edgeColor).GetID())
+        node = self._image("vtkMRMLLabelMapVolumeNode", title, edges.astype(np.uint8))
+        node.GetDisplayNode().SetAndObserveColorNodeID(self._table(title, edgeColor).GetID())
 
-    def segmentSteps(self, anatomy, segmentationNode):
+    def segmentSteps(self, anatomy, drawable, segmentationNode):
         node = self._node("vtkMRMLSegmentationNode", _("{view}: segments").format(view=self._view.name))
         # Slice views show all segmentations, this one would lie over the live one.
         node.GetDisplayNode().SetVisibility(False)
-        shown = _Shown(self._radiograph.camera, node)
+        shown = _Shown(self._view.projection, node)
         labels = labelsOf(segmentationNode)
-        yield from silhouettes.silhouetteSteps(shown, anatomy, labels, segmentationNode, self._pose)
+        yield from silhouettes.silhouetteSteps(
+            self._worker, shown, anatomy, drawable, labels, segmentationNode, self._pose, fully=True
+        )
 
     def _image(self, className, title, pixels):
         node = self._node(className, title)
-        detector.fillImage(node, pixels, self._radiograph.camera)
+        detector.fillImage(node, pixels, self._view.camera)
         if className == "vtkMRMLScalarVolumeNode":
             display = node.GetDisplayNode()
             display.SetAutoWindowLevel(False)

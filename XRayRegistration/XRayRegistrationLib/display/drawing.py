@@ -1,9 +1,8 @@
 """What is drawn of the patient on a detector: its DRR, and the DRR's edges, as pixels of the view's nodes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import slicer
 
 from ..parameters import Comparison
 from ..scene import detector
@@ -14,8 +13,8 @@ from ..scene.segments import labelsOf
 BLACK, WHITE = 4_000_000, 4_000_255
 # Longer side of the grid on which edges are drawn [pixels]: about as fine as a view on the screen.
 GRID_PX = 1024
-# Longer side of the DRR [pixels] once the C-arm has come to rest.
-_FINE_PX = 512
+# Longer side of the DRR [pixels] at the pace of a hand, and once the C-arm has come to rest.
+LIVE_PX, _FINE_PX = 256, 512
 # Longer side of images that hold nothing [pixels].
 _EMPTY_PX = 32
 # Tiles of the checkerboard along the longer side.
@@ -62,43 +61,61 @@ def structuresOf(parameters):
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """A CT that is ready to be drawn.
+    """A CT that the worker has ready to be drawn.
 
-    volume, structures: what it was made of (xrayreg.scene.Volume, labels). live: xrayreg.overlay.LiveDrr. anatomy:
-    xrayreg.overlay.Anatomy with all labels.
+    volume, structures: what it was made of (scene.backend.SentVolume, labels). live, anatomy: handles of what requests
+    for pictures and silhouettes need. labels: those that silhouettes can be drawn of.
     """
 
     volume: object
     structures: tuple
     live: object
     anatomy: object
+    labels: frozenset
 
     def isOf(self, volume, structures):
-        return self.volume is volume and self.structures == structures
+        return self.volume is volume and self.structures == structures and self.live.isThere
 
 
-def patientSteps(volume, structures):
-    """Make a CT (xrayreg.scene.Volume) ready, in short steps that yield None; returns Patient."""
-    from xrayreg.overlay import Anatomy, prepare_labels, prepare_live
-
-    live = yield from prepare_live.pieces(volume, structures)
-    labels = yield from prepare_labels.pieces(volume)
-    return Patient(volume, structures, live, Anatomy(live.whole, live.bone, labels, volume.label_names))
+def patientSteps(worker, volume, structures):
+    """Have the worker make a CT (scene.backend.SentVolume) ready, in short steps that yield None; returns Patient."""
+    answer = yield from worker.askSteps("patient", volume=volume.handle.number, structures=list(structures))
+    live, anatomy = worker.keep(answer["live"]), worker.keep(answer["anatomy"])
+    return Patient(volume, structures, live, anatomy, frozenset(answer["labels"]))
 
 
-def draw(view, patient, cameraFromVolume, wanted, isDenseDark):
-    """Draw DRR and edges of a view at a pose (4, 4) [mm], at the pace of a hand.
+def drawSteps(worker, view, patient, cameraFromVolume, wanted, xray, finely=False):
+    """Draw DRR and edges of a view at a pose (4, 4) [mm], in short steps that yield None.
 
-    isDenseDark: whether bone is dark in the X-ray, which the DRR follows.
+    xray: scene.backend.SentXray; where bone is dark in it the DRR follows. finely: with more pixels than at the pace of
+    a hand. Nothing is drawn once the view has left the scene.
     """
-    for _step in _drawSteps(view, patient.live, cameraFromVolume, wanted, isDenseDark):
-        pass
-
-
-def drawFinelySteps(view, patient, cameraFromVolume, wanted, isDenseDark):
-    """Draw DRR and edges of a view with more pixels, in short steps that yield None."""
-    fine = replace(patient.live, longest_px=_FINE_PX)
-    yield from _drawSteps(view, fine, cameraFromVolume, wanted, isDenseDark)
+    answer = yield from worker.askSteps(
+        "picture",
+        live=patient.live.number,
+        projection=view.projection.as_dict(),
+        pose=np.asarray(cameraFromVolume).tolist(),
+        drr=wanted.drr,
+        edges=wanted.edges,
+        matched=wanted.matched,
+        xray=xray.handle.number,
+        dense_is_dark=xray.isDenseDark,
+        longest_px=_FINE_PX if finely else LIVE_PX,
+        grid_px=GRID_PX,
+        width_px=wanted.widthPx,
+        shown_px=wanted.shownPx,
+    )
+    grey, edges = worker.take(answer["grey"]), worker.take(answer["edges"])
+    if view.picture is None or view.picture.GetScene() is None:
+        return
+    if grey is not None:
+        # Dense is bright in a DRR of its own tones.
+        turned = xray.isDenseDark and not wanted.matched
+        numbers = WHITE - grey.astype(np.int32) if turned else BLACK + grey.astype(np.int32)
+        drr = np.where(grey > 0, numbers, 0)
+        _fill(view.drr, _everySecondTile(drr) if wanted.tiled else drr, view.camera)
+    if edges is not None:
+        _fill(view.edges, edges, view.camera)
 
 
 def clear(view):
@@ -108,49 +125,8 @@ def clear(view):
     detector.fillImage(view.edges, np.zeros((camera.height, camera.width), np.uint8), camera)
 
 
-def _drawSteps(view, live, cameraFromVolume, wanted, isDenseDark):
-    camera, grey, lines = view.camera, None, None
-    if wanted.drr and wanted.matched:
-        drr = yield from live.image.pieces(camera, cameraFromVolume)
-        yield
-        grey = _matched(view, drr, isDenseDark)
-    elif wanted.drr and wanted.edges:
-        grey, lines = yield from live.grey_and_lines.pieces(camera, cameraFromVolume)
-    elif wanted.drr:
-        grey = yield from live.grey.pieces(camera, cameraFromVolume)
-    yield
-    if wanted.edges and lines is None:
-        lines = yield from live.lines.pieces(camera, cameraFromVolume)
-        yield
-    own = live.camera(camera)
-    if grey is not None:
-        if not wanted.matched:
-            # Dense is bright in a DRR.
-            numbers = grey.astype(np.int32)
-            grey = np.where(grey > 0, WHITE - numbers if isDenseDark else BLACK + numbers, 0)
-        detector.fillImage(view.drr, _everySecondTile(grey) if wanted.tiled else grey, own)
-    if lines is not None:
-        from xrayreg.overlay import stroke
-
-        factor = max(1, round(GRID_PX / live.longest_px))
-        grid = camera.scaled(factor * own.width, factor * own.height)
-        # In a small view fewer pixels are shown than are drawn, and thinner lines would get gaps.
-        widthPx = wanted.widthPx * max(1.0, max(grid.width, grid.height) / wanted.shownPx)
-        covered = stroke(lines.enlarged(factor), (grid.height, grid.width), widthPx)
-        detector.fillImage(view.edges, np.rint(255 * covered).astype(np.uint8), grid)
-
-
-def _matched(view, drr, isDenseDark):
-    """A DRR (height, width) of line integrals in the tones of the X-ray around, in the numbers of its node."""
-    from xrayreg.overlay import matched_tones
-
-    picture = slicer.util.arrayFromVolume(view.picture)[0]
-    nearest = (
-        np.floor((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(drr.shape, picture.shape, strict=True)
-    )
-    grey = picture[np.ix_(*nearest)].astype(np.float32) / 255
-    matched = matched_tones(drr, grey, drr > 0, isDenseDark)
-    return np.where(drr > 0, BLACK + np.rint(255 * matched), 0).astype(np.int32)
+def _fill(node, image, camera):
+    detector.fillImage(node, image, camera.scaled(image.shape[1], image.shape[0]))
 
 
 def _everySecondTile(image):

@@ -1,6 +1,5 @@
 """The overlay that follows the C-arm: DRR and edges at once, what takes longer when it has come to rest."""
 
-import logging
 import time
 
 import numpy as np
@@ -17,13 +16,13 @@ from ..parameters import Comparison
 from ..scene import rig as rigs
 from ..scene import segments
 from ..timing import Timer
+from ..worker.client import WorkerEnded
 from . import bones, carm, drawing, layout, overlay, points, silhouettes
+from .guarding import sentence, whileThere
 from .watching import Reaction, reactions
 
 # After so long without a movement [ms] what takes longer is drawn.
 _REST_MS = 200
-# No other view is drawn before Slicer gets its turn once drawing has taken so long [s].
-_DRAWING_S = 0.035
 # While something long is computed, drawing leaves it this many times what it takes itself.
 _LEFT_TO_OTHERS = 4
 
@@ -63,7 +62,7 @@ class LiveOverlay:
     @property
     def settled(self):
         """Whether everything is drawn as the scene is now."""
-        jobs = (self._preparing, self._finishing)
+        jobs = (self._preparing, self._painting, self._finishing)
         return not any(timer.isActive() for timer in self._timers) and not any(job and job.running for job in jobs)
 
     def follow(self, parameters):
@@ -96,7 +95,7 @@ class LiveOverlay:
         for timer in self._timers:
             timer.stop()
         self._blinker.follow(None)
-        for job in (self._preparing, self._finishing):
+        for job in (self._preparing, self._painting, self._finishing):
             if job:
                 job.cancel()
         self._forget()
@@ -108,11 +107,11 @@ class LiveOverlay:
             timer.close()
 
     def _forget(self):
-        self._patient, self._tones = None, {}
-        self._preparing = self._finishing = None
+        self._patient, self._xrays = None, {}
+        self._preparing = self._painting = self._finishing = None
         self._preview = self._drawn = self._finished = None
-        self._waiting = []
-        self._again = False
+        self._waiting, self._behind = [], False
+        self._again = self._lost = False
         self.relax(False)
         self._obstacle = ""
 
@@ -134,14 +133,15 @@ class LiveOverlay:
             # While a scene is being read nobody knows what will be in it.
             if not slicer.mrmlScene.IsBatchProcessing():
                 self._patient = self._drawn = self._finished = None
-                self._tones, self._waiting = {}, []
+                self._xrays, self._waiting = {}, []
             return
         overlay.applyAppearance(self._parameters, rig)
         bones.applyAppearance(rig, self._parameters)
+        self._lost = False
         self._again = self._preparing is not None and self._preparing.running
         if not self._again:
             self._preparing = StepJob(
-                _whileThere(rig, self._prepareSteps(rig)), self._onStep, self._onPrepared, self._onFailed
+                whileThere(rig, self._prepareSteps(rig)), self._onStep, self._onPrepared, self._onFailed
             )
             self._preparing.start()
         self._drawing.start()
@@ -159,7 +159,7 @@ class LiveOverlay:
         problem = None
         for view in rig.views:
             try:
-                yield from self._toneSteps(view)
+                yield from self._xraySteps(view)
             except InputError as error:
                 # The other X-rays can be shown.
                 problem = problem or error
@@ -173,10 +173,10 @@ class LiveOverlay:
             raise
         structures = drawing.structuresOf(parameters)
         if self._patient is None or not self._patient.isOf(volume, structures):
-            for _fraction, message in compileSteps():
+            for _fraction, message in compileSteps(self._inputs.worker):
                 yield message
             yield _("Preparing the overlay")
-            self._patient = yield from drawing.patientSteps(volume, structures)
+            self._patient = yield from drawing.patientSteps(self._inputs.worker, volume, structures)
         if parameters.showCarm and not bones.isCurrent(rig, parameters.volume):
             yield from bones.surfaceSteps(rig, parameters.volume)
             bones.applyAppearance(rig, parameters)
@@ -191,14 +191,12 @@ class LiveOverlay:
             silhouettes.clear(view)
             points.draw(view, "", None, [], np.eye(4))
 
-    def _toneSteps(self, view):
-        """Show an X-ray, and note whether bone is dark in it."""
-        from xrayreg.overlay import dense_is_dark
-
-        radiograph = yield from self._inputs.pictureSteps(view)
-        known = self._tones.get(view.picture.GetID())
-        if known is None or known[0] is not radiograph:
-            self._tones[view.picture.GetID()] = radiograph, dense_is_dark(radiograph)
+    def _xraySteps(self, view):
+        """Show an X-ray, and keep what the DRR is drawn after."""
+        xray = yield from self._inputs.pictureSteps(view)
+        identifier = view.picture.GetID()
+        if self._xrays.get(identifier) is not xray:
+            self._xrays[identifier] = xray
             self._drawn = None
 
     def _onStep(self, message):
@@ -214,7 +212,10 @@ class LiveOverlay:
             # Somebody removed or replaced it; see what there is now.
             self._looking.start()
             return
-        self._tell(_sentence(error))
+        if isinstance(error, WorkerEnded):
+            # Not at once, or what ends it would do so for ever: when the C-arm is moved, or something else changes.
+            self._patient, self._lost = None, True
+        self._tell(sentence(error))
         self._afterPreparing()
 
     def _afterPreparing(self):
@@ -229,6 +230,11 @@ class LiveOverlay:
 
     def _draw(self):
         """Draw what is seen while the C-arm moves."""
+        if self._painting is not None and self._painting.running:
+            # Of all the places where the C-arm stands meanwhile only the last one is shown.
+            self._behind = True
+            return
+        self._behind = False
         rig = self._rig()
         if rig is None:
             return
@@ -236,13 +242,18 @@ class LiveOverlay:
             self._drawNew(rig)
         except (InputError, ValueError) as error:
             # A transform above the C-arm may be anything.
-            self._tell(_sentence(error))
+            self._tell(sentence(error))
 
     def _drawNew(self, rig):
         """Follow the pose, and draw where something that is seen is new."""
         layout.followPose(rig)
         carm.followPose(rig, self._parameters)
         if self._patient is None:
+            return
+        if not self._patient.live.isThere:
+            # Somebody else's work ended the worker.
+            self._patient = None
+            self._looking.start()
             return
         world = self._world(rig)
         # By identifier: what was drawn is remembered for longer than a node may be there.
@@ -257,17 +268,39 @@ class LiveOverlay:
             # Those left over from a pose before come first, or many views would keep the last ones waiting for ever.
             left = [picture for picture in self._waiting if picture in shown]
             self._waiting = left + [picture for picture in shown if picture not in left]
+        while self._waiting:
+            picture = self._waiting.pop(0)
+            if picture in self._xrays:
+                self._paint(rig, shown[picture], wanted[picture], self._xrays[picture])
+                return
+        self._resting.start()
+
+    def _paint(self, rig, view, wanted, xray):
+        """Draw one view, while the window lives."""
+        pose = view.camera.camera_from_world @ self._world(rig)
+        steps = drawing.drawSteps(self._inputs.worker, view, self._patient, pose, wanted, xray)
         began = time.perf_counter()
-        while self._waiting and time.perf_counter() - began < _DRAWING_S:
-            view = shown[self._waiting.pop(0)]
-            pose = view.camera.camera_from_world @ world
-            drawing.draw(view, self._patient, pose, wanted[view.picture.GetID()], self._isDenseDark(view))
+        self._painting = StepJob(
+            whileThere(rig, steps), _nothing, lambda: self._onPainted(began), self._onPaintingFailed
+        )
+        # The worker draws the next picture while Slicer shows the last one.
+        self._painting.start(atOnce=True)
+
+    def _onPainted(self, began):
+        isNext = self._waiting or self._behind
+        if isNext and not self._relaxed:
+            self._draw()
+            return
         if self._relaxed:
             self._drawing.setInterval(round(1000 * _LEFT_TO_OTHERS * (time.perf_counter() - began)))
-        if self._waiting:
+        if isNext:
             self._drawing.start()
-        else:
+        elif not self._drawing.isActive():
             self._resting.start()
+
+    def _onPaintingFailed(self, error):
+        self._drawn = None
+        self._onFailed(error)
 
     def _drawPoints(self):
         """Draw landmarks and plans."""
@@ -291,22 +324,26 @@ class LiveOverlay:
             overlay.showLagging(rig, False)
             return
         self._stopFinishing()
-        steps = _whileThere(rig, self._finishSteps(rig, segmentation, key))
+        steps = whileThere(rig, self._finishSteps(rig, segmentation, key))
         self._finishing = StepJob(steps, _nothing, _nothing, self._onFailed)
         self._finishing.start()
 
     def _finishSteps(self, rig, segmentation, key):
-        world = self._world(rig)
+        world, patient = self._world(rig), self._patient
         shown = [(index, view) for index, view in enumerate(rig.views) if view.shown]
         labels = segments.labelsOf(segmentation) if segmentation is not None else {}
         for _index, view in shown:
             pose = view.camera.camera_from_world @ world
-            yield from silhouettes.silhouetteSteps(view, self._patient.anatomy, labels, segmentation, pose)
+            yield from silhouettes.silhouetteSteps(
+                self._inputs.worker, view, patient.anatomy, patient.labels, labels, segmentation, pose
+            )
         silhouettes.keepPatientOut(rig, self._parameters.segmentation)
         overlay.showLagging(rig, False)
         for index, view in shown:
             pose, wanted = view.camera.camera_from_world @ world, self._wanted(index, view)
-            yield from drawing.drawFinelySteps(view, self._patient, pose, wanted, self._isDenseDark(view))
+            xray = self._xrays.get(view.picture.GetID())
+            if xray is not None:
+                yield from drawing.drawSteps(self._inputs.worker, view, patient, pose, wanted, xray, finely=True)
         self._finished = key
 
     def _stopFinishing(self):
@@ -321,9 +358,6 @@ class LiveOverlay:
         """How the rig's view number `index` is drawn (drawing.Wanted)."""
         return drawing.wantedOf(self._parameters, layout.shownPx(index, view.camera))
 
-    def _isDenseDark(self, view):
-        return self._tones.get(view.picture.GetID(), (None, True))[1]
-
     def _watch(self, rig):
         """Observe what is followed, and no longer what was."""
         wanted = reactions(self._parameters, rig)
@@ -333,6 +367,8 @@ class LiveOverlay:
         self._looking.start()
 
     def _onMoved(self, caller, event):
+        if self._lost:
+            self._looking.start()
         # Started anew by every movement, a timer that waits would never end.
         if not self._drawing.isActive():
             self._drawing.start()
@@ -342,28 +378,6 @@ class LiveOverlay:
 
     def _onSceneClosed(self, caller, event):
         self.stop()
-
-
-def _whileThere(rig, steps):
-    """The steps of drawing in a rig; raises NodesRemoved between two of them once one of its nodes is gone."""
-    try:
-        while True:
-            rig.requireAll()
-            try:
-                step = next(steps)
-            except StopIteration:
-                return
-            yield step
-    finally:
-        steps.close()
-
-
-def _sentence(error):
-    """An error in a line; what nobody expected goes to the log with all it knows."""
-    if isinstance(error, InputError | dependencies.MissingPackages):
-        return str(error)
-    logging.error("The overlay of the X-rays cannot be drawn", exc_info=error)
-    return _("The overlay cannot be drawn ({kind}: {error}).").format(kind=type(error).__name__, error=error)
 
 
 def _nothing(*_step):

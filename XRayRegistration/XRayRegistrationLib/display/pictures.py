@@ -1,5 +1,8 @@
 """Pictures of the module's own views, as they are on the screen."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -8,13 +11,20 @@ from vtk.util.numpy_support import vtk_to_numpy
 from . import layout
 
 
+@dataclass(frozen=True, eq=False)
+class Screenshot:
+    """What a view shows: caption, stem of a file's name, and pixels, uint8 RGB (height, width, 3)."""
+
+    caption: str
+    stem: str
+    pixels: np.ndarray
+
+
 def screenshots(rig):
-    """What the X-ray views and the module's 3D views show now, a tuple of xrayreg.report.Screenshot.
+    """What the X-ray views and the module's 3D views show now, a tuple of Screenshot.
 
     Empty where Slicer has no window, or none of these views is on the screen.
     """
-    from xrayreg.report import Screenshot
-
     layoutManager = slicer.app.layoutManager()
     if layoutManager is None:
         return ()

@@ -14,26 +14,31 @@ _LABELMAP = "Binary labelmap"
 _KEPT_OUT = "XRayRegistration.keptOut"
 
 
-def silhouetteSteps(view, anatomy, labels, segmentationNode, cameraFromVolume):
+def silhouetteSteps(worker, view, anatomy, drawable, labels, segmentationNode, cameraFromVolume, fully=False):
     """Draw the segments of a view anew for a pose (4, 4) [mm], in short steps that yield None.
 
-    anatomy: xrayreg.overlay.Anatomy. labels: the label in it of each segment id. Segments that are not visible, or
-    hold nothing, are left out.
+    view: with projection and segments, the node that is drawn in. anatomy: handle of what the worker draws (see
+    xrayreg.worker.pictures.silhouettes), drawable: the labels in it. labels: the label of each segment id. fully: in
+    the X-ray's own pixels. Segments that are not visible, or hold nothing, are left out.
     """
-    from dataclasses import replace
-
-    from xrayreg.overlay import pose_silhouettes
-
-    camera = detector.resizedCamera(view.camera, _GRID_PX)
-    world = detector.worldFromPixels(camera)
-    seen = [name for name in visibleSegments(segmentationNode) if labels.get(name) in anatomy.labels]
+    seen = [name for name in visibleSegments(segmentationNode) if labels.get(name) in drawable]
     _keepOnly(view.segments, seen)
-    for segmentID in seen:
-        label = labels[segmentID]
-        part = replace(anatomy, labels={label: anatomy.labels[label]})
-        drawn = yield from pose_silhouettes.pieces(part, camera, cameraFromVolume)
-        _write(view.segments, segmentID, drawn[label].inside(), world)
-        _style(view.segments, segmentationNode, segmentID)
+    projection = view.projection
+    asked = worker.askSteps(
+        "silhouettes",
+        anatomy=anatomy.number,
+        projection=projection.as_dict(),
+        pose=np.asarray(cameraFromVolume).tolist(),
+        labels=[labels[name] for name in seen],
+        longest_px=None if fully else _GRID_PX,
+    )
+    waiting = iter(seen)
+    for news in asked:
+        if news is not None:
+            mask, segmentID = worker.take(news["mask"]), next(waiting)
+            camera = projection.camera().scaled(mask.shape[1], mask.shape[0])
+            _write(view.segments, segmentID, mask, detector.worldFromPixels(camera))
+            _style(view.segments, segmentationNode, segmentID)
         yield
 
 

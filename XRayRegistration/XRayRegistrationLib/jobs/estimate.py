@@ -1,5 +1,6 @@
 """The pose that a trained network gives for the X-rays, as Slicer shows it."""
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from .. import dependencies, networks
@@ -17,19 +18,15 @@ def estimateSteps(inputs, parameters):
     dependencies.ensure()
     theRig = backend.requireRig(parameters)
     file = backend.requireNetwork(parameters)
-    yield Progress(0.0, _("Loading the libraries"), "packages")
-    from xrayreg.pipeline import estimate
-    from xrayreg.settings import registration_settings
-
-    networks.requireKind(file, similarity=False)
+    yield from _told(networks.requireKindSteps(inputs.worker, file, similarity=False), 0.0, _("Loading the libraries"))
     scene = yield from _told(inputs.sceneSteps(parameters), 0.2, _("Preparing the images"))
-    asked = estimate.pieces(scene, registration_settings(init=file))
+    asked = inputs.worker.askSteps("estimate", scene=scene.content(), init=str(file))
     found = yield from _told(asked, 0.8, _("Asking the network"))
     theRig.requireAll()
-    rig.setWorldFromVolume(theRig, found.world_from_volume)
+    rig.setWorldFromVolume(theRig, np.array(found["world_from_volume"]))
     posing.markPosed(theRig)
     told = _("The C-arm stands where the network sees it; it was not refined.")
-    yield Progress(1.0, " ".join([told, *found.notes]), "done")
+    yield Progress(1.0, " ".join([told, *found["notes"]]), "done")
 
 
 def _told(steps, fraction, message):

@@ -23,9 +23,13 @@ class StepJob:
     def running(self):
         return self._running
 
-    def start(self):
+    def start(self, atOnce=False):
+        """Begin; the first step is done when Slicer next has time, or before this returns."""
         self._running = True
-        self._timer.start()
+        if atOnce:
+            self._advance()
+        else:
+            self._timer.start()
 
     def cancel(self):
         """Stop at once; the iterator is closed, so that it can put things in order."""

@@ -72,17 +72,13 @@ def _steps(inputs, parameters, start):
     dependencies.ensure()
     work = _Work(parameters)
     init = backend.requireNetwork(parameters) if start == "network" else start
-    yield Progress(0.0, _("Loading the libraries"), "packages")
-    from xrayreg.pipeline import register
-    from xrayreg.settings import registration_settings
-
     if start == "network":
-        networks.requireKind(init, similarity=False)
+        yield from _quietly(networks.requireKindSteps(inputs.worker, init, similarity=False))
     similarity = parameters.similarity or None
     if similarity:
-        networks.requireKind(similarity, similarity=True)
+        yield from _quietly(networks.requireKindSteps(inputs.worker, similarity, similarity=True))
     done = 0.0
-    for fraction, message in compileSteps():
+    for fraction, message in compileSteps(inputs.worker):
         work.requireAll()
         done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
         yield Progress(done, message, "compile")
@@ -91,19 +87,17 @@ def _steps(inputs, parameters, start):
     fromShown = start == "case" or (work.wasPosed and start != "network")
     initial = work.before if fromShown else None
     scene, done = yield from _prepared(work, inputs.sceneSteps(parameters, initial), done)
-    settings = registration_settings(parameters.effort.name, init=init, similarity=similarity)
-    loadSeconds = time.perf_counter() - began
+    asked = inputs.worker.askSteps(
+        "register",
+        scene=scene.content(),
+        effort=parameters.effort.name,
+        init=str(init),
+        similarity=similarity,
+        load_seconds=time.perf_counter() - began,
+        notes=list(inputs.notes()),
+    )
     try:
-        for step in register(scene, settings, loadSeconds):
-            work.requireAll()
-            if step.camera_from_volume is not None:
-                work.move(step.camera_from_volume)
-            if step.result is not None:
-                found = work.judged(scene, step.result, inputs.notes())
-                message = _("Done in {seconds:.1f} s").format(seconds=step.result.seconds["total"])
-                yield Progress(1.0, message, "done", _finite(step.similarity), found)
-                return
-            yield _told(step, done)
+        answer = yield from _followed(work, asked, done)
     except GeneratorExit:
         work.keepUnjudged()
         raise
@@ -113,6 +107,36 @@ def _steps(inputs, parameters, start):
     except Exception:
         work.restore()
         raise
+    work.requireAll()
+    found = work.judged(answer["result"], answer["error_mm"])
+    message = _("Done in {seconds:.1f} s").format(seconds=answer["result"]["seconds"]["total"])
+    yield Progress(1.0, message, "done", _finite(answer["similarity"]), found)
+
+
+def _quietly(steps):
+    """Steps that bring no news, as Progress."""
+    for _step in steps:
+        yield Progress(0.0, _("Loading the libraries"), "packages")
+
+
+def _followed(work, asked, done):
+    """Yield Progress, and move the C-arm, as the worker's news come; returns its answer."""
+    last = None
+    while True:
+        try:
+            news = next(asked)
+        except StopIteration as end:
+            return end.value
+        work.requireAll()
+        if news is not None:
+            if news["pose"] is not None:
+                work.move(np.array(news["pose"]))
+            last = _told(news, done)
+        # Until there are others the last news are shown.
+        if last is not None:
+            yield last
+        else:
+            yield Progress(done, _("Preparing the images"), "prepare")
 
 
 def _prepared(work, steps, done):
@@ -129,11 +153,11 @@ def _prepared(work, steps, done):
         yield Progress(done, message or _("Preparing the images"), "prepare")
 
 
-def _told(step, done):
-    """A step of the pipeline as Progress, of which the fraction `done` was over when it began."""
-    message = step.message.replace(_CASE_POSE, _("the pose shown"))
-    fraction = done + (1 - done) * step.fraction
-    return Progress(fraction, message[:1].upper() + message[1:], step.stage, _finite(step.similarity))
+def _told(news, done):
+    """News of the worker as Progress, of which the fraction `done` was over when it began."""
+    message = news["message"].replace(_CASE_POSE, _("the pose shown"))
+    fraction = done + (1 - done) * news["fraction"]
+    return Progress(fraction, message[:1].upper() + message[1:], news["stage"], _finite(news["similarity"]))
 
 
 def _inWords(error):
@@ -174,15 +198,10 @@ class _Work:
         self._moved = True
         rig.setCameraFromVolume(self.rig, self.rig.views[0], firstCameraFromVolume)
 
-    def judged(self, scene, result, notes):
-        """The outcome of a result, kept in the scene."""
-        rig.setWorldFromVolume(self.rig, result.world_from_volume)
-        from xrayreg.reasons import NoteCode, noted
-        from xrayreg.results import with_notes
-
-        content = with_notes(result.as_dict(), noted(NoteCode.SEGMENTATION, notes))
+    def judged(self, content, errorMm):
+        """The outcome of a result (Registration.as_dict), kept in the scene."""
+        rig.setWorldFromVolume(self.rig, np.array(content["world_from_volume"]))
         content["start"] = content["start"].replace(_CASE_POSE, _("the pose shown"))
-        errorMm = None if scene.reference is None else _error(scene, result.world_from_volume)
         return self._keep(content, projections.assumptions(self.rig), errorMm)
 
     def keepUnjudged(self):
@@ -219,12 +238,3 @@ class _Work:
         except rig.NodesRemoved:
             return False
         return True
-
-
-def _error(scene, worldFromVolume):
-    """mTRE [mm] of a pose against the scene's reference."""
-    from xrayreg.evaluation import pose_error
-
-    camera = scene.views[0].camera
-    found, true = (camera.camera_from_world @ np.asarray(pose) for pose in (worldFromVolume, scene.reference))
-    return pose_error(camera, found, true, scene.target_points()).mtre_mm

@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from .. import dependencies
@@ -25,7 +26,6 @@ def reportSteps(inputs, parameters, parent):
     yield Progress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensureForReports()
     from xrayreg.io import require_output
-    from xrayreg.report import write_results
 
     theRig = rigOf(parameters.pose)
     name = parameters.volume.GetName()
@@ -35,18 +35,22 @@ def reportSteps(inputs, parameters, parent):
     # Before anything else can move the C-arm: numbers and pictures are of one pose.
     content, screenshots = results.contentOf(theRig, standing), pictures.screenshots(theRig)
     scene = yield from _told(inputs.sceneSteps(parameters))
-    steps = write_results.pieces(
-        folder,
-        scene,
-        content,
-        standing.named(_("X-ray registration: {name}").format(name=name)),
-        before=standing.found.before if standing.found else None,
-        screenshots=screenshots,
+    worker = inputs.worker
+    steps = worker.askSteps(
+        "report",
+        scene=scene.content(),
+        folder=str(folder),
+        result=content,
+        title=standing.named(_("X-ray registration: {name}").format(name=name)),
+        before=None if not standing.found else np.asarray(standing.found.before).tolist(),
+        screenshots=[
+            {"caption": shot.caption, "stem": shot.stem, "picture": worker.put(shot.pixels)} for shot in screenshots
+        ],
     )
     told = Progress(_READING, _("Preparing the pictures"), "write")
-    for step in steps:
-        if step is not None:
-            told = Progress(_READING + (1 - _READING) * step.fraction, step.message, "write")
+    for news in steps:
+        if news is not None:
+            told = Progress(_READING + (1 - _READING) * news["fraction"], news["message"], "write")
         # A pause without news is one too.
         yield told
     link = f'<a href="{folder.as_uri()}">{escape(str(folder))}</a>'
@@ -63,7 +67,7 @@ def copySteps(inputs, parameters):
     theRig = rigOf(parameters.pose)
     standing = results.standingOf(theRig, parameters.volume)
     scene = yield from _told(inputs.sceneSteps(parameters))
-    for fraction, message in copies.copySteps(theRig, scene, parameters, standing):
+    for fraction, message in copies.copySteps(inputs.worker, theRig, scene, parameters, standing):
         yield Progress(_READING + (1 - _READING) * fraction, message, "write")
     yield Progress(1.0, _("The folder is in the module Data."), "done")
 

@@ -14,7 +14,8 @@ from xrayreg.checks import InputError
 
 from .. import dependencies, networks
 from ..scene import backend, rig
-from . import python
+from ..worker import python
+from ..worker.client import WorkerEnded, WorkerError
 from .runFolder import Run, folderOf
 
 SUFFIX = ".pt"
@@ -26,6 +27,8 @@ _runs = {}
 # Room for the network and what goes with it [bytes].
 _SPARE = 200 << 20
 _LABELS = "labels.nii"
+# So long the worker may take to clean up a file that it was writing [s].
+_SETTLE_S = 0.5
 # Of a CT's name, in letters, in the names of files; and what file systems take of the name of a file or folder, with
 # room for what the training's own folder has more.
 _LONGEST_NAME, _LONGEST_PART = 50, 230
@@ -140,7 +143,7 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
     dependencies.ensure()
     # Before anything is written.
     python.interpreter()
-    from xrayreg.io import prepare_output, write_nifti
+    from xrayreg.io import prepare_output
 
     volumeNode = backend.requireVolume(parameters)
     model = withSuffix(modelOf(parameters))
@@ -149,23 +152,23 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
         raise InputError(
             model.name, expected=_("no training of it"), found=_("one that is running"), remedy=_("cancel it first")
         )
-    networks.requireSameKind(model, parameters.trainSimilarity)
+    asked = networks.requireSameKindSteps(inputs.worker, model, parameters.trainSimilarity)
+    yield from _told(asked, 0.0, _("Loading the libraries"))
     volume, structures = yield from _told(inputs.chosenSteps(parameters), 0.0, _("Reading the CT for the training"))
     prepare_output(model.parent)
     _requireRoom(model.parent, volume)
-    files = {run.inputs / f"{_fileName(volumeNode)}.nii": volume.values}
-    if structures:
-        files[run.inputs / _LABELS] = volume.labels
+    path, labels = run.inputs / f"{_fileName(volumeNode)}.nii", run.inputs / _LABELS if structures else None
     before = run.moment().seconds / 60 if resume and run.exists() else 0.0
     try:
-        run.prepare(resume, [path.name for path in files])
-        for path, values in files.items():
-            written = write_nifti.pieces(path, values, volume.grid.volume_from_index)
-            yield from _told(written, 0.5, _("Writing the CT for the training"))
+        run.prepare(resume, [file.name for file in (path, labels) if file])
+        written = inputs.worker.askSteps(
+            "training files", volume=volume.handle.number, path=str(path), labels=str(labels) if labels else None
+        )
+        yield from _told(written, 0.5, _("Writing the CT for the training"))
         wish = Wish(
             model,
-            next(iter(files)),
-            run.inputs / _LABELS if structures else None,
+            path,
+            labels,
             structures,
             parameters.trainViews,
             # The command line counts from the beginning.
@@ -177,7 +180,9 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
             tuple(more),
         )
         started = _launched(wish, volumeNode.GetName())
-    except GeneratorExit:
+    except (GeneratorExit, InputError, WorkerEnded, WorkerError):
+        # What it has written so far goes first.
+        inputs.worker.settle(_SETTLE_S)
         run.clean()
         raise
     except OSError as error:
@@ -211,7 +216,7 @@ def _launched(wish, name):
 
 def cameraOf(parameters):
     """SID and edge of the detector [mm] that cover the widest X-ray of the rig; None without X-rays."""
-    from xrayreg.networks.model.input_image import network_camera_for
+    from xrayreg.networks.model.network_camera import network_camera_for
 
     theRig = rig.rigOf(parameters.pose)
     cameras = [network_camera_for(view.camera, 1) for view in theRig.views] if theRig else []
@@ -239,7 +244,7 @@ def _told(steps, fraction, message):
 
 def _requireRoom(folder, volume):
     """Raise InputError unless a copy of the CT and a network fit on the disk."""
-    needed = volume.values.nbytes + (0 if volume.labels is None else volume.labels.nbytes) + _SPARE
+    needed = volume.bytes + _SPARE
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(

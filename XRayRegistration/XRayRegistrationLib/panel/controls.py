@@ -14,11 +14,12 @@ from xrayreg.checks import InputError
 from ..dependencies import MissingPackages
 from ..scene.rig import NodesRemoved
 from ..timing import Timer
+from ..worker.client import WorkerEnded
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
 # What a user can mend; anything else is a fault of ours and goes to the log as well.
-USER_ERRORS = (InputError, MissingPackages, NodesRemoved, ValueError)
+USER_ERRORS = (InputError, MissingPackages, NodesRemoved, ValueError, WorkerEnded)
 
 _SWATCH_PX = 12
 # Letters after which a line may end in the middle of a name, and the invisible character that says so.
@@ -201,5 +202,5 @@ def sentence(error):
         return str(error)
     logging.error("X-ray Registration", exc_info=error)
     return _("Something unforeseen happened ({kind}: {error}). The application log has the details.").format(
-        kind=type(error).__name__, error=error
+        kind=getattr(error, "kind", type(error).__name__), error=error
     )

@@ -6,11 +6,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .. import sampleData
 from ..display import layout
 from ..scene import sources
 from ..timing import Timer
-from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, sentence, stretch, swatch, tell
+from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, stretch, swatch, tell
 from .dialogs import FileDialogs
 from .packages import PackagesPart
 
@@ -134,14 +133,13 @@ class InputsSection:
         self._promptTimer.start()
         if self._now.busy():
             return
-        try:
-            view = self._panel.logic.addXray(node)
-        except Exception as error:
-            self.say(sentence(error))
-        else:
-            self.say(_("{name} was added.").format(name=view.name))
+        self._panel.run(_("Adding an X-ray"), self._panel.logic.addXraySteps(node), self._onStep, self._onXrayAdded)
+
+    def _onXrayAdded(self, problem):
+        views = self._panel.now.views
+        self.say(problem or _("{name} was added.").format(name=views[-1].name))
+        if not problem:
             self._panel.showXrays()
-        self._panel.refresh()
 
     def showPrompt(self):
         self.ui.xraySelector.setCurrentNode(None)
@@ -181,20 +179,17 @@ class InputsSection:
 
     def importCalibration(self, path):
         """Give the active X-ray the geometry of a calibration file."""
-        try:
-            self._panel.logic.importCalibration(str(path))
-        except Exception as error:
-            self.say(sentence(error))
-        else:
-            self.say(_("{name} has the geometry of {path} now.").format(name=self._now.view.name, path=path))
-        self._panel.refresh()
+        name = self._now.view.name if self._now.view else ""
+        done = _("{name} has the geometry of {path} now.").format(name=name, path=path)
+        steps = self._panel.logic.importCalibrationSteps(str(path))
+        self._panel.run(_("An import"), steps, self._onStep, lambda problem: self.say(problem or done))
 
     def onSample(self):
         self.loadSample(lateral=False)
 
     def loadSample(self, lateral):
         """Make the phantom with one X-ray, or with a lateral one as well, and load it."""
-        self._load(_("Making the phantom"), sampleData.sampleSteps(self._panel.logic.getParameterNode(), lateral))
+        self._load(_("Making the phantom"), self._panel.logic.sampleSteps(lateral))
 
     def _load(self, work, steps):
         busy = self._panel.now.busy()

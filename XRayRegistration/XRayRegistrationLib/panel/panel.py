@@ -104,6 +104,7 @@ class Panel:
         else:
             self._release()
         self.live.close()
+        self.logic.inputs.close()
         for each in (*self._sections, self._refreshTimer, self._poseTimer, self._layoutTimer):
             each.close()
 

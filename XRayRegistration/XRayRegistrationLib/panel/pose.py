@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from slicer.i18n import tr as _
 
-from ..scene import posing
+from ..scene import posing, projections
 from .controls import Control, fillViewSelector, quiet, sentence, tell
 from .landmarks import LandmarksPart
 from .network import NetworkPart
@@ -170,7 +170,15 @@ class PoseSection:
         self._attempt(posing.toNominal, "right_lateral")
 
     def onDicomAngles(self):
-        self._attempt(posing.toDicomAngles)
+        now = self._now
+        steps = projections.followFrameSteps(self._panel.logic.inputs.worker, now.rig, now.view)
+        self._panel.run(_("Reading the angles"), steps, _ignore, self._onAngles)
+
+    def _onAngles(self, problem):
+        if problem:
+            self.say(problem)
+        else:
+            self._attempt(posing.toDicomAngles)
 
     def onReset(self):
         self._attempt(lambda rig, _view, volume: posing.reset(rig, volume))
@@ -192,6 +200,10 @@ class PoseSection:
         self.follow()
         if said:
             self.say(said)
+
+
+def _ignore(_step):
+    """Nothing is shown while angles are read."""
 
 
 def _withoutAngles(view):

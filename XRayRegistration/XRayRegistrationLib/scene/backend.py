@@ -1,7 +1,7 @@
-"""The scene's nodes as values of xrayreg, converted in short steps and kept until their nodes change."""
+"""The scene's nodes as values that the worker keeps: sent once, and again when their nodes change."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
+from ..worker.client import Worker
 from . import projections, rig, segments, sources
 from .world import worldFromIndex
 
@@ -16,155 +17,229 @@ _REFERENCE = "XRayRegistration.reference"
 
 
 @dataclass(frozen=True, eq=False)
+class SentVolume:
+    """A CT that the worker has (worker.client.Handle), and its size there [bytes], labels included."""
+
+    handle: object
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class SentLabels(SentVolume):
+    """A CT with labels. names: of the labels. present: those that some voxel has."""
+
+    names: dict
+    present: frozenset
+
+
+@dataclass(frozen=True, eq=False)
+class SentXray:
+    """An X-ray that the worker has (worker.client.Handle).
+
+    picture: uint8 (height, width), as it is shown. isDenseDark: whether bone is dark in it.
+    """
+
+    handle: object
+    picture: np.ndarray
+    isDenseDark: bool
+
+
+@dataclass(frozen=True, eq=False)
+class SentScene:
+    """What is registered: CT, X-rays in the order of their views, what is assumed of each view's place (None or a
+    sentence), labels to register, and poses world_from_volume (4, 4) [mm] and points (N, 3), None where unknown."""
+
+    volume: SentVolume
+    xrays: tuple
+    places: tuple
+    structures: tuple
+    initial: object = None
+    reference: object = None
+    targets: object = None
+
+    def content(self):
+        """The scene as requests name it (xrayreg.worker.inputs.scene_of)."""
+        known = {
+            name: None if getattr(self, name) is None else np.asarray(getattr(self, name)).tolist()
+            for name in ("initial", "reference", "targets")
+        }
+        views = [
+            {"xray": xray.handle.number, "assumed": place} for xray, place in zip(self.xrays, self.places, strict=True)
+        ]
+        return {"volume": self.volume.handle.number, "structures": list(self.structures), "views": views, **known}
+
+
+@dataclass(frozen=True, eq=False)
 class _Kept:
-    """A converted value, what it was made of, and sentences on how."""
+    """A value that was sent, what it was made of, and sentences on how."""
 
     state: object
     value: object
     notes: tuple = ()
 
+    def isOf(self, state):
+        """Whether the worker has it and nothing has changed."""
+        return self.state == state and self.value.handle.isThere
+
 
 class Inputs:
-    """Converts nodes for xrayreg; one for each module, shared by registrations and the live overlay.
+    """Brings nodes to the worker; one for each module, shared by registrations and the live overlay.
 
-    Every ...Steps method is a generator of short steps that returns its value; a step brings a message or None.
+    worker: worker.client.Worker. Every ...Steps method is a generator of short steps that returns its value; a step
+    brings a message or None. All raise worker.client.WorkerEnded where the worker ends meanwhile.
     """
 
     def __init__(self):
+        self.worker = Worker()
         self.forget()
 
+    def close(self):
+        """The module is unloaded: the worker ends."""
+        self.forget()
+        self.worker.close()
+
     def forget(self):
-        """Drop everything that was converted, when the scene is closed."""
+        """Drop everything that was sent, when the scene is closed."""
         self._volume = None
         self._labelled = None
-        self._radiographs = {}
+        self._xrays = {}
         self._pictures = {}
 
     def forgetRemoved(self):
         """Drop what was made of nodes that are no longer in the scene."""
         if self._volume is not None and not _isThere(self._volume.state[0]):
             self._volume = self._labelled = None
-        for kept in (self._radiographs, self._pictures):
+        for kept in (self._xrays, self._pictures):
             for identifier in [each for each in kept if slicer.mrmlScene.GetNodeByID(each) is None]:
                 del kept[identifier]
 
     def volumeSteps(self, volumeNode, segmentationNode=None):
-        """The CT in RAS world, with the segments as its labels (xrayreg.scene.Volume).
+        """The CT in RAS world, with the segments as its labels (SentVolume).
 
         The labels are those of `segments.labelsOf`. Raises InputError for a CT that is missing, empty, flat, coloured
         or bent by a transform, and for a segmentation bent by one.
         """
-        kept = yield from self._labelledSteps(volumeNode, segmentationNode)
-        return kept.value[0]
+        return (yield from self._labelledSteps(volumeNode, segmentationNode))
 
     def chosenSteps(self, parameters):
-        """The CT with its segments (xrayreg.scene.Volume), and the labels of those chosen, none for all of the CT.
+        """The CT with its segments (SentVolume), and the labels of those chosen, none for all of the CT.
 
         Raises InputError as `volumeSteps` does, without a CT, and for a segment without voxels in it.
         """
-        kept = yield from self._labelledSteps(requireVolume(parameters), parameters.segmentation)
-        volume, present = kept.value
-        return volume, _structures(parameters, volume.label_names, present)
+        volume = yield from self._labelledSteps(requireVolume(parameters), parameters.segmentation)
+        return volume, _structures(parameters, volume)
 
     def notes(self):
-        """Sentences on the segments converted last: which overlap."""
+        """Sentences on the segments sent last: which overlap."""
         return () if self._labelled is None else self._labelled.notes
 
-    def radiographSteps(self, view):
-        """The X-ray of a view (rig.View) as xrayreg.scene.Radiograph.
+    def xraySteps(self, view):
+        """The X-ray of a view (rig.View) as SentXray.
 
         Raises InputError for one that is missing, empty, coloured, constant or of another size than its geometry.
         """
         source = _requireSource(view)
-        sources.imageSize(source)
-        projection = view.projection
-        state = (stateOf(source), sources.frameOf(source), json.dumps(projection.as_dict()), view.name)
-        kept = self._radiographs.get(view.picture.GetID())
-        if kept is None or kept.state != state:
+        pixels = sources.storedPixels(source)
+        projection = json.loads(json.dumps(view.projection.as_dict()))
+        state = (stateOf(source), sources.frameOf(source), projection, view.name)
+        identifier = view.picture.GetID()
+        kept = self._xrays.get(identifier)
+        if kept is None or not kept.isOf(state):
             yield _("Reading {name}").format(name=view.name)
-            kept = _Kept(state, (yield from sources.radiographSteps(source, projection, view.name)))
-            self._radiographs[view.picture.GetID()] = kept
+            file, frame = sources.fileOf(source) or (None, 0)
+            answer = yield from self.worker.askSteps(
+                "radiograph",
+                pixels=(yield from self.worker.putSteps(pixels)),
+                projection=projection,
+                name=view.name,
+                file=None if file is None else str(file),
+                frame=frame,
+            )
+            picture = self.worker.take(answer["picture"])
+            kept = _Kept(state, SentXray(self.worker.keep(answer["xray"]), picture, answer["dense_is_dark"]))
+            self._xrays[identifier] = kept
         return kept.value
 
     def pictureSteps(self, view):
-        """Show the X-ray of a view on its detector where that is not done yet; returns its radiograph."""
-        from xrayreg.overlay import shown_grey
-
+        """Show the X-ray of a view on its detector where that is not done yet; returns SentXray."""
         projection = view.projection
-        radiograph = yield from self.radiographSteps(view)
+        xray = yield from self.xraySteps(view)
         identifier = view.picture.GetID()
-        if self._pictures.get(identifier) != (radiograph, stateOf(view.picture)):
-            grey = yield from shown_grey.pieces(radiograph)
+        if self._pictures.get(identifier) != (xray, stateOf(view.picture)):
             yield
             # Meanwhile the view may have been removed, or its geometry corrected.
             if view.picture.GetScene() is not None and view.projection == projection:
-                rig.showPixels(view, np.rint(255 * grey).astype(np.uint8))
-                self._pictures[identifier] = (radiograph, stateOf(view.picture))
-        return radiograph
+                rig.showPixels(view, xray.picture)
+                self._pictures[identifier] = (xray, stateOf(view.picture))
+        return xray
 
     def sceneSteps(self, parameters, initial=None):
-        """What is registered (xrayreg.scene.Scene): CT, X-rays, segments chosen and the reference pose, where known.
+        """What is registered (SentScene): CT, X-rays, segments chosen and the reference pose, where known.
 
         initial: world_from_volume (4, 4) [mm] to start from. Raises InputError for what is missing or cannot be used.
         """
-        from xrayreg.scene import Scene
-
         theRig = requireRig(parameters)
         volume, structures = yield from self.chosenSteps(parameters)
-        views, places = [], projections.assumedPlaces(theRig)
+        assumed = projections.assumedPlaces(theRig)
+        xrays, places = [], []
         for view in theRig.views:
-            radiograph = yield from self.pictureSteps(view)
-            place = places.get(view.picture.GetID())
-            views.append(replace(radiograph, assumed=(*radiograph.assumed, place)) if place else radiograph)
+            xrays.append((yield from self.pictureSteps(view)))
+            places.append(assumed.get(view.picture.GetID()))
         reference, targets = referenceOf(theRig, parameters.volume)
-        return Scene(volume, tuple(views), structures, initial, reference, targets)
+        return SentScene(volume, tuple(xrays), tuple(places), structures, initial, reference, targets)
 
     def _labelledSteps(self, volumeNode, segmentationNode):
-        """Pause, and return the CT with its labels and those of them that some voxel has (_Kept of the two)."""
+        """Pause, and return the CT with its labels (SentLabels, or SentVolume without a segmentation)."""
         bare = yield from self._bareSteps(volumeNode)
         if segmentationNode is None:
-            return _Kept(bare.state, (bare.value, frozenset()))
+            return bare.value
         state = (bare.state, segments.state(segmentationNode))
         kept = self._labelled
-        if kept is None or kept.state != state:
+        if kept is None or not kept.isOf(state):
             yield _("Reading the segments")
-            grid, shape = bare.value.grid, bare.value.values.shape
-            made = yield from segments.labelSteps(segmentationNode, grid.volume_from_index, shape)
-            labelled = replace(bare.value, labels=made.values, label_names=made.names)
-            self._labelled = kept = _Kept(state, (labelled, made.present), made.notes)
-        return kept
+            matrix = worldFromIndex(volumeNode, "CT")
+            shape = volumeNode.GetImageData().GetDimensions()[::-1]
+            made = yield from segments.labelSteps(segmentationNode, matrix, shape)
+            answer = yield from self.worker.askSteps(
+                "labels",
+                volume=bare.value.handle.number,
+                values=(yield from self.worker.putSteps(made.values)),
+                names=made.names,
+            )
+            size = bare.value.bytes + made.values.nbytes
+            sent = SentLabels(self.worker.keep(answer["volume"]), size, made.names, made.present)
+            self._labelled = kept = _Kept(state, sent, made.notes)
+        return kept.value
 
     def _bareSteps(self, node):
-        """Pause, and return the CT without labels (_Kept of xrayreg.scene.Volume)."""
+        """Pause, and return the CT without labels (_Kept of SentVolume)."""
         _requireImage(node)
         matrix = worldFromIndex(node, "CT")
         state = (stateOf(node), matrix.tobytes())
         kept = self._volume
-        if kept is None or kept.state != state:
-            from xrayreg.geometry import VoxelGrid
-            from xrayreg.io.volumes import compact
-            from xrayreg.scene import Volume
-            from xrayreg.scene.ct_values import in_hounsfield
-
+        if kept is None or not kept.isOf(state):
             yield _("Reading the CT")
-            read = in_hounsfield(compact(slicer.util.arrayFromVolume(node)))
-            yield
-            ni, nj, nk = read.values.shape[::-1]
             notes, assumed = sources.readOf(node)
-            notes = tuple(dict.fromkeys((*notes, *read.notes)))
-            volume = Volume(read.values, VoxelGrid((ni, nj, nk), matrix), notes=notes, assumed=assumed)
-            self._volume = kept = _Kept(state, volume)
+            answer = yield from self.worker.askSteps(
+                "volume",
+                values=(yield from self.worker.putSteps(slicer.util.arrayFromVolume(node))),
+                matrix=matrix.tolist(),
+                notes=list(notes),
+                assumed=list(assumed),
+            )
+            kept = _Kept(state, SentVolume(self.worker.keep(answer["volume"]), answer["bytes"]))
+            self._volume = kept
             self._labelled = None
         return kept
 
 
-def _structures(parameters, names, present):
+def _structures(parameters, volume):
     """Labels of the segments to register, none for all of the CT; raises InputError for one without voxels in it."""
     if parameters.segmentation is None or not parameters.structures:
         return ()
     numbers = segments.labelsOf(parameters.segmentation)
     wanted = [numbers[segmentId] for segmentId in parameters.structures if segmentId in numbers]
-    absent = [names.get(number, str(number)) for number in wanted if number not in present]
+    absent = [volume.names.get(number, str(number)) for number in wanted if number not in volume.present]
     if absent or not wanted:
         raise InputError(
             _("structures"),

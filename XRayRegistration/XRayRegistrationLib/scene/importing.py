@@ -1,6 +1,5 @@
 """X-rays, calibrations and whole cases brought into the scene."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,13 @@ from . import backend, landmarks, outcome, posing, projections, rig, segments, s
 _RAS_FROM_PICTURE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def addXray(theRig, sourceNode, name=None):
-    """The rig with one more X-ray, its geometry as its node and its file tell.
+def addXraySteps(worker, theRig, sourceNode, name=None):
+    """Pause, and return the rig with one more X-ray, its geometry as its node and its file tell.
 
-    Raises InputError for a node that is not one image, ValueError beyond the number of views that a rig has.
+    worker: worker.client.Worker. Raises InputError for a node that is not one image, ValueError beyond the number of
+    views that a rig has.
     """
-    projection = projections.projectionFor(sourceNode)
+    projection = yield from projections.projectionSteps(worker, sourceNode)
     projection.camera()
     grown = rig.addView(theRig, sourceNode, projection, name)
     projections.relate(grown)
@@ -44,109 +44,94 @@ def setGeometry(theRig, view, projection):
         landmarks.followGeometry(each)
 
 
-def importCalibration(theRig, view, path):
-    """Give a view the geometry in a calibration file (MayaCam text, or its view in a case.json); raises InputError."""
+def importCalibrationSteps(worker, theRig, view, path):
+    """Pause, and give a view the geometry in a calibration file (MayaCam text, or its view in a case.json).
+
+    Raises InputError as `projections.calibrationSteps` does.
+    """
     name = view.name if view.source is None else view.source.GetName()
-    setGeometry(theRig, view, projections.readCalibration(path, view.projection, name))
+    found = yield from projections.calibrationSteps(worker, path, view.projection, name)
+    setGeometry(theRig, view, found)
 
 
-def importCaseSteps(parameters, path):
+def importCaseSteps(worker, parameters, path):
     """Bring a case.json into the scene in short steps, each with a message: CT, segments, X-rays and their geometry.
 
     Fills `parameters`; the rig that they had before is removed, the images that it showed stay. Raises InputError for a
     case that cannot be read. Unless it comes to its end, nothing is left in the scene and `parameters` stay.
     """
-    from xrayreg.io import parse_case, read_case
-    from xrayreg.io.images import stem_of
+    from xrayreg.geometry import Projection
 
     path = Path(path)
     yield _("Reading {name}").format(name=path.name)
-    case = parse_case(path)
-    # A pause after importing all that reads files.
-    yield
-    scene = yield from read_case.pieces(path)
+    case = yield from worker.askSteps("case", path=str(path))
     created = []
     try:
         yield _("Loading the CT into the scene")
-        volume = _addVolume(scene.volume, stem_of(case.volume), created)
+        volume = _addVolume(worker, case["volume"], created)
         yield _("Loading the segments into the scene")
-        segmentation = yield from _segmentationSteps(scene.volume, volume, stem_of(case.labels or path), created)
+        segmentation = yield from _segmentationSteps(worker, case["labels"], volume, created)
         theRig = rig.createRig()
         created.append(theRig.pose)
-        for caseView, radiograph in zip(case.views, scene.views, strict=True):
-            yield _("Loading {name} into the scene").format(name=radiograph.name)
-            source = _addXrayNode(caseView, radiograph, created)
-            theRig = rig.addView(theRig, source, _projection(caseView, radiograph, path.name))
+        for view in case["views"]:
+            yield _("Loading {name} into the scene").format(name=view["name"])
+            source = _addXrayNode(worker, view, created)
+            theRig = rig.addView(theRig, source, Projection.from_dict(view["projection"]))
             created += [theRig.views[-1].picture, *theRig.views[-1].companions()]
         yield _("Placing the C-arm")
-        _place(theRig, volume, scene)
+        _place(theRig, volume, case)
     except BaseException:
         _remove(created)
         raise
     _replaceRig(parameters, theRig)
     parameters.volume, parameters.segmentation = volume, segmentation
-    parameters.structures = _segmentIds(segmentation, scene.structures)
+    parameters.structures = _segmentIds(segmentation, case["structures"])
     parameters.activeView = 0
 
 
-def _addVolume(volume, name, created):
-    node = slicer.util.addVolumeFromArray(_native(volume.values), volume.grid.volume_from_index, name)
+def _addVolume(worker, told, created):
+    """The CT of a case (xrayreg.worker.cases.case) as a node."""
+    node = slicer.util.addVolumeFromArray(worker.mapped(told["values"]), np.array(told["matrix"]), told["name"])
     created.append(node)
-    sources.rememberRead(node, volume.notes, volume.assumed)
+    sources.rememberRead(node, told["notes"], told["assumed"])
     return node
 
 
-def _segmentationSteps(volume, volumeNode, name, created):
-    """Pause, and return the labels of a volume as a segmentation node, or None without labels."""
-    if volume.labels is None:
+def _segmentationSteps(worker, told, volumeNode, created):
+    """Pause, and return the labels of a case as a segmentation node, or None without labels."""
+    if told is None:
         return None
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", told["name"])
     created.append(node)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    yield from segments.addSteps(node, volume.labels, volume.grid.volume_from_index, volume.label_names)
+    names = {int(label): name for label, name in told["names"].items()}
+    matrix = backend.worldFromIndex(volumeNode, "CT")
+    yield from segments.addSteps(node, worker.mapped(told["values"]), matrix, names, told["colours"])
     return node
 
 
-def _addXrayNode(caseView, radiograph, created):
+def _addXrayNode(worker, told, created):
     """An X-ray as it is stored in its file: neither turned nor mirrored."""
-    stored = radiograph.recorded[:, ::-1] if radiograph.reflected else radiograph.recorded
-    stored = np.rot90(stored, -_quarterTurns(caseView))
-    node = slicer.util.addVolumeFromArray(_fewestBytes(stored)[None], _RAS_FROM_PICTURE, radiograph.name)
+    pixels = worker.take(told["pixels"])
+    node = slicer.util.addVolumeFromArray(pixels[None], _RAS_FROM_PICTURE, told["name"])
     created.append(node)
-    sources.rememberFile(node, caseView.image, caseView.frame or 0)
+    sources.rememberFile(node, told["file"], told["frame"])
     return node
 
 
-def _projection(caseView, radiograph, origin):
-    from xrayreg.io import dicom_projection, projection_of_view, read_dataset
-
-    if caseView.camera is not None:
-        return projection_of_view(caseView, caseView.camera, origin)
-    projection = dicom_projection(read_dataset(caseView.image), caseView.frame)
-    projection = projection.oriented(projection.quarter_turns, radiograph.reflected, origin)
-    return replace(projection, intensity=caseView.intensity)
-
-
-def _quarterTurns(caseView):
-    """How far reading turned the image of a view: only DICOM tells."""
-    from xrayreg.io import geometry_of, read_dataset
-
-    return 0 if caseView.camera is not None else geometry_of(read_dataset(caseView.image), caseView.frame).quarter_turns
-
-
-def _place(theRig, volumeNode, scene):
+def _place(theRig, volumeNode, case):
     """Move the C-arm to the case's initial pose, or to a first place, and note its reference."""
     projections.relate(theRig)
-    if scene.initial is None:
+    if case["initial"] is None:
         posing.placeAtFirst(theRig, volumeNode)
     else:
-        rig.setWorldFromVolume(theRig, scene.initial)
+        rig.setWorldFromVolume(theRig, np.array(case["initial"]))
         posing.markPosed(theRig)
         posing.rememberFirst(theRig)
     posing.putDetectorsBehind(theRig, volumeNode)
-    if scene.reference is not None:
-        backend.rememberReference(theRig, volumeNode, scene.reference, scene.targets)
+    if case["reference"] is not None:
+        backend.rememberReference(theRig, volumeNode, case["reference"], case["targets"])
 
 
 def _replaceRig(parameters, theRig):
@@ -172,14 +157,3 @@ def _segmentIds(segmentation, structures):
 def _remove(nodes):
     for node in nodes:
         rig.removeNode(node)
-
-
-def _native(values):
-    """In the computer's own byte order: VTK takes no other."""
-    return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-
-
-def _fewestBytes(pixels):
-    """Counts as 16-bit integers where they are."""
-    isCounts = pixels.min() >= 0 and pixels.max() <= np.iinfo(np.uint16).max and np.array_equal(pixels, np.rint(pixels))
-    return np.ascontiguousarray(pixels.astype(np.uint16) if isCounts else pixels)

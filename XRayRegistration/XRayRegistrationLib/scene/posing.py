@@ -96,13 +96,12 @@ def hasAngles(view):
 
 
 def toDicomAngles(theRig, view, volumeNode):
-    """Move the C-arm to the angles that its file tells for `view`, the CT's middle on the central ray.
+    """Move the C-arm to the angles that are known of `view`, the CT's middle on the central ray.
 
     The angles are read as for a patient lying head first supine. Raises InputError where they are not known.
     """
     from xrayreg.geometry import Placement
 
-    projections.followFrame(theRig, view)
     projection = view.projection
     if not hasAngles(view):
         raise InputError(
@@ -135,7 +134,7 @@ def setPlacement(theRig, view, volumeNode, wanted):
 
 
 def _toNominal(theRig, view, volumeNode, name):
-    from xrayreg.initial import nominal_pose
+    from xrayreg.geometry import nominal_pose
 
     pose = nominal_pose(name, isocentre(volumeNode), projections.sodMm(view.projection))
     rig.setCameraFromVolume(theRig, view, pose)
@@ -143,7 +142,7 @@ def _toNominal(theRig, view, volumeNode, name):
 
 def _sidBehind(cameraFromVolume, volumeNode):
     """A usual C-arm's SID [mm] about a CT, beyond all its corners; None where its middle is behind the source."""
-    from xrayreg.initial.nominal import SOD_SHARE
+    from xrayreg.geometry.carm import SOD_SHARE
 
     middle = (cameraFromVolume @ (*isocentre(volumeNode), 1.0))[2]
     if middle <= 0:

@@ -16,24 +16,26 @@ _BY_ANGLES = "C-arm angles"
 _ASSUMED = "assumed"
 
 
-def projectionFor(sourceNode):
-    """What is known of the geometry of an X-ray node (xrayreg.geometry.Projection), each number with its origin.
+def projectionSteps(worker, sourceNode):
+    """Pause, and return what is known of the geometry of an X-ray node (xrayreg.geometry.Projection) with its origins.
 
     It comes from the node's DICOM file where there is one, else from its pixel spacing, else it is assumed. Raises
     InputError for a node that is not one image.
     """
     from xrayreg.geometry import Projection
-    from xrayreg.io import dicom_projection, read_dataset
 
     size = sources.imageSize(sourceNode)
-    found = sources.dicomFile(sourceNode)
+    found = sources.fileOf(sourceNode)
     if found is None:
         return _bySpacing(sourceNode, Projection.assumed(*size))
-    path, frame = found
+    file, frame = found
     try:
-        projection = dicom_projection(read_dataset(path), frame)
+        answer = yield from worker.askSteps("geometry", file=str(file), frame=frame)
     except InputError as error:
         return _doubted(Projection.assumed(*size), _("The DICOM file was not used: {reason}").format(reason=error))
+    if answer["projection"] is None:
+        return _bySpacing(sourceNode, Projection.assumed(*size))
+    projection = Projection.from_dict(answer["projection"])
     stored = projection.size[::-1] if projection.quarter_turns % 2 else projection.size
     if stored != size:
         reason = _("it has {width} x {height} pixels").format(width=stored[0], height=stored[1])
@@ -41,15 +43,17 @@ def projectionFor(sourceNode):
     return projection
 
 
-def readCalibration(path, projection, name):
-    """The geometry that a MayaCam file, or the view `name` of a case.json, gives to the image of `projection`.
+def calibrationSteps(worker, path, projection, name):
+    """Pause, and return the geometry that a MayaCam file, or the view `name` of a case.json, gives to an image.
 
-    Raises InputError for a file that is neither, or that was made for an image of another size.
+    projection: the image's before. Raises InputError for a file that is neither, or that was made for an image of
+    another size.
     """
+    from xrayreg.geometry import Projection
     from xrayreg.geometry.projection import RATIO
-    from xrayreg.io import calibrated_projection
 
-    calibrated = calibrated_projection(path, name)
+    answer = yield from worker.askSteps("calibration", path=str(path), name=name)
+    calibrated = Projection.from_dict(answer["projection"])
     size = projection.oriented(calibrated.quarter_turns, calibrated.mirrored, "").size
     if calibrated.size != size:
         raise InputError(
@@ -95,11 +99,12 @@ def relate(theRig):
             rig.setProjection(view, placed)
 
 
-def followFrame(theRig, view):
-    """Take over the C-arm's angles of the frame that a sequence shows now, where they came from its DICOM file."""
-    if view.source is None or not view.projection.origins.get("angles", "").startswith("DICOM"):
+def followFrameSteps(worker, theRig, view):
+    """Pause, and take over the C-arm's angles of the frame that a sequence shows now, if its DICOM file gave them."""
+    isTold = view.projection.origins.get("angles", "").startswith("DICOM")
+    if view.source is None or not isTold or not sources.isInRun(view.source):
         return
-    found = projectionFor(view.source)
+    found = yield from projectionSteps(worker, view.source)
     told = {name: getattr(found, name) for name in ("primary_deg", "secondary_deg")}
     if None not in told.values() and any(getattr(view.projection, name) != told[name] for name in told):
         rig.setProjection(view, view.projection.changed(found.origins["angles"], **told))
@@ -108,7 +113,7 @@ def followFrame(theRig, view):
 
 def sodMm(projection):
     """Distance from source to isocentre [mm]: as the C-arm tells, else the usual share of the SID."""
-    from xrayreg.initial import nominal_sod_mm
+    from xrayreg.geometry import nominal_sod_mm
 
     return projection.sod_mm or nominal_sod_mm(projection.camera())
 

@@ -53,29 +53,24 @@ def labelValues(segmentationNode):
     return {each: segmentation.GetSegment(each).GetLabelValue() for each in segmentation.GetSegmentIDs()}
 
 
-def addSteps(segmentationNode, values, segmentsFromIndex, names):
-    """Pause, and add a segment for each label of a map [k, j, i] (names by label), all of them sharing one image."""
-    from xrayreg.overlay import label_colour
-    from xrayreg.scene.slabs import slabs
+def addSteps(segmentationNode, values, segmentsFromIndex, names, colors):
+    """Pause, and add a segment for each label of a map [k, j, i], all of them sharing one image.
 
-    # VTK takes only the computer's byte order.
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-    present = set()
-    for slab in slabs(values.shape):
-        present.update(np.flatnonzero(np.bincount(values[slab].ravel())).tolist())
-        yield
+    names: of the labels that some voxel has, None where there is none. colors: of the segments (0 to 255 each), in the
+    order of their labels.
+    """
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(values.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True))
     image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(segmentsFromIndex))
     yield
     segmentation = segmentationNode.GetSegmentation()
     segmentation.SetSourceRepresentationName(_binaryName())
-    for number, value in enumerate(sorted(present - {0}), 1):
+    for value, color in zip(sorted(names), colors, strict=True):
         segment = slicer.vtkSegment()
-        segment.SetName(names.get(value, _("Segment {label}").format(label=value)))
+        segment.SetName(names[value] or _("Segment {label}").format(label=value))
         segment.SetLabelValue(value)
-        segment.SetColor(*(channel / 255 for channel in label_colour(number)))
+        segment.SetColor(*(channel / 255 for channel in color))
         segment.AddRepresentation(_binaryName(), image)
         segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(segment.GetName()))
 
@@ -99,7 +94,7 @@ def labelSteps(segmentationNode, worldFromIndex, shape):
     surfaces are filled with Slicer's own conversion. The node stays as it is. Raises InputError under a transform that
     bends the segmentation.
     """
-    from xrayreg.scene.slabs import slabs
+    from xrayreg.slabs import slabs
 
     numbers = labelsOf(segmentationNode)
     segmentation = segmentationNode.GetSegmentation()
@@ -170,7 +165,7 @@ def _layer(segmentation, segmentIds, image, numbers, worldFromSegments):
 
 def _paintSteps(layer, worldFromIndex, values, overlaps):
     """Pause, and lay the labels of a layer over `values`: higher labels win, `overlaps` gets the pairs that met."""
-    from xrayreg.scene.slabs import slabs
+    from xrayreg.slabs import slabs
 
     layerFromIndex = layer.indexFromWorld @ worldFromIndex
     box = _box(np.linalg.inv(layerFromIndex), layer.values.shape, values.shape)

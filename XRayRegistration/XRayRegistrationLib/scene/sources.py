@@ -1,7 +1,6 @@
 """What lies behind an X-ray node: its DICOM file and frame, and its pixels as they are stored."""
 
 import json
-import logging
 import os
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from xrayreg.checks import InputError
 # Set on nodes that a case brought; Slicer's DICOM database does not know their files.
 _FILE, _FRAME = "XRayRegistration.file", "XRayRegistration.frame"
 _READ = "XRayRegistration.read"
-# Share of its range by which an image may differ from its file's: single precision and a rescaling.
-_SAME = 1e-5
 
 
 def rememberRead(node, notes, assumed):
@@ -45,17 +42,15 @@ def rememberFile(node, path, frame):
     node.SetAttribute(_FRAME, str(frame))
 
 
-def dicomFile(node):
-    """The DICOM file of an X-ray node and its frame (from 0), or None where there is no such file any more."""
-    from xrayreg.io import is_dicom
-
+def fileOf(node):
+    """The file of an X-ray node and its frame (from 0), or None where it has none; DICOM or not, nobody has looked."""
     path = node.GetAttribute(_FILE)
     if path:
         frame = node.GetAttribute(_FRAME) or "0"
         # Attributes can be edited by anybody.
-        return (Path(path), int(frame)) if frame.isdecimal() and is_dicom(Path(path)) else None
+        return (Path(path), int(frame)) if frame.isdecimal() else None
     path = _fileInDatabase(node) or _fileOfStorage(node)
-    return (path, frameOf(node)) if path is not None and is_dicom(path) else None
+    return None if path is None else (path, frameOf(node))
 
 
 def frameOf(node):
@@ -73,6 +68,11 @@ def frameOf(node):
         return max(0, selected)
     # The two runs of a biplane device share a clock, not a count.
     return max(0, sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False))
+
+
+def isInRun(node):
+    """Whether a node shows one image of a sequence and may show another one."""
+    return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node) is not None
 
 
 def imageSize(node):
@@ -100,65 +100,6 @@ def storedPixels(node):
     imageSize(node)
     pixels = slicer.util.arrayFromVolume(node)[0]
     return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
-
-
-def radiographSteps(node, projection, name):
-    """Pause, and return the X-ray of a node as the pinhole camera sees it (xrayreg.scene.Radiograph).
-
-    Where the node shows what its DICOM file holds, the file's own numbers are used, and what it tells of their meaning
-    and of blades. Raises InputError for an image that is coloured, constant, or of another size than its geometry.
-    """
-    from xrayreg.scene import radiograph_from_array
-
-    pixels = storedPixels(node)
-    image = yield from _fileImageSteps(node, pixels)
-    told = {"intensity": projection.intensity}
-    if image is not None:
-        pixels = image.pixels
-        told = {"notes": image.notes, **image.reading(projection.intensity)}
-    return (
-        yield from radiograph_from_array.pieces(
-            pixels,
-            projection.camera(),
-            quarter_turns=projection.quarter_turns,
-            mirrored=projection.mirrored,
-            name=name,
-            origins=projection.origins,
-            **told,
-        )
-    )
-
-
-def _fileImageSteps(node, pixels):
-    """Pause, and return what the DICOM file of a node holds (xrayreg.io.DicomImage); None unless the node shows it.
-
-    Somebody may have worked on the node, or its file may be gone or damaged.
-    """
-    from xrayreg.io import dicom_image, read_dataset
-
-    found = dicomFile(node)
-    if found is None:
-        return None
-    path, frame = found
-    try:
-        image = yield from dicom_image.pieces(path, read_dataset(path), frame)
-    except (InputError, IndexError) as error:
-        logging.info("The pixels of %s are taken from the scene: %s", path, error)
-        return None
-    yield
-    return image if _showsSame(pixels, image.pixels) else None
-
-
-def _showsSame(pixels, recorded):
-    """Whether two images are equal but for an offset, or one is the other's negative.
-
-    ITK turns MONOCHROME1 over for display when it reads such a file.
-    """
-    if pixels.shape != recorded.shape:
-        return False
-    first, second = (np.asarray(image, np.float32) for image in (pixels, recorded))
-    tolerance = _SAME * max(1.0, float(np.ptp(second)))
-    return any(np.ptp(first + sign * second) <= tolerance for sign in (-1, 1))
 
 
 def _fileInDatabase(node):

@@ -70,7 +70,7 @@ def make_case(folder: Path, display: Display) -> Path:
 
     The case starts from a frontal view, although the C-arm was angled and displaced.
     """
-    from ..initial import nominal_pose, nominal_sod_mm
+    from ..geometry import nominal_pose, nominal_sod_mm
     from ..io import write_json, write_nifti
     from ..io.delivery import delivered
     from ..simulation import pelvis_phantom

@@ -166,7 +166,7 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
         camera = replace(camera, image_px=arguments.pixels)
     if arguments.camera is not None:
         from ..io import read_case
-        from ..networks.model.input_image import network_camera_for
+        from ..networks.model.network_camera import network_camera_for
 
         camera = network_camera_for(read_case(arguments.camera).views[0].camera, camera.image_px)
     lengths = {"sid_mm": arguments.sid, "field_mm": arguments.field}

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from ..checks import InputError
 from ..pieces import Pieces, divisible
 from ..scene import Volume
-from ..scene.slabs import bounds, slabs
+from ..slabs import bounds, slabs
 
 # CT number [HU] above which matter counts as bone where no label map says so.
 BONE_HU = 250.0

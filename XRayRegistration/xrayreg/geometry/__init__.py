@@ -1,27 +1,37 @@
-"""Rotations, poses, cameras and voxel grids: the frames of the house and the arithmetic on them."""
+"""Rotations, poses, cameras and voxel grids: the frames of the house and the arithmetic on them.
+
+What works on tensors loads torch when it is first used: Slicer's window needs the rest at once.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from .cameras import NOMINAL_SID_MM, Camera
-from .carm import beam_axes, camera_from_carm
+from .carm import beam_axes, camera_from_carm, nominal_sod_mm
 from .epipolar import epipolar_segment, triangulate, world_rays
-from .eulers import euler_axes, eulers_from_rotation, rotation_from_eulers
 from .grids import VoxelGrid
+from .nominal import NOMINAL_VIEWS, NominalView, nominal_placement, nominal_pose
 from .placement import Placement, camera_from_placement, placement_of
-from .poses import (
-    inverse,
-    pose_difference,
-    retract,
-    rigid,
-    rotation_angle,
-    transform_points,
-    twist_tangents,
-)
 from .projection import Projection
-from .rotations import left_jacobian, left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
 from .xray_cameras import camera_doubts, require_xray_camera
+
+if TYPE_CHECKING:
+    from .eulers import euler_axes, eulers_from_rotation, rotation_from_eulers
+    from .poses import (
+        inverse,
+        pose_difference,
+        retract,
+        rigid,
+        rotation_angle,
+        transform_points,
+        twist_tangents,
+    )
+    from .rotations import left_jacobian, left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
 
 __all__ = [
     "NOMINAL_SID_MM",
+    "NOMINAL_VIEWS",
     "Camera",
+    "NominalView",
     "Placement",
     "Projection",
     "VoxelGrid",
@@ -35,6 +45,9 @@ __all__ = [
     "inverse",
     "left_jacobian",
     "left_jacobian_inverse",
+    "nominal_placement",
+    "nominal_pose",
+    "nominal_sod_mm",
     "placement_of",
     "pose_difference",
     "require_xray_camera",
@@ -50,3 +63,13 @@ __all__ = [
     "vector_from_rotation",
     "world_rays",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import eulers, poses, rotations
+
+        for module in (poses, rotations, eulers):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

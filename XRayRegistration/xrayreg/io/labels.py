@@ -14,7 +14,7 @@ from scipy import ndimage
 from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..scene import Volume
-from ..scene.slabs import slabs
+from ..slabs import slabs
 from .images import open_image, stem_of
 from .nifti import is_nifti
 from .volumes import open_grid

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_regular
 from ..pieces import Pieces, divisible
-from ..scene.slabs import slabs
+from ..slabs import slabs
 from .images import unreadable
 from .nifti_frames import frame_of, require_positive_spacing
 from .results import replacing

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_array
-from ..geometry import NOMINAL_SID_MM, camera_from_carm
-from ..initial import LandmarkPose, NominalView, nominal_pose, pose_from_landmarks
+from ..geometry import NOMINAL_SID_MM, NominalView, camera_from_carm, nominal_pose
+from ..initial import LandmarkPose, pose_from_landmarks
 from ..pieces import Pieces, Story
 from ..results import Step
 from ..scene import Scene

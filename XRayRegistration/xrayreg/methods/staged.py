@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..geometry import Camera
-from ..initial import nominal_pose, nominal_sod_mm
+from ..geometry import Camera, nominal_pose, nominal_sod_mm
 from ..pieces import Pieces, Story, retold
 from ..problem import Problem
 from ..refine import (

@@ -16,8 +16,8 @@ from ..pieces import Pieces, divisible
 from ..render import Projector, prepare, render
 from ..scene import Attenuation, Volume, attenuation_of
 from ..scene.attenuation import MU_WATER
-from ..scene.slabs import slabs
 from ..settings import DeviceName, EngineName
+from ..slabs import slabs
 from .drawing import Silhouette
 from .lines import Lines, drr_edges
 from .tones import Floats

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from ..pieces import Pieces, divisible
 from ..scene import Radiograph
-from ..scene.slabs import slabs
+from ..slabs import slabs
 
 Floats = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..pieces import Pieces, divisible
-from ..scene.slabs import slabs
+from ..slabs import slabs
 from .numba_rays import BLOCK, RIM_AFTER, RIM_BEFORE
 
 # Levels of a packed map: the most that 16 bits count to.

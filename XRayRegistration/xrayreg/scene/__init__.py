@@ -1,12 +1,19 @@
-"""What is registered: the patient's volume, the X-ray images, and how numbers in files become attenuation."""
+"""What is registered: the patient's volume, the X-ray images, and how numbers in files become attenuation.
 
-from .attenuation import Attenuation, attenuation_by_label, attenuation_of, coarsened, rendered_grid
+Attenuation is made of tensors; torch is loaded when it is first used: Slicer's window needs the rest at once.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from .field import find_field
 from .intensity import IntensityKind, line_integrals, zero_of_counts
 from .radiograph import Radiograph
 from .recording import intensity_named, radiograph_from_array
 from .scene import Scene, require_different_views
 from .volume import Volume
+
+if TYPE_CHECKING:
+    from .attenuation import Attenuation, attenuation_by_label, attenuation_of, coarsened, rendered_grid
 
 __all__ = [
     "Attenuation",
@@ -25,3 +32,11 @@ __all__ = [
     "require_different_views",
     "zero_of_counts",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import attenuation
+
+        return getattr(attenuation, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

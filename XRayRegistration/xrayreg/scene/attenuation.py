@@ -12,8 +12,8 @@ from torch import Tensor
 from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
+from ..slabs import bounds, slabs
 from .ct_values import AIR_HU, MU_WATER
-from .slabs import bounds, slabs
 from .volume import Volume
 
 __all__ = [

@@ -11,7 +11,6 @@ from ..checks import InputError, require_array, require_rigid
 from ..geometry import camera_doubts
 from ..pieces import Pieces, divisible
 from ..reasons import Note, NoteCode, noted
-from .attenuation import rendered_grid
 from .radiograph import Radiograph
 from .standing import require_rig, require_standing
 from .volume import Volume
@@ -78,6 +77,8 @@ class Scene:
         """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""
         if self.targets is not None:
             return self.targets
+        from .attenuation import rendered_grid
+
         return (yield from rendered_grid.pieces(self.volume, self.structures)).corners()
 
 

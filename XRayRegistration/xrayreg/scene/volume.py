@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
+from ..slabs import slabs
 from .ct_values import AIR_HU, Scale, scale_of
-from .slabs import slabs
 
 __all__ = ["AIR_HU", "Volume"]
 

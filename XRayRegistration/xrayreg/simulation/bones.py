@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..pieces import Pieces, divisible
-from ..scene.slabs import slabs
+from ..slabs import slabs
 from .shapes import REACH_MM, Floats, Matrix, Shape, moved, smooth_max, smooth_min
 
 # Voxels worked on between two pauses.

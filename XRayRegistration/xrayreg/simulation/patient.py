@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..checks import InputError, require_rigid
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
-from ..scene.slabs import bounds
+from ..slabs import bounds
 from .materials import BONE_PER_WATER, relative_attenuation
 from .projector import ray_chords
 

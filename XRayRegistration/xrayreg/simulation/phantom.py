@@ -14,7 +14,7 @@ from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
 from ..scene import Volume
-from ..scene.slabs import slabs
+from ..slabs import slabs
 from .bones import AT_ONCE, Bone, Lattice, bone_distance, bone_hu, occupancy
 from .pelvis import HIP_CENTRE, femur_right, hip_right, placed, sacrum
 from .shapes import REACH_MM, Ellipsoid, Floats

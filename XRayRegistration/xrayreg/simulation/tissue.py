@@ -7,7 +7,7 @@ from numpy.random import Generator
 from scipy.ndimage import affine_transform, gaussian_filter1d
 
 from ..pieces import Pieces, divisible
-from ..scene.slabs import slabs
+from ..slabs import slabs
 from .bones import AT_ONCE, Lattice
 from .shapes import Ellipsoid, Floats, Shape, Tube
 

@@ -14,9 +14,9 @@ from scipy.interpolate import make_interp_spline
 from ..geometry import VoxelGrid
 from ..pieces import Pieces, divisible
 from ..scene import Volume
-from ..scene.slabs import slabs
 from ..scene.volume import AIR_HU
 from ..simulation import Patient, patient_on, relative_steps
+from ..slabs import slabs
 
 VOXEL_MM = 0.7
 # Weights of a cubic spline beyond this are of voxels too far away to matter: a thousandth of a Hounsfield unit.

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..evaluation import StudyRow, diffpose_mtre, far_lever_mtre, pose_error, xvr_mtre
-from ..geometry import Camera
-from ..initial import nominal_pose, nominal_sod_mm
+from ..geometry import Camera, nominal_pose, nominal_sod_mm
 from ..io import parse_case, read_radiograph
 from ..methods import Method, MethodContext, Outcome, run_method
 from ..pieces import Pieces, Story, divisible

@@ -13,7 +13,7 @@ from training_scenes import SETTINGS, patient, subject
 from xrayreg.geometry import VoxelGrid
 from xrayreg.networks.data.pose_sampling import sample_poses
 from xrayreg.networks.inference.similarity_inputs import ct_of_subject, fixed_images, similarity_ct
-from xrayreg.networks.model.input_image import pinhole
+from xrayreg.networks.model.network_camera import pinhole
 from xrayreg.render import render
 from xrayreg.scene import Volume
 from xrayreg.settings import FIXED_IMAGES, FixedImage, SimilaritySettings, TrainingSettings

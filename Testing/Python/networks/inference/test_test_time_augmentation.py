@@ -14,7 +14,8 @@ from xrayreg.networks.inference.test_time_augmentation import (
     undo_rotation,
 )
 from xrayreg.networks.model.heads import Hypotheses
-from xrayreg.networks.model.input_image import network_input, pinhole
+from xrayreg.networks.model.input_image import network_input
+from xrayreg.networks.model.network_camera import pinhole
 from xrayreg.scene import Radiograph
 from xrayreg.settings import NetworkCamera
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, rigid
-from xrayreg.networks.model.input_image import network_camera_for, network_input, pinhole, to_network_camera
+from xrayreg.networks.model.input_image import network_input, to_network_camera
+from xrayreg.networks.model.network_camera import network_camera_for, pinhole
 from xrayreg.scene import Radiograph
 from xrayreg.settings import NetworkCamera
 

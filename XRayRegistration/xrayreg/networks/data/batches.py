@@ -16,7 +16,8 @@ from ...checks import InputError
 from ...geometry import Camera
 from ...render import render
 from ...settings import TrainingSettings
-from ..model.input_image import network_input, pinhole
+from ..model.input_image import network_input
+from ..model.network_camera import pinhole
 from .appearance import apply_appearance
 from .appearance_sampling import sample_appearance
 from .pose_sampling import sample_poses

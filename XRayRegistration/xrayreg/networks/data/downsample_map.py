@@ -16,7 +16,7 @@ from torch import Tensor
 from ...geometry import VoxelGrid
 from ...pieces import Pieces, divisible
 from ...scene import Attenuation
-from ...scene.slabs import slabs
+from ...slabs import slabs
 
 
 @divisible

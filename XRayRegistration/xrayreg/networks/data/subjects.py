@@ -19,8 +19,8 @@ from ...pieces import Pieces, divisible
 from ...render import ChannelProjector, Projector, choose_engine, prepare, prepare_channels, render_channels
 from ...scene import Attenuation, Volume, attenuation_of
 from ...scene.attenuation import MU_WATER
-from ...scene.slabs import bounds
 from ...settings import DeviceName, EngineName
+from ...slabs import bounds
 from ..model.fingerprint import fingerprint
 from .downsample_map import downsample_map
 from .extend_body import extend_body

@@ -25,7 +25,8 @@ from ..data.batches import seeded_generator
 from ..data.pose_sampling import sample_poses
 from ..data.subjects import DrrSubject, render_soft_and_bone
 from ..model.heads import Hypotheses, best
-from ..model.input_image import network_input, pinhole
+from ..model.input_image import network_input
+from ..model.network_camera import pinhole
 
 # DRRs of each round. The second round's poses are those the first one found to be the network's own.
 _DRRS, _ROUNDS = 48, 3

@@ -16,7 +16,7 @@ from ..model.backbones import PoseNetwork
 from ..model.card import ModelCard
 from ..model.checkpoint import Checkpoint
 from ..model.heads import Hypotheses
-from ..model.input_image import pinhole
+from ..model.network_camera import pinhole
 from .locate import locate_scene
 from .test_time_augmentation import augmentation_rotations, augmented_inputs, consensus, undo_rotation
 

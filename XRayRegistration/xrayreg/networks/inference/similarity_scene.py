@@ -21,7 +21,8 @@ from ..model.canonical_frame import canonical_poses
 from ..model.card import ModelCard
 from ..model.checkpoint import SimilarityCheckpoint, load_similarity
 from ..model.fingerprint import is_trained_on, structures_named
-from ..model.input_image import pinhole, to_network_camera
+from ..model.input_image import to_network_camera
+from ..model.network_camera import pinhole
 from .prediction import coverage_notes, departure
 from .similarity_inputs import fixed_images, similarity_ct
 from .similarity_objective import ComparedView, LearnedObjective, refined_maps

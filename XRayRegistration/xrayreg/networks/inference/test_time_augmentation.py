@@ -18,7 +18,8 @@ from ...geometry import rigid, rotation_from_vector
 from ...scene import Radiograph
 from ...settings import NetworkCamera
 from ..model.heads import Hypotheses
-from ..model.input_image import network_input, pinhole, to_network_camera
+from ..model.input_image import network_input, to_network_camera
+from ..model.network_camera import pinhole
 
 # How far the camera is rotated: the image moves sideways by up to this share of its edge and rolls up to this angle.
 _MOST_SHIFT_SHARE, _MOST_ROLL_DEG = 0.1, 12.0

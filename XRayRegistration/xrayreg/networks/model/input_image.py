@@ -1,4 +1,4 @@
-"""The input of a network: any X-ray as the network's own camera would have taken it.
+"""The input of a network: any X-ray as the network's own camera (`network_camera`) would have taken it.
 
 Two pinhole cameras with the same source and the same axes see the same rays, so the X-ray of one becomes that of the
 other by K_old K_new^-1, exactly: the detector's distance, pitch, skew and the principal point are no longer seen.
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...checks import InputError
-from ...geometry import NOMINAL_SID_MM, Camera
+from ...geometry import Camera
 from ...scene import Radiograph
 from ...settings import NetworkCamera
+from .network_camera import pinhole
 
 # Standard deviations from the mean beyond which inputs carry no information: metal and bare detector, seldom anatomy.
 _MOST_DEVIATIONS = 4.0
@@ -25,34 +25,6 @@ _FLAT = 1e-6
 # Edge of the window for local contrast, a share of the image, and what is added to the deviation within it, a share of
 # the deviation of the whole image: it keeps noise in flat places small.
 _LOCAL_SHARE, _LOCAL_FLOOR = 1 / 7, 0.05
-
-
-def pinhole(camera: NetworkCamera) -> Camera:
-    """The network's camera: square, the central ray in the middle, the identity as its pose.
-
-    Raises InputError for lengths that are not positive or an empty image.
-    """
-    if camera.image_px < 1 or not camera.field_mm > 0:
-        raise InputError(
-            "camera of the network",
-            expected="at least one pixel and a field above 0 mm",
-            found=f"{camera.image_px} pixels, {camera.field_mm:g} mm",
-            remedy="check image_px and field_mm",
-        )
-    return Camera.from_sid(camera.sid_mm, camera.field_mm / camera.image_px, camera.image_px, camera.image_px)
-
-
-def network_camera_for(camera: Camera, image_px: int) -> NetworkCamera:
-    """The smallest camera of a network, `image_px` pixels a side, that sees all rays of an X-ray's camera.
-
-    Its central ray is the X-ray's, so an X-ray off its central ray is covered with as much to spare on the other side.
-    Where the X-ray's SID is unknown (no pixel pitch), a nominal one stands for it: field and SID then have the right
-    ratio, which is all that rays depend on.
-    """
-    edges = [(u, v, 1.0) for u in (-0.5, camera.width - 0.5) for v in (-0.5, camera.height - 0.5)]
-    slopes = np.linalg.solve(camera.matrix, np.array(edges).T)[:2]
-    sid_mm = camera.sid_mm or NOMINAL_SID_MM
-    return NetworkCamera(image_px=image_px, field_mm=float(2 * np.abs(slopes).max() * sid_mm), sid_mm=sid_mm)
 
 
 def to_network_camera(radiograph: Radiograph, camera: NetworkCamera) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,8 @@ from ...settings import GradientLossName, PoseDistribution, TrainingSettings
 from ..data.batches import SubjectSource
 from ..data.pose_sampling import nominal_rotation
 from ..model.embedding import EMBEDDED, EmbeddingSimilarity
-from ..model.input_image import pinhole
 from ..model.learned_similarity import LearnedSimilarity
+from ..model.network_camera import pinhole
 from ..model.template import Template
 from .geodesic_gradients import GRADIENT_LOSSES, angle_between_deg, geodesic_gradient
 from .optimizer_step import Forward, LossOf

@@ -15,7 +15,7 @@ from ..model.backbones import PoseNetwork
 from ..model.canonical_frame import canonical_poses, volume_poses
 from ..model.card import MedianErrors, ModelCard
 from ..model.checkpoint import Checkpoint
-from ..model.input_image import pinhole
+from ..model.network_camera import pinhole
 from ..model.template import Template
 from .lesson import Figures, Validation
 from .optimizer_step import Forward, LossOf, choose_precision

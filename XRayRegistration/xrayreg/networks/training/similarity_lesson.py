@@ -14,8 +14,8 @@ from ..data.start_sampling import sample_starts
 from ..inference.similarity_inputs import ct_of_subject, fixed_channel
 from ..model.card import MedianAngles, ModelCard
 from ..model.checkpoint import SimilarityCheckpoint
-from ..model.input_image import pinhole
 from ..model.learned_similarity import LearnedSimilarity
+from ..model.network_camera import pinhole
 from ..model.template import Template
 from .geodesic_gradients import angle_between_deg
 from .lesson import Figures, Validation

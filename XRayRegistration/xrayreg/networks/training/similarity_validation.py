@@ -23,8 +23,9 @@ from ..data.start_sampling import displaced
 from ..data.subjects import DrrSubject
 from ..inference.similarity_inputs import ct_of_subject, fixed_images
 from ..model.card import MedianAngles
-from ..model.input_image import pinhole, to_network_camera
+from ..model.input_image import to_network_camera
 from ..model.learned_similarity import LearnedSimilarity
+from ..model.network_camera import pinhole
 from .geodesic_gradients import angle_between_deg
 from .pose_gradient import PoseGradient, PoseLesson, exact_gradient, gradient_of_images, render_unrefined
 from .validation_images import simulated_radiograph

@@ -17,7 +17,8 @@ from ..data.appearance import apply_appearance, no_appearance
 from ..data.batches import seeded_generator, visible_views
 from ..data.subjects import DrrSubject
 from ..model.canonical_frame import canonical_poses
-from ..model.input_image import network_input, pinhole, to_network_camera
+from ..model.input_image import network_input, to_network_camera
+from ..model.network_camera import pinhole
 from .validation import ValidationImages, ValidationSet
 
 # Streams of random numbers of their own, which no batch draws from.

@@ -8,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..geometry import Placement, camera_from_placement
-from ..geometry.carm import SOD_SHARE, nominal_sod_mm
-
-__all__ = ["NOMINAL_VIEWS", "SOD_SHARE", "NominalView", "nominal_placement", "nominal_pose", "nominal_sod_mm"]
+from .placement import Placement, camera_from_placement
 
 NominalView = Literal["pa", "ap", "left_lateral", "right_lateral"]
 NOMINAL_VIEWS: tuple[NominalView, ...] = get_args(NominalView)

@@ -38,20 +38,30 @@ def environment():
     return {"PYTHONPATH": os.pathsep.join(path for path in (library, os.environ.get("PYTHONPATH")) if path)}
 
 
+def variables():
+    """All variables of such a process: Slicer's, what it needs beside them, and manners."""
+    # A thread that waits leaves the processor to the window.
+    return {**os.environ, **environment(), "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+
+
+def hidden():
+    """Options of subprocess.Popen for a process without a console window."""
+    return {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}
+
+
 def launch(command, log):
     """Start a process that lives on without Slicer, and return it (subprocess.Popen); all it says goes to a file.
 
     slicer.util.launchConsoleProcess is for processes that end with Slicer: it reads what they say through a pipe, and
     whoever writes into a pipe that nobody holds any more is ended.
     """
-    variables = {**os.environ, **environment(), "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
     with open(log, "wb") as said:
         return subprocess.Popen(
             [*_polite(), *command],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            env=variables,
+            env=variables(),
             **_detached(),
         )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from xrayreg import slabs
 from xrayreg.geometry import VoxelGrid
 from xrayreg.pieces import whole
-from xrayreg.scene import Attenuation, Scene, Volume, attenuation_of, coarsened, slabs
+from xrayreg.scene import Attenuation, Scene, Volume, attenuation_of, coarsened
 
 
 @pytest.fixture(params=[1, 60, 10**9])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pieces import Pieces
+from .pieces import Pieces
 
 # Voxels worked on between two pauses: some 10 ms for a simple operation.
 _VOXELS = 1 << 22

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from xrayreg.checks import InputError
-from xrayreg.geometry import Camera, camera_from_placement
-from xrayreg.initial import NOMINAL_VIEWS, nominal_placement, nominal_pose, nominal_sod_mm
+from xrayreg.geometry import (
+    NOMINAL_VIEWS,
+    Camera,
+    camera_from_placement,
+    nominal_placement,
+    nominal_pose,
+    nominal_sod_mm,
+)
 
 ISOCENTRE = np.array([12.0, -30.0, 85.0])
 SOD_MM = 650.0

@@ -1,0 +1,106 @@
+"""How long Slicer's window stands still, from the empty module to the verdict, in a fresh process.
+
+    python Testing/Benchmarks/window.py phantom CASE
+    python Testing/Benchmarks/window.py large
+
+Prints a line of JSON: for each part of the work its longest stall [ms], and the peak memory [MB] of the window
+and of the worker. A process for each run, so that every one pays for its imports.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "XRayRegistration" / "XRayRegistration.py"
+LARGE = (512, 512, 800)
+
+
+class Window:
+    """The module's panel on the headless Slicer, and how long its event loop is kept at a time."""
+
+    def __init__(self) -> None:
+        from slicer_harness.application import start
+
+        self.app = start()
+        self.stalls: dict[str, float] = {}
+        self.widget = self._timed("open the module", lambda: self.app.openModule(MODULE))
+
+    def do(self, part: str, begin: Callable[[], object], finished: Callable[[], bool]) -> None:
+        """Begin a part of the work and live until it is finished and nothing more follows."""
+        self._timed(part, begin)
+        quiet = 0
+        while quiet < 20:
+            self._timed(part, self.app.processEvents)
+            quiet = quiet + 1 if finished() and self.widget.panel.live.settled else 0
+            time.sleep(0.001)
+
+    def _timed(self, part: str, act: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        done = act()
+        self.stalls[part] = max(self.stalls.get(part, 0.0), 1000 * (time.perf_counter() - began))
+        return done
+
+
+def phantom(window: Window, case: Path) -> None:
+    """A case is imported, shown and registered."""
+    panel = window.widget.panel
+
+    def idle() -> bool:
+        return not panel.running
+
+    window.do("import a case", lambda: panel.inputs.importCase(str(case)), idle)
+    window.do("register", lambda: window.widget.ui.registerButton.click(), idle)
+
+
+def large(window: Window) -> None:
+    """A large CT and an X-ray are shown."""
+    import slicer
+
+    ni, nj, nk = LARGE
+    values = np.full((nk, nj, ni), -1000, dtype=np.int16)
+    block = np.random.default_rng(0).integers(-50, 900, (390, 430)).astype(np.int16)
+    values[:, 60:450, 40:470] = block
+    node = slicer.util.addVolumeFromArray(values, np.diag([0.7, 0.7, 1.0, 1.0]), "CT")
+    del values
+    pixels = np.random.default_rng(1).integers(0, 4000, (1, 512, 512)).astype(np.uint16)
+    xray = slicer.util.addVolumeFromArray(pixels, np.diag([-1.0, -1.0, 1.0, 1.0]), "X-ray")
+    panel, ui = window.widget.panel, window.widget.ui
+
+    def shown() -> bool:
+        return not panel.running and bool(panel.live.ready or panel.live.obstacle)
+
+    def choose() -> None:
+        ui.volumeSelector.setCurrentNode(node)
+        ui.xraySelector.setCurrentNode(xray)
+
+    window.do("show a CT of 512 x 512 x 800", choose, shown)
+
+
+def main() -> None:
+    sys.path.insert(0, str(ROOT / "XRayRegistration"))
+    sys.path.insert(0, str(ROOT / "Testing" / "Slicer"))
+    window = Window()
+    if sys.argv[1] == "phantom":
+        phantom(window, Path(sys.argv[2]))
+    else:
+        large(window)
+    verdict = window.widget.ui.verdictTitleLabel.text
+    # Only what has ended is counted.
+    window.app.closeModule(window.widget)
+    own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    loaded = [name for name in ("torch", "numba") if name in sys.modules]
+    told = {"stalls_ms": window.stalls, "window_mb": own, "worker_mb": others, "loaded": loaded}
+    print(json.dumps({**told, "verdict": verdict}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The worker inside the test's own process: the same messages, arrays and handlers, without the seconds that one takes
+to start. test_worker.py runs the real one."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nodes import run
+
+from xrayreg.worker.arrays import ArrayFolder
+from xrayreg.worker.messages import Unpacker, packed
+
+T = TypeVar("T")
+
+
+class InlineConnection:
+    """Stands in for XRayRegistrationLib.worker.connection.Connection; each look for messages does a piece of work."""
+
+    def __init__(self) -> None:
+        from xrayreg.worker.requests import HANDLERS
+        from xrayreg.worker.service import Room, Service
+
+        self._folder = tempfile.TemporaryDirectory(prefix="inline-worker-")
+        folder = Path(self._folder.name)
+        self.arrays = ArrayFolder(folder, "s")
+        self.room = Room(ArrayFolder(folder, "w"))
+        self._outgoing = b""
+        self._service = Service(self.room, HANDLERS, self._answer)
+        self._incoming, self._unpacker = Unpacker(), Unpacker()
+
+    def send(self, message: dict[str, Any]) -> None:
+        for each in self._incoming.feed(packed(message)):
+            self._service.receive(each)
+
+    def receive(self) -> list[dict[str, Any]]:
+        self._service.advance()
+        data, self._outgoing = self._outgoing, b""
+        return self._unpacker.feed(data)
+
+    def wait(self, seconds: float) -> None:
+        """Nothing works meanwhile."""
+
+    def ending(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        self._outgoing += packed(message)
+
+
+def new_worker() -> Any:
+    """A worker that nobody else asks (worker.client.Worker)."""
+    from XRayRegistrationLib.worker.client import Worker
+
+    return Worker()
+
+
+def held(handle: Any, kind: type[T]) -> T:
+    """The worker's value of a handle (worker.client.Handle)."""
+    value: T = handle._worker._connection.room.kept.value(handle.number, kind)
+    return value
+
+
+def volume_of(inputs: Any, node: Any, segmentation: Any = None) -> Any:
+    """The CT of a node (xrayreg.scene.Volume) as the worker of `inputs` has it."""
+    from xrayreg.scene import Volume
+
+    return held(run(inputs.volumeSteps(node, segmentation)).handle, Volume)
+
+
+def radiograph_of(inputs: Any, view: Any) -> Any:
+    """The X-ray of a view (xrayreg.scene.Radiograph) as the worker of `inputs` has it."""
+    from xrayreg.worker.inputs import ShownXray
+
+    return held(run(inputs.xraySteps(view)).handle, ShownXray).radiograph
+
+
+def scene_of(inputs: Any, parameters: Any, initial: Any = None) -> Any:
+    """What is registered (xrayreg.scene.Scene) as the worker of `inputs` gets it."""
+    return registered_scene(inputs, run(inputs.sceneSteps(parameters, initial)))
+
+
+def registered_scene(inputs: Any, sent: Any) -> Any:
+    """A scene.backend.SentScene as the worker reads it (xrayreg.scene.Scene)."""
+    from xrayreg.worker import inputs as requests
+
+    return requests.scene_of(inputs.worker._connection.room, json.loads(json.dumps(sent.content())))

@@ -1,0 +1,34 @@
+"""Drawing that ends with the nodes it draws in, and what is said where it cannot be done."""
+
+import logging
+
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+
+from .. import dependencies
+from ..worker.client import WorkerEnded
+
+
+def whileThere(rig, steps):
+    """The steps of drawing in a rig; raises NodesRemoved between two of them once one of its nodes is gone."""
+    try:
+        while True:
+            rig.requireAll()
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+            yield step
+    finally:
+        steps.close()
+
+
+def sentence(error):
+    """An error in a line; what nobody expected goes to the log with all it knows."""
+    if isinstance(error, InputError | dependencies.MissingPackages | WorkerEnded):
+        return str(error)
+    logging.error("The overlay of the X-rays cannot be drawn", exc_info=error)
+    return _("The overlay cannot be drawn ({kind}: {error}).").format(
+        kind=getattr(error, "kind", type(error).__name__), error=error
+    )

@@ -1,0 +1,238 @@
+"""Asking the worker: requests as iterators of short steps, and values that it keeps while somebody needs them."""
+
+import logging
+import time
+import weakref
+from collections import deque
+
+from slicer.i18n import tr as _
+
+from xrayreg.checks import InputError
+from xrayreg.worker.messages import BrokenStream
+
+from ..timing import Timer
+from . import connection
+
+# So long one step waits for news [s]; in between, the window lives.
+_WAIT_S = 0.003
+# A request that was cancelled ends within so long [s], or the process is ended; later where that would end the work of
+# others too.
+_PATIENCE_S, _PATIENCE_WITH_OTHERS_S = 2.0, 20.0
+_WATCH_MS = 100
+
+
+class WorkerEnded(RuntimeError):
+    """The computing process is gone: a sentence on how, and that another one is started when it is next needed."""
+
+
+class WorkerError(RuntimeError):
+    """Something that nobody expected went wrong in the computing process; the log has the traceback.
+
+    kind: the name of the exception there.
+    """
+
+    def __init__(self, kind, text):
+        super().__init__(_("the computer's memory is used up") if kind == "MemoryError" else text)
+        self.kind = kind
+
+
+class Handle:
+    """A value that the worker keeps. number: by which requests name it. Once nobody holds the handle it lets go."""
+
+    def __init__(self, worker, number):
+        self.number = number
+        self._worker, self._generation = worker, worker.generation
+        weakref.finalize(self, worker.drop, worker.generation, number).atexit = False
+
+    @property
+    def isThere(self):
+        """Whether the worker still has it; not after it was ended."""
+        return self._worker.generation == self._generation
+
+
+class Worker:
+    """The computing process of one module: started when it is first asked, and again after it was lost.
+
+    generation: a number that changes whenever the process does.
+    """
+
+    def __init__(self):
+        self.generation = 0
+        self._connection = None
+        self._count = 0
+        # What has arrived for each request that somebody waits for, and when others that have not ended were cancelled.
+        self._replies, self._ending = {}, {}
+        self._lost = ""
+        self._watch = Timer(self._onWatch, _WATCH_MS, once=False)
+
+    def close(self):
+        """End the process for good."""
+        self._watch.close()
+        self._disconnect("")
+
+    def putSteps(self, array):
+        """Pause, and return the name by which a request can name an array; raises as `askSteps` does."""
+        self._connect()
+        try:
+            return (yield from self._connection.arrays.put_steps(array))
+        except OSError as error:
+            raise InputError(
+                _("disk"),
+                expected=_("{size} MB for a copy of the image").format(size=array.nbytes >> 20),
+                found=error.strerror or str(error),
+                remedy=_("free some of the disk that holds temporary files"),
+            ) from error
+
+    def put(self, array):
+        """`putSteps` at once, for small arrays."""
+        steps = self.putSteps(array)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    def take(self, name):
+        """An array that an answer or news name; None for None."""
+        if self._connection is None:
+            raise WorkerEnded(self._lost)
+        return None if name is None else self._connection.arrays.take(name)
+
+    def mapped(self, name):
+        """`take` for a large array, which stays in its file."""
+        if self._connection is None:
+            raise WorkerEnded(self._lost)
+        return self._connection.arrays.mapped(name)
+
+    def keep(self, number):
+        """The handle of a value that an answer names."""
+        return Handle(self, number)
+
+    def askSteps(self, kind, **content):
+        """Ask for something (xrayreg.worker.requests); yield its news, None where there are none, return the answer.
+
+        Steps take a few milliseconds. Closed before its end it is cancelled. Raises InputError as the request does,
+        WorkerError for what nobody expected, and WorkerEnded where the process ended meanwhile or cannot be started.
+        """
+        self._connect()
+        mine, identifier = self._connection, self._count
+        self._count += 1
+        replies = self._replies[identifier] = deque()
+        answered = False
+        try:
+            self._send({"id": identifier, "kind": kind, "content": content})
+            while True:
+                if not replies:
+                    self._listen(_WAIT_S)
+                if replies:
+                    reply = replies.popleft()
+                    answered = "news" not in reply
+                    if answered:
+                        return _answerIn(reply)
+                    yield reply["news"]
+                elif self._connection is not mine:
+                    answered = True
+                    raise WorkerEnded(self._lost)
+                else:
+                    yield None
+        finally:
+            del self._replies[identifier]
+            if not answered and self._connection is mine:
+                self._cancel(identifier)
+
+    def settle(self, seconds):
+        """Wait until what was cancelled has ended, but no longer than so many seconds."""
+        until = time.monotonic() + seconds
+        while self._ending and self._connection is not None and time.monotonic() < until:
+            self._listen(_WAIT_S)
+
+    def drop(self, generation, number):
+        """Let the worker forget a value, unless it is another one by now."""
+        if self._connection is not None and generation == self.generation:
+            self._send({"drop": [number]})
+
+    def _connect(self):
+        """Start the process where there is none; raises InputError or WorkerEnded where that fails."""
+        if self._connection is None:
+            self.generation += 1
+            try:
+                self._connection = connection.connect()
+            except OSError as error:
+                raise WorkerEnded(
+                    _(
+                        "The computing process cannot be started ({reason}). Restart Slicer; where that does not help, "
+                        "see whether a virus scanner holds it back."
+                    ).format(reason=error.strerror or error)
+                ) from error
+
+    def _disconnect(self, sentence):
+        if self._connection is not None:
+            self._lost = sentence
+            self._connection.close()
+            self._connection = None
+            self.generation += 1
+        self._ending.clear()
+
+    def _send(self, message):
+        try:
+            self._connection.send(message)
+        except OSError:
+            self._lose()
+
+    def _listen(self, seconds):
+        """Take in what has arrived, waiting for it a little."""
+        try:
+            messages = self._connection.receive()
+            if not messages:
+                self._connection.wait(seconds)
+                messages = self._connection.receive()
+        except BrokenStream as error:
+            self._disconnect(_("The computing process is ended, because {reason}.").format(reason=error))
+            return
+        for message in messages:
+            self._route(message)
+        if not messages and self._connection.ending():
+            self._lose()
+        elif self._ending and time.monotonic() - min(self._ending.values()) > self._patience():
+            # It does not come to look at its messages: whoever cancels shall not wait for it.
+            self._disconnect(_("The computing process did not react and was ended."))
+
+    def _route(self, message):
+        identifier = message.get("id")
+        if identifier in self._replies:
+            self._replies[identifier].append(message)
+        else:
+            # Of a request that was cancelled.
+            self._connection.arrays.discard(message.get("news") or message.get("answer") or {})
+            if "news" not in message:
+                self._ending.pop(identifier, None)
+
+    def _lose(self):
+        """The process is gone."""
+        ending = self._connection.ending()
+        again = _("Another one is started when it is needed; do again what was interrupted.")
+        self._disconnect(f"{ending} {again}" if ending else again)
+
+    def _cancel(self, identifier):
+        self._ending[identifier] = time.monotonic()
+        self._send({"cancel": identifier})
+        self._watch.start()
+
+    def _patience(self):
+        return _PATIENCE_WITH_OTHERS_S if self._replies else _PATIENCE_S
+
+    def _onWatch(self):
+        if self._connection is not None and self._ending:
+            self._listen(0.0)
+        if not self._ending:
+            self._watch.stop()
+
+
+def _answerIn(reply):
+    if "answer" in reply:
+        return reply["answer"]
+    if "error" in reply:
+        raise InputError(**reply["error"])
+    failure = reply["failure"]
+    logging.error("The computing process failed:\n%s", failure["traceback"])
+    raise WorkerError(failure["kind"], failure["text"])

@@ -1,0 +1,81 @@
+"""Arrays that go between a window and its worker: NumPy files in a folder that only the two of them use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pieces import whole
+from .messages import BrokenStream
+
+# Written between two pauses [bytes]: some 10 ms.
+_AT_ONCE = 8 << 20
+_NAME = re.compile(r"[a-z]+\d+\.npy")
+
+
+class ArrayFolder:
+    """Puts arrays into files of a folder, and takes out those that the other end has put there.
+
+    end: begins the names of this end's files, lower-case letters; the other end has another one.
+    """
+
+    def __init__(self, folder: Path, end: str) -> None:
+        self.folder = folder
+        self._end = end
+        self._count = 0
+
+    def put(self, array: NDArray) -> str:
+        """Write an array; returns the name by which the other end takes it."""
+        return whole(self.put_steps(array))
+
+    def put_steps(self, array: NDArray) -> Generator[None, None, str]:
+        """`put` with a pause after every few megabytes."""
+        self._count += 1
+        path = self.folder / f"{self._end}{self._count}.npy"
+        array = np.atleast_1d(array)
+        rows = max(1, _AT_ONCE // max(1, array.nbytes // max(1, len(array))))
+        with open(path, "wb") as file:
+            header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for first in range(0, len(array), rows):
+                file.write(np.ascontiguousarray(array[first : first + rows]).data)
+                yield
+        return path.name
+
+    def take(self, name: str) -> NDArray:
+        """Read an array and remove its file. Raises BrokenStream for a name that this protocol does not use."""
+        path = self._path(name)
+        array: NDArray = np.load(path, allow_pickle=False)
+        path.unlink()
+        return array
+
+    def mapped(self, name: str) -> NDArray:
+        """An array that stays in its file and is read where it is needed; changes to it are not written.
+
+        The file is removed, which systems that keep it while it is open (Windows) do with the folder. Raises
+        BrokenStream as `take` does.
+        """
+        path = self._path(name)
+        array = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+        try:
+            path.unlink()
+        except PermissionError:
+            # It is removed with its folder.
+            return array
+        return array
+
+    def discard(self, content: Mapping[str, Any]) -> None:
+        """Remove the arrays that a message names and nobody takes."""
+        for name in content.values():
+            if isinstance(name, str) and _NAME.fullmatch(name):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise BrokenStream(f"an array named {name!r} was announced")
+        return self.folder / name

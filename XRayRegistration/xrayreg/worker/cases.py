@@ -1,0 +1,134 @@
+"""Requests that read files for the scene: whole cases, the geometry of an X-ray, and the phantom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Projection
+from ..io import (
+    CaseView,
+    calibrated_projection,
+    dicom_projection,
+    geometry_of,
+    is_dicom,
+    parse_case,
+    projection_of_view,
+    read_case,
+    read_dataset,
+)
+from ..io.images import stem_of
+from ..overlay import label_colour
+from ..scene import Radiograph, Volume
+from ..simulation.phantom_case import write_phantom_case
+from ..slabs import slabs
+from .service import Content, Room, Task
+
+
+def case(room: Room, content: Content) -> Task:
+    """Read a case.json and all that it names.
+
+    content: path. Answer: volume, with name, values (the name of an array [k, j, i]), matrix (4, 4), notes and assumed;
+    labels, None or name, values, names by label, and colours, those of the segments in their order; views, each with
+    name, pixels (the name of an array, as stored), projection, file and frame; structures, initial, reference and
+    targets as `inputs.scene_of` has them. Raises InputError as `read_case` does.
+    """
+    path = Path(content["path"])
+    told = parse_case(path)
+    yield None
+    scene = yield from read_case.pieces(path)
+    volume = scene.volume
+    matrix = volume.grid.volume_from_index.tolist()
+    views = []
+    for view, radiograph in zip(told.views, scene.views, strict=True):
+        pixels = room.arrays.put(_as_stored(view, radiograph))
+        projection = _projection(view, radiograph, path.name).as_dict()
+        views.append(
+            {"name": radiograph.name, "pixels": pixels, "projection": projection, "file": str(view.image),
+             "frame": view.frame or 0}
+        )  # fmt: skip
+        yield None
+    values = yield from room.arrays.put_steps(_native(volume.values))
+    known = {name: getattr(scene, name) for name in ("initial", "reference", "targets")}
+    return {
+        "volume": {
+            "name": stem_of(told.volume), "values": values, "matrix": matrix, "notes": list(volume.notes),
+            "assumed": list(volume.assumed),
+        },
+        "labels": (yield from _labels(room, volume, stem_of(told.labels or path))),
+        "views": views,
+        "structures": list(scene.structures),
+        **{name: None if pose is None else np.asarray(pose).tolist() for name, pose in known.items()},
+    }  # fmt: skip
+
+
+def geometry(room: Room, content: Content) -> Task:
+    """What a file says of an X-ray's geometry.
+
+    content: file and frame. Answer: projection, None unless the file is a DICOM image.
+    Raises InputError for one whose geometry cannot be used.
+    """
+    yield None
+    path = Path(content["file"])
+    if not is_dicom(path):
+        return {"projection": None}
+    return {"projection": dicom_projection(read_dataset(path), content["frame"]).as_dict()}
+
+
+def calibration(room: Room, content: Content) -> Task:
+    """The geometry in a calibration file. content: path; name, the view's in a case.json. Answer: projection."""
+    yield None
+    return {"projection": calibrated_projection(Path(content["path"]), content["name"]).as_dict()}
+
+
+def phantom(room: Room, content: Content) -> Task:
+    """Write the generated case. content: folder, and the arguments of `write_phantom_case`. News: message."""
+    arguments = {name: value for name, value in content.items() if name != "folder"}
+    for message in write_phantom_case.pieces(Path(content["folder"]), **arguments):
+        yield None if message is None else {"message": message}
+    return {}
+
+
+def _labels(room: Room, volume: Volume, name: str) -> Any:
+    """Pause, and return the labels of a volume as a part of an answer; None without any."""
+    if volume.labels is None:
+        return None
+    present: set[int] = set()
+    for some in slabs(volume.labels.shape):
+        present |= set(np.unique(volume.labels[some]).tolist())
+        yield
+    present -= {0}
+    values = yield from room.arrays.put_steps(_native(volume.labels))
+    names = {str(label): volume.label_names.get(label) for label in sorted(present)}
+    colours = [label_colour(number) for number in range(1, len(present) + 1)]
+    return {"name": name, "values": values, "names": names, "colours": colours}
+
+
+def _as_stored(view: CaseView, radiograph: Radiograph) -> NDArray:
+    """An X-ray as it is stored in its file: neither turned nor mirrored, counts in 16 bits."""
+    stored = radiograph.recorded[:, ::-1] if radiograph.reflected else radiograph.recorded
+    turns = 0
+    if view.camera is None:
+        # How far reading turned it only DICOM says.
+        turns = geometry_of(read_dataset(view.image), view.frame).quarter_turns
+    stored = np.rot90(stored, -turns)
+    most = np.iinfo(np.uint16).max
+    counts = stored.min() >= 0 and stored.max() <= most and np.array_equal(stored, np.rint(stored))
+    return stored.astype(np.uint16) if counts else stored
+
+
+def _projection(view: CaseView, radiograph: Radiograph, origin: str) -> Projection:
+    if view.camera is not None:
+        return projection_of_view(view, view.camera, origin)
+    projection = dicom_projection(read_dataset(view.image), view.frame)
+    projection = projection.oriented(projection.quarter_turns, radiograph.reflected, origin)
+    return replace(projection, intensity=view.intensity)
+
+
+def _native(values: NDArray) -> NDArray:
+    """In the computer's own byte order: VTK takes no other."""
+    return np.asarray(values, values.dtype.newbyteorder("="))

@@ -1,0 +1,165 @@
+"""Requests that bring a patient's volume and X-rays to the worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import InputError
+from ..geometry import Projection, VoxelGrid
+from ..io import DicomImage, dicom_image, is_dicom, read_dataset
+from ..io.volumes import compact
+from ..networks.model.checkpoint import read_card
+from ..networks.model.fingerprint import fingerprint
+from ..overlay import dense_is_dark, shown_grey
+from ..pieces import Pieces
+from ..scene import Radiograph, Scene, Volume, intensity_named, radiograph_from_array
+from ..scene.ct_values import in_hounsfield
+from .service import Content, Room, Task
+
+# Share of its range by which an image may differ from its file's: single precision and a rescaling.
+_SAME = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class ShownXray:
+    """A radiograph, and the picture (H, W) in which it is shown, 0 black to 255 white."""
+
+    radiograph: Radiograph
+    picture: NDArray[np.uint8]
+
+
+def volume(room: Room, content: Content) -> Task:
+    """Keep a CT.
+
+    content: values, the name of an array [k, j, i] as stored; matrix, world_from_index (4, 4) [mm]; notes and assumed,
+    sentences. Answer: volume, its number; bytes, its size.
+    """
+    read = in_hounsfield(compact(room.arrays.mapped(content["values"])))
+    yield None
+    ni, nj, nk = read.values.shape[::-1]
+    notes = tuple(dict.fromkeys((*content["notes"], *read.notes)))
+    grid = VoxelGrid((ni, nj, nk), np.array(content["matrix"]))
+    made = Volume(read.values, grid, notes=notes, assumed=tuple(content["assumed"]))
+    return {"volume": room.kept.keep(made), "bytes": int(made.values.nbytes)}
+
+
+def labels(room: Room, content: Content) -> Task:
+    """Keep a CT with labels.
+
+    content: volume, its number; values, the name of an array [k, j, i]; names by label. Answer: volume, the number of
+    the one with labels.
+    """
+    bare = room.kept.value(content["volume"], Volume)
+    names = {int(label): name for label, name in content["names"].items()}
+    labelled = replace(bare, labels=room.arrays.mapped(content["values"]), label_names=names)
+    yield None
+    return {"volume": room.kept.keep(labelled)}
+
+
+def radiograph(room: Room, content: Content) -> Task:
+    """Keep an X-ray.
+
+    content: pixels, the name of an array as stored; projection (Projection.as_dict); name; file and frame of the DICOM
+    image that it may come from, file None where there is none. Where that file holds the same image its own numbers are
+    used, and what it says of their meaning and of blades.
+    Answer: xray, its number; picture, the name of the array in which it is shown; dense_is_dark.
+    """
+    projection = Projection.from_dict(content["projection"])
+    pixels = room.arrays.take(content["pixels"])
+    image = yield from _image_in_file(content, pixels)
+    told: dict[str, Any] = {"intensity": projection.intensity}
+    if image is not None:
+        pixels = image.pixels
+        told = {"notes": image.notes, **image.reading(intensity_named(projection.intensity))}
+    made = yield from radiograph_from_array.pieces(
+        pixels,
+        projection.camera(),
+        quarter_turns=projection.quarter_turns,
+        mirrored=projection.mirrored,
+        name=content["name"],
+        origins=projection.origins,
+        **told,
+    )
+    grey = yield from shown_grey.pieces(made)
+    yield None
+    picture = np.rint(255 * grey).astype(np.uint8)
+    return {
+        "xray": room.kept.keep(ShownXray(made, picture)),
+        "picture": room.arrays.put(picture),
+        "dense_is_dark": dense_is_dark(made),
+    }
+
+
+def scene_of(room: Room, content: Content) -> Scene:
+    """The scene that a request names.
+
+    content: volume; structures, labels to register; views, each with the number of its xray and what is assumed of its
+    place (None or a sentence); initial, reference (4, 4) [mm] and targets (N, 3) [mm], None where they are not known.
+    Raises InputError as `Scene` does.
+    """
+    views = []
+    for view in content["views"]:
+        made = room.kept.value(view["xray"], ShownXray).radiograph
+        place = view["assumed"]
+        views.append(replace(made, assumed=(*made.assumed, place)) if place else made)
+    known = {
+        name: None if content[name] is None else np.array(content[name]) for name in ("initial", "reference", "targets")
+    }
+    return Scene(
+        room.kept.value(content["volume"], Volume), tuple(views), tuple(int(n) for n in content["structures"]), **known
+    )
+
+
+def card(room: Room, content: Content) -> Task:
+    """What a network's file says of itself.
+
+    content: path. Answer: card (ModelCard.as_dict), None where the file cannot be read; problem, why that is.
+    """
+    yield None
+    try:
+        return {"card": read_card(content["path"]).as_dict(), "problem": ""}
+    except (InputError, OSError) as error:
+        return {"card": None, "problem": str(error)}
+
+
+def mark(room: Room, content: Content) -> Task:
+    """By what a CT is recognised. content: volume. Answer: fingerprint (networks.model.fingerprint)."""
+    return {"fingerprint": (yield from fingerprint.pieces(room.kept.value(content["volume"], Volume)))}
+
+
+def _image_in_file(content: Mapping[str, Any], pixels: NDArray) -> Pieces[DicomImage | None]:
+    """Pause, and return what a DICOM file holds; None unless it is the image whose pixels are given.
+
+    Somebody may have worked on the image, or the file may be gone or damaged.
+    """
+    if content["file"] is None:
+        return None
+    path = Path(content["file"])
+    try:
+        if not is_dicom(path):
+            return None
+        image = yield from dicom_image.pieces(path, read_dataset(path), content["frame"])
+    except (InputError, IndexError, OSError) as error:
+        logging.info("The pixels of %s are taken from the scene: %s", path, error)
+        return None
+    yield
+    return image if _shows_same(pixels, image.pixels) else None
+
+
+def _shows_same(pixels: NDArray, recorded: NDArray) -> bool:
+    """Whether two images are equal but for an offset, or one is the other's negative.
+
+    ITK turns MONOCHROME1 over for display when it reads such a file.
+    """
+    if pixels.shape != recorded.shape:
+        return False
+    first, second = (np.asarray(image, np.float32) for image in (pixels, recorded))
+    tolerance = _SAME * max(1.0, float(np.ptp(second)))
+    return any(np.ptp(first + sign * second) <= tolerance for sign in (-1, 1))

@@ -1,0 +1,80 @@
+"""The worker's process: messages from standard input, answers to standard output, until the window closes either."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .arrays import ArrayFolder
+from .messages import UNLOADABLE, BrokenStream, Unpacker, packed
+from .service import Room, Service
+
+_READ_BYTES = 1 << 16
+
+
+def serve(folder: Path) -> int:
+    """Do what the window asks for until it closes the stream; `folder` holds arrays and goes with the process.
+
+    Returns the exit code: 0, 2 where what arrived is no message, or UNLOADABLE where a package cannot be loaded.
+    """
+    requests, answers = _own_streams()
+    arrived: queue.SimpleQueue[dict[str, Any] | BrokenStream | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, arrived), daemon=True).start()
+    try:
+        try:
+            from .requests import HANDLERS
+        except (ImportError, OSError) as error:
+            # A library that does not load on Windows is an OSError.
+            sys.stderr.write(f"{error or type(error).__name__}\n")
+            return UNLOADABLE
+        service = Service(Room(ArrayFolder(folder, "w")), HANDLERS, lambda message: _write(answers, message))
+        _write(answers, {"ready": os.getpid()})
+        while True:
+            while not service.busy or not arrived.empty():
+                message = arrived.get()
+                if message is None:
+                    return 0
+                if isinstance(message, BrokenStream):
+                    sys.stderr.write(f"The worker ends: {message}.\n")
+                    return 2
+                service.receive(message)
+            service.advance()
+    except BrokenPipeError:
+        # The window is gone.
+        return 0
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Standard input and output for messages alone; whatever a library prints goes to standard error."""
+    requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
+    silent = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(silent, 0)
+    os.close(silent)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _read(stream: BinaryIO, arrived: queue.SimpleQueue[dict[str, Any] | BrokenStream | None]) -> None:
+    """Put messages into the queue as they arrive; None, or the reason, once nothing more can follow."""
+    unpacker = Unpacker()
+    try:
+        while data := stream.read(_READ_BYTES):
+            for message in unpacker.feed(data):
+                arrived.put(message)
+    except BrokenStream as error:
+        arrived.put(error)
+    else:
+        arrived.put(None)
+
+
+def _write(stream: BinaryIO, message: dict[str, Any]) -> None:
+    data = memoryview(packed(message))
+    while data:
+        data = data[stream.write(data) or 0 :]

@@ -1,0 +1,69 @@
+"""Requests for poses: a registration, and what a network sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..evaluation import pose_error
+from ..pipeline import estimate as estimated
+from ..pipeline import register as registered
+from ..reasons import NoteCode, noted
+from ..results import Step, with_notes
+from ..scene import Scene
+from ..settings import registration_settings
+from .inputs import scene_of
+from .service import Content, Room, Task
+
+
+def register(room: Room, content: Content) -> Task:
+    """Register a scene.
+
+    content: scene (inputs.scene_of); effort, init and similarity (settings.registration_settings); load_seconds, spent
+    on loading before; notes, sentences on the segments. News are the steps: stage, fraction, message, similarity and
+    pose, camera_from_volume (4, 4) [mm] of the first view or None.
+    Answer: result (Registration.as_dict); similarity; error_mm, the mTRE against the reference or None.
+    """
+    scene = scene_of(room, content["scene"])
+    settings = registration_settings(content["effort"], init=content["init"], similarity=content["similarity"])
+    sent: Step | None = None
+    for step in registered(scene, settings, content["load_seconds"]):
+        if step.result is not None:
+            result = with_notes(step.result.as_dict(), noted(NoteCode.SEGMENTATION, content["notes"]))
+            error_mm = _error_mm(scene, step.result.world_from_volume)
+            return {"result": result, "similarity": step.similarity, "error_mm": error_mm}
+        # Where there is nothing new the last step comes again.
+        yield None if step is sent else _news(step)
+        sent = step
+    raise RuntimeError("the registration ended without a result")
+
+
+def estimate(room: Room, content: Content) -> Task:
+    """The pose that a network predicts.
+
+    content: scene; init, the network's file. Answer: world_from_volume (4, 4) [mm]; notes, sentences.
+    """
+    scene = scene_of(room, content["scene"])
+    found = yield from estimated.pieces(scene, registration_settings(init=content["init"]))
+    return {"world_from_volume": found.world_from_volume.tolist(), "notes": list(found.notes)}
+
+
+def _news(step: Step) -> dict[str, Any]:
+    pose = step.camera_from_volume
+    return {
+        "stage": step.stage,
+        "fraction": step.fraction,
+        "message": step.message,
+        "similarity": step.similarity,
+        "pose": None if pose is None else np.asarray(pose).tolist(),
+    }
+
+
+def _error_mm(scene: Scene, world_from_volume: np.ndarray) -> float | None:
+    """mTRE [mm] of a pose against the scene's reference, in the first view; None without a reference."""
+    if scene.reference is None:
+        return None
+    camera = scene.views[0].camera
+    found, true = (camera.camera_from_world @ np.asarray(pose) for pose in (world_from_volume, scene.reference))
+    return float(pose_error(camera, found, true, scene.target_points()).mtre_mm)
