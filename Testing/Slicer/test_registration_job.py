@@ -293,7 +293,7 @@ def compiling(registration: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     import xrayreg.render
     from XRayRegistrationLib.jobs import compiling
 
-    monkeypatch.setattr(xrayreg.render, "kernels_are_cached", lambda: False)
+    monkeypatch.setattr(xrayreg.render, "kernels_are_cached", lambda **asked: False)
     return compiling
 
 
@@ -320,6 +320,12 @@ def test_a_process_compiles_while_the_window_lives(compiling, processes, monkeyp
     waiting = [fraction for fraction, message in told if "Compiling for this computer, once" in message]
     assert len(waiting) > 5 and waiting == sorted(waiting) and 0 < waiting[-1] < 1
     assert told[-1][0] == 1.0
+
+
+def test_the_process_compiles_what_a_similarity_with_a_3d_network_needs_too(compiling, processes, monkeypatch):
+    monkeypatch.setattr(compiling, "_COMPILE", "raise SystemExit(0 if {learnedMaps} else 'nobody asked')")
+    list(compiling.compileSteps(learnedMaps=True))
+    assert processes[0].returncode == 0
 
 
 def test_cancelling_ends_the_process(compiling, processes, monkeypatch):
@@ -354,6 +360,6 @@ def test_what_is_compiled_already_starts_no_process(registration, processes, mon
     import xrayreg.render
     from XRayRegistrationLib.jobs import compiling
 
-    monkeypatch.setattr(xrayreg.render, "kernels_are_cached", lambda: True)
+    monkeypatch.setattr(xrayreg.render, "kernels_are_cached", lambda **asked: True)
     list(compiling.compileSteps())
     assert processes == []

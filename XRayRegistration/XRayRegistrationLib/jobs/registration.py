@@ -73,6 +73,7 @@ def _steps(inputs, parameters, start):
     work = _Work(parameters)
     init = backend.requireNetwork(parameters) if start == "network" else start
     yield Progress(0.0, _("Loading the libraries"), "packages")
+    from xrayreg.networks.inference.similarity_scene import needs_learned_maps
     from xrayreg.pipeline import register
     from xrayreg.settings import registration_settings
 
@@ -82,7 +83,7 @@ def _steps(inputs, parameters, start):
     if similarity:
         networks.requireKind(similarity, similarity=True)
     done = 0.0
-    for fraction, message in compileSteps():
+    for fraction, message in compileSteps(similarity is not None and needs_learned_maps(similarity)):
         work.requireAll()
         done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
         yield Progress(done, message, "compile")
