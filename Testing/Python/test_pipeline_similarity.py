@@ -11,9 +11,12 @@ from constant_networks import written as written_network
 from learned_scenes import Difference, Nothing, standing_in, written
 from pelvis_scenes import error, frontal, moved, nearby, pelvis, registered, scene, truth
 
+from xrayreg import pipeline
 from xrayreg.checks import InputError
+from xrayreg.networks.model.checkpoint import SimilarityCheckpoint, save_checkpoint
 from xrayreg.networks.model.learned_similarity import Comparison
-from xrayreg.settings import SimilarityStart
+from xrayreg.networks.model.similarity_table import build_for
+from xrayreg.settings import RegistrationSettings, SimilaritySettings, SimilarityStart
 
 # Few enough to be quick, enough to see that the slope is followed.
 QUICK = SimilarityStart(hypotheses=6, descents=1, steps=15)
@@ -76,6 +79,20 @@ def test_it_follows_a_networks_poses_where_there_is_a_network(similarity, tmp_pa
         result = registered(given, similarity=similarity, init=network, learned=replace(QUICK, hypotheses=0))
     assert result.verdict.accepted and error(given, result).mtre_mm < 1.0
     assert result.start in ("the learned similarity's pose 1 of 1", "the network's hypothesis 1 of 1")
+
+
+@pytest.mark.parametrize("volume_network", [False, True])
+def test_code_for_a_networks_maps_is_loaded_before_the_registration_and_only_where_needed(
+    tmp_path, monkeypatch, volume_network
+):
+    asked = []
+    monkeypatch.setattr(pipeline, "kernels_are_cached", lambda *given: asked.append(given) or False)
+    settings = replace(card_for(pelvis(), 1).settings, similarity=SimilaritySettings(volume_network=volume_network))
+    made, file = replace(card_for(pelvis(), 1), settings=settings), tmp_path / "sim.pt"
+    save_checkpoint(file, SimilarityCheckpoint(made, build_for(settings)))
+    steps = [step for step in pipeline.warmed_up.pieces(RegistrationSettings(similarity=str(file))) if step]
+    assert asked == [("auto", "auto", volume_network)]
+    assert [step.message for step in steps] == ["compiling the render engine for this computer, once"]
 
 
 def test_what_is_no_similarity_or_tells_nothing_is_refused(similarity, tmp_path):

@@ -233,6 +233,18 @@ def test_poses_in_batches_score_as_they_do_together(pixels, terms, monkeypatch):
         assert view.support is not None and before.support is not None and torch.equal(view.support, before.support)
 
 
+def test_the_xray_is_made_ready_once_for_all_batches_unless_supports_differ(monkeypatch):
+    made = []
+    original = Similarity.against
+    monkeypatch.setattr(Similarity, "against", lambda *given: made.append(given) or original(*given))
+    monkeypatch.setattr(xrayreg.problem, "_BATCH_PIXELS", 1)
+    given = problem((camera_at(24), lateral()))
+    for some, times in ((given, 1), (given.focused(MANY[:1], 2), 1), (given.focused(MANY, 2), len(MANY))):
+        made.clear()
+        some.scores(MANY)
+        assert len(made) == 2 * times
+
+
 def test_no_more_pixels_are_rendered_between_two_pauses_than_a_batch_has(monkeypatch):
     given = problem((camera_at(24), lateral()))
     batch = 24 * 27 * 2

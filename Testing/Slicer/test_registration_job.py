@@ -294,17 +294,31 @@ def test_compiling_is_shown_as_a_bar_that_never_ends_before_it_does(registration
     from xrayreg.worker import pictures
     from XRayRegistrationLib.jobs import compiling
 
-    def warm_up() -> Any:
+    def warm_up(learned_maps: bool) -> Any:
         for _ in range(20):
             time.sleep(0.005)
             yield "a kernel"
 
-    monkeypatch.setattr(pictures, "kernels_are_cached", lambda: False)
+    monkeypatch.setattr(pictures, "kernels_are_cached", lambda learned_maps: False)
     monkeypatch.setattr(pictures, "warm_up", types.SimpleNamespace(pieces=warm_up))
     told = list(compiling.compileSteps(inputs.worker))
     waiting = [fraction for fraction, message in told if "Compiling for this computer, once" in message]
     assert len(waiting) >= 5 and waiting == sorted(waiting) and 0 < waiting[-1] < 1
     assert told[-1][0] == 1.0
+
+
+@pytest.mark.parametrize("similarity", [None, "plain.pt", "with a 3D network.pt"])
+def test_what_a_similarity_with_a_3d_network_needs_is_compiled_too(registration, inputs, monkeypatch, similarity):
+    from xrayreg.worker import pictures
+    from XRayRegistrationLib.jobs import compiling
+
+    asked = []
+    monkeypatch.setattr(pictures, "needs_learned_maps", lambda file: "3D" in file)
+    monkeypatch.setattr(
+        pictures, "warm_up", types.SimpleNamespace(pieces=lambda learned_maps: iter([asked.append(learned_maps)]))
+    )
+    list(compiling.compileSteps(inputs.worker, similarity))
+    assert asked == [similarity == "with a 3D network.pt"]
 
 
 def test_what_is_compiled_already_is_only_loaded(registration, inputs):

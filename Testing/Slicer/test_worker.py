@@ -50,7 +50,7 @@ def inputs(app: Any) -> Any:
 
 
 def ask(inputs: Any, kind: str = "compile") -> Any:
-    return run(inputs.worker.askSteps(kind))
+    return run(inputs.worker.askSteps(kind, similarity=None))
 
 
 def test_a_registration_in_another_process_survives_a_worker_that_is_killed(real, inputs, case, compiled):
@@ -147,7 +147,7 @@ def test_one_that_does_not_react_is_ended_later(app, inputs, monkeypatch):
 
     monkeypatch.setattr(client, "_PATIENCE_S", 0.2)
     made = started_as(monkeypatch, "-c", "import time; time.sleep(600)")
-    steps = inputs.worker.askSteps("compile")
+    steps = inputs.worker.askSteps("compile", similarity=None)
     next(steps)
     steps.close()
     assert made[0]._process.poll() is None, "whoever cancels does not wait for it"
@@ -159,7 +159,7 @@ def test_the_work_of_others_is_not_ended_with_one_that_was_cancelled(app, inputs
 
     monkeypatch.setattr(client, "_PATIENCE_S", 0.05)
     made = started_as(monkeypatch, "-c", "import time; time.sleep(600)")
-    registering, drawing = (inputs.worker.askSteps("compile") for _ in range(2))
+    registering, drawing = (inputs.worker.askSteps("compile", similarity=None) for _ in range(2))
     next(registering)
     next(drawing)
     drawing.close()

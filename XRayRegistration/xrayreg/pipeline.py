@@ -22,13 +22,13 @@ from .checks import InputError
 from .initial import Candidates, distinct, search
 from .judgement import Found, weigh
 from .networks.inference.prediction import Prediction, predict, unfamiliar
-from .networks.inference.similarity_scene import SceneSimilarity, scene_similarity
+from .networks.inference.similarity_scene import SceneSimilarity, needs_learned_maps, scene_similarity
 from .networks.model.checkpoint import Checkpoint, load_checkpoint
 from .pieces import Pieces, Story, divisible, retold
 from .problem import Prior, Problem
 from .reasons import Note, NoteCode, noted
 from .refine import State, best_first, descend, falling
-from .render import choose_device, choose_engine, warm_up
+from .render import choose_device, choose_engine, kernels_are_cached, warm_up
 from .results import Estimate, Registration, Step, ViewResult
 from .scene import Scene, require_different_views
 from .settings import LevelSettings, RegistrationSettings, SearchSettings
@@ -113,7 +113,7 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
             checkpoint, scene, settings.engine, settings.device, settings.network.looks
         )
         clock.switch("initialise")
-    yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
+    yield from warmed_up.pieces(settings)
     yield Step("prepare", 0.0, "preparing the volume")
     workshop = yield from workshop_for.pieces(scene, settings)
     proposals = None if prediction is None else Proposals(prediction.poses, prediction.names)
@@ -131,6 +131,20 @@ def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) ->
     renders = spent + workshop.renders
     result = _registration(scene, renders, best, engine, clock.seconds(load_seconds), notes)
     yield Step("done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, renders)
+
+
+@divisible
+def warmed_up(settings: RegistrationSettings) -> Story[Step, float]:
+    """Load the compiled code that a registration needs; tells where it has to be compiled first.
+
+    Returns the seconds spent on compiling. Raises InputError as `choose_engine` does, and for a similarity's file that
+    is no network's.
+    """
+    learned_maps = settings.similarity is not None and needs_learned_maps(settings.similarity)
+    if not kernels_are_cached(settings.engine, settings.device, learned_maps):
+        yield Step("prepare", 0.0, "compiling the render engine for this computer, once")
+    story = warm_up.pieces(settings.engine, settings.device, learned_maps)
+    return (yield from retold(story, lambda part: None))
 
 
 def _asked_similarity(

@@ -82,14 +82,17 @@ class Problem:
     @divisible
     def scores(self, poses: Tensor) -> Pieces[Tensor]:
         """Similarity (B,) of poses (B, 4, 4), the mean over the views less the prior's penalty."""
-        parts = []
+        parts, ready = [], {}
         # Without derivatives twice as many pixels take no longer.
         for some in self._batches(len(poses), 2 * _BATCH_PIXELS):
             by_view = []
-            for view in self.picked(some).views:
+            for number, view in enumerate(self.picked(some).views):
                 image = render(self.projector, view.camera, view.view_from_first @ poses[some])
                 yield
-                by_view.append(self.similarity.score(view.target, image, view.support))
+                # A support for all poses, or none, leaves the X-ray's side as it is.
+                if number not in ready or view.support is not self.views[number].support:
+                    ready[number] = self.similarity.against(view.target, image, view.support)
+                by_view.append(ready[number].score(image))
                 yield
             parts.append(torch.stack(by_view).mean(0).to(poses.device))
         score = torch.cat(parts)

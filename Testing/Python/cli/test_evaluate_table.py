@@ -26,7 +26,7 @@ def stand_ins(monkeypatch):
     """The table's methods and trainings take no time; gives the steps of training at which Ctrl-C comes."""
     strikes: list[str] = []
 
-    def run(order, listener):
+    def run(order, listener, train=table_standins.train):
         def trained(name, step):
             listener.trained(name, step)
             if step.state in strikes:
@@ -34,7 +34,7 @@ def stand_ins(monkeypatch):
                 signal.raise_signal(signal.SIGINT)
 
         heard = table_study.Listener(listener.studied, trained, listener.asked_to_stop)
-        return RUN(order, heard, table_standins.method, table_standins.train)
+        return RUN(order, heard, table_standins.method, train)
 
     make_coarse(monkeypatch)
     monkeypatch.setattr(table_study, "run_table", run)
@@ -80,6 +80,25 @@ def test_what_is_missing_is_one_line_and_code_2(ct, capsys, given, words):
     assert main(["evaluate", *(option.format(ct=ct) for option in given)]) == 2
     captured = capsys.readouterr()
     assert words in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_network_that_cannot_be_trained_is_told_with_the_command_that_tries_again(
+    ct, tmp_path, capsys, stand_ins, monkeypatch
+):
+    whole, fails = table_study.run_table, table_standins.failing("network")
+    monkeypatch.setattr(table_study, "run_table", lambda *given: whole(*given, train=fails))
+    out = tmp_path / "out"
+    assert main(options(ct, out)) == 3
+    captured = capsys.readouterr()
+    last = captured.err.strip().splitlines()[-1]
+    assert "incomplete: network could not be trained (memory: expected enough" in last
+    assert last.endswith(
+        f"to try again: xrayreg evaluate --table xvr --volume {ct} --out {out} --limit 1 --workers 1 --engine torch"
+    )
+    assert "Network + refinement: its network could not be trained: memory:" in captured.out
+    monkeypatch.setattr(table_study, "run_table", whole)
+    assert main(options(ct, out)) == 0
+    assert "could not be trained" not in capsys.readouterr().out
 
 
 def test_ctrl_c_keeps_everything_and_tells_the_command_that_goes_on(ct, tmp_path, capsys, stand_ins):

@@ -51,6 +51,24 @@ def test_kernels_are_loaded_one_at_a_time_and_named():
     assert list(warm_up.pieces("torch")) == []
 
 
+def test_kernels_of_a_networks_maps_are_loaded_when_they_are_asked_for():
+    learned = ["DRRs of a network's maps", "derivatives by these maps"]
+    assert not set(learned) & set(warm_up.pieces("numba"))
+    assert list(warm_up.pieces("numba", learned_maps=True))[-2:] == learned
+    # numba renders such maps whatever renders the CT.
+    assert list(warm_up.pieces("torch", learned_maps=True))[-2:] == learned
+    assert warm_up("numba", learned_maps=True) == 0 and kernels_are_cached("torch", learned_maps=True)
+
+
+def test_what_is_missing_of_a_networks_maps_concerns_only_those_who_need_them(monkeypatch):
+    warm_up("numba", learned_maps=True)
+    kernel, arguments = kernel_cache._learned_calls()["derivatives by these maps"]
+    fresh = numba_compiling.kernel()(kernel.py_func)
+    monkeypatch.setattr(kernel_cache, "_learned_calls", lambda: {"derivatives": (fresh, arguments)})
+    monkeypatch.setattr(kernel_cache, "_stored", lambda kernel, signature: kernel is not fresh)
+    assert kernels_are_cached("numba") and not kernels_are_cached("numba", learned_maps=True)
+
+
 def test_compiling_kernels_is_timed(monkeypatch):
     # As on a first run, without the time that takes: numba counts one more kernel that no folder held.
     counts = iter((0, 1, 1, 1, 1, 1))
@@ -97,7 +115,7 @@ def test_what_was_kept_counts_as_missing_once_a_file_changes_from_which_function
 
 
 def test_warming_up_where_everything_is_there_says_so(capsys):
-    warm_up("numba")
+    warm_up("numba", learned_maps=True)
     assert main(["warm-up"]) == 0
     assert capsys.readouterr().out == "Nothing was left to compile.\n"
 

@@ -9,7 +9,7 @@ from closed_forms import camera, looking, oblique_grid, plain_grid
 from render_checks import GEOMETRIES, column_errors, noise_map, relative
 
 from xrayreg.geometry import VoxelGrid, retract, twist_tangents
-from xrayreg.render import render, render_with_jacobian
+from xrayreg.render import numba_learned_kernels, render, render_with_jacobian, warm_up
 from xrayreg.render.learned_maps import render_maps_with_jacobian
 from xrayreg.render.torch_engine import TorchProjector
 from xrayreg.scene import Attenuation
@@ -41,6 +41,18 @@ def test_images_and_jacobians_are_those_of_the_torch_engine(name):
         # float32 results of float64 sums over the same voxels.
         assert relative(image[:, channel], expected_image) < 1e-6
         assert column_errors(jacobian[:, channel], expected).max() < 1e-6
+
+
+def test_what_was_warmed_up_is_all_that_is_compiled():
+    warm_up("numba", learned_maps=True)
+    kernels = (numba_learned_kernels.project_learned, numba_learned_kernels.pull_back_learned)
+    before = [len(kernel.overloads) for kernel in kernels]
+    grid, pose = GEOMETRIES[next(iter(GEOMETRIES))]()
+    image, jacobian = rendered(noise(grid, 3).requires_grad_(), grid, pose)
+    (image.sum() + jacobian.sum()).backward()
+    # Without derivatives too, as scores are computed.
+    render_maps_with_jacobian(noise(grid, 3), grid, VIEW, pose, pose.new_zeros(1, 0, 4, 4))
+    assert [len(kernel.overloads) for kernel in kernels] == before
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

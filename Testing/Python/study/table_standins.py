@@ -9,6 +9,7 @@ from pathlib import Path
 from constant_networks import checkpoint_for
 from study import standins
 
+from xrayreg.checks import InputError
 from xrayreg.io import read_volume
 from xrayreg.methods import METHODS, Method, MethodContext, Outcome
 from xrayreg.networks.data.pose_sampling import nominal_rotation
@@ -22,6 +23,7 @@ from xrayreg.networks.training.status import TrainStep, last_checkpoint
 from xrayreg.pieces import Story
 from xrayreg.results import Step
 from xrayreg.scene import Scene
+from xrayreg.study.table_networks import Train
 from xrayreg.study.table_order import TableOrder
 
 ITERATIONS = 400
@@ -58,6 +60,18 @@ def train(order: TrainingOrder, asked_to_stop: Callable[[], bool]) -> Story[Trai
         if ending == "asked":
             break
     return TrainingResult(order.out, made.card, ending, "the time is up")
+
+
+def failing(name: str) -> Train:
+    """The same, but for one network that cannot be trained."""
+
+    def train_others(order: TrainingOrder, asked_to_stop: Callable[[], bool]) -> Story[TrainStep, TrainingResult]:
+        if order.out.stem == name:
+            yield TrainStep("preparing", "reading the CT")
+            raise InputError("memory", expected="enough", found=f"too little for {name}", remedy="free some")
+        return (yield from train(order, asked_to_stop))
+
+    return train_others
 
 
 def _network(order: TrainingOrder, share: float) -> AnyCheckpoint:

@@ -15,13 +15,13 @@ from killed_at_each_step import needs_fork
 from study import standins
 from study.conftest import make_coarse
 from study.killed_tables import MOMENTS
-from study.table_standins import begun, method, order, train
+from study.table_standins import begun, failing, method, order, train
 
 from xrayreg.checks import InputError
 from xrayreg.io import read_volume
 from xrayreg.networks.model.checkpoint import load_any, read_card, save_checkpoint
 from xrayreg.networks.model.fingerprint import fingerprint
-from xrayreg.networks.training.status import TrainStep
+from xrayreg.networks.training.status import TrainStep, last_checkpoint
 from xrayreg.study.conduct import StudyStep
 from xrayreg.study.paper_report import paper_tables
 from xrayreg.study.paper_rows import measured_table, write_paper_table
@@ -35,7 +35,7 @@ XVR_ROWS = ("initial", "xvr", "network", "network+xvr", "network+ours", "ours")
 
 
 def run(given: TableOrder, listener: Listener | None = None) -> bool:
-    return run_table(given, listener, method, train)
+    return run_table(given, listener, method, train).is_complete
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,42 @@ def test_asked_to_stop_it_ends_and_keeps_everything(tmp_path, ct):
     assert not run(given, heard)
     assert {method for method, _ in standins.rows(given.folder("X-A"))} == {"initial"}
     assert run(given) and begun(given.out) == ["network False 30", "network True 30"]
+
+
+def test_a_training_that_fails_leaves_out_its_rows_alone_and_is_tried_again(tmp_path, ct):
+    given = order(ct, tmp_path / "out")
+    outcome = run_table(given, None, method, failing("prost"))
+    assert not outcome.stopped and not outcome.is_complete
+    assert begun(given.out) == ["sopi False 10", "correlation False 10"]
+    why = "memory: expected enough, found too little for prost; free some"
+    assert outcome.untrained == {"prost": why}
+    table = write_paper_table(given.folder("C-A"))
+    assert table is not None and {row.row.network for row in table.rows} == {"", "sopi", "correlation"}
+    assert [missing.row.method for missing in table.missing] == ["prost", "prost+cmaes"]
+    content = json.loads((given.folder("C-A") / "paper_table.json").read_text(encoding="utf-8"))
+    assert not content["complete"] and why in content["missing"][0]["reason"]
+    with (given.folder("C-A") / "paper_table.csv").open(encoding="utf-8") as file:
+        lines = {line["method"]: line for line in csv.DictReader(file)}
+    assert why in lines["prost+cmaes"]["problem"] and lines["prost"]["n"] == "0" and not lines["sopi"]["problem"]
+    main, comparable = paper_tables(read_evaluation(given.folder("C-A")))
+    assert main.rows[-1].cells[0].text == "not trained" and "could not be trained" in main.note
+    assert why in comparable.rows[-1].cells[2].text
+    # Again: that training and its rows, and nothing else.
+    steps: list[StudyStep] = []
+    assert run(given, Listener(studied=lambda arm, step: steps.append(step)))
+    assert begun(given.out)[2:] == ["prost False 10"]
+    assert {step.row.method for step in steps if step.row is not None} == {"prost", "prost+cmaes"}
+    table = measured_table(read_evaluation(given.folder("C-A")))
+    assert table is not None and not table.missing
+
+
+def test_results_of_a_network_that_is_gone_and_cannot_be_trained_again_are_left_out(tmp_path, ct):
+    given = order(ct, tmp_path / "out", "xvr")
+    assert run(given)
+    for file in (given.network("network"), last_checkpoint(given.network("network"))):
+        file.unlink()
+    assert run_table(given, None, method, failing("network")).untrained
+    assert {name for name, _ in standins.rows(given.folder("X-A"))} == {"initial", "xvr", "ours"}
 
 
 def test_missing_networks_share_the_budget_and_keep_their_shares(tmp_path, ct, mark):

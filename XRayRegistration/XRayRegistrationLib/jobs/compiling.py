@@ -9,14 +9,15 @@ from slicer.i18n import tr as _
 _EXPECTED_S = 15.0
 
 
-def compileSteps(worker):
+def compileSteps(worker, similarity=None):
     """Yield (fraction, message) until the worker has its compiled code, compiled before where it never was.
 
-    worker: worker.client.Worker; raises as its `askSteps` does.
+    worker: worker.client.Worker; raises as its `askSteps` does. similarity: the file of a learned one that is to be
+    used, some of which need more.
     """
     yield 0.0, _("Starting the computing process")
     began, cached = time.monotonic(), True
-    steps = worker.askSteps("compile")
+    steps = worker.askSteps("compile", similarity=similarity)
     while True:
         try:
             news = next(steps)

@@ -78,7 +78,7 @@ def _steps(inputs, parameters, start):
     if similarity:
         yield from _quietly(networks.requireKindSteps(inputs.worker, similarity, similarity=True))
     done = 0.0
-    for fraction, message in compileSteps(inputs.worker):
+    for fraction, message in compileSteps(inputs.worker, similarity):
         work.requireAll()
         done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
         yield Progress(done, message, "compile")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..study.table_order import TableOrder
     from .study_display import StudyDisplay
 
-FINISHED, INTERRUPTED = 0, 130
+FINISHED, INCOMPLETE, INTERRUPTED = 0, 3, 130
 # Minutes.
 DEFAULT_BUDGET = 60.0
 # What a table decides itself, by the option's name.
@@ -29,7 +30,7 @@ _REPEATED = ("table", "volume", "labels", "structures", "out", "limit", "seed", 
 
 def run_table_command(arguments: argparse.Namespace, workers: int) -> int:
     """Train, run and write the table; returns the exit code."""
-    from ..study.table_study import Listener, run_table
+    from ..study.table_study import Listener, TableOutcome, run_table
     from .session import ctrl_c_noted
     from .study_display import StudyDisplay
 
@@ -44,15 +45,23 @@ def run_table_command(arguments: argparse.Namespace, workers: int) -> int:
 
         try:
             with ctrl_c_noted() as asked_to_stop:
-                complete = run_table(order, Listener(studied, trained, asked_to_stop))
+                outcome = run_table(order, Listener(studied, trained, asked_to_stop))
             tables = _written(order, arguments, display)
         except KeyboardInterrupt:
-            complete, tables = False, []
-        if not complete:
+            outcome, tables = TableOutcome(stopped=True), []
+        if outcome.stopped:
             display.say(f"interrupted, everything so far is kept; to go on: {command_of(arguments)}")
         display.end()
     _shown(order, tables, arguments)
-    return FINISHED if complete else INTERRUPTED
+    if outcome.untrained and not outcome.stopped:
+        display.say(_incomplete(outcome.untrained, command_of(arguments)))
+    return INTERRUPTED if outcome.stopped else FINISHED if outcome.is_complete else INCOMPLETE
+
+
+def _incomplete(untrained: Mapping[str, str], command: str) -> str:
+    """The last word on a table of which rows had to be left out."""
+    each = "; ".join(f"{name} could not be trained ({why})" for name, why in untrained.items())
+    return f"incomplete: {each}; to try again: {command}"
 
 
 def table_order_of(arguments: argparse.Namespace, workers: int) -> TableOrder:

@@ -59,8 +59,8 @@ def show_paper_table(table: MeasuredTable, folder: Path) -> None:
     for row in table.rows:
         if row.n < table.cases:
             console.print(Text(printable(f"{row.row.title}: {row.n} of {table.cases} cases so far"), style="yellow"))
-    for title in table.missing:
-        console.print(Text(printable(f"{title}: no results yet"), style="yellow"))
+    for missing in table.missing:
+        console.print(Text(printable(f"{missing.row.title}: {missing.reason}"), style="yellow"))
     shown: set[str] = set()
     for row in table.rows:
         if row.under_trained and row.network is not None and row.network.name not in shown:

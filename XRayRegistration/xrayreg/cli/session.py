@@ -59,14 +59,15 @@ def register_case(
     Once the registration is over, Ctrl-C leaves out the pictures alone (see `_written`).
     Raises InputError for anything that cannot be used, with nothing written.
     """
-    from ..render import choose_engine, warm_up
+    from ..pipeline import warmed_up
+    from ..render import choose_engine
     from .interrupted import write_interrupted
 
     _, _, engine = choose_engine(settings.engine, settings.device)
     scene, load_seconds = _loaded(case, out, settings, display)
     keeping = Keeping(title or title_of(case), kept_text(case, out))
     display.stage("loading the render engine (compiled on its first run)")
-    compile_seconds = warm_up(settings.engine, settings.device)
+    compile_seconds = warmed_up(settings)
     started = time.perf_counter()
     last = _followed(scene, settings, load_seconds, display)
     if last.result is not None:

@@ -15,7 +15,7 @@ def add_to(commands: Any) -> None:
         commands,
         "warm-up",
         run,
-        "compile the render engine's code now (some ten seconds, once on a machine), so that nobody waits for it later",
+        "compile the render engine's code now (some thirty seconds, once on a machine), so that nobody waits later",
         ("--engine auto",),
     )
     add_settings(parser, RegistrationSettings, ("engine", "device"))
@@ -29,6 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
     require_kernel_cache(arguments.engine, arguments.device)
     with Display() as display:
         display.stage("compiling the render engine")
-        seconds = warm_up(arguments.engine, arguments.device)
+        seconds = warm_up(arguments.engine, arguments.device, learned_maps=True)
     print(f"Compiled in {seconds:.0f} s." if seconds else "Nothing was left to compile.")
     return 0

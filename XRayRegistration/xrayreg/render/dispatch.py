@@ -138,12 +138,23 @@ def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: Devic
 
 
 @divisible
-def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> Story[str, float]:
+def warm_up(engine: EngineName = "auto", device: DeviceName = "auto", learned_maps: bool = False) -> Story[str, float]:
     """Load the engine's compiled code, so that no registration has to wait for it, and tell the parts by name.
 
+    learned_maps: also that of maps which the 3D network of a learned similarity makes. numba renders these whatever the
+    engine, and others need not wait for it.
     Returns the seconds spent on compiling them, 0 where that was done before. Raises as `choose_engine` does.
     """
-    name, place, _ = choose_engine(engine, device)
+    seconds = yield from _warm_up(*choose_engine(engine, device)[:2])
+    if learned_maps and not available_engines()["numba"]:
+        from . import kernel_cache
+
+        seconds += yield from kernel_cache.load(learned=True)
+    return seconds
+
+
+def _warm_up(name: str, place: str) -> Story[str, float]:
+    """The same for an engine's own code."""
     if name == "triton":
         yield "triton"
         from . import triton_ready
@@ -158,12 +169,21 @@ def warm_up(engine: EngineName = "auto", device: DeviceName = "auto") -> Story[s
     return (yield from kernel_cache.load())
 
 
-def kernels_are_cached(engine: EngineName = "auto", device: DeviceName = "auto") -> bool:
+def kernels_are_cached(engine: EngineName = "auto", device: DeviceName = "auto", learned_maps: bool = False) -> bool:
     """Whether the engine's compiled code is kept from an earlier run, so that `warm_up` has nothing to compile.
 
     Raises as `choose_engine` does.
     """
-    name, place, _ = choose_engine(engine, device)
+    cached = _are_cached(*choose_engine(engine, device)[:2])
+    if not cached or not learned_maps or available_engines()["numba"]:
+        return cached
+    from . import kernel_cache
+
+    return kernel_cache.is_complete(learned=True)
+
+
+def _are_cached(name: str, place: str) -> bool:
+    """The same for an engine's own code."""
     if name == "triton":
         from . import triton_ready
 

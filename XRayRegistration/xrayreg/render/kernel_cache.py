@@ -18,23 +18,34 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..geometry import Camera, VoxelGrid, twist_tangents
 from ..pieces import Story
-from . import numba_channel_kernels, numba_channels, numba_compiling, numba_engine, numba_maps
+from . import (
+    learned_maps,
+    numba_channel_kernels,
+    numba_channels,
+    numba_compiling,
+    numba_engine,
+    numba_learned_kernels,
+    numba_maps,
+)
 from . import numba_kernels as kernels
-from .rays import cast_rays, ray_tangents
+from .rays import Rays, RayTangents, cast_rays, ray_tangents
 
 
-def is_complete() -> bool:
-    """Whether every kernel that registration and live DRRs use is loaded or can be."""
+def is_complete(learned: bool = False) -> bool:
+    """Whether every kernel that registration and live DRRs use is loaded or can be.
+
+    learned: asks for those of maps that a network makes instead.
+    """
     return all(
         signature in kernel.overloads or _stored(kernel, signature)
-        for kernel, arguments in _calls().values()
+        for kernel, arguments in (_learned_calls() if learned else _calls()).values()
         for signature in [tuple(numba.typeof(argument) for argument in arguments)]
     )
 
 
-def load() -> Story[str, float]:
+def load(learned: bool = False) -> Story[str, float]:
     """Load those kernels, or compile and keep them; tells each by name and returns the seconds spent on compiling."""
-    calls = _calls()
+    calls = _learned_calls() if learned else _calls()
     yield "numba's own functions"
     kernels.project.targetctx.refresh()
     seconds = 0.0
@@ -61,13 +72,8 @@ def require_folder() -> None:
 
 def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
     """Each kernel by the name of what it computes, and the smallest arguments to call it with."""
-    grid = VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0))
     rimmed, paired = numba_maps.rimmed_map(torch.ones(2, 2, 2)), numba_maps.paired_maps([torch.ones(2, 2, 2)])
-    pose = torch.eye(4, dtype=torch.float64)[None]
-    pose[:, 2, 3] = 10.0
-    camera = Camera.from_sid(20.0, 1.0, 2, 2)
-    rays = cast_rays(grid, camera, pose)
-    tangents = ray_tangents(grid, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))
+    rays, tangents = _rays()
     return {
         "DRRs": (kernels.project, numba_engine.image_arguments(rimmed, rays)),
         "DRRs with derivatives": (
@@ -79,6 +85,30 @@ def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
             numba_channels.channel_arguments(paired, rays),
         ),
     }
+
+
+def _learned_calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
+    """The same of maps that a network makes: to show them, and to learn them."""
+    maps = torch.ones(1, 2, 2, 2)
+    rays = learned_maps.ray_arguments(*_rays())
+    arguments = learned_maps.maps_arguments(maps, rays)
+    above = [torch.zeros(array.shape) for array in arguments[-2:]]
+    return {
+        "DRRs of a network's maps": (numba_learned_kernels.project_learned, arguments),
+        "derivatives by these maps": (
+            numba_learned_kernels.pull_back_learned,
+            learned_maps.adjoint_arguments(learned_maps.rimmed_shape(maps), rays, *above),
+        ),
+    }
+
+
+def _rays() -> tuple[Rays, RayTangents]:
+    """Rays of the smallest image through a volume of eight voxels, and how they move with a pose."""
+    grid, camera = VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0)), Camera.from_sid(20.0, 1.0, 2, 2)
+    pose = torch.eye(4, dtype=torch.float64)[None]
+    pose[:, 2, 3] = 10.0
+    moves = twist_tangents(pose, torch.zeros(3, dtype=torch.float64))
+    return cast_rays(grid, camera, pose), ray_tangents(grid, camera, pose, moves)
 
 
 def _stored(kernel: Any, signature: tuple[Any, ...]) -> bool:

@@ -7,6 +7,7 @@ back to the maps in one pass.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,41 @@ def render_maps_with_jacobian(
     return image, jacobian
 
 
-def _ray_arguments(rays: Rays, tangents: RayTangents) -> tuple[NDArray, ...]:
+def ray_arguments(rays: Rays, tangents: RayTangents) -> tuple[NDArray, ...]:
     """Rays and tangents in the form that the kernels take."""
     moves = (tangents.source, tangents.matrix)
     arrays = [np.ascontiguousarray(move.detach().to(torch.float64).numpy()) for move in moves]
     return *ray_arrays(rays.source, rays.matrix, rays.length_mm), *arrays
+
+
+def maps_arguments(maps: Tensor, rays: tuple[NDArray, ...]) -> tuple[NDArray, ...]:
+    """What `numba_learned_kernels.project_learned` takes for maps (C, nk, nj, ni) and `ray_arguments`.
+
+    It writes the last two arrays: image (B, C, H, W) and Jacobian (B, C, P, H, W).
+    """
+    _, _, length_mm, source_tangents, _ = rays
+    rimmed, (poses, columns) = _rimmed(maps), source_tangents.shape[:2]
+    image = np.empty((poses, len(maps), *length_mm.shape), dtype=np.float32)
+    jacobian = np.empty((poses, len(maps), columns, *length_mm.shape), dtype=np.float32)
+    return rimmed.reshape(-1), *_layout(rimmed.shape[:3]), *rays, image, jacobian
+
+
+def adjoint_arguments(
+    shape: tuple[int, ...], rays: tuple[NDArray, ...], by_image: Tensor, by_jacobian: Tensor
+) -> tuple[NDArray, ...]:
+    """What `numba_learned_kernels.pull_back_learned` takes; it adds to the first array, of zeros (C, N).
+
+    shape: of a rimmed map [k, j, i], of N voxels. rays: see `ray_arguments`.
+    by_image (B, C, H, W), by_jacobian (B, C, P, H, W): derivatives of a scalar.
+    """
+    gradient = np.zeros((by_image.shape[1], math.prod(shape)), dtype=np.float32)
+    above = [np.ascontiguousarray(upstream.to(torch.float32).numpy()) for upstream in (by_image, by_jacobian)]
+    return gradient, *_layout(shape), *rays, *above
+
+
+def rimmed_shape(maps: Tensor) -> tuple[int, ...]:
+    """Shape [k, j, i] of maps (C, nk, nj, ni) with their rim."""
+    return tuple(size + RIM_BEFORE + RIM_AFTER for size in maps.shape[1:])
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[NDArray, ...]:
@@ -59,8 +90,7 @@ def _layout(shape: tuple[int, ...]) -> tuple[NDArray, ...]:
 
 def _rimmed(maps: Tensor) -> NDArray[np.float32]:
     """Maps with a rim of zeros, the channels of a voxel side by side: [k, j, i, c]."""
-    channels, *sizes = maps.shape
-    rimmed = np.zeros([*(size + RIM_BEFORE + RIM_AFTER for size in sizes), channels], dtype=np.float32)
+    rimmed = np.zeros([*rimmed_shape(maps), len(maps)], dtype=np.float32)
     rimmed[_TISSUE, _TISSUE, _TISSUE] = maps.detach().permute(1, 2, 3, 0).numpy()
     return rimmed
 
@@ -70,24 +100,18 @@ class _ProjectLearned(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, rays: Rays, tangents: RayTangents) -> tuple[Tensor, Tensor]:
-        poses, height, width = rays.image_shape
-        channels, columns = maps.shape[0], tangents.source.shape[1]
-        image = np.empty((poses, channels, height, width), dtype=np.float32)
-        jacobian = np.empty((poses, channels, columns, height, width), dtype=np.float32)
-        rimmed, arguments = _rimmed(maps), _ray_arguments(rays, tangents)
+        ctx.rays, ctx.shape, ctx.dtype = ray_arguments(rays, tangents), rimmed_shape(maps), maps.dtype
+        arguments = maps_arguments(maps, ctx.rays)
         with ONE_AT_A_TIME:
-            kernels.project_learned(rimmed.reshape(-1), *_layout(rimmed.shape[:3]), *arguments, image, jacobian)
-        ctx.arguments, ctx.shape, ctx.dtype = arguments, rimmed.shape, maps.dtype
+            kernels.project_learned(*arguments)
+        image, jacobian = arguments[-2:]
         return torch.from_numpy(image).to(maps.dtype), torch.from_numpy(jacobian).to(maps.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_image: Tensor, by_jacobian: Tensor) -> tuple[Tensor | None, ...]:
-        *shape, channels = ctx.shape
-        gradient = np.zeros((channels, *shape), dtype=np.float32)
-        above = [np.ascontiguousarray(upstream.to(torch.float32).numpy()) for upstream in (by_image, by_jacobian)]
+        arguments = adjoint_arguments(ctx.shape, ctx.rays, by_image, by_jacobian)
         with ONE_AT_A_TIME:
-            kernels.pull_back_learned(
-                gradient.reshape(channels, -1), *_layout(tuple(shape)), *ctx.arguments, above[0], above[1]
-            )
+            kernels.pull_back_learned(*arguments)
+        gradient = arguments[0].reshape(-1, *ctx.shape)
         return torch.from_numpy(gradient[:, _TISSUE, _TISSUE, _TISSUE]).to(ctx.dtype), None, None

@@ -3,7 +3,8 @@
 from ..settings import Filter, Term
 from .gram import Agreement, agreement_from_gram
 from .masks import eroded, support_mask
-from .terms import Similarity, Target
+from .scores import Target
+from .terms import Similarity
 
 __all__ = [
     "Agreement",

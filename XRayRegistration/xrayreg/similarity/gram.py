@@ -84,12 +84,6 @@ def agreement_from_gram(gram: Tensor, window_weight: Tensor, floor_x: Tensor, fl
     )
 
 
-def zncc_from_gram(gram: Tensor, window_weight: Tensor, floor_x: Tensor, floor_y: Tensor) -> Tensor:
-    """Mean ZNCC (B,) over windows from Gram matrices (B, N, >= 2, >= 2) alone; differentiable."""
-    energy_x, energy_y = _energies(gram, floor_x, floor_y)
-    return (window_weight * gram[..., 0, 1] / (energy_x * energy_y).sqrt()).sum(-1)
-
-
 def _energies(gram: Tensor, floor_x: Tensor, floor_y: Tensor) -> tuple[Tensor, Tensor]:
     # A difference of rounded sums can fall below zero in a flat window.
     return gram[..., 0, 0].clamp(min=0) + floor_x, gram[..., 1, 1].clamp(min=0) + floor_y

@@ -16,17 +16,18 @@ def unit_range(images: Tensor, mask: Tensor) -> Tensor:
     mask: (B or 1, H, W), the pixels among which the least and the greatest value are sought. The derivatives become
     those of the DRR so changed, exactly where its extremes are single pixels.
     """
-    usable = mask.expand(images.shape[0], -1, -1).flatten(1) > 0
-    parts = []
-    for channel, columns in ((0, images[:, :1]), (1, images[:, 1:])):
-        values = images[:, channel].detach().flatten(1)
-        low, span = _extremes(columns, values, usable)
-        first = (columns[:, :1] - low[:, :1]) / span[:, :1]
-        parts.append(first)
-        if columns.shape[1] > 1:
-            changed = columns[:, 1:] - low[:, 1:] - first * span[:, 1:]
-            parts.append(changed / span[:, :1])
-    return torch.cat(parts, dim=1)
+    return torch.cat([one_unit_range(columns, mask) for columns in (images[:, :1], images[:, 1:])], dim=1)
+
+
+def one_unit_range(columns: Tensor, mask: Tensor) -> Tensor:
+    """The same for images alone (B, C, H, W): the first channel from 0 to 1, and its derivatives."""
+    usable = mask.expand(columns.shape[0], -1, -1).flatten(1) > 0
+    low, span = _extremes(columns, columns[:, 0].detach().flatten(1), usable)
+    first = (columns[:, :1] - low[:, :1]) / span[:, :1]
+    if columns.shape[1] == 1:
+        return first
+    changed = columns[:, 1:] - low[:, 1:] - first * span[:, 1:]
+    return torch.cat([first, changed / span[:, :1]], dim=1)
 
 
 def _extremes(columns: Tensor, values: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,23 +18,10 @@ from torch import Tensor
 from ..pieces import Pieces, divisible
 from ..settings import Term
 from .banded import derivative_matrices, filtered, window_means
-from .gram import Agreement, agreement_from_gram, empty_agreement, stacked, zncc_from_gram
+from .gram import Agreement, agreement_from_gram, empty_agreement, stacked
 from .masks import eroded
 from .ranges import unit_range
-
-# Share of a window that must be usable for the window to count: half, less what rounding takes off.
-_LEAST_USABLE = 0.5 - 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """The X-ray side of a comparison: attenuation (H, W) and usable pixels (H, W) of zeros and ones.
-
-    Both may also be (B, H, W), another X-ray for each DRR.
-    """
-
-    image: Tensor
-    mask: Tensor
+from .scores import LEAST_USABLE, TINY, Scorer, Target, against, batched, usable_image
 
 
 @dataclass(frozen=True)
@@ -48,12 +35,11 @@ class Similarity:
 
         support: optional (B, H, W) or (1, H, W) of zeros and ones, pixels to compare besides the X-ray's own mask.
         """
-        total = moving.new_zeros(moving.shape[0])
-        for term in self.terms:
-            for images, weight in _filtered(term, target, [moving], support):
-                gram, share, floors = _windows(term, images, weight)
-                total = total + term.weight / _channels(term) * zncc_from_gram(gram, share, *floors)
-        return total / self._total_weight
+        return self.against(target, moving, support).score(moving)
+
+    def against(self, target: Target, like: Tensor, support: Tensor | None = None) -> Scorer:
+        """The X-ray made ready for the scores of many DRRs, which are of the type of `like`; see `score`."""
+        return against(self.terms, target, like, support)
 
     @divisible
     def agreement(
@@ -94,10 +80,9 @@ def _channels(term: Term) -> int:
 
 def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     """For each channel of the term's filter: stacked images (B, 2 or 2 + P, H, W) and pixel weights (B, H, W)."""
-    mask = _batched(target.mask).to(images[0].dtype)
-    # Unusable pixels may hold anything, even NaN; zero keeps them finite, the eroded mask keeps them out.
-    usable = torch.where(target.mask > 0, target.image, 0)
-    everything = stacked([_batched(usable).to(images[0].dtype), *images])
+    mask = batched(target.mask).to(images[0].dtype)
+    # What is zero where nothing can be used is kept out by the eroded mask.
+    everything = stacked([usable_image(target).to(images[0].dtype), *images])
     if term.epsilon > 0:
         everything = torch.where(mask[:, None] > 0, unit_range(everything, mask), 0)
     if term.filter == "none":
@@ -112,27 +97,20 @@ def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor 
     return [(filtered(everything, smooth_y, slope_x), weights), (filtered(everything, slope_y, smooth_x), weights)]
 
 
-def _batched(image: Tensor) -> Tensor:
-    return image if image.dim() == 3 else image[None]
-
-
 def _windows(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
     """Centred Gram matrices (B, N, C, C) of the windows, their shares (B, N) and the floors of both variances."""
     if term.window is None:
         gram = _global_gram(images, weight)
         share = torch.ones_like(gram[..., 0, 0])
-        nothing = torch.full_like(share, _TINY + term.epsilon)
+        nothing = torch.full_like(share, TINY + term.epsilon)
         return gram, share, (nothing, nothing)
     return _local_gram(term, images, weight)
-
-
-_TINY = 1e-12
 
 
 def _global_gram(images: Tensor, weight: Tensor) -> Tensor:
     """One Gram matrix (B, 1, C, C) for the whole image."""
     flat, w = images.flatten(2), weight.flatten(1)[:, None]
-    share = w / w.sum(-1, keepdim=True).clamp(min=_TINY)
+    share = w / w.sum(-1, keepdim=True).clamp(min=TINY)
     centred = flat - (flat * share).sum(-1, keepdim=True)
     return ((centred * share) @ centred.mT)[:, None]
 
@@ -142,14 +120,14 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     batch, channels = images.shape[:2]
     size = min(term.window or 1, *images.shape[-2:])
     # Taking the global mean off first keeps the differences of sums below accurate in float32.
-    usable = weight.flatten(1).sum(-1).clamp(min=_TINY)[:, None, None, None]
+    usable = weight.flatten(1).sum(-1).clamp(min=TINY)[:, None, None, None]
     images = images - (images * weight[:, None]).sum((-2, -1), keepdim=True) / usable
 
     def patch_means(stack: Tensor) -> Tensor:
         return window_means(stack, size, term.stride).flatten(2)
 
     covered = patch_means(weight[:, None])
-    share_of_pixels = covered.clamp(min=_TINY)
+    share_of_pixels = covered.clamp(min=TINY)
     means = patch_means(images * weight[:, None]) / share_of_pixels
     gram = images.new_zeros(batch, covered.shape[-1], channels, channels)
     for row in range(channels):
@@ -157,9 +135,9 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
         products = (products - means[:, row:] * means[:, row : row + 1]).mT
         gram[..., row, row:] = products
         gram[..., row:, row] = products
-    usable_patch = (covered[:, 0] >= _LEAST_USABLE).to(images.dtype)
+    usable_patch = (covered[:, 0] >= LEAST_USABLE).to(images.dtype)
     share = usable_patch / usable_patch.sum(-1, keepdim=True).clamp(min=1)
-    least = _TINY + term.epsilon
+    least = TINY + term.epsilon
     floors = [
         (term.floor * (gram[..., n, n].clamp(min=0) * share).sum(-1, keepdim=True)).detach().expand_as(share) + least
         for n in range(2)

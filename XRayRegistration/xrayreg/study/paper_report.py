@@ -7,7 +7,7 @@ import shlex
 from ..evaluation import FAR_LEVER, GROSS_MM, Summary
 from . import wording
 from .literature import Published
-from .paper_rows import SHARES, MeasuredRow, MeasuredTable, measured_table
+from .paper_rows import SHARES, MeasuredRow, MeasuredTable, MissingRow, measured_table
 from .reading import Evaluation
 from .report_tables import Cell, Row, Table
 
@@ -52,7 +52,7 @@ def published_of(line: Published | None) -> tuple[str, str, str]:
 
 def _main(table: MeasuredTable) -> Table:
     rows = [_row(row) for row in table.rows]
-    rows += [Row(title, (Cell("no results yet"), *[Cell("")] * 15), quiet=True) for title in table.missing]
+    rows += [_empty(missing) for missing in table.missing]
     columns = (
         "n",
         *(_BELOW, "median [mm]", *_BEST),
@@ -77,6 +77,8 @@ def _main(table: MeasuredTable) -> Table:
     if short:
         names = ", ".join(dict.fromkeys(row.network.name for row in short if row.network is not None))
         note += f" Under-trained, so that their rows say little of the method: {names}; see “What is comparable”."
+    if any(missing.untrained for missing in table.missing):
+        note += " A network could not be trained, for the reason below; the same command tries again."
     return Table(f"{table.paper.title}, run again", note, columns, tuple(rows), groups)
 
 
@@ -100,6 +102,11 @@ def _row(row: MeasuredRow) -> Row:
     return Row(row.row.title, cells)
 
 
+def _empty(missing: MissingRow) -> Row:
+    state = "not trained" if missing.untrained else "no results yet"
+    return Row(missing.row.title, (Cell(state), *[Cell("")] * 15), quiet=True)
+
+
 def _best(figures: Summary) -> tuple[Cell, ...]:
     return tuple(Cell(wording.best(best)) for best in figures.best)
 
@@ -110,5 +117,13 @@ def _comparable(table: MeasuredTable) -> Table:
         longer = longer_of(row)
         training = f"{row.under_trained} To train on: {longer}, then run the table again." if longer else ""
         rows.append(Row(row.row.title, (Cell(row.row.same), Cell(row.row.different), Cell(training))))
+    rows += [
+        Row(missing.row.title, (Cell(missing.row.same), Cell(missing.row.different), Cell(_sentence(missing.reason))))
+        for missing in table.missing
+    ]
     note = "What of a row may be set beside the published one, and what may not."
     return Table("What is comparable", note, ("comparable", "not comparable", "training"), tuple(rows))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

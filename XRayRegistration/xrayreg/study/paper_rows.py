@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,15 @@ _FIELDS = {"camera_frame": "mtre_mm", "far_lever": "mtre_far_mm"}
 class TableRecord:
     """What paper.json holds: the table and arm of a study, the networks that its results are of.
 
-    longer: of each network the arguments of the program that train it on.
+    longer: of each network the arguments of the program that train it on. untrained: of networks that could not be
+    trained, by name, the sentence that says why.
     """
 
     table: str
     arm: str
     networks: tuple[TrainedNetwork, ...] = ()
     longer: tuple[tuple[str, ...], ...] = ()
+    untrained: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,21 @@ class MeasuredRow:
 
 
 @dataclass(frozen=True)
+class MissingRow:
+    """A row without results. untrained: why its network could not be trained, empty where it was not run yet."""
+
+    row: PaperRow
+    untrained: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why there are no results, in words."""
+        return f"its network could not be trained: {self.untrained}" if self.untrained else "no results yet"
+
+
+@dataclass(frozen=True)
 class MeasuredTable:
-    """A paper's table on one arm. cases: how many there should be. missing: titles of rows without results yet."""
+    """A paper's table on one arm. cases: how many there should be. missing: rows without results."""
 
     paper: PaperTable
     arm: str
@@ -69,7 +84,7 @@ class MeasuredTable:
     cases: int
     seed: int
     rows: tuple[MeasuredRow, ...]
-    missing: tuple[str, ...] = ()
+    missing: tuple[MissingRow, ...] = ()
 
 
 def read_record(folder: Path) -> TableRecord | None:
@@ -92,7 +107,9 @@ def measured_table(evaluation: Evaluation) -> MeasuredTable | None:
         return None
     results = {method.name: method.rows for method in evaluation.methods}
     rows = tuple(_measured(row, results[row.method], paper, record) for row in arm.rows if row.method in results)
-    missing = tuple(row.title for row in arm.rows if row.method not in results)
+    missing = tuple(
+        MissingRow(row, record.untrained.get(row.network, "")) for row in arm.rows if row.method not in results
+    )
     cases = int(evaluation.arm.get("cases", max(row.n for row in rows)))
     seed = int(evaluation.arm.get("seed", 0))
     return MeasuredTable(paper, arm.arm, arm.same, arm.different, cases, seed, rows, missing)
@@ -107,7 +124,8 @@ def write_paper_table(folder: Path) -> MeasuredTable | None:
     if table is None:
         return None
     with delivered(folder, lambda _: (PAPER_CSV, PAPER_TABLE)) as (scratch, names):
-        _write_csv(scratch / PAPER_CSV, [flat_row(table, row) for row in table.rows])
+        lines = [flat_row(table, row) for row in table.rows] + [_flat_missing(table, row) for row in table.missing]
+        _write_csv(scratch / PAPER_CSV, lines)
         write_json(scratch / PAPER_TABLE, as_content(table))
         names += [PAPER_CSV, PAPER_TABLE]
     return table
@@ -142,22 +160,17 @@ def as_content(table: MeasuredTable) -> dict[str, Any]:
             }
             for row in table.rows
         ],
-        "missing": list(table.missing),
+        "missing": [
+            {"title": missing.row.title, "method": missing.row.method, "reason": missing.reason}
+            for missing in table.missing
+        ],
     }
 
 
 def flat_row(table: MeasuredTable, row: MeasuredRow) -> dict[str, Any]:
     """A row in columns; what is not known is empty."""
     network = row.network
-    columns: dict[str, Any] = {
-        "table": table.paper.name,
-        "arm": table.arm,
-        "row": row.row.title,
-        "method": row.row.method,
-        "n": row.n,
-        "cases": table.cases,
-        "seed": table.seed,
-    }
+    columns = _flat_names(table, row.row, row.n)
     for metric, figures in row.figures.items():
         rate = figures.sr10
         columns |= {f"{metric}_sr10": rate.percent, f"{metric}_sr10_low": rate.low, f"{metric}_sr10_high": rate.high}
@@ -179,8 +192,26 @@ def flat_row(table: MeasuredTable, row: MeasuredRow) -> dict[str, Any]:
         "train_longer": " ".join(row.longer),
         "comparable": f"{table.same} {row.row.same}",
         "not_comparable": f"{table.different} {row.row.different}",
+        "problem": "",
     }
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in columns.items()}
+
+
+def _flat_missing(table: MeasuredTable, missing: MissingRow) -> dict[str, Any]:
+    """A row without results in those columns that it has something for."""
+    return {**_flat_names(table, missing.row, 0), "problem": missing.reason}
+
+
+def _flat_names(table: MeasuredTable, row: PaperRow, n: int) -> dict[str, Any]:
+    return {
+        "table": table.paper.name,
+        "arm": table.arm,
+        "row": row.title,
+        "method": row.method,
+        "n": n,
+        "cases": table.cases,
+        "seed": table.seed,
+    }
 
 
 def _figures(found: Summary) -> dict[str, Any]:

@@ -36,13 +36,14 @@ class TrainingPlan:
     """What networks/plan.json holds, by name of the network.
 
     budget: minutes that were shared. minutes: of each. hardware: what each was trained on. ended: why training ended,
-    of those that are done.
+    of those that are done. failed: why the last training came to nothing.
     """
 
     budget: float = 0.0
     minutes: dict[str, float] = field(default_factory=dict)
     hardware: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ def missing_networks(order: TableOrder) -> tuple[TableNetwork, ...]:
     """The networks that are not there, or whose training was cut short."""
     plan = _plan_of(order)
     return tuple(network for network in order.paper.networks if not _is_done(order, plan, network.name))
+
+
+def untrained_networks(order: TableOrder) -> Mapping[str, str]:
+    """Why networks could not be trained, by name, of those that are missing."""
+    failed = _plan_of(order).failed
+    return {network.name: failed[network.name] for network in missing_networks(order) if network.name in failed}
 
 
 def require_budget(order: TableOrder) -> None:
@@ -92,37 +99,30 @@ def train_missing(
 ) -> bool:
     """Train what is missing, one network after the other; returns False where it was asked to stop before the end.
 
-    What was cut short goes on where it was. mark: the CT's `fingerprint`. tell: is given the network's name and each
-    step. Raises InputError for networks in the folder that are not those of this order, for a budget that is too
-    small, and as `train_network` does.
+    What was cut short goes on where it was. A training that raises InputError does not keep the others from being
+    trained; see `untrained_networks`. It is tried anew the next time. mark: the CT's `fingerprint`. tell: is given the
+    network's name and each step. Raises InputError for networks in the folder that are not those of this order, and for
+    a budget that is too small.
     """
     plan = _planned(order)
     for network in order.paper.networks:
-        file = order.network(network.name)
         if _is_done(order, plan, network.name):
-            _require_the_same(order, network, file, mark)
+            _require_the_same(order, network, order.network(network.name), mark)
             continue
-        resume = last_checkpoint(file).exists()
-        if resume:
-            _require_the_same(order, network, last_checkpoint(file), mark)
-        known = plan.hardware.get(network.name, ()) if resume else ()
-        hardware = tuple(dict.fromkeys((*known, _hardware(order))))
-        plan = _written(order, replace(plan, hardware={**plan.hardware, network.name: hardware}))
-        assert order.volume is not None
-        settings = order.training(network, plan.minutes[network.name])
-        wanted = TrainingOrder((order.volume,), file, settings, order.labels, order.structures, resume=resume)
-        result = _trained(train(wanted, asked_to_stop), network.name, tell, asked_to_stop)
-        if result is None or (result.ending == "asked" and asked_to_stop()):
+        then = _with_one_more(order, plan, network, mark, _Attempt(tell, asked_to_stop, train))
+        if then is None:
             return False
-        plan = _written(order, replace(plan, ended={**plan.ended, network.name: result.reason}))
+        plan = then
     return True
 
 
 def trained_networks(order: TableOrder) -> tuple[TrainedNetwork, ...]:
-    """What the table's networks are, all of which are there."""
+    """What those of the table's networks are that are there."""
     plan = _plan_of(order)
     found = []
     for network in order.paper.networks:
+        if not _is_done(order, plan, network.name):
+            continue
         file = order.network(network.name)
         # The network that is kept is the best one, and may be older than the end of training.
         last = last_checkpoint(file)
@@ -162,6 +162,41 @@ def longer_training(order: TableOrder, found: TrainedNetwork, network: TableNetw
     bones = ("--structures", ",".join(map(str, order.structures))) if order.structures else ()
     files = ("--volume", str(order.volume), *labels, *bones, "--out", str(order.network(found.name)))
     return ("train", *kind, *files, "--resume", "--minutes", str(minutes))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Who is told of a training, who may end it, and what trains."""
+
+    tell: Callable[[str, TrainStep], None]
+    asked_to_stop: Callable[[], bool]
+    train: Train
+
+
+def _with_one_more(
+    order: TableOrder, plan: TrainingPlan, network: TableNetwork, mark: str, attempt: _Attempt
+) -> TrainingPlan | None:
+    """The plan after one network more was trained or could not be; None where it was asked to stop before that."""
+    name, file = network.name, order.network(network.name)
+    resume = last_checkpoint(file).exists()
+    if resume:
+        _require_the_same(order, network, last_checkpoint(file), mark)
+    known = plan.hardware.get(name, ()) if resume else ()
+    hardware = {**plan.hardware, name: tuple(dict.fromkeys((*known, _hardware(order))))}
+    failed = {other: why for other, why in plan.failed.items() if other != name}
+    plan = _written(order, replace(plan, hardware=hardware, failed=failed))
+    assert order.volume is not None
+    settings = order.training(network, plan.minutes[name])
+    wanted = TrainingOrder((order.volume,), file, settings, order.labels, order.structures, resume=resume)
+    stop = attempt.asked_to_stop
+    try:
+        result = _trained(attempt.train(wanted, stop), name, attempt.tell, stop)
+    except InputError as error:
+        plan = _written(order, replace(plan, failed={**failed, name: " ".join(str(error).split())}))
+        return None if stop() else plan
+    if result is None or (result.ending == "asked" and stop()):
+        return None
+    return _written(order, replace(plan, ended={**plan.ended, name: result.reason}))
 
 
 def _is_done(order: TableOrder, plan: TrainingPlan, name: str) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..io import write_json
@@ -17,7 +17,14 @@ from .folder import StudyFolder, room_for_results
 from .paper_rows import TableRecord, read_record
 from .papers import PaperArm
 from .reading import ARM, PAPER
-from .table_networks import Train, longer_training, require_budget, train_missing, trained_networks
+from .table_networks import (
+    Train,
+    longer_training,
+    require_budget,
+    train_missing,
+    trained_networks,
+    untrained_networks,
+)
 from .table_order import TableOrder, require_folder
 
 START = "initial"
@@ -34,16 +41,32 @@ class Listener:
     asked_to_stop: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True)
+class TableOutcome:
+    """How a table ended. stopped: whether it was asked to, before its end. untrained: of networks that could not be
+    trained, by name, the sentence that says why; their rows were left out.
+    """
+
+    stopped: bool = False
+    untrained: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every row was run."""
+        return not self.stopped and not self.untrained
+
+
 def run_table(
     order: TableOrder,
     listener: Listener | None = None,
     find: Callable[[str], Method] = method_named,
     train: Train = train_network,
-) -> bool:
-    """Run a paper's table again into `order.out`; returns whether it was run to its end.
+) -> TableOutcome:
+    """Run a paper's table again into `order.out`.
 
     The cases come first, so that a CT which the arms cannot use is refused before hours of training; then the networks
-    that are missing; then every row. Killed at any moment or asked to stop, the same order goes on where it was.
+    that are missing; then every row but those of networks that could not be trained, which the same order tries again.
+    Killed at any moment or asked to stop, the same order goes on where it was.
     Raises InputError as `conduct` and `train_missing` do, and for a folder of something else.
     """
     listener = listener or Listener()
@@ -52,19 +75,17 @@ def run_table(
     require_budget(order)
     for arm in paper.arms:
         if not _studied(order.study(arm.arm, (START,)), listener, find):
-            return False
+            return TableOutcome(stopped=True)
     mark = _fingerprint(order.folder(paper.arms[0].arm))
     if not train_missing(order, mark, listener.trained, listener.asked_to_stop, train):
-        return False
+        return TableOutcome(stopped=True)
+    untrained = untrained_networks(order)
     for arm in paper.arms:
         _note_networks(order, arm)
-        if not _studied(order.study(arm.arm, _methods(arm)), listener, find):
-            return False
-    return True
-
-
-def _methods(arm: PaperArm) -> tuple[str, ...]:
-    return tuple(row.method for row in arm.rows)
+        methods = tuple(row.method for row in arm.rows if row.network not in untrained)
+        if not _studied(order.study(arm.arm, methods), listener, find):
+            return TableOutcome(True, untrained)
+    return TableOutcome(False, untrained)
 
 
 def _studied(order: StudyOrder, listener: Listener, find: Callable[[str], Method]) -> bool:
@@ -87,16 +108,17 @@ def _note_networks(order: TableOrder, arm: PaperArm) -> None:
 
     A network that was trained on in the meantime has another digest; its rows are run again.
     """
-    networks = {found.name: found for found in trained_networks(order)}
-    needed = [order.paper.network(row.network) for row in arm.rows if row.network]
-    used = tuple(networks[network.name] for network in dict.fromkeys(needed))
-    commands = tuple(longer_training(order, networks[network.name], network) for network in dict.fromkeys(needed))
-    record = TableRecord(order.table, arm.arm, used, commands)
+    networks, failed = {found.name: found for found in trained_networks(order)}, untrained_networks(order)
+    needed = dict.fromkeys(row.network for row in arm.rows if row.network)
+    used = tuple(networks[name] for name in needed if name in networks)
+    commands = tuple(longer_training(order, network, order.paper.network(network.name)) for network in used)
+    untrained = {name: failed[name] for name in needed if name in failed}
+    record = TableRecord(order.table, arm.arm, used, commands, untrained)
     folder = StudyFolder(order.folder(arm.arm))
     with room_for_results(folder.path), folder.alone():
         before = read_record(folder.path)
         known = {} if before is None else {found.name: found.digest for found in before.networks}
-        stale = [network.name for network in used if known.get(network.name) != network.digest]
+        stale = [network.name for network in used if known.get(network.name) != network.digest] + list(untrained)
         # First the results and then whose they are: killed in between, this is done once more.
         folder.drop([row.method for row in arm.rows if row.network in stale])
         write_json(folder.path / PAPER, as_plain(record))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Camera, Projection
+from ..networks.inference.similarity_scene import needs_learned_maps
 from ..overlay import (
     Anatomy,
     Lines,
@@ -31,10 +32,13 @@ from .service import Content, Room, Task
 def compiled(room: Room, content: Content) -> Task:
     """Load the CPU engine's compiled code, compiled before where it never was on this computer.
 
-    News before it begins: cached, whether it was compiled before. The answer is empty.
+    content: similarity, the file of a learned one that is to be used, or None. News before it begins: cached, whether
+    everything was compiled before. The answer is empty.
     """
-    yield {"cached": kernels_are_cached()}
-    for _part in warm_up.pieces():
+    similarity = content["similarity"]
+    learned_maps = similarity is not None and needs_learned_maps(similarity)
+    yield {"cached": kernels_are_cached(learned_maps=learned_maps)}
+    for _part in warm_up.pieces(learned_maps=learned_maps):
         yield None
     return {}
 

@@ -78,6 +78,20 @@ def test_a_resumed_run_is_bit_for_bit_the_run_that_was_never_stopped(tmp_path, n
     assert torch.equal(weights(start.network), weights(whole))
 
 
+def test_a_run_of_a_version_that_named_its_own_weights_otherwise_goes_on_and_says_that_they_start_anew(tmp_path):
+    settings, out = settings_of("correlation"), tmp_path / "sim.pt"
+    first, _, _ = learned(out, settings, stop=after(2))
+    start = load_similarity(last_checkpoint(out))
+    assert start.training_state is not None and not any("anew" in step.message for step in first)
+    kept = start.training_state["besides"]
+    older = {"loss_weights.log_variances": kept.pop("besides.log_variances")}
+    start = replace(start, training_state={**start.training_state, "besides": older})
+    steps, result, _ = learned(out, settings, start.network, start=start, card=start.card)
+    assert any("start anew: besides.log_variances" in step.message for step in steps)
+    assert result.ending == "iterations" and len(losses(steps)) == 2
+    assert any("start anew" in note for note in load_similarity(last_checkpoint(out)).card.notes)
+
+
 def test_the_loss_falls_and_the_best_network_is_kept_with_its_angles(tmp_path):
     # Without effects and with starts far off, some tens of steps are enough; as many pairs make the loss steady.
     plain = AppearanceSettings(chance=0, collimation=0, truncation=0, erasing=0, instruments=0, continued=0)

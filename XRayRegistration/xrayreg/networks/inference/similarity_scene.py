@@ -19,7 +19,7 @@ from ...scene import Radiograph, Scene
 from ...settings import DeviceName, EngineName, LmSettings, NetworkCamera, SgdSettings
 from ..model.canonical_frame import canonical_poses
 from ..model.card import ModelCard
-from ..model.checkpoint import SimilarityCheckpoint, load_similarity
+from ..model.checkpoint import SimilarityCheckpoint, load_similarity, read_card
 from ..model.fingerprint import is_trained_on, structures_named
 from ..model.input_image import to_network_camera
 from ..model.network_camera import pinhole
@@ -63,6 +63,15 @@ class SceneSimilarity:
                     f"({edge:.1f} times their range), so what it says there counts for little."
                 )
         return tuple(notes)
+
+
+def needs_learned_maps(file: str | Path) -> bool:
+    """Whether the similarity in a file renders maps that its 3D network makes of the CT, by kernels of their own.
+
+    Raises InputError for a file that is no network's.
+    """
+    wanted = read_card(file).settings.similarity
+    return wanted is not None and wanted.volume_network
 
 
 @divisible

@@ -6,7 +6,7 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,7 +121,9 @@ class _TrainingLoop:
 
     def _iterations(self) -> Story[TrainStep, TrainingResult]:
         yield self._step("preparing", "choosing the number type")
-        self._begin()
+        fresh = self._begin()
+        if fresh:
+            yield self._step("preparing", fresh)
         self._started = time.monotonic() - self._progress.seconds
         next_validation = self._progress.seconds + self._settings.validate_every_s
         try:
@@ -139,8 +141,11 @@ class _TrainingLoop:
             yield from self._validate()
         return self._result(ending)
 
-    def _begin(self) -> None:
-        """Settle number type and optimiser, and take up what an earlier part of the run left."""
+    def _begin(self) -> str:
+        """Settle number type and optimiser, and take up what an earlier part of the run left.
+
+        Returns a sentence on weights that it did not leave, empty where there are none.
+        """
         precision, note = self._lesson.choose_precision(self._settings.precision, self._process.device)
         # All processes go by what the leader measured.
         precision = PRECISIONS[int(self._process.from_leader([float(PRECISIONS.index(precision))])[0])]
@@ -149,16 +154,20 @@ class _TrainingLoop:
         self._learner = Learner(self._lesson.trained, self._settings, self._process)
         state = self._run.start.training_state if self._run.start is not None else None
         if state is None:
-            return
+            return ""
         try:
             self._learner.restore(state["learner"])
             # What is learned besides the network, whose weights the file holds already.
-            self._lesson.trained.load_state_dict(state.get("besides", {}), strict=False)
+            kept = state.get("besides", {})
+            self._lesson.trained.load_state_dict(kept, strict=False)
             self._progress = _Progress(**state["progress"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 "network to resume", expected="the state of a run", found="another", remedy="train anew"
             ) from error
+        fresh = _fresh_weights(self._besides(), kept)
+        self._note(fresh)
+        return fresh
 
     def _update_seconds(self) -> None:
         self._progress.seconds = time.monotonic() - self._started
@@ -333,6 +342,12 @@ class _TrainingLoop:
         if close is not None:
             close()
         self._batches = None
+
+
+def _fresh_weights(wanted: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> str:
+    """A sentence on weights that a resumed run did not keep under their names; empty where it kept them all."""
+    missing = ", ".join(sorted(set(wanted) - set(kept)))
+    return f"begun by another version, so that these weights of the training start anew: {missing}" if missing else ""
 
 
 def _require_room(out: Path, network: nn.Module) -> None:

@@ -109,7 +109,8 @@ def _train(
     order = replace(order, settings=settings)
     frame = _frame_of(settings, start)
     yield _preparing("loading the render engine")
-    yield from retold(warm_up.pieces(settings.engine, settings.device), lambda part: None)
+    learned_maps = settings.similarity is not None and settings.similarity.volume_network
+    yield from retold(warm_up.pieces(settings.engine, settings.device, learned_maps), lambda part: None)
     training_set = yield from retold(
         prepare_training_set.pieces(sources, order.structures, settings, start), _preparing
     )
