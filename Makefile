@@ -12,6 +12,10 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 # One process on each core, one thread in each: torch and numba would otherwise fight over the cores.
 PYTEST_WORKERS ?= 2
+# Compiled sources are kept, whatever the environment says: dozens of tests start a process that would compile them all
+# again. Workers take long runs of tests in their order, so that what a file's tests share is made once.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= \
+  $(PY) -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -32,10 +36,10 @@ libraries: | $(VENV)/bin/pip
 	else echo "The demo goes on without pictures from Slicer's scene."; fi
 
 test: lint $(VENV)/installed-slicer $(VENV)/installed-triton ## check the code and run all tests but the longest
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS) -m "not long"
+	$(PYTEST) -m "not long"
 
 test-long: $(VENV)/installed-slicer $(VENV)/installed-triton ## run the longest tests, which `test` leaves out
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -q -n $(PYTEST_WORKERS) -m long
+	$(PYTEST) -m long
 
 lint: $(VENV)/installed-test $(VENV)/installed-train $(VENV)/installed-evaluate ## style, formatting and types
 	$(PY) -m ruff check .

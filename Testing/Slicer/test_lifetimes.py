@@ -38,12 +38,10 @@ class Witness:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _only_what_is_new_is_collected(case: Path) -> Iterator[None]:
+def _only_what_is_new_is_collected(case: Path) -> None:
     """Looking for garbage among all that the backend's imports have made takes half a second, every time."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
