@@ -29,6 +29,7 @@ from rich.console import Console  # noqa: E402
 from sliding import sliding  # noqa: E402
 from speed import beside_nanodrr, by_image_size, training_batches, use_threads  # noqa: E402
 from tables import Table  # noqa: E402
+from window import window_stalls  # noqa: E402
 
 # Each takes the number of repeats and returns a table. Speed first: memory that later ones keep would slow it down.
 BENCHMARKS: tuple[Callable[[int], Table], ...] = (
@@ -39,6 +40,7 @@ BENCHMARKS: tuple[Callable[[int], Table], ...] = (
     registrations,
     responsiveness,
     sliding,
+    window_stalls,
 )
 ON_REQUEST: tuple[Callable[[int], Table], ...] = (peak_memory,)
 

@@ -11,17 +11,60 @@ from __future__ import annotations
 
 import json
 import resource
+import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from tables import Table
+
+# A stall that nobody feels.
+TARGET_MS = 50
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "XRayRegistration" / "XRayRegistration.py"
 LARGE = (512, 512, 800)
+
+
+def window_stalls(repeats: int) -> Table:
+    """The longest stall of the window in each part of the work, each run in a process of its own, and peak memory."""
+    # Not at file scope: what this file measures is a window that has loaded none of it.
+    from tables import Table
+
+    from xrayreg.render import warm_up
+    from xrayreg.simulation.phantom_case import write_phantom_case
+
+    warm_up("auto", "auto")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        case = write_phantom_case(Path(folder), 2.0, 256)
+        for arguments in (["phantom", str(case)], ["large"]):
+            runs = [_run(arguments) for _ in range(min(repeats, 3))]
+            memory = [max(run[name] for run in runs) for name in ("window_mb", "worker_mb")]
+            for part in runs[0]["stalls_ms"]:
+                stalls = [run["stalls_ms"][part] for run in runs]
+                rows.append([f"{arguments[0]}: {part}", statistics.median(stalls), max(stalls), *memory])
+    return Table(
+        "How long the window stands still",
+        ("part", "longest stall [ms], median", "largest", "window [MB]", "worker [MB]"),
+        rows,
+        (
+            f"Compiled code kept; each run in a fresh process, without a graphics card. The goal is {TARGET_MS} ms.",
+            f"large: a CT of {' x '.join(map(str, LARGE))} voxels.",
+        ),
+    )
+
+
+def _run(arguments: list[str]) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, check=True, text=True)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 class Window:

@@ -9,6 +9,7 @@ import time
 import weakref
 from pathlib import Path
 
+import slicer
 from slicer.i18n import tr as _
 
 from xrayreg.worker.arrays import ArrayFolder
@@ -34,7 +35,8 @@ class Connection:
     """
 
     def __init__(self, command):
-        folder = Path(tempfile.mkdtemp(prefix="XRayRegistration-"))
+        # Where the user wants temporary files, which may be large.
+        folder = Path(tempfile.mkdtemp(prefix="XRayRegistration-", dir=slicer.app.temporaryPath))
         self.arrays = ArrayFolder(folder, "s")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._unpacker = Unpacker()
