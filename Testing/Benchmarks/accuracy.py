@@ -11,9 +11,9 @@ from tables import Cell, Table
 
 from xrayreg.evaluation import pose_error
 from xrayreg.io import read_case
-from xrayreg.pipeline import register
+from xrayreg.registration.pipeline import register
+from xrayreg.registration.results import Registration
 from xrayreg.render import warm_up
-from xrayreg.results import Registration
 from xrayreg.scene import Scene
 from xrayreg.settings import registration_settings
 

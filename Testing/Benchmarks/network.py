@@ -31,7 +31,7 @@ from xrayreg.networks.inference.prediction import predict
 from xrayreg.networks.model.checkpoint import Checkpoint, load_checkpoint
 from xrayreg.networks.training import TrainingOrder, train_network
 from xrayreg.pieces import whole
-from xrayreg.pipeline import register
+from xrayreg.registration.pipeline import register
 from xrayreg.render import prepare, render, warm_up
 from xrayreg.scene import Radiograph, Scene, Volume, attenuation_of, radiograph_from_array
 from xrayreg.settings import DISTRIBUTIONS, NetworkCamera, NetworkStart, TrainingSettings, registration_settings

@@ -22,7 +22,7 @@ from xrayreg.geometry import VoxelGrid
 from xrayreg.io import read_case
 from xrayreg.overlay import prepare_anatomy, prepare_live
 from xrayreg.pieces import Story
-from xrayreg.pipeline import register
+from xrayreg.registration.pipeline import register
 from xrayreg.render import warm_up
 from xrayreg.scene import Scene, Volume
 from xrayreg.settings import EFFORTS, registration_settings

@@ -10,8 +10,8 @@ import torch
 from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from torch import Tensor
 
-from xrayreg.problem import Problem, build_problem
-from xrayreg.refine import Answer, PoseObjective, Query, TwistChart
+from xrayreg.optimize import Answer, PoseObjective, Query, TwistChart
+from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.render import prepare
 from xrayreg.settings import Term
 from xrayreg.similarity import Similarity

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from xrayreg.evaluation.metrics import PoseError, pose_error
 from xrayreg.geometry import Camera, camera_from_carm, retract
-from xrayreg.pipeline import register
-from xrayreg.results import Registration, Step
+from xrayreg.registration.pipeline import register
+from xrayreg.registration.results import Registration, Step
 from xrayreg.scene import Radiograph, Scene, Volume, find_field, line_integrals
 from xrayreg.settings import registration_settings
 from xrayreg.simulation import pelvis_phantom, simulate_xray

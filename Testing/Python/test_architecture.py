@@ -115,7 +115,7 @@ RIGHT_FLOORS = {
     "the same room of a divided package": ("networks/data/batches.py", "from .subjects import Subject"),
     "a lower room of a divided package": ("networks/training/loop.py", "from ..model.heads import best"),
     "a lower floor from a divided package": ("networks/model/template.py", "from ...scene import Volume"),
-    "a divided package from above": ("pipeline.py", "from .networks.model.checkpoint import Checkpoint"),
+    "a divided package from above": ("api.py", "from .networks.model.checkpoint import Checkpoint"),
     "libraries": ("render/rays.py", "import numpy as np\nfrom torch import Tensor"),
 }
 
@@ -173,7 +173,7 @@ def test_the_command_line_may_print():
     [
         ("import torch", 1),
         ("try:\n    import pydicom\nexcept ImportError:\n    pydicom = None", 1),
-        ("class Logic:\n    from xrayreg.pipeline import register", 1),
+        ("class Logic:\n    from xrayreg.registration.pipeline import register", 1),
         ("def run():\n    import torch", 0),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch", 0),
         ("import slicer, numpy\nfrom xrayreg.settings import Effort", 0),

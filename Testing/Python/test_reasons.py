@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from xrayreg.reasons import MEANINGS, NOTE_MEANINGS, Note, NoteCode, ReasonCode, noted
-from xrayreg.results import with_notes
-from xrayreg.verdict import Evidence, Place, judge
+from xrayreg.registration.results import with_notes
+from xrayreg.registration.verdict import Evidence, Place, judge
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "XRayRegistration"

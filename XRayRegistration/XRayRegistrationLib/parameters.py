@@ -26,8 +26,10 @@ class Effort(enum.Enum):
 
 
 class Start(enum.Enum):
-    """Where a registration starts; named as in xrayreg.pipeline, where "case" means the pose that is shown, and the
-    file of a network stands for itself."""
+    """Where a registration starts; named as in xrayreg.registration.starts.
+
+    There "case" means the pose that is shown, and the file of a network stands for itself.
+    """
 
     auto = "auto"
     case = "case"

@@ -7,8 +7,8 @@
 
 See `xrayreg.api`, which is loaded when one of its names is used: what it needs takes seconds to load.
 
-Data flow: `io` reads files into a `scene`; `pipeline` finds a start (`initial`), refines it (`refine`, with DRRs of
-`render` compared by `similarity`) and judges it (`verdict`); `report` writes the results. `networks` train and use pose
+Data flow: `io` reads files into a `scene`; `registration` finds a start, refines it (`optimize`, with DRRs of `render`
+compared by `similarity`) and judges it; `report` writes the results. `networks` train and use pose
 regression and learned similarities. The frames and the file contract are in Documentation/design.md of the repository.
 """
 

@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 
 from .checks import InputError, require_regular
 from .io import CaseFile, case_of_files, open_case, parse_case
-from .pipeline import register as register_scene
-from .results import Registration, Step
+from .registration.pipeline import register as register_scene
+from .registration.results import Registration, Step
+from .registration.starts import network_file
 from .settings import (
     DEVICES,
     EFFORTS,
@@ -30,7 +31,6 @@ from .settings import (
     RegistrationSettings,
     registration_settings,
 )
-from .starts import network_file
 
 __all__ = ["InputError", "Registration", "Step", "register", "register_case"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xrayreg.io.transforms
-import xrayreg.pipeline
+import xrayreg.registration.pipeline
 import xrayreg.report.folder
 from xrayreg.cli.session import LEFT_OUT
 from xrayreg.io import read_pose
@@ -32,9 +32,9 @@ def ctrl_c_at(monkeypatch):
     """Lets the registration of this test send itself a SIGINT at the first step that meets a condition."""
 
     def arrange(condition, times: int = 1) -> None:
-        real = xrayreg.pipeline.register
+        real = xrayreg.registration.pipeline.register
 
-        def register(*arguments, **named) -> Iterator[xrayreg.pipeline.Step]:
+        def register(*arguments, **named) -> Iterator[xrayreg.registration.pipeline.Step]:
             sent = False
             for step in real(*arguments, **named):
                 if not sent and condition(step):
@@ -43,7 +43,7 @@ def ctrl_c_at(monkeypatch):
                         signal.raise_signal(signal.SIGINT)
                 yield step
 
-        monkeypatch.setattr(xrayreg.pipeline, "register", register)
+        monkeypatch.setattr(xrayreg.registration.pipeline, "register", register)
 
     return arrange
 

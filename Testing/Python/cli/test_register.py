@@ -170,7 +170,7 @@ def test_a_registration_loads_neither_statistics_nor_pictures_nor_training():
     # Each is a half to several seconds of every start. MONAI is for those whose network is one of its own.
     code = """
 import sys, torch
-import xrayreg.cli.interrupted, xrayreg.pipeline
+import xrayreg.cli.interrupted, xrayreg.registration.pipeline
 from xrayreg.networks.model.backbones import build_network
 from xrayreg.networks.model.canonical_frame import CanonicalFrame
 from xrayreg.settings import NetworkCamera, NetworkSettings

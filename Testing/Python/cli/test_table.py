@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xrayreg.cli.table import show_result
-from xrayreg.results import withheld
+from xrayreg.registration.results import withheld
 
 RESULT = {
     "accepted": True,

@@ -24,7 +24,7 @@ from xrayreg.cli.progress import Display
 from xrayreg.cli.table import show_result
 from xrayreg.cli.terminal import guarded_terminal, printable_json
 from xrayreg.printing import printable
-from xrayreg.results import Step
+from xrayreg.registration.results import Step
 
 # Clears the screen, changes the title, goes back to the line's start, turns the direction, ends the line.
 EVIL = "a\x1b[2J\x1b]0;owned\x07\rb\x9b31m\u202ec\u2028d\x7f\ne"

@@ -11,8 +11,8 @@ from pelvis_scenes import SID_MM, nearby, pelvis, registered, truth
 from xrayreg.checks import InputError
 from xrayreg.geometry import camera_from_carm
 from xrayreg.methods import METHODS, MethodContext
-from xrayreg.pipeline import estimate
-from xrayreg.results import Step
+from xrayreg.registration.pipeline import estimate
+from xrayreg.registration.results import Step
 from xrayreg.settings import registration_settings
 
 

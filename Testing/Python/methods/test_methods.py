@@ -18,8 +18,8 @@ from xrayreg.methods.gradients import only, with_antipode
 from xrayreg.methods.meter import thinned
 from xrayreg.methods.method import TracePoint
 from xrayreg.methods.staged import PUBLISHED_PX, Level, as_fine, as_large, registered
+from xrayreg.optimize import Answer, Optimum, Query, TwistChart
 from xrayreg.pieces import whole
-from xrayreg.refine import Answer, Optimum, Query, TwistChart
 from xrayreg.scene import radiograph_from_array
 from xrayreg.settings import Term
 

@@ -20,7 +20,7 @@ from xrayreg.methods import METHODS, MethodContext, run_method
 from xrayreg.methods.composite import CompositeProblem
 from xrayreg.methods.joints import joint_centre
 from xrayreg.methods.objects import RigidObject, objects_of
-from xrayreg.problem import build_problem
+from xrayreg.registration.problem import build_problem
 from xrayreg.render import prepare
 from xrayreg.scene import Attenuation, Scene, Volume, rendered_grid
 from xrayreg.settings import Term

@@ -18,8 +18,8 @@ from xrayreg.methods import METHODS, MethodContext, Outcome, evolution, gradient
 from xrayreg.methods import given as given_poses
 from xrayreg.methods.similarities import patch_gradient_zncc
 from xrayreg.methods.staged import Level, as_large, held_near, registered
+from xrayreg.optimize import Answer, Optimum, Query, TwistChart
 from xrayreg.pieces import whole
-from xrayreg.refine import Answer, Optimum, Query, TwistChart
 from xrayreg.settings import PoseSpan, Term
 from xrayreg.similarity import Similarity, Target
 

@@ -24,8 +24,8 @@ from xrayreg.geometry import Camera
 from xrayreg.io import CaseFile, CaseView, case_text, parse_case
 from xrayreg.io.case_file import _CAMERA_KEYS, _CASE_KEYS, _INITIAL_KEYS, _REFERENCE_KEYS, _VIEW_KEYS
 from xrayreg.reasons import NoteCode, ReasonCode
+from xrayreg.registration.verdict import Evidence, Place, Uncertainty
 from xrayreg.schemas import SCHEMAS, schema, schema_text
-from xrayreg.verdict import Evidence, Place, Uncertainty
 
 ROOT = Path(__file__).resolve().parents[3]
 EYE = np.eye(4).tolist()

@@ -16,7 +16,7 @@ from xrayreg.evaluation import StudyRow
 from xrayreg.io import write_nifti
 from xrayreg.methods import Method, MethodContext, Outcome, TracePoint
 from xrayreg.pieces import Story
-from xrayreg.results import Step
+from xrayreg.registration.results import Step
 from xrayreg.scene import Scene
 from xrayreg.study.conduct import StudyOrder, StudyStep, conduct
 from xrayreg.study.folder import StudyFolder

@@ -21,7 +21,7 @@ from xrayreg.networks.training import TrainingOrder
 from xrayreg.networks.training.loop import TrainingResult
 from xrayreg.networks.training.status import TrainStep, last_checkpoint
 from xrayreg.pieces import Story
-from xrayreg.results import Step
+from xrayreg.registration.results import Step
 from xrayreg.scene import Scene
 from xrayreg.study.table_networks import Train
 from xrayreg.study.table_order import TableOrder

@@ -18,9 +18,9 @@ _LANDMARKS, _PROJECTION = "XRayRegistration.landmarks", "XRayRegistration.projec
 class LandmarkFit:
     """The pose that landmarks gave.
 
-    result: xrayreg.initial.LandmarkPose, its residuals by view and landmark. names: of the landmarks, in its order.
-    views: names of the views, in its order. unpaired: names without a partner. before: the pose world_from_volume
-    (4, 4) [mm] that the C-arm had.
+    result: xrayreg.registration.initial.LandmarkPose, its residuals by view and landmark. names: of the landmarks, in
+    its order. views: names of the views, in its order. unpaired: names without a partner. before: the pose
+    world_from_volume (4, 4) [mm] that the C-arm had.
     """
 
     result: object
@@ -134,7 +134,7 @@ def poseFromLandmarks(theRig, volumeNode, landmarksNode):
     landmarksNode: the points on the CT. Raises InputError where they are too few or leave the pose open; the C-arm
     stays then.
     """
-    from xrayreg.initial import pose_from_landmarks
+    from xrayreg.registration.initial import pose_from_landmarks
 
     if landmarksNode is None:
         raise InputError(

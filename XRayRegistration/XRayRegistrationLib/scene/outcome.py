@@ -21,7 +21,8 @@ _OPEN_MM = 1000.0
 class Outcome:
     """A registration's result as it is kept in the scene.
 
-    content: of `xrayreg.results.Registration.as_dict`. before: the pose world_from_volume (4, 4) [mm] before it.
+    content: of `xrayreg.registration.results.Registration.as_dict`. before: the pose world_from_volume (4, 4) [mm]
+    before it.
     assumed: what it rests on and nobody measured, in words. errorMm: mTRE [mm] against a reference, where there is one.
     """
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from .. import __version__
 from ..io import write_json, write_pose
-from ..pipeline import world_pose
 from ..reasons import ReasonCode
+from ..registration.pipeline import world_pose
+from ..registration.results import Step
 from ..report import CASE, POSE, RESULT, delivered_together, scored
-from ..results import Step
 from ..scene import Scene
 
 

@@ -10,7 +10,7 @@ from ..printing import printable
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
-    from ..results import Step
+    from ..registration.results import Step
 
 
 class Bar:

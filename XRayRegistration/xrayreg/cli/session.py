@@ -20,7 +20,7 @@ from .progress import Display
 
 if TYPE_CHECKING:
     from ..io import CaseFile
-    from ..results import Step
+    from ..registration.results import Step
     from ..scene import Scene
 
 ACCEPTED, REJECTED, INTERRUPTED = 0, 3, 130
@@ -59,7 +59,7 @@ def register_case(
     Once the registration is over, Ctrl-C leaves out the pictures alone (see `_written`).
     Raises InputError for anything that cannot be used, with nothing written.
     """
-    from ..pipeline import warmed_up
+    from ..registration.pipeline import warmed_up
     from ..render import choose_engine
     from .interrupted import write_interrupted
 
@@ -88,7 +88,7 @@ def estimate_case(
 
     Raises InputError for anything that cannot be used, with nothing written.
     """
-    from ..pipeline import estimate
+    from ..registration.pipeline import estimate
 
     scene, load_seconds = _loaded(case, out, settings, display)
     keeping = Keeping(title_of(case), kept_text(case, out))
@@ -112,8 +112,8 @@ def _written(
     Ctrl-C leaves out the pictures, which a note then says: what was found by minutes of work is as good without them.
     A second Ctrl-C goes on as KeyboardInterrupt, with nothing written.
     """
+    from ..registration.results import with_notes
     from ..report import write_results
-    from ..results import with_notes
 
     def writing(content: dict[str, Any], drawn: bool) -> Story[Step, dict[str, Any]]:
         return write_results.pieces(
@@ -171,7 +171,7 @@ def _loaded(case: Path | CaseFile, out: Path, settings: RegistrationSettings, di
     """The scene of a case and the seconds it took to read; what else is asked for is known to be there."""
     from ..checks import require_regular
     from ..io import open_case, parse_case, require_output
-    from ..starts import network_file
+    from ..registration.starts import network_file
 
     require_output(out)
     network_file(settings.init)
@@ -185,7 +185,7 @@ def _loaded(case: Path | CaseFile, out: Path, settings: RegistrationSettings, di
 
 def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display) -> Step:
     """The last step of a registration that has a pose: the final one, unless Ctrl-C ended it."""
-    from ..pipeline import register
+    from ..registration.pipeline import register
 
     last: Step | None = None
     with ctrl_c_noted() as asked_to_stop:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..geometry import twist_tangents
 from ..pieces import Pieces, divisible
-from ..problem import View
+from ..registration.problem import View
 from ..render import Projector, render, render_with_jacobian
 from ..similarity import Agreement, Similarity, support_mask
 

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..initial import LandmarkPose
-from ..pieces import Story
-from ..refine import (
+from ..optimize import (
     Chart,
     LandmarkPenalty,
     Optimiser,
@@ -23,7 +21,9 @@ from ..refine import (
     grid,
     span,
 )
-from ..results import Step
+from ..pieces import Story
+from ..registration.initial import LandmarkPose
+from ..registration.results import Step
 from ..scene import Scene
 from ..settings import BobyqaSettings, CmaSettings, DeSettings, GridSettings, PoseSpan
 from ..settings.methods import (

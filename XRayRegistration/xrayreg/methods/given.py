@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_array
 from ..geometry import NOMINAL_SID_MM, NominalView, camera_from_carm, nominal_pose
-from ..initial import LandmarkPose, pose_from_landmarks
 from ..pieces import Pieces, Story
-from ..results import Step
+from ..registration.initial import LandmarkPose, pose_from_landmarks
+from ..registration.results import Step
 from ..scene import Scene
 from ..scene.attenuation import rendered_grid
 from .method import ANGLES, LANDMARKS, Method, MethodContext, Outcome, require_no_options, settings_with_options

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..checks import InputError
+from ..optimize import Chart, EulerZXYChart, Optimiser, TwistChart, adam, lbfgs, levenberg_marquardt, sgd
 from ..pieces import Story
-from ..refine import Chart, EulerZXYChart, Optimiser, TwistChart, adam, lbfgs, levenberg_marquardt, sgd
-from ..results import Step
+from ..registration.results import Step
 from ..scene import Scene
 from ..settings import AdamSettings, LbfgsSettings, LmSettings, Term
 from ..settings.methods import DIFFPOSE_ADAM, PROST_SGD_GRADIENT, xvr_adam

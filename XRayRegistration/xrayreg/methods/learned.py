@@ -21,9 +21,9 @@ from ..checks import InputError
 from ..networks.inference.similarity_objective import require_telling
 from ..networks.inference.similarity_scene import descended, scene_similarity
 from ..networks.model.checkpoint import read_card
+from ..optimize import Chart, Optimiser, Progress, TwistChart, sgd
 from ..pieces import Story, retold
-from ..refine import Chart, Optimiser, Progress, TwistChart, sgd
-from ..results import Step
+from ..registration.results import Step
 from ..scene import Scene
 from ..settings import SgdSettings, SimilarityName, Term
 from ..settings.methods import CHEN_CMA, PROST_SGD_LEARNED

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..results import Step
+from ..registration.results import Step
 from .method import Outcome, TracePoint
 
 # Points of a trace that are kept.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..pieces import Story
-from ..results import Step
+from ..registration.results import Step
 from ..scene import Scene
 from ..settings import DeviceName, EngineName
 from ..settings.plain import as_plain, from_plain

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from ..checks import InputError
-from ..pieces import Pieces, Story, retold
-from ..problem import Problem, build_problem, reduction
-from ..refine import (
+from ..optimize import (
     Chart,
     EulerPenalty,
     HeldChart,
@@ -30,12 +28,14 @@ from ..refine import (
     levenberg_marquardt,
     span,
 )
+from ..pieces import Pieces, Story, retold
+from ..registration.problem import Problem, build_problem, reduction
+from ..registration.problem_cache import SUPPORT_MARGIN_PX
+from ..registration.results import Step
 from ..render import Projector, prepare
-from ..results import Step
 from ..scene import Attenuation, Scene, attenuation_of, coarsened
 from ..settings import CmaSettings, LevelSettings, LmSettings, PoseSpan
 from ..similarity import Similarity
-from ..workshop import SUPPORT_MARGIN_PX
 from .composite import CompositeProblem
 from .joints import joint_centre
 from .meter import Meter

@@ -10,16 +10,16 @@ from time import perf_counter
 from torch import Tensor
 
 from ..checks import InputError
-from ..initial import deviations
+from ..optimize import Place, State, descend, foretold, rendered
 from ..pieces import Pieces, Story, retold
-from ..pipeline import estimate, register
-from ..problem import Prior
-from ..refine import Place, State, descend, foretold, rendered
-from ..results import Step
+from ..registration.initial import deviations
+from ..registration.pipeline import estimate, register
+from ..registration.problem import Prior
+from ..registration.problem_cache import REFINE_MARGIN_MM, SUPPORT_MARGIN_PX, ProblemCache, problem_cache_for
+from ..registration.results import Step
+from ..registration.starts import network_file
 from ..scene import Scene
 from ..settings import Effort, ForetoldSettings, LevelSettings, RegistrationSettings, registration_settings
-from ..starts import network_file
-from ..workshop import REFINE_MARGIN_MM, SUPPORT_MARGIN_PX, Workshop, workshop_for
 from .meter import Meter, thinned
 from .method import NETWORK, SIMILARITY, Method, MethodContext, Outcome, TracePoint, settings_with_options
 from .staged import given_start
@@ -67,11 +67,11 @@ def network_alone(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
 
 def refined(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     """The pyramid of Levenberg-Marquardt from the initial pose, without search and verdict."""
-    workshop, given, prior, meter = yield from _begun(scene, context)
-    settings = workshop.settings.refine
+    problems, given, prior, meter = yield from _begun(scene, context)
+    settings = problems.settings.refine
     pose, score, reason = given, math.nan, ""
     for number, level in enumerate(settings.levels):
-        problem = yield from workshop.problem.pieces(level, pose[None], REFINE_MARGIN_MM, prior)
+        problem = yield from problems.problem.pieces(level, pose[None], REFINE_MARGIN_MM, prior)
         meter.next_level()
         count = len(settings.levels)
         told = partial(_told, meter=meter, level=level, before=number / count, share=1 / count)
@@ -87,12 +87,12 @@ def _quick(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     On X-rays of the generated pelvis, from some 30 mm off, it makes 7 renders where the pyramid makes 28 and Adam (xvr)
     170. Five until 1 mm is reached, where they need 17 and 70 (Testing/Benchmarks/optimisers.py).
     """
-    workshop, given, prior, meter = yield from _begun(scene, context)
+    problems, given, prior, meter = yield from _begun(scene, context)
     plan = ForetoldSettings()
     # What is rendered alone is told from the rest of the X-ray by the renders themselves.
-    margin_px = SUPPORT_MARGIN_PX if workshop.partial else None
-    workshop = replace(workshop, partial=False)
-    problem = yield from workshop.problem.pieces(plan.levels[-1], given[None], _START_MARGIN_MM, prior)
+    margin_px = SUPPORT_MARGIN_PX if problems.partial else None
+    problems = replace(problems, partial=False)
+    problem = yield from problems.problem.pieces(plan.levels[-1], given[None], _START_MARGIN_MM, prior)
     first = yield from rendered.pieces(problem, given[None], margin_px)
     level = -1
 
@@ -110,13 +110,13 @@ def _quick(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     return _better(meter, (given, float(at_first.score[0])), (last.pose, last.score), last.reason)
 
 
-def _begun(scene: Scene, context: MethodContext) -> Pieces[tuple[Workshop, Tensor, Prior, Meter]]:
-    """The workshop, the given pose (4, 4), what holds poses near it, and the meter of a refinement."""
+def _begun(scene: Scene, context: MethodContext) -> Pieces[tuple[ProblemCache, Tensor, Prior, Meter]]:
+    """The problem cache, the given pose (4, 4), what holds poses near it, and the meter of a refinement."""
     settings = _settings(context)
-    workshop = yield from workshop_for.pieces(scene, settings)
-    given = given_start(scene, workshop.pivot)
+    problems = yield from problem_cache_for.pieces(scene, settings)
+    given = given_start(scene, problems.pivot)
     prior = Prior(given, deviations(settings.search.prior), settings.refine.prior_weight)
-    return workshop, given, prior, Meter(lambda: workshop.renders)
+    return problems, given, prior, Meter(lambda: problems.renders)
 
 
 def _better(meter: Meter, given: tuple[Tensor, float], found: tuple[Tensor, float], reason: str) -> Outcome:

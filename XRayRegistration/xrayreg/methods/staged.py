@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import Camera, nominal_pose, nominal_sod_mm
-from ..pieces import Pieces, Story, retold
-from ..problem import Problem
-from ..refine import (
+from ..optimize import (
     Chart,
     EulerPenalty,
     Optimiser,
@@ -23,10 +21,12 @@ from ..refine import (
     optimise,
     span,
 )
-from ..results import Step
+from ..pieces import Pieces, Story, retold
+from ..registration.problem import Problem
+from ..registration.problem_cache import ProblemCache, problem_cache_for
+from ..registration.results import Step
 from ..scene import Scene
 from ..settings import LevelSettings, PoseSpan, Term, registration_settings
-from ..workshop import Workshop, workshop_for
 from .meter import Meter, single
 from .method import MethodContext, Outcome
 
@@ -124,16 +124,16 @@ def registered(
     what it was given by its own measure gives that back.
     """
     settings = registration_settings(engine=context.engine, device=context.device, seed=context.seed)
-    workshop = replace((yield from workshop_for.pieces(scene, settings)), partial=False)
-    meter = Meter(lambda: workshop.renders)
-    given = given_start(scene, workshop.pivot)
-    starts = starts_from(given, workshop.pivot)
+    problems = replace((yield from problem_cache_for.pieces(scene, settings)), partial=False)
+    meter = Meter(lambda: problems.renders)
+    given = given_start(scene, problems.pivot)
+    starts = starts_from(given, problems.pivot)
     best: Found | None = None
     for number, start in enumerate(starts):
-        found = yield from _through(workshop, levels, start, meter, number / len(starts), 1 / len(starts))
+        found = yield from _through(problems, levels, start, meter, number / len(starts), 1 / len(starts))
         best = found if best is None or not best.score >= found.score else best
     assert best is not None
-    problem = yield from _problem(workshop, levels[-1], best.pose)
+    problem = yield from _problem(problems, levels[-1], best.pose)
     as_given = float((yield from problem.scores.pieces(given[None]))[0])
     if as_given > best.score or math.isnan(best.score):
         return meter.outcome(given, as_given, "Nothing was found that fits better than the start.")
@@ -149,14 +149,14 @@ def given_start(scene: Scene, pivot: Tensor) -> Tensor:
 
 
 def _through(
-    workshop: Workshop, levels: Sequence[Level], start: Tensor, meter: Meter, before: float, share: float
+    problems: ProblemCache, levels: Sequence[Level], start: Tensor, meter: Meter, before: float, share: float
 ) -> Story[Step, Found]:
     pose, score, reason = start, math.nan, ""
     # What a level takes is about the pixels of all its images.
-    costs = [level.evaluations * _image_px(workshop.scene, level) ** 2 for level in levels]
+    costs = [level.evaluations * _image_px(problems.scene, level) ** 2 for level in levels]
     for level, cost in zip(levels, costs, strict=True):
-        chart, optimiser = level.solver(pose, workshop.pivot)
-        objective = _objective((yield from _problem(workshop, level, pose)), level, chart, pose)
+        chart, optimiser = level.solver(pose, problems.pivot)
+        objective = _objective((yield from _problem(problems, level, pose)), level, chart, pose)
         part = Part(before, share * cost / sum(costs), level.evaluations, level.message)
         optimum = yield from played(optimiser, objective, meter, part)
         before += part.share
@@ -166,10 +166,10 @@ def _through(
     return Found(pose, score, reason)
 
 
-def _problem(workshop: Workshop, level: Level, around: Tensor) -> Pieces[Problem]:
+def _problem(problems: ProblemCache, level: Level, around: Tensor) -> Pieces[Problem]:
     """The problem of a level for poses near one (4, 4), on whole images."""
-    settings = LevelSettings(_image_px(workshop.scene, level), 0, level.terms)
-    return (yield from workshop.problem.pieces(settings, around[None], math.inf))
+    settings = LevelSettings(_image_px(problems.scene, level), 0, level.terms)
+    return (yield from problems.problem.pieces(settings, around[None], math.inf))
 
 
 def _objective(problem: Problem, level: Level, chart: Chart, start: Tensor) -> PoseObjective:

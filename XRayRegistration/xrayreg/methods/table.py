@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..checks import InputError
 from ..pieces import Story, divisible
-from ..results import Step
+from ..registration.results import Step
 from ..scene import Scene
 from .evolution import EVOLUTION
 from .given import GIVEN

@@ -17,7 +17,7 @@ from ..io import safe_name, write_image, write_json, write_pose
 from ..io.delivery import delivered
 from ..overlay import Anatomy, Caption, overlay_view, prepare_anatomy, rendered, view_sheet
 from ..pieces import Story, divisible
-from ..results import Step, withheld
+from ..registration.results import Step, withheld
 from ..scene import Radiograph, Scene
 from ..settings import DeviceName, EngineName
 from .page import write_report

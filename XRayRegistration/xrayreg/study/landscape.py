@@ -23,10 +23,10 @@ from ..io.results import replace_file
 from ..methods.similarities import gradient_zncc, zncc
 from ..networks.inference.similarity_objective import LearnedObjective
 from ..networks.training.geodesic_gradients import angle_between_deg, geodesic_gradient
-from ..problem import Problem
+from ..registration.problem import Problem
+from ..registration.problem_cache import ProblemCache, problem_cache_for
 from ..scene import Scene
 from ..settings import DeviceName, EngineName, LevelSettings, Term, registration_settings
-from ..workshop import Workshop, workshop_for
 
 # What learned similarities are compared with.
 CLASSIC: Mapping[str, tuple[Term, ...]] = {"zncc": zncc(), "gradncc": gradient_zncc(None)}
@@ -75,10 +75,10 @@ class Line:
 def classic_problems(scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto") -> dict[str, Problem]:
     """ZNCC and gradient correlation of a scene's whole images, as large as those of the learned similarities."""
     settings = registration_settings(engine=engine, device=device)
-    workshop: Workshop = replace(workshop_for(scene, settings), partial=False)
+    problems: ProblemCache = replace(problem_cache_for(scene, settings), partial=False)
     around = truth_of(scene)[None]
     return {
-        name: workshop.problem(LevelSettings(_IMAGE_PX, 0, terms), around, math.inf) for name, terms in CLASSIC.items()
+        name: problems.problem(LevelSettings(_IMAGE_PX, 0, terms), around, math.inf) for name, terms in CLASSIC.items()
     }
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..evaluation import pose_error
-from ..pipeline import estimate as estimated
-from ..pipeline import register as registered
 from ..reasons import NoteCode, noted
-from ..results import Step, with_notes
+from ..registration.pipeline import estimate as estimated
+from ..registration.pipeline import register as registered
+from ..registration.results import Step, with_notes
 from ..scene import Scene
 from ..settings import registration_settings
 from .inputs import scene_of

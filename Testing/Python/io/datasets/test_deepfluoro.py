@@ -10,8 +10,8 @@ import pytest
 from dataset_phantom import DARKNESS, NAMES, intensities, phantom, require_landmarks_in_place, rigid, through
 
 from xrayreg.checks import InputError
-from xrayreg.initial import pose_from_landmarks
 from xrayreg.io.datasets import open_dataset
+from xrayreg.registration.initial import pose_from_landmarks
 
 SIDE, PITCH = 276, 1.1
 # z points towards the source: negative focal lengths, and a central ray off the middle in both directions.

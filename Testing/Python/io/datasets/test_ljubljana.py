@@ -10,8 +10,8 @@ import pytest
 from dataset_phantom import NAMES, phantom, require_landmarks_in_place, rigid, spots, through
 
 from xrayreg.checks import InputError
-from xrayreg.initial import pose_from_landmarks
 from xrayreg.io.datasets import open_dataset
+from xrayreg.registration.initial import pose_from_landmarks
 
 WIDTH, HEIGHT, PITCH = 190, 170, 1.4
 SPACING, ORIGIN = np.array([4.0, 5.0, 6.0]), np.array([35.0, -80.0, 400.0])

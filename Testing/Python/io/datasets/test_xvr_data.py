@@ -17,8 +17,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, XRayRadiofluoroscopicImageStorage, generate_uid
 
 from xrayreg.checks import InputError
-from xrayreg.initial import pose_from_landmarks
 from xrayreg.io.datasets import open_dataset
+from xrayreg.registration.initial import pose_from_landmarks
 
 WIDTH, HEIGHT, PITCH, SDD = 280, 270, 1.1, 1020.0
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ...geometry import inverse
+from ...optimize import Progress, TwistChart, levenberg_marquardt, optimise, sgd
+from ...optimize.objective import PoseObjective
 from ...pieces import Pieces, Story, divisible
-from ...problem import Problem
-from ...refine import Progress, TwistChart, levenberg_marquardt, optimise, sgd
-from ...refine.objective import PoseObjective
+from ...registration.problem import Problem
 from ...render import choose_device
 from ...scene import Radiograph, Scene
 from ...settings import DeviceName, EngineName, LmSettings, NetworkCamera, SgdSettings

@@ -1,0 +1,206 @@
+"""A problem on a chart as an objective, and an optimiser's run as a story."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from optimiser_problems import PIVOT, START, TRUTH, UNITS, Watched, small_problem, start_chart
+from phantoms import furthest_mm
+from torch import Tensor
+
+from xrayreg.geometry import pose_difference
+from xrayreg.optimize import (
+    EulerPenalty,
+    EulerZXYChart,
+    HeldChart,
+    ObjectPenalty,
+    PoseObjective,
+    Progress,
+    Query,
+    SeveralChart,
+    TwistChart,
+    adam,
+    bobyqa,
+    cma_es,
+    lbfgs,
+    levenberg_marquardt,
+    optimise,
+    run,
+    span,
+)
+from xrayreg.pieces import Pieces, divisible, whole
+from xrayreg.settings import BobyqaSettings, CmaSettings, LbfgsSettings, LmSettings, PoseSpan
+from xrayreg.settings.methods import XVR_ADAM
+from xrayreg.similarity import Agreement
+
+DOUBLE = torch.float64
+NEAR = PoseSpan((5.0, 5.0, 5.0), (10.0, 10.0, 30.0))
+CHARTS = {
+    "twist": start_chart(),
+    "Euler": EulerZXYChart(PIVOT),
+    "held": HeldChart(start_chart(), torch.zeros(6, dtype=DOUBLE), (0, 2, 5)),
+}
+
+
+def points_near(chart, count: int = 5) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    base = torch.zeros(3, dtype=DOUBLE) if isinstance(chart, HeldChart) else chart.point(START)
+    unit = torch.tensor([0.02] * 3 + [2.0] * 3, dtype=DOUBLE) if isinstance(chart, EulerZXYChart) else torch.ones(1)
+    return base + unit * torch.randn(count, chart.dimensions, generator=generator, dtype=DOUBLE)
+
+
+def test_without_penalties_the_score_is_the_problems():
+    problem, chart = small_problem(), start_chart()
+    points = points_near(chart)
+    poses = chart.poses(points)
+    objective = PoseObjective(problem, chart)
+    plain, full = objective.answer(Query(points)), objective.answer(Query(points, 2))
+    torch.testing.assert_close(plain.scores, problem.scores(poses).double())
+    torch.testing.assert_close(full.scores, problem.agreement(poses).score.double())
+    assert plain.gradients is None and plain.normals is None
+    assert objective.answer(Query(points, 1)).normals is None
+
+
+@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("penalised", [False, True])
+def test_the_gradient_is_that_of_the_numbers(name, penalised):
+    chart = CHARTS[name]
+    penalties = (EulerPenalty(START, PIVOT, span(NEAR), 0.1),) if penalised else ()
+    objective = PoseObjective(small_problem(), chart, penalties, 0.9)
+    points = points_near(chart)
+    found = objective.answer(Query(points, 1)).gradients
+    unit = torch.tensor([0.02] * 3 + [2.0] * 3, dtype=DOUBLE) if name == "Euler" else torch.ones(6, dtype=DOUBLE)
+    for n in range(chart.dimensions):
+        moved = torch.zeros(chart.dimensions, dtype=DOUBLE)
+        moved[n] = 0.05 * unit[n]
+        after, before = (objective.answer(Query(points + sign * moved)).scores for sign in (1, -1))
+        slope = (after - before) / (2 * moved[n])
+        # Scores are single-precision, and curve within the step: a hundredth of the steepest slope.
+        assert (found[:, n] - slope).abs().max() < 0.01 * found.abs().amax() + 2e-5 / float(unit[n])
+
+
+def test_a_gradient_is_the_same_whether_normals_are_asked_for_or_not():
+    chart = start_chart()
+    points = points_near(chart)
+    objective = PoseObjective(small_problem(), chart, (EulerPenalty(START, PIVOT, span(NEAR), 0.1),), 0.9)
+    first, second = objective.answer(Query(points, 1)), objective.answer(Query(points, 2))
+    # Single precision by two ways.
+    torch.testing.assert_close(first.gradients, second.gradients, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(first.scores, second.scores, rtol=0, atol=1e-6)
+
+
+def test_normals_follow_the_chart():
+    chart = EulerZXYChart(PIVOT)
+    points = points_near(chart)
+    twists = chart.twists(points)
+    normal = small_problem().agreement(chart.poses(points)).normal.double()
+    found = PoseObjective(small_problem(), chart).answer(Query(points, 2)).normals
+    torch.testing.assert_close(found, twists.mT @ normal @ twists)
+
+
+def test_weights_and_penalties_add_up():
+    chart = start_chart()
+    points = points_near(chart)
+    penalty = EulerPenalty(START, PIVOT, span(NEAR), 0.1)
+    bare = PoseObjective(small_problem(), chart).answer(Query(points, 2))
+    both = PoseObjective(small_problem(), chart, (penalty, penalty), 0.9).answer(Query(points, 2))
+    extra = penalty.agreement(chart.poses(points)).score
+    torch.testing.assert_close(both.scores, 0.9 * bare.scores + 2 * extra)
+    torch.testing.assert_close(
+        PoseObjective(small_problem(), chart, (penalty, penalty), 0.9).answer(Query(points)).scores,
+        both.scores,
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+def test_xvrs_adam_finds_the_pose_by_its_own_numbers():
+    chart = EulerZXYChart(PIVOT)
+    settings = replace(XVR_ADAM, schedule=replace(XVR_ADAM.schedule, threshold=1e-6))
+    optimum = run(adam(chart.point(START), settings), PoseObjective(small_problem(), chart).answer)
+    assert furthest_mm(chart.poses(optimum.point[None]), TRUTH[None]) < 3
+
+
+def test_a_story_tells_the_best_so_far_and_ends_with_what_a_plain_run_finds():
+    chart = start_chart()
+    objective = PoseObjective(small_problem(), chart)
+    start = torch.zeros(6, dtype=DOUBLE)
+    settings = CmaSettings(population=8, generations=6)
+    watched = Watched(objective.answer)
+    plain = run(cma_es(start, torch.ones(6), settings), watched)
+    story = optimise.pieces(cma_es(start, torch.ones(6), settings), objective.answer.pieces)
+    news: list[Progress | None] = []
+    while True:
+        try:
+            news.append(next(story))
+        except StopIteration as end:
+            optimum = end.value
+            break
+    told = [progress for progress in news if progress is not None]
+    assert [progress.evaluations for progress in told] == [1 + 8 * n for n in range(7)]
+    best = torch.cat(watched.scores).cummax(0).values
+    assert [progress.score for progress in told] == [float(best[progress.evaluations - 1]) for progress in told]
+    assert torch.equal(optimum.point, plain.point) and optimum.evaluations == plain.evaluations == 49
+    # Images come in pieces: there are pauses between the news.
+    assert len(news) > 2 * len(told)
+
+
+@pytest.mark.parametrize("pauses", [1, 2, 5, 20])
+def test_a_story_that_is_closed_closes_its_optimiser(pauses):
+    before = set(threading.enumerate())
+    objective = PoseObjective(small_problem(), start_chart())
+    box = torch.full((6,), 8.0, dtype=DOUBLE)
+    story = optimise.pieces(bobyqa(torch.zeros(6), -box, box, BobyqaSettings()), objective.answer.pieces)
+    for _ in range(pauses):
+        next(story)
+    story.close()
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_objects_are_found_together(count):
+    """Objects whose scores add up: bones that are rendered apart, with a pose each."""
+    starts = [START, start_chart().poses(torch.ones(1, 6, dtype=DOUBLE))[0], TRUTH][:count]
+    chart = SeveralChart(tuple(TwistChart(start, PIVOT, UNITS) for start in starts))
+    penalty = ObjectPenalty(EulerPenalty(START, PIVOT, span(NEAR), 1e-6), count - 1)
+    objective = PoseObjective(Together(), chart, (penalty,))
+    start = torch.zeros(6 * count, dtype=DOUBLE)
+    for optimiser in (
+        lbfgs(start, LbfgsSettings()),
+        levenberg_marquardt(start, LmSettings(stop_step=1e-4, stop_gain=1e-8)),
+    ):
+        optimum = run(optimiser, objective.answer)
+        found = chart.poses(optimum.point[None])[0]
+        assert furthest_mm(found, TRUTH.expand(count, 4, 4)).max() < 0.8
+
+
+class Together:
+    """The small problem for several objects at once: the mean of their similarities."""
+
+    @divisible
+    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+        each = yield from small_problem().scores.pieces(poses.flatten(0, 1))
+        return each.unflatten(0, poses.shape[:2]).mean(1)
+
+    @divisible
+    def agreement(self, poses: Tensor, *, normals: bool) -> Pieces[Agreement]:
+        count, objects = poses.shape[:2]
+        each = yield from small_problem().agreement.pieces(poses.flatten(0, 1), normals=normals)
+        normal = torch.zeros(count, 6 * objects, 6 * objects, dtype=DOUBLE)
+        for n in range(objects):
+            place = slice(6 * n, 6 * n + 6)
+            normal[:, place, place] = each.normal.unflatten(0, (count, objects))[:, n] / objects
+        score = each.score.unflatten(0, (count, objects)).mean(1)
+        return Agreement(score, each.gradient.reshape(count, -1) / objects, normal)
+
+
+def test_a_chart_far_from_the_scene_scores_and_never_breaks_the_run():
+    chart = start_chart()
+    away = torch.tensor([0.0, 0.0, 0.0, 3000.0, 0.0, 0.0], dtype=DOUBLE)
+    optimum = run(lbfgs(away, LbfgsSettings(steps=3)), PoseObjective(small_problem(), chart).answer)
+    assert optimum.reason.endswith(".") and optimum.evaluations >= 1
+    whole(optimise.pieces(lbfgs(away, LbfgsSettings(3)), PoseObjective(small_problem(), chart).answer.pieces))
+    assert pose_difference(chart.poses(away[None])[0], START, PIVOT)[3] == pytest.approx(3000.0)

@@ -1,0 +1,66 @@
+"""One level of refinement: Levenberg-Marquardt run on a problem, a step at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from torch import Tensor
+
+from ..pieces import Story
+from ..registration.problem import Problem
+from ..settings import StepSettings
+from ..similarity import Agreement
+from .levenberg_marquardt import State, ask, start, tell
+
+
+def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSettings) -> Story[State, State]:
+    """Refine poses (B, 4, 4) together, telling the state before the first and after every step; returns the last.
+
+    Starts that have come to rest are not evaluated again.
+    """
+    state = start(poses, (yield from problem.agreement.pieces(poses)))
+    yield state
+    for _ in range(max_steps):
+        moving = state.active.nonzero()[:, 0]
+        if not len(moving):
+            return state
+        state, candidates = ask(state, problem.pivot, settings)
+        found = yield from problem.picked(moving).agreement.pieces(candidates[moving])
+        state = tell(state, candidates, _with(state.agreement, moving, found), settings)
+        yield state
+    waiting = "The level's steps were used up while it was still improving."
+    state = replace(state, reasons=tuple(reason or waiting for reason in state.reasons))
+    yield state
+    return state
+
+
+def best_first(state: State) -> State:
+    """The state with its starts in the order of falling score; those that cannot be scored (NaN) come last."""
+    order = falling(state.agreement.score)
+    agreement = Agreement(state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order])
+    return replace(
+        state,
+        poses=state.poses[order],
+        agreement=agreement,
+        damping=state.damping[order],
+        growth=state.growth[order],
+        active=state.active[order],
+        step=state.step[order],
+        reasons=tuple(state.reasons[n] for n in order.tolist()),
+    )
+
+
+def falling(scores: Tensor) -> Tensor:
+    """The order (B,) of falling scores (B,); those that are NaN come last, equal ones stay as they are."""
+    # Sorting takes NaN for the largest number.
+    return scores.nan_to_num(nan=-math.inf).argsort(descending=True, stable=True)
+
+
+def _with(old: Agreement, where: Tensor, found: Agreement) -> Agreement:
+    """`old` with the entries `where` replaced by `found`."""
+    return Agreement(
+        old.score.index_copy(0, where, found.score.to(old.score)),
+        old.gradient.index_copy(0, where, found.gradient.to(old.gradient)),
+        old.normal.index_copy(0, where, found.normal.to(old.normal)),
+    )

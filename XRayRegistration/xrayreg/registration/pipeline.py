@@ -1,0 +1,388 @@
+"""The story of a registration: prepare, start, refine, judge; told one step at a time.
+
+    for step in register(scene, settings):
+        ...
+    result = step.result
+
+Whoever loops over the steps may draw them, or stop. What is tried first, and what after it when the verdict is no, is
+planned in `starts`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..checks import InputError
+from ..networks.inference.prediction import Prediction, predict, unfamiliar
+from ..networks.inference.similarity_scene import SceneSimilarity, needs_learned_maps, scene_similarity
+from ..networks.model.checkpoint import Checkpoint, load_checkpoint
+from ..optimize import State, best_first, descend, falling
+from ..pieces import Pieces, Story, divisible, retold
+from ..reasons import Note, NoteCode, noted
+from ..render import choose_device, choose_engine, kernels_are_cached, warm_up
+from ..scene import Scene, require_different_views
+from ..settings import LevelSettings, RegistrationSettings, SearchSettings
+from .assessment import Found, assess
+from .initial import Candidates, distinct, search
+from .problem import Prior, Problem
+from .problem_cache import REFINE_MARGIN_MM, ProblemCache, problem_cache_for
+from .results import Estimate, Registration, Step, ViewResult
+from .starts import (
+    Attempt,
+    Proposals,
+    attempts,
+    learned_proposals,
+    network_file,
+    require_start,
+    search_anew,
+    search_around,
+)
+from .verdict import LEAST_SIMILARITY, unless_assumed
+
+AROUND_BEST = "a search around the best pose"
+# Share of the whole that the planned attempts take; the rest is for second looks.
+_PLANNED = 0.8
+
+
+def register(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Iterator[Step]:
+    """Register a scene, yielding a Step at a time; the last one carries the Registration.
+
+    Steps come often enough for a window to live meanwhile: where there is nothing new to tell, the last Step comes
+    again, the same object. Only where the render engine was never compiled on this machine the first steps take long
+    (see `render.kernels_are_cached`).
+    Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view, one
+    X-ray as two views, a network of another patient).
+    """
+    require_start(settings.init, scene)
+    require_different_views(scene.views)
+    told = Step("prepare", 0.0, "loading the render engine")
+    for news in _story(scene, settings, load_seconds):
+        told = told if news is None else news
+        yield told
+
+
+@divisible
+def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Pieces[Estimate]:
+    """The pose that the network named by `settings.init` believes in most, neither refined nor judged.
+
+    Takes milliseconds, as nothing is rendered. Raises InputError where `settings.init` names no network, and as
+    `register` does.
+    """
+    file = network_file(settings.init)
+    if file is None:
+        raise InputError(
+            "init", expected="the file of a trained network", found=settings.init, remedy="name one, or let it register"
+        )
+    clock = _Clock()
+    clock.switch("network")
+    checkpoint = load_checkpoint(file, choose_device(settings.device))
+    yield
+    prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device, settings.network.looks)
+    if not len(prediction.poses):
+        raise InputError(
+            f"network {file.name}", expected="a pose", found="numbers that are none", remedy="train it again"
+        )
+    world_from_volume = world_pose(scene, prediction.poses[0].numpy())
+    return Estimate(
+        world_from_volume=world_from_volume,
+        views=tuple((view.name, view.camera.camera_from_world @ world_from_volume) for view in scene.views),
+        start=prediction.names[0],
+        belief=float(prediction.beliefs[0]),
+        seconds=clock.seconds(load_seconds),
+        coded_notes=_notes(scene, prediction, checkpoint, prediction.poses[0]),
+    )
+
+
+def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) -> Story[Step, None]:
+    clock = _Clock()
+    _, _, engine = choose_engine(settings.engine, settings.device)
+    checkpoint, prediction = None, None
+    file = network_file(settings.init)
+    if file is not None:
+        clock.switch("network")
+        yield Step("prepare", 0.0, "asking the network")
+        checkpoint = load_checkpoint(file, choose_device(settings.device))
+        yield None
+        prediction = yield from predict.pieces(
+            checkpoint, scene, settings.engine, settings.device, settings.network.looks
+        )
+        clock.switch("initialise")
+    yield from warmed_up.pieces(settings)
+    yield Step("prepare", 0.0, "preparing the volume")
+    problems = yield from problem_cache_for.pieces(scene, settings)
+    proposals = None if prediction is None else Proposals(prediction.poses, prediction.names)
+    similarity: SceneSimilarity | None = None
+    if settings.similarity is not None:
+        similarity, proposals = yield from _asked_similarity(problems, settings.similarity, prediction, clock)
+    spent = 0 if similarity is None else similarity.objective.projector.renders
+    planned = yield from attempts.pieces(problems, proposals)
+    found = _found(problems, planned, clock)
+    best = yield from retold(found, lambda step: replace(step, renders=spent + problems.renders))
+    notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
+    if similarity is not None:
+        notes += noted(NoteCode.SIMILARITY, _told_similarity(similarity, settings))
+        notes += noted(NoteCode.SIMILARITY_UNFAMILIAR, similarity.unfamiliar(scene, best.pose))
+    renders = spent + problems.renders
+    result = _registration(scene, renders, best, engine, clock.seconds(load_seconds), notes)
+    yield Step("done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, renders)
+
+
+@divisible
+def warmed_up(settings: RegistrationSettings) -> Story[Step, float]:
+    """Load the compiled code that a registration needs; tells where it has to be compiled first.
+
+    Returns the seconds spent on compiling. Raises InputError as `choose_engine` does, and for a similarity's file that
+    is no network's.
+    """
+    learned_maps = settings.similarity is not None and needs_learned_maps(settings.similarity)
+    if not kernels_are_cached(settings.engine, settings.device, learned_maps):
+        yield Step("prepare", 0.0, "compiling the render engine for this computer, once")
+    story = warm_up.pieces(settings.engine, settings.device, learned_maps)
+    return (yield from retold(story, lambda part: None))
+
+
+def _asked_similarity(
+    problems: ProblemCache, file: str, prediction: Prediction | None, clock: _Clock
+) -> Story[Step, tuple[SceneSimilarity, Proposals]]:
+    """The learned similarity in a file, and where it leads."""
+    settings = problems.settings
+    clock.switch("similarity")
+    yield Step("prepare", 0.0, "asking the learned similarity")
+    similarity = yield from scene_similarity.pieces(file, problems.scene, settings.engine, settings.device)
+    story = learned_proposals(problems, similarity, prediction)
+    proposals = yield from retold(story, lambda progress: Step("prepare", 0.0, "following the learned similarity"))
+    clock.switch("initialise")
+    return similarity, proposals
+
+
+def _told_similarity(similarity: SceneSimilarity, settings: RegistrationSettings) -> tuple[str, ...]:
+    """What was done with a learned similarity, and how it fits the scene, one sentence each."""
+    ranked = "" if settings.init == "case" else "ranked hypotheses, and "
+    done = (
+        f"The learned similarity {similarity.name} ({similarity.architecture}) {ranked}led to poses that were tried "
+        "first; refinement and verdict do not depend on it."
+    )
+    return (done, *similarity.notes)
+
+
+def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock) -> Story[Step, Found]:
+    """What the planned attempts and the second looks end in."""
+    best: Found | None = None
+    for number, attempt in enumerate(planned):
+        span = _Span(_PLANNED * number / len(planned), _PLANNED / len(planned))
+        found = yield from _try(problems, attempt, span, clock)
+        if found is not None:
+            best = found if best is None else best.or_better(found, problems.pivot)
+        if best is not None and best.verdict.accepted:
+            break
+    # The last attempt has nothing after it that it could be given up for.
+    assert best is not None
+    return (yield from _looked_again(problems, best, clock))
+
+
+def _looked_again(problems: ProblemCache, best: Found, clock: _Clock) -> Story[Step, Found]:
+    """The best pose once it is beyond doubt, or the best of all that second looks found.
+
+    Beyond doubt is a pose that is clear by itself, or that a search around it leads back to. On poor X-rays right and
+    wrong optima differ in just that: near a wrong one there is something better.
+    """
+    general, settings, partial = problems.settings, problems.settings.second, problems.partial
+    given, found_again, fresh = general.init == "case", False, 0
+    rounds = settings.part_rounds if problems.is_small(best.pose) else settings.rounds
+    # Bones alone fit a little worse than the whole body does, and a search for them takes longer.
+    fair = settings.promising if partial else LEAST_SIMILARITY
+    for number in range(rounds):
+        settled = found_again and best.evidence.similarity >= fair
+        if settled or best.is_clear(partial) or best.is_mirrored or (given and not best.verdict.accepted):
+            return best
+        seed = general.seed + 1 + number
+        if best.evidence.similarity >= settings.promising and not found_again:
+            attempt = search_around(problems, best.pose[None], AROUND_BEST, seed)
+        elif fresh < settings.fresh:
+            attempt = replace(search_anew(problems, seed), hopeless=None if partial else general.hopeless)
+            fresh += 1
+        else:
+            return best
+        share = (1 - _PLANNED) / rounds
+        found = yield from _try(problems, attempt, _Span(_PLANNED + share * number, share), clock)
+        if found is None:
+            continue
+        if given:
+            return best.beside(found, problems.pivot)
+        before, best = best, best.or_better(found, problems.pivot)
+        found_again = best.is_where(before, problems.pivot)
+    return best if found_again or best.is_clear(partial) or not rounds else best.unconfirmed()
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One attempt's part of the whole registration."""
+
+    start: float
+    length: float
+
+    def at(self, share: float) -> float:
+        """The fraction of the whole where a share of this part is done."""
+        return self.start + self.length * share
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """What is left of an attempt's hypotheses, the best first.
+
+    poses: (N, 4, 4) as they are now; origins: (N, 4, 4) where they started. names: of those starts.
+    gap: how much lower the best other optimum scored where that was last looked at.
+    """
+
+    poses: Tensor
+    origins: Tensor
+    names: tuple[str, ...]
+    gap: float | None = None
+
+    def after(self, state: State, pivot: Tensor) -> _Field:
+        """The field when a level ends with `state`, whose starts are its first poses."""
+        order = falling(state.agreement.score)
+        poses, scores = state.poses[order], state.agreement.score[order]
+        gap = self.gap if len(poses) == 1 else _gap(distinct(poses, scores, pivot, 2)[1])
+        return _Field(poses, self.origins[order], tuple(self.names[n] for n in order.tolist()), gap)
+
+
+def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock) -> Story[Step, Found | None]:
+    """Run one attempt: search where it asks for that, refine, judge; None where it is given up as hopeless."""
+    field = _Field(attempt.hypotheses, attempt.hypotheses, attempt.names)
+    # The first level of an attempt without a search stands for one.
+    early = 1
+    if attempt.search is not None:
+        clock.switch("initialise")
+        field, early = (yield from _searched(problems, attempt, attempt.search, span)), 0
+    clock.switch("refine")
+    for number, level in enumerate(attempt.levels):
+        if number == early and attempt.hopeless is not None:
+            similarity = yield from _coarse_similarity(problems, field.poses[:1])
+            if not similarity >= attempt.hopeless:
+                message = f"{field.names[0]}: leads nowhere"
+                yield Step("refine", span.at(0.99), message, field.poses[0].numpy(), similarity)
+                return None
+        poses = field.poses[:1] if level is attempt.levels[-1] else field.poses
+        part = _Span(span.at(0.5 + 0.45 * number / len(attempt.levels)), span.length * 0.45 / len(attempt.levels))
+        state = yield from _refined(problems, level, poses, part, attempt.prior)
+        field = field.after(state, problems.pivot)
+    clock.switch("judge")
+    state, name = best_first(state), field.names[0]
+    pose, score = state.poses[0].numpy(), float(state.agreement.score[0])
+    yield Step("judge", span.at(0.96), f"judging {name}", pose, score)
+    found = yield from assess.pieces(problems, state, field.gap, field.origins[0], name)
+    message = f"{name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
+    yield Step("judge", span.at(0.99), message, found.pose.numpy(), found.evidence.similarity)
+    return found
+
+
+def _searched(problems: ProblemCache, attempt: Attempt, settings: SearchSettings, span: _Span) -> Story[Step, _Field]:
+    """The distinct best poses around an attempt's hypotheses."""
+    margin = REFINE_MARGIN_MM + 2 * max(attempt.spread.translation_mm[:2])
+    searching = yield from problems.for_search.pieces()
+
+    def problem_at(level: LevelSettings, around: Tensor) -> Pieces[Problem]:
+        return searching.problem.pieces(level, around, margin, attempt.prior)
+
+    def step(found: Candidates) -> Step:
+        pose, score = found.poses[0].numpy(), float(found.scores[0])
+        return Step("search", span.at(0.5 * found.fraction), found.message, pose, score)
+
+    general = problems.settings
+    story = search(problem_at, attempt.hypotheses, problems.pivot, settings, general.refine.step, general.seed)
+    found = yield from retold(story, step)
+    poses = found.poses[found.scores >= found.scores[0] - settings.outclassed]
+    expected = attempt.hypotheses[:1].expand_as(poses)
+    return _Field(poses, expected, attempt.names[:1] * len(poses), _gap(found.scores))
+
+
+def _coarse_similarity(problems: ProblemCache, poses: Tensor) -> Pieces[float]:
+    """Similarity of one pose (1, 4, 4) on the level before the finest: a cheap sign of whether it may be right."""
+    problem = yield from problems.problem.pieces(problems.settings.refine.levels[-2], poses, REFINE_MARGIN_MM)
+    return float((yield from problem.scores.pieces(poses))[0])
+
+
+def _refined(
+    problems: ProblemCache, level: LevelSettings, poses: Tensor, span: _Span, prior: Prior | None
+) -> Story[Step, State]:
+    """Poses (B, 4, 4) refined on one level."""
+    problem = yield from problems.problem.pieces(level, poses, REFINE_MARGIN_MM, prior)
+    message = f"refining at {max(view.camera.width for view in problem.views)} px"
+
+    def step(state: State) -> Step:
+        best = best_first(state)
+        done = min(1.0, state.steps / max(1, level.max_steps))
+        return Step("refine", span.at(done), message, best.poses[0].numpy(), float(best.agreement.score[0]))
+
+    story = descend(problem, poses, level.max_steps, problems.settings.refine.step)
+    return (yield from retold(story, step))
+
+
+def _gap(scores: Tensor) -> float | None:
+    """How much lower the second of distinct optima scores; None when all starts found the same one."""
+    return float(scores[0] - scores[1]) if len(scores) > 1 else None
+
+
+def _registration(
+    scene: Scene,
+    renders: int,
+    found: Found,
+    engine: str,
+    seconds: dict[str, float],
+    notes: tuple[Note, ...],
+) -> Registration:
+    world_from_first = np.linalg.inv(scene.views[0].camera.camera_from_world)
+    world_from_volume = world_from_first @ found.pose.numpy()
+    return Registration(
+        world_from_volume=world_from_volume,
+        started_from=world_from_first @ found.started_from.numpy(),
+        views=tuple(
+            ViewResult(view.name, view.camera.camera_from_world @ world_from_volume, similarity)
+            for view, similarity in zip(scene.views, found.similarities, strict=True)
+        ),
+        verdict=unless_assumed(found.verdict, scene.assumed),
+        evidence=found.evidence,
+        uncertainty=found.uncertainty,
+        start=found.start,
+        stopped=found.stopped,
+        seconds=seconds,
+        renders=renders,
+        engine=engine,
+        coded_notes=(*scene.coded_notes, *notes),
+    )
+
+
+def _notes(scene: Scene, prediction: Prediction, checkpoint: Checkpoint, pose: Tensor) -> tuple[Note, ...]:
+    """What to say of the network at a pose (4, 4) of the first camera."""
+    strange = unfamiliar(checkpoint.card, prediction, scene, pose)
+    return (*noted(NoteCode.NETWORK, prediction.notes), *noted(NoteCode.NETWORK_UNFAMILIAR, strange))
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self._spent = {"initialise": 0.0, "refine": 0.0, "judge": 0.0}
+        self._stage, self._since = "initialise", time.perf_counter()
+
+    def switch(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._spent[self._stage] = self._spent.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = stage, now
+
+    def seconds(self, load: float) -> dict[str, float]:
+        self.switch(self._stage)
+        spent = {"load": load, **self._spent}
+        return {**spent, "total": sum(spent.values())}
+
+
+def world_pose(scene: Scene, camera_from_volume: NDArray[np.float64]) -> NDArray[np.float64]:
+    """world_from_volume (4, 4) of a Step's pose, which is that of the first view's camera."""
+    return np.linalg.inv(scene.views[0].camera.camera_from_world) @ camera_from_volume

@@ -1,0 +1,189 @@
+"""A registration as a function of the pose: scores, gradients and normal matrices for a batch of poses.
+
+The pose of a problem is `camera_from_volume` of its first view; the other views follow rigidly. Poses are updated by
+twists in that camera's axes about the pivot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry import Camera, left_jacobian_inverse, pose_difference, twist_tangents
+from ..pieces import Pieces, divisible, whole
+from ..render import Projector, render, render_with_jacobian
+from ..scene import Radiograph
+from ..similarity import Agreement, Similarity, Target, support_mask
+
+# Pixels rendered and compared at a time: some 50 ms of work, with derivatives, on two cores.
+_BATCH_PIXELS = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One view of a problem: its X-ray at this resolution, its camera, and where that stands.
+
+    view_from_first: (4, 4) from the first view's camera frame to this view's.
+    support: optional (B, H, W), the pixels near the rendered structure.
+    """
+
+    camera: Camera
+    target: Target
+    view_from_first: Tensor
+    support: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Where the pose is expected: a quadratic penalty that holds what the images leave open, such as depth.
+
+    expected: (4, 4) pose; deviation: (6,) standard deviations of the twist from it [rad, mm].
+    weight: cost of one standard deviation in one parameter, times two.
+    """
+
+    expected: Tensor
+    deviation: Tensor
+    weight: float
+
+    def agreement(self, poses: Tensor, pivot: Tensor) -> Agreement:
+        """Minus half the weighted squared deviation of poses (B, 4, 4), with its exact gradient."""
+        twist = pose_difference(poses, self.expected, pivot)
+        jacobian = torch.eye(6, dtype=poses.dtype, device=poses.device).repeat(poses.shape[0], 1, 1)
+        jacobian[:, :3, :3] = left_jacobian_inverse(twist[:, :3])
+        jacobian = jacobian / self.deviation[:, None]
+        residual = twist / self.deviation
+        return Agreement(
+            score=-0.5 * self.weight * (residual**2).sum(-1),
+            gradient=self.weight * (residual[:, None] @ jacobian)[:, 0],
+            normal=self.weight * (jacobian.mT @ jacobian),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Views, an attenuation map made ready for an engine, a similarity, and what is known of the pose.
+
+    pivot: (3,) isocentre in the volume frame [mm].
+    """
+
+    projector: Projector
+    views: tuple[View, ...]
+    similarity: Similarity
+    pivot: Tensor
+    prior: Prior | None = None
+
+    def images(self, poses: Tensor) -> list[Tensor]:
+        """DRRs (B, H, W) of poses (B, 4, 4) for each view."""
+        return [render(self.projector, view.camera, view.view_from_first @ poses) for view in self.views]
+
+    @divisible
+    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+        """Similarity (B,) of poses (B, 4, 4), the mean over the views less the prior's penalty."""
+        parts, ready = [], {}
+        # Without derivatives twice as many pixels take no longer.
+        for some in self._batches(len(poses), 2 * _BATCH_PIXELS):
+            by_view = []
+            for number, view in enumerate(self.picked(some).views):
+                image = render(self.projector, view.camera, view.view_from_first @ poses[some])
+                yield
+                # A support for all poses, or none, leaves the X-ray's side as it is.
+                if number not in ready or view.support is not self.views[number].support:
+                    ready[number] = self.similarity.against(view.target, image, view.support)
+                by_view.append(ready[number].score(image))
+                yield
+            parts.append(torch.stack(by_view).mean(0).to(poses.device))
+        score = torch.cat(parts)
+        return score if self.prior is None else score + self.prior.agreement(poses, self.pivot).score
+
+    @divisible
+    def agreement(self, poses: Tensor, *, normals: bool = True) -> Pieces[Agreement]:
+        """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views.
+
+        normals: whether normal matrices are wanted; see `Similarity.agreement`.
+        """
+        parts = []
+        for some in self._batches(len(poses), _BATCH_PIXELS):
+            work = self.picked(some)._mean_agreement(poses[some], normals)
+            # Pauses cost whoever waits a little, so small images go without.
+            parts.append((yield from work) if len(some) * self._pixels > _BATCH_PIXELS // 4 else whole(work))
+        # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
+        mean = Agreement.joined(parts).on(poses.device)
+        return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
+
+    def _mean_agreement(self, poses: Tensor, normals: bool) -> Pieces[Agreement]:
+        """The mean over the views, without the prior."""
+        tangents = twist_tangents(poses, self.pivot)
+        total: Agreement | None = None
+        for view in self.views:
+            moved = view.view_from_first[None, None] @ tangents
+            image, jacobian = render_with_jacobian(self.projector, view.camera, view.view_from_first @ poses, moved)
+            yield
+            part = yield from self.similarity.agreement.pieces(
+                view.target, image, jacobian, view.support, normals=normals
+            )
+            total = part if total is None else total + part
+        assert total is not None
+        return total.scaled(1 / len(self.views))
+
+    @divisible
+    def focused(self, poses: Tensor, margin_px: int) -> Pieces[Problem]:
+        """The problem restricted to the rendered structure at poses (B, 4, 4) and `margin_px` pixels around it."""
+        views = []
+        for view in self.views:
+            supports = []
+            for some in self._batches(len(poses), 2 * _BATCH_PIXELS):
+                image = render(self.projector, view.camera, view.view_from_first @ poses[some])
+                supports.append(support_mask(image, margin_px))
+                yield
+            views.append(replace(view, support=torch.cat(supports)))
+        return replace(self, views=tuple(views))
+
+    def picked(self, which: Tensor) -> Problem:
+        """The problem for the poses `which` (indices) of a batch: their supports, everything else unchanged."""
+        views = tuple(
+            view if view.support is None or view.support.shape[0] == 1 else replace(view, support=view.support[which])
+            for view in self.views
+        )
+        return replace(self, views=views)
+
+    def _batches(self, count: int, pixels: int) -> tuple[Tensor, ...]:
+        """The numbers of `count` poses in batches whose images have about as many `pixels` together in each view."""
+        return torch.arange(count).split(max(1, pixels // self._pixels))
+
+    @property
+    def _pixels(self) -> int:
+        """Of the largest view."""
+        return max(view.camera.width * view.camera.height for view in self.views)
+
+
+@divisible
+def build_problem(
+    projector: Projector, views: tuple[Radiograph, ...], similarity: Similarity, *, image_px: int, pivot: Tensor
+) -> Pieces[Problem]:
+    """The problem of a map made ready for an engine and of views averaged down to about `image_px` pixels."""
+    reduced = []
+    for view in views:
+        reduced.append((yield from view.reduced.pieces(reduction(view.camera, image_px))))
+        yield
+    place = projector.mu.device
+    first_from_world = torch.as_tensor(views[0].camera.camera_from_world)
+    problem_views = tuple(
+        View(
+            camera=view.camera,
+            target=Target(
+                torch.from_numpy(np.ascontiguousarray(view.attenuation)).to(place),
+                torch.from_numpy(view.valid.astype(np.float32)).to(place),
+            ),
+            view_from_first=torch.as_tensor(view.camera.camera_from_world) @ torch.linalg.inv(first_from_world),
+        )
+        for view in reduced
+    )
+    return Problem(projector, problem_views, similarity, pivot)
+
+
+def reduction(camera: Camera, image_px: int) -> int:
+    """The whole factor that brings the longer image side nearest to `image_px` pixels."""
+    return max(1, round(max(camera.width, camera.height) / image_px))
