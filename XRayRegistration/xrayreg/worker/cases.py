@@ -38,13 +38,13 @@ def case(room: Room, content: Content) -> Task:
     targets as `inputs.scene_of` has them. Raises InputError as `read_case` does.
     """
     path = Path(content["path"])
-    told = parse_case(path)
+    case_file = parse_case(path)
     yield None
     scene = yield from read_case.pieces(path)
     volume = scene.volume
     matrix = volume.grid.volume_from_index.tolist()
     views = []
-    for view, radiograph in zip(told.views, scene.views, strict=True):
+    for view, radiograph in zip(case_file.views, scene.views, strict=True):
         pixels = room.arrays.put(_as_stored(view, radiograph))
         projection = _projection(view, radiograph, path.name).as_dict()
         views.append(
@@ -56,10 +56,10 @@ def case(room: Room, content: Content) -> Task:
     known = {name: getattr(scene, name) for name in ("initial", "reference", "targets")}
     return {
         "volume": {
-            "name": stem_of(told.volume), "values": values, "matrix": matrix, "notes": list(volume.notes),
+            "name": stem_of(case_file.volume), "values": values, "matrix": matrix, "notes": list(volume.notes),
             "assumed": list(volume.assumed),
         },
-        "labels": (yield from _labels(room, volume, stem_of(told.labels or path))),
+        "labels": (yield from _labels(room, volume, stem_of(case_file.labels or path))),
         "views": views,
         "structures": list(scene.structures),
         **{name: None if pose is None else np.asarray(pose).tolist() for name, pose in known.items()},

@@ -74,10 +74,10 @@ def radiograph(room: Room, content: Content) -> Task:
     projection = Projection.from_dict(content["projection"])
     pixels = room.arrays.take(content["pixels"])
     image = yield from _image_in_file(content, pixels)
-    told: dict[str, Any] = {"intensity": projection.intensity}
+    reading: dict[str, Any] = {"intensity": projection.intensity}
     if image is not None:
         pixels = image.pixels
-        told = {"notes": image.notes, **image.reading(intensity_named(projection.intensity))}
+        reading = {"notes": image.notes, **image.reading(intensity_named(projection.intensity))}
     made = yield from radiograph_from_array.pieces(
         pixels,
         projection.camera(),
@@ -85,7 +85,7 @@ def radiograph(room: Room, content: Content) -> Task:
         mirrored=projection.mirrored,
         name=content["name"],
         origins=projection.origins,
-        **told,
+        **reading,
     )
     grey = yield from shown_grey.pieces(made)
     yield None

@@ -117,8 +117,11 @@ class Service:
             parts = {name: getattr(error, name) for name in ("what", "expected", "found", "remedy")}
             self._send({"id": identifier, "error": parts})
         except Exception as error:
-            told = "".join(traceback.format_exception(error))
-            failure = {"kind": type(error).__name__, "text": str(error), "traceback": told}
+            failure = {
+                "kind": type(error).__name__,
+                "text": str(error),
+                "traceback": "".join(traceback.format_exception(error)),
+            }
             self._send({"id": identifier, "failure": failure})
         else:
             # Behind the others, whose turn it is now.
