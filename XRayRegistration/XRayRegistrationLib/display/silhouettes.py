@@ -1,5 +1,7 @@
 """The patient's segments as the X-ray would show them: their silhouettes on each detector, in their own colours."""
 
+from contextlib import closing
+
 import numpy as np
 import slicer
 import vtk
@@ -33,13 +35,14 @@ def silhouetteSteps(worker, view, anatomy, drawable, labels, segmentationNode, c
         longest_px=None if fully else _GRID_PX,
     )
     waiting = iter(seen)
-    for news in asked:
-        if news is not None:
-            mask, segmentID = worker.take(news["mask"]), next(waiting)
-            camera = projection.camera().scaled(mask.shape[1], mask.shape[0])
-            _write(view.segments, segmentID, mask, detector.worldFromPixels(camera))
-            _style(view.segments, segmentationNode, segmentID)
-        yield
+    with closing(asked):
+        for news in asked:
+            if news is not None:
+                mask, segmentID = worker.take(news["mask"]), next(waiting)
+                camera = projection.camera().scaled(mask.shape[1], mask.shape[0])
+                _write(view.segments, segmentID, mask, detector.worldFromPixels(camera))
+                _style(view.segments, segmentationNode, segmentID)
+            yield
 
 
 def clear(view):

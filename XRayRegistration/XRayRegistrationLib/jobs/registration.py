@@ -122,21 +122,22 @@ def _quietly(steps):
 def _followed(work, asked, done):
     """Yield Progress, and move the C-arm, as the worker's news come; returns its answer."""
     last = None
-    while True:
-        try:
-            news = next(asked)
-        except StopIteration as end:
-            return end.value
-        work.requireAll()
-        if news is not None:
-            if news["pose"] is not None:
-                work.move(np.array(news["pose"]))
-            last = _told(news, done)
-        # Until there are others the last news are shown.
-        if last is not None:
-            yield last
-        else:
-            yield Progress(done, _("Preparing the images"), "prepare")
+    try:
+        while True:
+            try:
+                news = next(asked)
+            except StopIteration as end:
+                return end.value
+            work.requireAll()
+            if news is not None:
+                if news["pose"] is not None:
+                    work.move(np.array(news["pose"]))
+                last = _told(news, done)
+            # Until there are others the last news are shown.
+            yield last or Progress(done, _("Preparing the images"), "prepare")
+    finally:
+        # At once: an error would keep it, and the worker busy, for as long as somebody looks at it.
+        asked.close()
 
 
 def _prepared(work, steps, done):
