@@ -63,8 +63,8 @@ def window_stalls(repeats: int) -> Table:
 
 def _run(arguments: list[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, check=True, text=True)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    run: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return run
 
 
 class Window:
@@ -141,8 +141,8 @@ def main() -> None:
     window.app.closeModule(window.widget)
     own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     loaded = [name for name in ("torch", "numba") if name in sys.modules]
-    told = {"stalls_ms": window.stalls, "window_mb": own, "worker_mb": others, "loaded": loaded}
-    print(json.dumps({**told, "verdict": verdict}))
+    figures = {"stalls_ms": window.stalls, "window_mb": own, "worker_mb": others, "loaded": loaded}
+    print(json.dumps({**figures, "verdict": verdict}))
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def test_reloading_runs_the_source_anew(app, widget, source):
     import slicer
 
     life()
-    # Of another length: compiled code that is kept is told by size and second.
+    # Of another length: kept bytecode is taken for current where size and second of the source are the same.
     source.write_text(MODULE.replace("VERSION = 1", "VERSION = 2  # edited"))
     old_label = widget.label
     new = app.reload_module(widget)

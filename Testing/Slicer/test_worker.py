@@ -84,9 +84,9 @@ def test_a_registration_in_another_process_survives_a_worker_that_is_killed(real
 def test_the_window_loads_neither_torch_nor_numba_from_the_empty_module_to_the_verdict(app, case, compiled):
     script = Path(__file__).resolve().parents[1] / "Benchmarks" / "window.py"
     done = subprocess.run([sys.executable, script, "phantom", case], capture_output=True, timeout=500, check=True)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["loaded"] == []
-    assert "Accepted" in told["verdict"]
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["loaded"] == []
+    assert "Accepted" in figures["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,20 @@ def test_the_work_of_others_is_not_ended_with_one_that_was_cancelled(app, inputs
     assert made[0]._process.poll() is None
     registering.close()
     app.wait_until(lambda: made[0]._process.poll() is not None, 20)
+
+
+def test_all_who_wait_hear_that_the_process_ended(inputs, monkeypatch):
+    from XRayRegistrationLib.worker.client import WorkerEnded
+
+    made = started_as(monkeypatch, "-c", "import time; time.sleep(600)")
+    registering, drawing = (inputs.worker.askSteps("compile", similarity=None) for _ in range(2))
+    next(registering)
+    next(drawing)
+    made[0]._process.kill()
+    made[0]._process.wait()
+    for waiting in (registering, drawing):
+        with pytest.raises(WorkerEnded, match="ended from outside"):
+            run(waiting)
 
 
 def test_values_are_kept_for_as_long_as_somebody_holds_them(app, inputs):

@@ -43,7 +43,14 @@ ACQUAINTED = {
 
 SLICER_SIDE = {"slicer", "qt", "ctk", "vtk", "mrml", "XRayRegistration", "XRayRegistrationLib"}
 LIGHT_IN_SLICER = {*SLICER_SIDE, "numpy", "scipy", "SimpleITK", *sys.stdlib_module_names}
-LIGHT_IN_BACKEND = {"xrayreg", "xrayreg.checks", "xrayreg.settings", "xrayreg.worker.arrays", "xrayreg.worker.messages"}
+LIGHT_IN_BACKEND = {
+    "xrayreg",
+    "xrayreg.checks",
+    "xrayreg.settings",
+    "xrayreg.pieces",
+    "xrayreg.worker.arrays",
+    "xrayreg.worker.messages",
+}
 
 MAY_NAME_DEVICES = {"registration.py", "dispatch.py"}
 LONGEST_FILE = 400

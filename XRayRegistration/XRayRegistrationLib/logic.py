@@ -18,6 +18,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from xrayreg.checks import InputError
+from xrayreg.pieces import whole
 
 from . import dependencies
 from .parameters import Parameters
@@ -58,7 +59,7 @@ class Logic(ScriptedLoadableModuleLogic):
 
         Its geometry comes from its DICOM file where there is one. The first one puts the C-arm at a first place.
         """
-        return _returned(self.addXraySteps(sourceNode, name))
+        return whole(self.addXraySteps(sourceNode, name))
 
     def addXraySteps(self, sourceNode, name=None):
         """`addXray` in short steps."""
@@ -107,7 +108,7 @@ class Logic(ScriptedLoadableModuleLogic):
 
     def importCalibration(self, path):
         """Give the active view the geometry in a calibration file (MayaCam text, or the view in a case.json)."""
-        _returned(self.importCalibrationSteps(path))
+        whole(self.importCalibrationSteps(path))
 
     def importCalibrationSteps(self, path):
         """`importCalibration` in short steps."""
@@ -155,7 +156,7 @@ class Logic(ScriptedLoadableModuleLogic):
 
         resume: go on with the network in the file. more: further options of `python -m xrayreg train`.
         """
-        return _returned(self.trainingSteps(resume, more))
+        return whole(self.trainingSteps(resume, more))
 
     def trainingSteps(self, resume=False, more=()):
         """`startTraining` in short steps, each (fraction, message), returning the Run."""
@@ -197,12 +198,3 @@ def _last(steps):
     """The last value of an iterator, or None where there was none."""
     kept = deque(steps, maxlen=1)
     return kept[0] if kept else None
-
-
-def _returned(steps):
-    """What a generator returns, all its steps done one after the other."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value

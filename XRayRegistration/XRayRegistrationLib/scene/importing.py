@@ -89,34 +89,36 @@ def importCaseSteps(worker, parameters, path):
     parameters.activeView = 0
 
 
-def _addVolume(worker, told, created):
+def _addVolume(worker, content, created):
     """The CT of a case (xrayreg.worker.cases.case) as a node."""
-    node = slicer.util.addVolumeFromArray(worker.mapped(told["values"]), np.array(told["matrix"]), told["name"])
+    node = slicer.util.addVolumeFromArray(
+        worker.mapped(content["values"]), np.array(content["matrix"]), content["name"]
+    )
     created.append(node)
-    sources.rememberRead(node, told["notes"], told["assumed"])
+    sources.rememberRead(node, content["notes"], content["assumed"])
     return node
 
 
-def _segmentationSteps(worker, told, volumeNode, created):
+def _segmentationSteps(worker, content, volumeNode, created):
     """Pause, and return the labels of a case as a segmentation node, or None without labels."""
-    if told is None:
+    if content is None:
         return None
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", told["name"])
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", content["name"])
     created.append(node)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    names = {int(label): name for label, name in told["names"].items()}
+    names = {int(label): name for label, name in content["names"].items()}
     matrix = backend.worldFromIndex(volumeNode, "CT")
-    yield from segments.addSteps(node, worker.mapped(told["values"]), matrix, names, told["colours"])
+    yield from segments.addSteps(node, worker.mapped(content["values"]), matrix, names, content["colours"])
     return node
 
 
-def _addXrayNode(worker, told, created):
+def _addXrayNode(worker, content, created):
     """An X-ray as it is stored in its file: neither turned nor mirrored."""
-    pixels = worker.take(told["pixels"])
-    node = slicer.util.addVolumeFromArray(pixels[None], _RAS_FROM_PICTURE, told["name"])
+    pixels = worker.take(content["pixels"])
+    node = slicer.util.addVolumeFromArray(pixels[None], _RAS_FROM_PICTURE, content["name"])
     created.append(node)
-    sources.rememberFile(node, told["file"], told["frame"])
+    sources.rememberFile(node, content["file"], content["frame"])
     return node
 
 

@@ -8,6 +8,7 @@ from collections import deque
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
+from xrayreg.pieces import whole
 from xrayreg.worker.messages import BrokenStream
 
 from ..timing import Timer
@@ -85,12 +86,7 @@ class Worker:
 
     def put(self, array):
         """`putSteps` at once, for small arrays."""
-        steps = self.putSteps(array)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+        return whole(self.putSteps(array))
 
     def take(self, name):
         """An array that an answer or news name; None for None."""
@@ -122,7 +118,8 @@ class Worker:
         try:
             self._send({"id": identifier, "kind": kind, "content": content})
             while True:
-                if not replies:
+                # Another request may have found the process gone.
+                if not replies and self._connection is mine:
                     self._listen(_WAIT_S)
                 if replies:
                     reply = replies.popleft()
