@@ -21,6 +21,7 @@ class RegisterSection:
         self.ui = ui = panel.ui
         self._now = None
         self._frameColor = None
+        self._progress = None
         self.curve = SimilarityCurve(ui.curveLabel)
         self._effort, self._start, self._register, self._cancel, self._undo = (
             Control(ui.effortSelector), Control(ui.startSelector), Control(ui.registerButton),
@@ -108,10 +109,15 @@ class RegisterSection:
         self._panel.run(work, steps, self._onStep, self._onEnd)
 
     def _onStep(self, progress):
+        # The same comes again while the window waits for news.
+        if progress is self._progress:
+            return
+        self._progress = progress
         self.say(progress.message, progress.fraction)
         self.curve.add(progress)
 
     def _onEnd(self, problem):
+        self._progress = None
         if problem:
             self.say(problem, 0.0)
 
