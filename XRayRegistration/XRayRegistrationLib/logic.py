@@ -18,12 +18,12 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from xrayreg.checks import InputError
-from xrayreg.pieces import whole
 
 from . import dependencies
 from .parameters import Parameters
 from .scene import importing, outcome, posing, rig
 from .scene.backend import Inputs
+from .steps import whole
 
 
 class Logic(ScriptedLoadableModuleLogic):

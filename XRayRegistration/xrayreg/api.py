@@ -10,7 +10,7 @@ print(result.views[0].camera_from_volume)
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from .checks import InputError, require_regular
 from .io import CaseFile, case_of_files, open_case, parse_case
 from .registration.pipeline import register as register_scene
-from .registration.results import Registration, Step
+from .registration.results import OnStep, Registration, Step, unheeded
 from .registration.starts import network_file
 from .settings import (
     DEVICES,
@@ -33,8 +33,6 @@ from .settings import (
 )
 
 __all__ = ["InputError", "Registration", "Step", "register", "register_case"]
-
-OnStep = Callable[[Step], object]
 
 
 def register(
@@ -56,7 +54,7 @@ def register(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     seed: int = 0,
-    on_step: OnStep | None = None,
+    on_step: OnStep = unheeded,
 ) -> Registration:
     """Find the pose of the C-arm for a CT and an X-ray, and judge it. Nothing is written.
 
@@ -70,7 +68,7 @@ def register(
     init: "auto" (the initial pose, then a search), "case" (only that), "search", or the file of a trained network.
     similarity: file of a learned similarity. effort: "fast", "standard" or "thorough". engine, device: what renders,
         and where. seed: of everything random.
-    on_step: called with each new `Step` (what is being done, fraction done, best pose so far) between two renders; an
+    on_step: called with each `Step` (what is being done, fraction done, best pose so far) between two renders; an
         error that it raises ends the registration and reaches the caller.
 
     Returns the `Registration`: `world_from_volume` (4, 4) [mm], for each X-ray `views[n].camera_from_volume` (4, 4)
@@ -107,7 +105,7 @@ def register_case(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     seed: int = 0,
-    on_step: OnStep | None = None,
+    on_step: OnStep = unheeded,
 ) -> Registration:
     """`register` for the case.json at `case`, which holds the CT, the X-rays, their cameras and their common world.
 
@@ -134,14 +132,7 @@ def _settings(
     return registration_settings(effort, init=str(init), similarity=file, engine=engine, device=device, seed=seed)
 
 
-def _registered(case: CaseFile, settings: RegistrationSettings, on_step: OnStep | None) -> Registration:
+def _registered(case: CaseFile, settings: RegistrationSettings, on_step: OnStep) -> Registration:
     started = time.perf_counter()
     scene = open_case(case)
-    last: Step | None = None
-    for step in register_scene(scene, settings, time.perf_counter() - started):
-        # Where there is nothing new the same Step comes again.
-        if on_step is not None and step is not last:
-            on_step(step)
-        last = step
-    assert last is not None and last.result is not None
-    return last.result
+    return register_scene(scene, settings, on_step, time.perf_counter() - started)

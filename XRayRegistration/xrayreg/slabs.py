@@ -1,4 +1,4 @@
-"""Large arrays a few slices at a time, so that work on them can pause."""
+"""Large arrays a few slices at a time, so that what is made of them on the way stays small."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .pieces import Pieces
-
-# Voxels worked on between two pauses: some 10 ms for a simple operation.
+# Voxels of a slab: 16 MB in single precision.
 _VOXELS = 1 << 22
 
 
 def slabs(shape: tuple[int, ...], voxels: int | None = None) -> Iterator[slice]:
-    """Ranges of the first axis of an array of `shape`, of at most about `voxels` voxels: worked on without a pause."""
+    """Ranges of the first axis of an array of `shape`, of at most about `voxels` voxels."""
     thickness = max(1, (voxels or _VOXELS) // max(1, math.prod(shape[1:])))
     return (slice(first, min(first + thickness, shape[0])) for first in range(0, shape[0], thickness))
 
 
-def bounds(shape: tuple[int, ...], occupied: Callable[[slice], NDArray[np.bool_]]) -> Pieces[NDArray[np.intp]]:
+def bounds(shape: tuple[int, ...], occupied: Callable[[slice], NDArray[np.bool_]]) -> NDArray[np.intp]:
     """First and last occupied index along each axis (3, 2) of an array [k, j, i]; IndexError where none is.
 
     occupied: the occupied voxels of a range of slices.
@@ -32,5 +30,4 @@ def bounds(shape: tuple[int, ...], occupied: Callable[[slice], NDArray[np.bool_]
         hit[0][some] = here.reshape(len(here), -1).any(axis=1)
         hit[1] |= seen.any(axis=1)
         hit[2] |= seen.any(axis=0)
-        yield
     return np.array([np.flatnonzero(along)[[0, -1]] for along in hit])

@@ -8,9 +8,9 @@ from collections import deque
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
-from xrayreg.pieces import whole
 from xrayreg.worker.messages import BrokenStream
 
+from ..steps import whole
 from ..timing import Timer
 from . import connection
 
@@ -75,7 +75,9 @@ class Worker:
         """Pause, and return the name by which a request can name an array; raises as `askSteps` does."""
         self._connect()
         try:
-            return (yield from self._connection.arrays.put_steps(array))
+            name, blocks = self._connection.arrays.begin(array)
+            yield from blocks
+            return name
         except OSError as error:
             raise InputError(
                 _("disk"),

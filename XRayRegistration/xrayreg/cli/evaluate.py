@@ -174,15 +174,16 @@ def _followed(order: StudyOrder, display: StudyDisplay) -> bool:
     from .session import ctrl_c_noted
 
     with ctrl_c_noted() as asked_to_stop:
-        story = conduct(order)
+
+        def pause() -> None:
+            if asked_to_stop():
+                raise KeyboardInterrupt
+
         try:
-            for step in story:
-                if step is not None:
-                    display.step(step)
-                if asked_to_stop():
-                    break
-        finally:
-            story.close()
+            conduct(order, on_step=display.step, pause=pause)
+        except KeyboardInterrupt:
+            if not asked_to_stop():
+                raise
         return asked_to_stop()
 
 

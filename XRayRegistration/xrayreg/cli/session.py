@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..pieces import Story, whole
 from ..printing import printable
 from ..reasons import NoteCode, noted
 from ..settings import RegistrationSettings
@@ -20,7 +19,7 @@ from .progress import Display
 
 if TYPE_CHECKING:
     from ..io import CaseFile
-    from ..registration.results import Step
+    from ..registration.results import OnStep, Registration, Step
     from ..scene import Scene
 
 ACCEPTED, REJECTED, INTERRUPTED = 0, 3, 130
@@ -60,6 +59,7 @@ def register_case(
     Raises InputError for anything that cannot be used, with nothing written.
     """
     from ..registration.pipeline import warmed_up
+    from ..registration.results import Registration
     from ..render import choose_engine
     from .interrupted import write_interrupted
 
@@ -69,16 +69,15 @@ def register_case(
     display.stage("loading the render engine (compiled on its first run)")
     compile_seconds = warmed_up(settings)
     started = time.perf_counter()
-    last = _followed(scene, settings, load_seconds, display)
-    if last.result is not None:
-        result = last.result
+    result = _followed(scene, settings, load_seconds, display)
+    if isinstance(result, Registration):
         if compile_seconds > 0:
             result.seconds["compile"] = compile_seconds
         content = _written(out, scene, result.as_dict(), keeping, settings, display, pictures)
         return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
     display.stage("writing the result without pictures")
     seconds = {"load": load_seconds, "total": load_seconds + time.perf_counter() - started}
-    return Outcome(write_interrupted(out, scene, last, engine, seconds, keeping.case), out, INTERRUPTED)
+    return Outcome(write_interrupted(out, scene, result, engine, seconds, keeping.case), out, INTERRUPTED)
 
 
 def estimate_case(
@@ -112,11 +111,11 @@ def _written(
     Ctrl-C leaves out the pictures, which a note then says: what was found by minutes of work is as good without them.
     A second Ctrl-C goes on as KeyboardInterrupt, with nothing written.
     """
-    from ..registration.results import with_notes
+    from ..registration.results import unheeded, with_notes
     from ..report import write_results
 
-    def writing(content: dict[str, Any], drawn: bool) -> Story[Step, dict[str, Any]]:
-        return write_results.pieces(
+    def write(content: dict[str, Any], drawn: bool, on_step: OnStep = unheeded) -> dict[str, Any]:
+        return write_results(
             out,
             scene,
             content,
@@ -127,25 +126,30 @@ def _written(
             engine=settings.engine,
             device=settings.device,
             case=keeping.case,
+            on_step=on_step,
         )
 
     display.stage("drawing the pictures" if pictures else "writing the result")
     with ctrl_c_noted() as asked_to_stop:
-        story = writing(content, pictures)
+
+        def on_step(step: Step) -> None:
+            if asked_to_stop():
+                raise _PicturesLeftOut
+
         try:
-            while not (pictures and asked_to_stop()):
-                next(story)
-        except StopIteration as end:
-            told: dict[str, Any] = end.value
-            return told
+            return write(content, pictures, on_step)
+        except _PicturesLeftOut:
+            pass
         except KeyboardInterrupt:
             # The second one, unless a library raised the first by itself.
             if asked_to_stop() or not pictures:
                 raise
-        finally:
-            story.close()
     display.stage("writing the result without pictures")
-    return whole(writing(with_notes(content, noted(NoteCode.PICTURES, [LEFT_OUT])), False))
+    return write(with_notes(content, noted(NoteCode.PICTURES, [LEFT_OUT])), False)
+
+
+class _PicturesLeftOut(Exception):
+    """Ctrl-C came while the pictures were drawn."""
 
 
 def kept_text(case: Path | CaseFile, out: Path) -> str | None:
@@ -183,23 +187,28 @@ def _loaded(case: Path | CaseFile, out: Path, settings: RegistrationSettings, di
     return scene, time.perf_counter() - started
 
 
-def _followed(scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display) -> Step:
-    """The last step of a registration that has a pose: the final one, unless Ctrl-C ended it."""
+def _followed(
+    scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display
+) -> Registration | Step:
+    """A registration, or the last step that had a pose where Ctrl-C ended it."""
     from ..registration.pipeline import register
 
     last: Step | None = None
     with ctrl_c_noted() as asked_to_stop:
+
+        def on_step(step: Step) -> None:
+            nonlocal last
+            display.step(step)
+            last = step if step.camera_from_volume is not None else last
+            if asked_to_stop():
+                raise KeyboardInterrupt
+
         try:
-            for step in register(scene, settings, load_seconds):
-                display.step(step)
-                last = step if step.camera_from_volume is not None else last
-                if asked_to_stop():
-                    raise KeyboardInterrupt
+            return register(scene, settings, on_step, load_seconds)
         except KeyboardInterrupt:
             if last is None:
                 raise
-    assert last is not None
-    return last
+            return last
 
 
 @contextmanager

@@ -194,21 +194,13 @@ def _require_options_of_kind(kind: str, given: dict[str, Any]) -> None:
 def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) -> TrainingResult:
     from ..networks.training import train_network
 
-    story = train_network(order, interrupted)
-    preparing = True
-    while True:
-        try:
-            step = next(story)
-        except StopIteration as end:
-            trained: TrainingResult = end.value
-            return trained
-        if step is not None:
-            preparing = step.state == "preparing"
-            display.step(step)
-        if preparing and interrupted():
+    def on_step(step: TrainStep) -> None:
+        display.step(step)
+        if step.state == "preparing" and interrupted():
             # There is no network yet that could be kept.
-            story.close()
             raise KeyboardInterrupt
+
+    return train_network(order, interrupted, on_step)
 
 
 class TrainingDisplay:

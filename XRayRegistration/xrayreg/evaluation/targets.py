@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from ..checks import InputError
-from ..pieces import Pieces, divisible
 from ..scene import Volume
 from ..slabs import bounds, slabs
 
@@ -25,10 +24,9 @@ def cube_corners(centre: NDArray[np.float64], edge_mm: float) -> NDArray[np.floa
     return np.asarray(centre, dtype=np.float64) + edge_mm * signs
 
 
-@divisible
 def surface_points(
     volume: Volume, structures: tuple[int, ...] = (), count: int = 500, seed: int = 0
-) -> Pieces[NDArray[np.float64]]:
+) -> NDArray[np.float64]:
     """Points (count, 3) in the volume frame [mm], spread evenly over the area of a structure's surface.
 
     structures: labels; where there are none all labels, and without a label map the bone of the CT (BONE_HU).
@@ -36,14 +34,12 @@ def surface_points(
     between itself and the surface, seen through a little smoothing. Points lie anywhere on their face.
     Raises InputError where there is no such structure.
     """
-    mask = yield from _mask(volume, structures)
-    box = yield from _box(mask)
+    mask = _mask(volume, structures)
+    box = _box(mask)
     # One voxel of background around, so that a structure cut by the volume's border has a surface there too.
     inside = np.pad(mask[box], 1)
     smooth = gaussian_filter(inside.astype(np.float32), _SMOOTH)
-    yield
     slopes = np.stack(np.gradient(smooth), axis=-1) / volume.grid.spacing_mm[::-1]
-    yield
     faces, weights = _faces(inside, slopes, volume.grid.spacing_mm[::-1])
     generator = np.random.default_rng(seed)
     chosen = generator.choice(len(faces), count, p=weights / weights.sum())
@@ -55,20 +51,19 @@ def surface_points(
     return index @ volume.grid.volume_from_index[:3, :3].T + volume.grid.volume_from_index[:3, 3]
 
 
-def _mask(volume: Volume, structures: tuple[int, ...]) -> Pieces[NDArray[np.bool_]]:
+def _mask(volume: Volume, structures: tuple[int, ...]) -> NDArray[np.bool_]:
     if structures:
-        return (yield from volume.structure_mask.pieces(structures))
+        return volume.structure_mask(structures)
     mask = np.empty(volume.values.shape, dtype=bool)
     above = BONE_HU if volume.is_hounsfield else _DENSE_SHARE * float(volume.values.max())
     for some in slabs(mask.shape):
         mask[some] = volume.values[some] > above if volume.labels is None else volume.labels[some] > 0
-        yield
     return mask
 
 
-def _box(mask: NDArray[np.bool_]) -> Pieces[tuple[slice, ...]]:
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     try:
-        box = yield from bounds(mask.shape, lambda some: mask[some])
+        box = bounds(mask.shape, lambda some: mask[some])
     except IndexError as error:
         raise InputError(
             "target structure", expected="bone or labelled voxels", found="none", remedy="name a label map"

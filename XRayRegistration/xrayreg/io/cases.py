@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_file, require_regular
-from ..pieces import Pieces, divisible
 from ..scene import Radiograph, Scene
 from .case_file import CaseFile, CaseView, parse_case
 from .dicom import camera_from_volume_of, geometry_of
@@ -26,14 +25,12 @@ _BY_ANGLES = (
 )
 
 
-@divisible
-def read_case(path: str | Path) -> Pieces[Scene]:
+def read_case(path: str | Path) -> Scene:
     """The scene of the case file at `path` (file contract: design.md 5); see `parse_case` and `open_case`."""
-    return (yield from open_case.pieces(parse_case(path)))
+    return open_case(parse_case(path))
 
 
-@divisible
-def open_case(case: CaseFile) -> Pieces[Scene]:
+def open_case(case: CaseFile) -> Scene:
     """The scene of a case, its files read.
 
     Views are named by their image's stem, numbered where stems repeat. Several DICOM views without cameras share the
@@ -54,12 +51,10 @@ def open_case(case: CaseFile) -> Pieces[Scene]:
     for file, what in _files(case):
         require_regular(file, what)
     # Views first: they are quick to open, and errors in them should not wait for a large CT.
-    views = yield from _views(case.views)
+    views = _views(case.views)
     volume = read_volume(case.volume, case.series)
-    yield
     if case.labels is not None:
         volume = with_labels(volume, case.labels)
-        yield
     return Scene(
         views=views,
         volume=volume,
@@ -90,10 +85,10 @@ def _files(case: CaseFile) -> list[tuple[Path, str]]:
     return images if case.labels is None else [*images, (case.labels, "label map")]
 
 
-def _views(views: Sequence[CaseView]) -> Pieces[tuple[Radiograph, ...]]:
+def _views(views: Sequence[CaseView]) -> tuple[Radiograph, ...]:
     names, poses, opened = unique_names([view.image for view in views]), _poses(views), []
     for view, name, pose in zip(views, names, poses, strict=True):
-        reading: Pieces[Radiograph] = read_radiograph.pieces(
+        radiograph = read_radiograph(
             view.image,
             camera=view.camera,
             intensity=view.intensity,
@@ -102,7 +97,7 @@ def _views(views: Sequence[CaseView]) -> Pieces[tuple[Radiograph, ...]]:
             mirrored=view.mirrored,
             camera_from_world=pose,
         )
-        opened.append((yield from reading))
+        opened.append(radiograph)
     if len(opened) > 1:
         # The first one's frame is the world; the others' places in it are by their angles.
         opened[1:] = [

@@ -19,7 +19,6 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
 from ..checks import InputError
-from ..pieces import Pieces, divisible
 from .decoders import decode_frames as decode
 from .dicom_layout import PixelLayout, layout_of
 from .dicom_parsing import quiet_pydicom
@@ -30,22 +29,20 @@ from .guarded import GuardedError, decoded_apart
 _PADDING_BYTES = 1
 
 
-@divisible
-def decode_frames(path: str | Path, frames: Sequence[int], what: str = "X-ray") -> Pieces[NDArray]:
+def decode_frames(path: str | Path, frames: Sequence[int], what: str = "X-ray") -> NDArray:
     """Frames `frames` (from 0) of the DICOM file at `path`: (N, rows, columns) or (N, rows, columns, 3), as stored.
 
     Whole numbers in a type that holds BitsStored, with their sign; nothing is rescaled, inverted or windowed. Raises
     InputError naming `what` for a damaged or incomplete file and for frames it does not have.
     """
     dataset = read_dataset(path, what)
-    pixels, _ = yield from stored_frames.pieces(Path(path), dataset, frames, what)
+    pixels, _ = stored_frames(Path(path), dataset, frames, what)
     return pixels
 
 
-@divisible
 def stored_frames(
     path: Path, dataset: pydicom.Dataset, frames: Sequence[int], what: str = "X-ray"
-) -> Pieces[tuple[NDArray, tuple[str, ...]]]:
+) -> tuple[NDArray, tuple[str, ...]]:
     """As `decode_frames`, for a file that was read as `dataset`, with a sentence on whatever was odd."""
     layout = layout_of(TagReader(dataset), what)
     outside = [frame for frame in frames if not 0 <= frame < layout.frames]
@@ -58,11 +55,10 @@ def stored_frames(
         )
     syntax = _transfer_syntax(dataset)
     if syntax.is_private or (syntax.is_transfer_syntax and syntax.is_compressed and syntax != RLELossless):
-        raw = yield from _decoded_apart(path, layout, syntax, frames, what)
+        raw = _decoded_apart(path, layout, syntax, frames, what)
         notes: tuple[str, ...] = ()
     else:
         raw, notes = _read(path, dataset, layout, syntax, frames, what)
-        yield
     expected = (len(frames), layout.rows, layout.columns) + ((3,) if layout.samples == 3 else ())
     if raw.shape != expected:
         raise _incomplete(path, f"decoded {_size(raw.shape)} where the header says {_size(expected)}", what)
@@ -119,7 +115,7 @@ def _transfer_syntax(dataset: pydicom.Dataset) -> UID:
     return ExplicitVRBigEndian if big else ExplicitVRLittleEndian
 
 
-def _decoded_apart(path: Path, layout: PixelLayout, syntax: UID, frames: Sequence[int], what: str) -> Pieces[NDArray]:
+def _decoded_apart(path: Path, layout: PixelLayout, syntax: UID, frames: Sequence[int], what: str) -> NDArray:
     values = layout.rows * layout.columns * layout.samples * len(frames)
     arguments = {
         "path": str(path.resolve()),
@@ -128,7 +124,7 @@ def _decoded_apart(path: Path, layout: PixelLayout, syntax: UID, frames: Sequenc
         "syntax": str(syntax),
     }
     try:
-        return (yield from decoded_apart.pieces(decode, arguments, values * layout.bits_allocated // 8))
+        return decoded_apart(decode, arguments, values * layout.bits_allocated // 8)
     except GuardedError as error:
         reason = f"compressed as {syntax.name}: {str(error)[:200]}"
         raise _incomplete(path, reason, what, "export the image again, without compression") from error

@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from ..pieces import Pieces, divisible, whole
 from ..scene import IntensityKind
 from .dicom_frames import stored_frames
 from .dicom_layout import image_size, layout_of
@@ -51,14 +50,13 @@ class DicomImage:
         }
 
 
-@divisible
-def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> Pieces[DicomImage]:
+def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> DicomImage:
     """Frame `frame` (from 0) of the DICOM file at `path`, read as `dataset`.
 
     Raises InputError for damaged pixels and for attributes of theirs that cannot be used.
     """
     tags = TagReader(dataset, frame)
-    values = yield from _values(path, tags)
+    values = _values(path, tags)
     open_area, hidden = unshuttered(tags)
     return DicomImage(values, open_area, (*hidden, *values.notes))
 
@@ -68,12 +66,12 @@ def recorded_frame(path: Path, dataset: pydicom.Dataset, frame: int) -> NDArray[
 
     The photometric interpretation only says how to display and is not applied. Raises InputError for damaged pixels.
     """
-    return whole(_values(path, TagReader(dataset, frame))).pixels
+    return _values(path, TagReader(dataset, frame)).pixels
 
 
-def _values(path: Path, tags: TagReader) -> Pieces[DicomValues]:
+def _values(path: Path, tags: TagReader) -> DicomValues:
     layout = layout_of(tags)
-    (stored,), odd = yield from stored_frames.pieces(path, tags.dataset, [tags.frame])
+    (stored,), odd = stored_frames(path, tags.dataset, [tags.frame])
     values = values_of(tags, stored, layout)
     return replace(values, notes=(*odd, *values.notes))
 

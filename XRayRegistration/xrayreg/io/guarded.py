@@ -22,8 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pieces import Pieces, divisible
-
 _CHILD = Path(__file__).with_name("guarded_child.py")
 # To load Python, numpy and ITK may take this long on a busy machine; the function's own time counts from then on.
 _START_SECONDS = 120.0
@@ -39,10 +37,9 @@ class GuardedError(RuntimeError):
     """The function did not return an array: its error in one line, or which limit ended it."""
 
 
-@divisible
 def run_guarded(
     function: Callable[..., NDArray], arguments: Mapping[str, Any], *, seconds: float, memory_bytes: int
-) -> Pieces[NDArray]:
+) -> NDArray:
     """The array that `function` returns for `arguments`, computed in a process of its own.
 
     function: a function on the top level of a file that can be loaded by its path alone: it imports nothing of its
@@ -51,7 +48,7 @@ def run_guarded(
         systems that limit a process's memory; callers check the sizes in a header first).
 
     Raises GuardedError in one line for what the function raised, for a limit that ended it, and where there is no
-    Python to run it. It pauses while it waits, so that a window lives.
+    Python to run it.
     """
     python = interpreter()
     if python is None:
@@ -77,7 +74,7 @@ def run_guarded(
                 **_quietly(),
             )
             try:
-                yield from _finished(child, folder, seconds)
+                _finished(child, folder, seconds)
             finally:
                 child.kill()
                 child.wait()
@@ -86,11 +83,10 @@ def run_guarded(
         return _result(child.returncode, folder)
 
 
-@divisible
-def decoded_apart(function: Callable[..., NDArray], arguments: Mapping[str, Any], size: int) -> Pieces[NDArray]:
+def decoded_apart(function: Callable[..., NDArray], arguments: Mapping[str, Any], size: int) -> NDArray:
     """`run_guarded` with the limits that decoding may need; size: bytes of the result."""
     seconds, memory_bytes = _SECONDS + _SECONDS_PER_BYTE * size, _BYTES + _COPIES * size
-    return (yield from run_guarded.pieces(function, arguments, seconds=seconds, memory_bytes=memory_bytes))
+    return run_guarded(function, arguments, seconds=seconds, memory_bytes=memory_bytes)
 
 
 def interpreter() -> str | None:
@@ -108,7 +104,7 @@ def interpreter() -> str | None:
     return found or next((str(path) for path in beside if path.is_file()), None)
 
 
-def _finished(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> Pieces[None]:
+def _finished(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
     """Wait until the process has ended; raises GuardedError when it has not in time."""
     limit, is_ready = time.monotonic() + _START_SECONDS, False
     while child.poll() is None:
@@ -117,7 +113,6 @@ def _finished(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> P
         if time.monotonic() > limit:
             raise GuardedError(f"not done after {seconds:g} seconds" if is_ready else "Python did not start in time")
         time.sleep(_PAUSE_SECONDS)
-        yield
 
 
 def _result(code: int, folder: Path) -> NDArray:

@@ -22,7 +22,6 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ..checks import InputError, require_regular
-from ..pieces import Pieces, divisible
 from ..slabs import slabs
 from .images import unreadable
 from .nifti_frames import frame_of, require_positive_spacing
@@ -30,7 +29,7 @@ from .results import replacing
 from .stored_data import AT_ONCE, LARGEST_RATIO
 
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
-# Voxels compressed between two pauses.
+# Voxels compressed at once.
 _COMPRESSED_AT_ONCE = 1 << 19
 _DAMAGE = (ImageFileError, HeaderDataError, OSError, EOFError, MemoryError, OverflowError, ValueError, zlib.error)
 
@@ -80,11 +79,10 @@ def read_nifti(path: Path, what: str) -> NiftiImage:
     return NiftiImage(_scaled(values, slope, intercept), frame.ras_from_index, (*frame.notes, *notes))
 
 
-@divisible
-def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]) -> Pieces[None]:
+def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]) -> None:
     """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their own type; .nii.gz is compressed.
 
-    Divisible. The file is replaced in one step at the end; where that is not reached an earlier one stays.
+    The file is replaced in one step at the end; where that is not reached an earlier one stays.
     """
     header = nibabel.Nifti1Image(values.T, ras_from_index).header
     header.set_xyzt_units("mm")
@@ -93,7 +91,6 @@ def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]
         header.write_to(file)
         for slab in slabs(values.shape, _COMPRESSED_AT_ONCE if path.suffix == ".gz" else None):
             file.write(np.ascontiguousarray(values[slab], header.get_data_dtype()).tobytes())
-            yield
 
 
 def _packed(plain: BinaryIO, path: Path) -> AbstractContextManager[Any]:

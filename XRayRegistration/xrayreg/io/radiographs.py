@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_file
 from ..geometry import Camera
-from ..pieces import Pieces, divisible
 from ..scene import IntensityKind, Radiograph, intensity_named, radiograph_from_array
 from .dicom import DicomGeometry, camera_of, geometry_of
 from .dicom_layout import frame_count
@@ -20,7 +19,6 @@ from .images import stem_of
 from .pictures import chosen_frame, stored_picture
 
 
-@divisible
 def read_radiograph(
     path: str | Path,
     *,
@@ -30,7 +28,7 @@ def read_radiograph(
     name: str | None = None,
     mirrored: bool | None = None,
     camera_from_world: NDArray | None = None,
-) -> Pieces[Radiograph]:
+) -> Radiograph:
     """The X-ray at `path` (TIFF, PNG, NIfTI, NRRD, MetaImage or DICOM) with its camera.
 
     camera: the camera of the image as stored; None takes it from DICOM attributes, which also turn and mirror the
@@ -56,7 +54,7 @@ def read_radiograph(
     if is_dicom(path):
         dataset = read_dataset(path)
         chosen = chosen_frame(path, frame_count(TagReader(dataset)), frame)
-        return (yield from _from_dicom(path, dataset, chosen, camera, kind, name, mirrored, camera_from_world))
+        return _from_dicom(path, dataset, chosen, camera, kind, name, mirrored, camera_from_world)
     if camera is None:
         raise InputError(
             f"camera of {name}",
@@ -65,8 +63,7 @@ def read_radiograph(
             remedy='add "camera" with matrix, size and camera_from_world to the view',
         )
     stored, notes = stored_picture(path, frame)
-    yield
-    making: Pieces[Radiograph] = radiograph_from_array.pieces(
+    return radiograph_from_array(
         stored,
         camera.mirrored_columns() if mirrored else camera,
         intensity=intensity,
@@ -75,7 +72,6 @@ def read_radiograph(
         origins={"camera": "given with the view"},
         notes=notes,
     )
-    return (yield from making)
 
 
 def _from_dicom(
@@ -87,9 +83,8 @@ def _from_dicom(
     name: str,
     mirrored: bool | None,
     camera_from_world: NDArray | None,
-) -> Pieces[Radiograph]:
-    image = yield from dicom_image.pieces(path, dataset, frame)
-    yield
+) -> Radiograph:
+    image = dicom_image(path, dataset, frame)
     assumed: tuple[str, ...] = ()
     if camera is not None:
         geometry = None
@@ -105,7 +100,7 @@ def _from_dicom(
         origins, notes = dict(geometry.origins), (*geometry.notes, *doubts, *image.notes)
         if geometry.quarter_turns:
             notes = (*notes, f"The stored image was turned by {90 * geometry.quarter_turns} degrees counter-clockwise.")
-    making: Pieces[Radiograph] = radiograph_from_array.pieces(
+    view = radiograph_from_array(
         image.pixels,
         camera,
         quarter_turns=0 if geometry is None else geometry.quarter_turns,
@@ -115,7 +110,6 @@ def _from_dicom(
         notes=notes,
         **image.reading(intensity),
     )
-    view = yield from making
     return replace(view, assumed=assumed)
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..geometry import twist_tangents
-from ..pieces import Pieces, divisible
 from ..registration.problem import View
 from ..render import Projector, render, render_with_jacobian
 from ..similarity import Agreement, Similarity, support_mask
@@ -36,32 +35,25 @@ class CompositeProblem:
         """Images made so far, one for each object in each view."""
         return sum(projector.renders for projector in self.projectors)
 
-    @divisible
-    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+    def scores(self, poses: Tensor) -> Tensor:
         """Similarity (B,), the mean over the views; an object that does not move within the batch is rendered once."""
         parts = []
         for some in poses.split(self._batch):
             by_view = []
             for view in self.views:
                 image = self._image(view, some)
-                yield
                 by_view.append(self.similarity.score(view.target, image, view.support))
-                yield
             parts.append(torch.stack(by_view).mean(0).to(poses.device))
         return torch.cat(parts)
 
-    @divisible
-    def agreement(self, poses: Tensor, *, normals: bool = True) -> Pieces[Agreement]:
+    def agreement(self, poses: Tensor, *, normals: bool = True) -> Agreement:
         """Score, gradient and normal matrix, the mean over the views; see `Problem.agreement`."""
         parts = []
         for some in poses.split(self._batch):
             total: Agreement | None = None
             for view in self.views:
                 image, jacobian = self._with_jacobian(view, some)
-                yield
-                part = yield from self.similarity.agreement.pieces(
-                    view.target, image, jacobian, view.support, normals=normals
-                )
+                part = self.similarity.agreement(view.target, image, jacobian, view.support, normals=normals)
                 total = part if total is None else total + part
             assert total is not None
             parts.append(total.scaled(1 / len(self.views)))

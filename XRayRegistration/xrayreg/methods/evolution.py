@@ -21,9 +21,8 @@ from ..optimize import (
     grid,
     span,
 )
-from ..pieces import Story
 from ..registration.initial import LandmarkPose
-from ..registration.results import Step
+from ..registration.results import OnStep
 from ..scene import Scene
 from ..settings import BobyqaSettings, CmaSettings, DeSettings, GridSettings, PoseSpan
 from ..settings.methods import (
@@ -112,7 +111,7 @@ QUICK_GLOBAL = GlobalSettings(population=120, generations=60, counts=(3, 3, 3, 3
 QUICK_GRID = ExhaustiveSettings((7, 7, 3, 5, 5, 5), (24.0, 24.0, 8.0), (40.0, 40.0, 80.0), _QUICK)
 
 
-def _xreg(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _xreg(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """CMA-ES at 1/8 of the resolution, then BOBYQA at 1/4 in a small box, on xReg's patch gradient correlation.
 
     Constants: population 100, sigma 15, 15, 30 degrees and 50, 50, 100 mm, tolerances 0.01; the box is +-2.5 degrees
@@ -126,10 +125,10 @@ def _xreg(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     """
     settings = settings_with_options(XregSettings(), context)
     regulariser = held_near(XREG_PENALTY, XREG_WEIGHTS) if settings.penalised else None
-    return (yield from registered(scene, context, _xreg_levels(settings, context.seed, regulariser), only))
+    return registered(scene, context, _xreg_levels(settings, context.seed, regulariser), only, on_step)
 
 
-def _xreg_landmarks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _xreg_landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """As `xreg`, held to landmarks: Grupp's third intraoperative method, from the pose that they give (PnP).
 
     CMA-ES has 0.9 similarity and 0.1 penalty, half the squared distances on the detector between landmarks and where
@@ -139,9 +138,9 @@ def _xreg_landmarks(scene: Scene, context: MethodContext) -> Story[Step, Outcome
     others is left out.
     """
     settings = settings_with_options(LocalSettings(), context)
-    found = yield from landmark_pose(scene, context)
+    found = landmark_pose(scene, context)
     levels = _xreg_levels(settings, context.seed, _held_to_landmarks(scene, context, found))
-    return (yield from registered(replace(scene, initial=found.world_from_volume), context, levels, only))
+    return registered(replace(scene, initial=found.world_from_volume), context, levels, only, on_step)
 
 
 def _held_to_landmarks(scene: Scene, context: MethodContext, found: LandmarkPose) -> Regulariser:
@@ -200,7 +199,7 @@ def boxed_cma(preset: CmaSettings) -> Run:
     published as 0.05 to 1 of it, ours is 0.3.
     """
 
-    def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         settings = settings_with_options(ChenSettings(), context)
         cma = replace(preset, population=settings.population, generations=settings.generations, seed=context.seed)
         edge = torch.ones(6, dtype=torch.float64)
@@ -211,7 +210,7 @@ def boxed_cma(preset: CmaSettings) -> Run:
 
         poses = settings.generations * settings.population
         level = Level(lambda _: settings.image_px, multiscale_zncc(13), solve, poses, f"CMA-ES, {_told(poses)}")
-        return (yield from registered(scene, context, [level], only))
+        return registered(scene, context, [level], only, on_step)
 
     return run
 
@@ -225,7 +224,7 @@ def _global(preset: GlobalSettings) -> Run:
     needs landmarks and is left out.
     """
 
-    def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         settings = settings_with_options(preset, context)
         wide = replace(GRUPP_DE, population=settings.population, generations=settings.generations, seed=context.seed)
         levels = [
@@ -235,7 +234,7 @@ def _global(preset: GlobalSettings) -> Run:
             _coarse(_exhausting(settings.counts, GRUPP_GRID_BOX), math.prod(settings.counts), "a grid"),
             *_xreg_levels(settings.refined, context.seed, held_near(XREG_PENALTY_GLOBAL, XREG_WEIGHTS)),
         ]
-        return (yield from registered(scene, context, levels, only))
+        return registered(scene, context, levels, only, on_step)
 
     return run
 
@@ -247,14 +246,14 @@ def _grid(preset: ExhaustiveSettings) -> Run:
     Grupp's second global method. The particle swarm and the wider BOBYQA that follow it there are left to CMA-ES.
     """
 
-    def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         settings = settings_with_options(preset, context)
         box = PoseSpan(settings.rotation_deg, settings.translation_mm)
         levels = [
             _coarse(_exhausting(settings.counts, box), math.prod(settings.counts), "a grid"),
             *_xreg_levels(settings.refined, context.seed, held_near(XREG_PENALTY_GLOBAL, XREG_WEIGHTS)),
         ]
-        return (yield from registered(scene, context, levels, only))
+        return registered(scene, context, levels, only, on_step)
 
     return run
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_array
 from ..geometry import NOMINAL_SID_MM, NominalView, camera_from_carm, nominal_pose
-from ..pieces import Pieces, Story
 from ..registration.initial import LandmarkPose, pose_from_landmarks
-from ..registration.results import Step
+from ..registration.results import OnStep
 from ..scene import Scene
 from ..scene.attenuation import rendered_grid
 from .method import ANGLES, LANDMARKS, Method, MethodContext, Outcome, require_no_options, settings_with_options
@@ -28,15 +27,14 @@ class FixedSettings:
     depth_share: float = 0.85
 
 
-def _initial(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _initial(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """The case's own initial pose."""
     require_no_options(context)
-    yield None
     assert scene.initial is not None
     return _untouched(scene.views[0].camera.camera_from_world @ scene.initial, "The initial pose as it was given.")
 
 
-def _fixed(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _fixed(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """One frontal pose at a nominal depth (Grupp's first method: 0.85 of the source-to-image distance)."""
     began = perf_counter()
     settings = settings_with_options(FixedSettings(), context)
@@ -45,44 +43,43 @@ def _fixed(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
             "depth_share", expected="between 0 and 1", found=f"{settings.depth_share:g}", remedy="correct the option"
         )
     sid_mm = scene.views[0].camera.sid_mm or NOMINAL_SID_MM
-    pose = nominal_pose(settings.view, (yield from _centre(scene)), settings.depth_share * sid_mm)
+    pose = nominal_pose(settings.view, _centre(scene), settings.depth_share * sid_mm)
     return _untouched(pose, f"A nominal {settings.view} view.", perf_counter() - began)
 
 
-def _dicom(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _dicom(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """The C-arm's own angles about the centre of what is rendered, as a DICOM header tells them."""
     began = perf_counter()
     require_no_options(context)
     primary, secondary, sod_mm = require_array(context.options[ANGLES], ANGLES, (3,)).tolist()
-    pose = camera_from_carm(primary, secondary, sod_mm, (yield from _centre(scene)))
+    pose = camera_from_carm(primary, secondary, sod_mm, _centre(scene))
     return _untouched(pose, "The C-arm's angles and distance as its header tells them.", perf_counter() - began)
 
 
-def _landmarks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """The pose whose landmarks project nearest to where they were marked (PnP)."""
     began = perf_counter()
     require_no_options(context)
-    found = yield from landmark_pose(scene, context)
+    found = landmark_pose(scene, context)
     pose = scene.views[0].camera.camera_from_world @ found.world_from_volume
     return _untouched(pose, found.reason, perf_counter() - began, found.trusted)
 
 
-def landmark_pose(scene: Scene, context: MethodContext) -> Pieces[LandmarkPose]:
+def landmark_pose(scene: Scene, context: MethodContext) -> LandmarkPose:
     """What the context's landmarks tell of the pose; raises InputError where they leave it open."""
     given = context.options[LANDMARKS]
     if not isinstance(given, Mapping) or "points" not in given or "pixels" not in given:
         raise InputError(
             LANDMARKS, expected='a table with "points" and "pixels"', found=_told(given), remedy="give both"
         )
-    yield None
     cameras = [view.camera for view in scene.views]
-    centre = yield from _centre(scene)
+    centre = _centre(scene)
     return pose_from_landmarks(cameras, given["points"], given["pixels"], centre, given.get("names", ()))
 
 
-def _centre(scene: Scene) -> Pieces[NDArray[np.float64]]:
+def _centre(scene: Scene) -> NDArray[np.float64]:
     """The centre of what is rendered: the pivot of every pose."""
-    grid = yield from rendered_grid.pieces(scene.volume, scene.structures)
+    grid = rendered_grid(scene.volume, scene.structures)
     centre: NDArray[np.float64] = grid.centre
     return centre
 

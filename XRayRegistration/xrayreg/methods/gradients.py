@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..optimize import Chart, EulerZXYChart, Optimiser, TwistChart, adam, lbfgs, levenberg_marquardt, sgd
-from ..pieces import Story
-from ..registration.results import Step
+from ..registration.results import OnStep
 from ..scene import Scene
 from ..settings import AdamSettings, LbfgsSettings, LmSettings, Term
 from ..settings.methods import DIFFPOSE_ADAM, PROST_SGD_GRADIENT, xvr_adam
@@ -64,7 +63,7 @@ class LmMethodSettings:
     steps: int = 50
 
 
-def xvr(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def xvr(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Adam on Euler angles and the source's place, three resolutions, half mNCC and half gradient NCC.
 
     Constants: rates 1e-2 rad and 1 mm, times 0.1 after ten steps without a relative gain of 1e-4, three plateaus,
@@ -84,7 +83,7 @@ def xvr(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
         Level(as_large(scale), XVR_TERMS, solver(number, steps), steps, f"Adam at 1/{scale:g}")
         for number, (scale, steps) in enumerate(zip(settings.scales, settings.steps, strict=True), start=1)
     ]
-    return (yield from registered(scene, context, levels, with_antipode if settings.antipodal else only))
+    return registered(scene, context, levels, with_antipode if settings.antipodal else only, on_step)
 
 
 def with_antipode(given: Tensor, pivot: Tensor) -> list[Tensor]:
@@ -105,7 +104,7 @@ def only(given: Tensor, pivot: Tensor) -> list[Tensor]:
     return [given]
 
 
-def _diffpose(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Adam on a twist at 256 pixels with mNCC of windows of 13: rates 7.5e-3 rad and 7.5 mm, times 0.9 every 25."""
     settings = settings_with_options(DiffposeSettings(), context)
     rates = AdamSettings(DIFFPOSE_ADAM.rates, settings.steps, DIFFPOSE_ADAM.schedule)
@@ -123,10 +122,10 @@ def _diffpose(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
             f"Adam at {settings.image_px} px",
         )
     ]
-    return (yield from registered(scene, context, levels, only))
+    return registered(scene, context, levels, only, on_step)
 
 
-def _prost_gradient(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Gradient ascent with momentum at 128 pixels, on the whole images' gradient NCC: ProST's second stage alone.
 
     Constants: momentum 0.9, rates from 0.001 to 0.003 and back in 200 steps, 500 steps; ends when the last ten scores
@@ -145,10 +144,10 @@ def _prost_gradient(scene: Scene, context: MethodContext) -> Story[Step, Outcome
 
     message = f"Gradient ascent at {settings.image_px} px"
     level = Level(lambda camera: settings.image_px, gradient_zncc(None), solve, settings.steps, message)
-    return (yield from registered(scene, context, [level], only))
+    return registered(scene, context, [level], only, on_step)
 
 
-def _lbfgs(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """L-BFGS on a twist, otherwise as xvr: the quasi-Newton method in Adam's place."""
     settings = settings_with_options(LbfgsMethodSettings(), context)
 
@@ -159,10 +158,10 @@ def _lbfgs(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
     levels = [
         Level(as_large(scale), XVR_TERMS, solve, settings.steps, f"L-BFGS at 1/{scale:g}") for scale in settings.scales
     ]
-    return (yield from registered(scene, context, levels, only))
+    return registered(scene, context, levels, only, on_step)
 
 
-def _lm(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _lm(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Levenberg-Marquardt on a twist, otherwise as xvr: what curvature is worth, everything else being equal."""
     settings = settings_with_options(LmMethodSettings(), context)
 
@@ -174,7 +173,7 @@ def _lm(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
         Level(as_large(scale), XVR_TERMS, solve, settings.steps, f"Levenberg-Marquardt at 1/{scale:g}")
         for scale in settings.scales
     ]
-    return (yield from registered(scene, context, levels, only))
+    return registered(scene, context, levels, only, on_step)
 
 
 def _require_steps(settings: XvrSettings) -> None:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..checks import InputError
-from ..pieces import Pieces, divisible
 from ..scene import Volume
 
 # Surface of a bone that is this near to the other one belongs to the joint [mm]: cartilage on both sides, and a voxel.
@@ -17,24 +16,21 @@ _LEAST_POINTS = 12
 _RADII_MM = (4.0, 60.0)
 
 
-@divisible
-def joint_centre(volume: Volume, moving: tuple[int, ...], socket: tuple[int, ...]) -> Pieces[NDArray[np.float64]]:
+def joint_centre(volume: Volume, moving: tuple[int, ...], socket: tuple[int, ...]) -> NDArray[np.float64]:
     """The centre (3,) [volume frame, mm] about which the labels `moving` turn in the labels `socket`.
 
     That of the sphere nearest, by algebraic least squares, to the surface of the one where it faces the other; exact
     to about a voxel for a femoral head. Raises InputError where the two do not meet, or not in a ball.
     """
-    bone = yield from volume.structure_mask.pieces(moving)
-    other = yield from volume.structure_mask.pieces(socket)
+    bone = volume.structure_mask(moving)
+    other = volume.structure_mask(socket)
     # Indices are (k, j, i) here, spacing (i, j, k).
     spacing = volume.grid.spacing_mm[::-1]
     box = _box(bone, np.ceil(_REACH_MM / spacing).astype(int) + 1)
     bone, other = bone[box], other[box]
-    yield
     points = np.empty((0, 3))
     if other.any():
         near = ndimage.distance_transform_edt(~other, sampling=spacing) < _REACH_MM
-        yield
         surface = bone & ~ndimage.binary_erosion(bone) & near
         first = np.array([part.start for part in box])
         index = (np.argwhere(surface) + first)[:, ::-1]

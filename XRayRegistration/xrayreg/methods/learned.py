@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from ..networks.inference.similarity_objective import require_telling
 from ..networks.inference.similarity_scene import descended, scene_similarity
 from ..networks.model.checkpoint import read_card
 from ..optimize import Chart, Optimiser, Progress, TwistChart, sgd
-from ..pieces import Story, retold
-from ..registration.results import Step
+from ..registration.results import OnStep, Step
 from ..scene import Scene
 from ..settings import SgdSettings, SimilarityName, Term
 from ..settings.methods import CHEN_CMA, PROST_SGD_LEARNED
@@ -78,27 +76,25 @@ def _learned(architecture: SimilarityName) -> Run:
     Levenberg-Marquardt, in as many steps at most, and has none of the other constants.
     """
 
-    def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         settings = settings_with_options(DescentSettings(), context)
         file = str(context.options[SIMILARITY])
-        similarity = yield from scene_similarity.pieces(file, scene, context.engine, context.device)
+        similarity = scene_similarity(file, scene, context.engine, context.device)
         _require_architecture(similarity.architecture, architecture, similarity.name)
         objective = similarity.objective
         meter = Meter(lambda: objective.projector.renders)
         start = given_start(scene, objective.pivot)
-        yield from require_telling.pieces(objective, start, similarity.name)
-        found = yield from retold(
-            descended(similarity, start, settings.sgd),
-            partial(_told, meter=meter, chart=TwistChart(start, objective.pivot, objective.units), settings=settings),
-        )
+        require_telling(objective, start, similarity.name)
+        chart = TwistChart(start, objective.pivot, objective.units)
+
+        def on_progress(progress: Progress) -> None:
+            meter.saw(chart.poses(progress.point[None])[0], progress.score)
+            on_step(meter.step(progress.evaluations / max(1, settings.steps), "following the learned similarity"))
+
+        found = descended(similarity, start, settings.sgd, on_progress)
         return meter.outcome(found.pose, found.score, found.reason)
 
     return run
-
-
-def _told(progress: Progress, meter: Meter, chart: Chart, settings: DescentSettings) -> Step:
-    meter.saw(chart.poses(progress.point[None])[0], progress.score)
-    return meter.step(progress.evaluations / max(1, settings.steps), "following the learned similarity")
 
 
 def _require_architecture(found: str, wanted: SimilarityName, file: str) -> None:
@@ -114,7 +110,7 @@ def _require_architecture(found: str, wanted: SimilarityName, file: str) -> None
 def _classic(terms: tuple[Term, ...], what: str) -> Run:
     """Descent on a similarity that nobody has taught, with the steps of the learned ones, at 128 pixels."""
 
-    def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         settings = settings_with_options(ClassicDescentSettings(), context)
         units = torch.tensor([1.0] * 3 + [settings.scale_mm] * 3, dtype=torch.float64)
 
@@ -123,7 +119,7 @@ def _classic(terms: tuple[Term, ...], what: str) -> Run:
             return chart, sgd(chart.point(start), settings.sgd)
 
         level = Level(lambda _: settings.descent_px, terms, solve, settings.steps, f"following {what}")
-        return (yield from registered(scene, context, [level], only))
+        return registered(scene, context, [level], only, on_step)
 
     return run
 
@@ -132,18 +128,19 @@ def followed(first: Run, second: Run, of_second: type) -> Run:
     """One method, then another from where that ended. of_second: the settings that are options of the latter."""
     names = {field.name for field in fields(of_second)}
 
-    def run(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         before, after = _shared(context.options, names)
-        found = yield from retold(
-            first(scene, replace(context, options=before)), lambda step: replace(step, fraction=_FIRST * step.fraction)
-        )
 
-        def told(step: Step) -> Step:
+        def in_first(step: Step) -> None:
+            on_step(replace(step, fraction=_FIRST * step.fraction))
+
+        found = first(scene, replace(context, options=before), in_first)
+
+        def in_second(step: Step) -> None:
             done = _FIRST + (1 - _FIRST) * step.fraction
-            return replace(step, fraction=done, renders=found.renders + step.renders)
+            on_step(replace(step, fraction=done, renders=found.renders + step.renders))
 
-        story = second(_moved(scene, found), replace(context, options=after))
-        return _together(found, (yield from retold(story, told)))
+        return _together(found, second(_moved(scene, found), replace(context, options=after), in_second))
 
     return run
 
@@ -197,12 +194,12 @@ def _family(name: str, title: str, source: str, needs: tuple[str, ...], descent:
 def _similarity(name: SimilarityName, title: str, source: str) -> tuple[Method, ...]:
     """The family of a learned similarity, and our search that asks it where to look."""
 
-    def searched(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+    def searched(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         """See `searched_with_similarity`."""
         file = str(context.options[SIMILARITY])
         wanted = read_card(file).settings.similarity
         _require_architecture("" if wanted is None else wanted.architecture, name, file)
-        return (yield from searched_with_similarity(scene, context))
+        return searched_with_similarity(scene, context, on_step)
 
     asked_first = Method(f"{name}+search", f"{title}, asked first by ours", source, (SIMILARITY,), searched)
     return (*_family(name, title, source, _NEEDED, _learned(name)), asked_first)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..pieces import Story
-from ..registration.results import Step
+from ..registration.results import OnStep
 from ..scene import Scene
 from ..settings import DeviceName, EngineName
 from ..settings.plain import as_plain, from_plain
@@ -78,7 +77,7 @@ class Outcome:
     reason_code: str = ""
 
 
-Run = Callable[[Scene, MethodContext], Story[Step, Outcome]]
+Run = Callable[[Scene, MethodContext, OnStep], Outcome]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class Method:
     name: for the command line and tables; title: for people; source: the paper or program it follows.
     needs: what a scene or context must bring: "initial", "structures", "angles", "landmarks", "network",
         "similarity".
-    run: does it, with a Step at a time for whoever watches.
+    run: does it, and calls `OnStep` with each step.
     """
 
     name: str

@@ -28,10 +28,9 @@ from ..optimize import (
     levenberg_marquardt,
     span,
 )
-from ..pieces import Pieces, Story, retold
 from ..registration.problem import Problem, build_problem, reduction
 from ..registration.problem_cache import SUPPORT_MARGIN_PX
-from ..registration.results import Step
+from ..registration.results import OnStep, Step, unheeded
 from ..render import Projector, prepare
 from ..scene import Attenuation, Scene, attenuation_of, coarsened
 from ..settings import CmaSettings, LevelSettings, LmSettings, PoseSpan
@@ -83,77 +82,80 @@ class _Bones:
         """Images made so far."""
         return sum(projector.renders for projector in self.spent)
 
-    def problem(self, poses: Tensor) -> Pieces[CompositeProblem]:
+    def problem(self, poses: Tensor) -> CompositeProblem:
         """The problem near poses (K, 4, 4)."""
         views, level = self.scene.views, _LEVEL
         depth = max(1.0, float(poses[0, 2, :3] @ self.pivots[0] + poses[0, 2, 3]))
         voxel_mm = min(depth * reduction(v.camera, level.image_px) / v.camera.focal_px for v in views)
         projectors = []
         for attenuation in self.attenuations:
-            coarse = yield from coarsened.pieces(attenuation, voxel_mm)
-            projectors.append((yield from prepare.pieces(coarse, self.context.engine, self.context.device)))
+            coarse = coarsened(attenuation, voxel_mm)
+            projectors.append(prepare(coarse, self.context.engine, self.context.device))
         self.spent += projectors
         similarity = Similarity(level.terms)
-        base = yield from build_problem.pieces(
-            projectors[0], views, similarity, image_px=level.image_px, pivot=self.pivots[0]
-        )
+        base = build_problem(projectors[0], views, similarity, image_px=level.image_px, pivot=self.pivots[0])
         return CompositeProblem(tuple(projectors), base.views, similarity, self.pivots)
 
 
-def register_objects(scene: Scene, objects: Sequence[RigidObject], context: MethodContext) -> Story[Step, Outcome]:
+def register_objects(
+    scene: Scene, objects: Sequence[RigidObject], context: MethodContext, on_step: OnStep = unheeded
+) -> Outcome:
     """Register objects one after the other and then together, from the scene's initial pose, the first one first.
 
     Raises InputError for labels that no voxel has and for a joint that is none.
     """
     main, *others = objects
-    story = refined(replace(scene, structures=main.labels), replace(context, options={}))
-    alone = yield from retold(story, lambda step: replace(step, fraction=_ALONE * step.fraction))
-    bones = yield from _bones(scene, objects, context)
+
+    def in_first(step: Step) -> None:
+        on_step(replace(step, fraction=_ALONE * step.fraction))
+
+    alone = refined(replace(scene, structures=main.labels), replace(context, options={}), in_first)
+    bones = _bones(scene, objects, context)
     meter = Meter(lambda: bones.renders, alone)
     given = given_start(scene, bones.pivots[0]).repeat(len(objects), 1, 1)
     poses = torch.as_tensor(alone.camera_from_volume).repeat(len(objects), 1, 1)
-    problem = yield from bones.problem(poses)
+    problem = bones.problem(poses)
     share = (_TOGETHER - _ALONE) / max(1, len(others))
     for number, one in enumerate(others, start=1):
         part = Part(
             _ALONE + (number - 1) * share, share, _TURNING.population * _TURNING.generations, f"turning {one.name}"
         )
         near = problem.focused(poses, SUPPORT_MARGIN_PX, (number,))
-        poses = yield from _turned(near, poses, number, context.seed, meter, part)
+        poses = _turned(near, poses, number, context.seed, meter, part, on_step)
     problem = problem.focused(poses, SUPPORT_MARGIN_PX, range(len(poses)))
-    poses, reason = yield from _together(problem, poses, meter)
-    found, as_given = (yield from problem.scores.pieces(torch.stack([poses, given]))).tolist()
+    poses, reason = _together(problem, poses, meter, on_step)
+    found, as_given = problem.scores(torch.stack([poses, given])).tolist()
     if as_given > found:
         poses, found, reason = given, as_given, "Nothing was found that fits better than the start."
     rest = tuple((one.name, pose.numpy()) for one, pose in zip(others, poses[1:], strict=True))
     return replace(meter.outcome(poses[0], found, reason), others=rest)
 
 
-def _bones(scene: Scene, objects: Sequence[RigidObject], context: MethodContext) -> Pieces[_Bones]:
+def _bones(scene: Scene, objects: Sequence[RigidObject], context: MethodContext) -> _Bones:
     attenuations, pivots = [], []
     for one in objects:
-        attenuations.append((yield from attenuation_of.pieces(scene.volume, one.labels)))
+        attenuations.append(attenuation_of(scene.volume, one.labels))
         pivot = one.pivot_mm
         if pivot is None and one is not objects[0]:
-            pivot = tuple((yield from joint_centre.pieces(scene.volume, one.labels, objects[0].labels)))
+            pivot = tuple(joint_centre(scene.volume, one.labels, objects[0].labels))
         pivots.append(attenuations[-1].grid.centre.tolist() if pivot is None else list(pivot))
     return _Bones(scene, context, tuple(attenuations), torch.tensor(pivots, dtype=torch.float64))
 
 
 def _turned(
-    problem: CompositeProblem, poses: Tensor, number: int, seed: int, meter: Meter, part: Part
-) -> Story[Step, Tensor]:
+    problem: CompositeProblem, poses: Tensor, number: int, seed: int, meter: Meter, part: Part, on_step: OnStep
+) -> Tensor:
     """Poses (K, 4, 4) with one object turned about its pivot to where it fits best, the others held."""
     charts = [_held(pose, pivot, ()) for pose, pivot in zip(poses, problem.pivots, strict=True)]
     charts[number] = _held(poses[number], problem.pivots[number], (0, 1, 2))
     chart = SeveralChart(tuple(charts))
     start = torch.zeros(3, dtype=torch.float64)
     turned = cma_es(start, torch.full_like(start, _TURNED), replace(_TURNING, seed=seed))
-    optimum = yield from played(turned, _objective(problem, chart), meter, part)
+    optimum = played(turned, _objective(problem, chart), meter, part, on_step)
     return chart.poses(optimum.point[None])[0]
 
 
-def _together(problem: CompositeProblem, poses: Tensor, meter: Meter) -> Story[Step, tuple[Tensor, str]]:
+def _together(problem: CompositeProblem, poses: Tensor, meter: Meter, on_step: OnStep) -> tuple[Tensor, str]:
     """Poses (K, 4, 4) that fit best together, near where their joints put them, and why the search ended."""
     pairs = list(zip(poses, problem.pivots, strict=True))
     chart = SeveralChart(tuple(TwistChart(pose, pivot, UNITS) for pose, pivot in pairs))
@@ -164,7 +166,7 @@ def _together(problem: CompositeProblem, poses: Tensor, meter: Meter) -> Story[S
     start = torch.zeros(chart.dimensions, dtype=torch.float64)
     fitted = levenberg_marquardt(start, LmSettings(steps=_LEVEL.max_steps))
     part = Part(_TOGETHER, 1 - _TOGETHER, _LEVEL.max_steps, "all at once")
-    optimum = yield from played(fitted, _objective(problem, chart, penalties), meter, part)
+    optimum = played(fitted, _objective(problem, chart, penalties), meter, part, on_step)
     return chart.poses(optimum.point[None])[0], optimum.reason
 
 
@@ -204,9 +206,9 @@ def objects_of(scene: Scene, context: MethodContext) -> tuple[RigidObject, ...]:
     return (RigidObject("pelvis", main), *(RigidObject(name, (label,)) for label, name in sorted(femurs.items())))
 
 
-def _objects(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _objects(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Pelvis, then each femur about its head, then all at once."""
-    return (yield from register_objects(scene, objects_of(scene, context), context))
+    return register_objects(scene, objects_of(scene, context), context, on_step)
 
 
 OBJECTS = (Method("objects", "Pelvis and femurs", "After Grupp et al., IJCARS 15, 2020.", ("initial",), _objects),)

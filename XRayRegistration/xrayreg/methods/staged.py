@@ -21,10 +21,9 @@ from ..optimize import (
     optimise,
     span,
 )
-from ..pieces import Pieces, Story, retold
 from ..registration.problem import Problem
 from ..registration.problem_cache import ProblemCache, problem_cache_for
-from ..registration.results import Step
+from ..registration.results import OnStep
 from ..scene import Scene
 from ..settings import LevelSettings, PoseSpan, Term, registration_settings
 from .meter import Meter, single
@@ -115,8 +114,12 @@ class Part:
 
 
 def registered(
-    scene: Scene, context: MethodContext, levels: Sequence[Level], starts_from: Callable[[Tensor, Tensor], list[Tensor]]
-) -> Story[Step, Outcome]:
+    scene: Scene,
+    context: MethodContext,
+    levels: Sequence[Level],
+    starts_from: Callable[[Tensor, Tensor], list[Tensor]],
+    on_step: OnStep,
+) -> Outcome:
     """Run the levels from every start and keep the best pose by the last level's score.
 
     starts_from: the starts (4, 4), the given one first, from the given one (4, 4) and the pivot (3,).
@@ -124,17 +127,17 @@ def registered(
     what it was given by its own measure gives that back.
     """
     settings = registration_settings(engine=context.engine, device=context.device, seed=context.seed)
-    problems = replace((yield from problem_cache_for.pieces(scene, settings)), partial=False)
+    problems = replace(problem_cache_for(scene, settings), partial=False)
     meter = Meter(lambda: problems.renders)
     given = given_start(scene, problems.pivot)
     starts = starts_from(given, problems.pivot)
     best: Found | None = None
     for number, start in enumerate(starts):
-        found = yield from _through(problems, levels, start, meter, number / len(starts), 1 / len(starts))
+        found = _through(problems, levels, start, meter, number / len(starts), 1 / len(starts), on_step)
         best = found if best is None or not best.score >= found.score else best
     assert best is not None
-    problem = yield from _problem(problems, levels[-1], best.pose)
-    as_given = float((yield from problem.scores.pieces(given[None]))[0])
+    problem = _problem(problems, levels[-1], best.pose)
+    as_given = float(problem.scores(given[None])[0])
     if as_given > best.score or math.isnan(best.score):
         return meter.outcome(given, as_given, "Nothing was found that fits better than the start.")
     return meter.outcome(best.pose, best.score, best.reason)
@@ -149,16 +152,22 @@ def given_start(scene: Scene, pivot: Tensor) -> Tensor:
 
 
 def _through(
-    problems: ProblemCache, levels: Sequence[Level], start: Tensor, meter: Meter, before: float, share: float
-) -> Story[Step, Found]:
+    problems: ProblemCache,
+    levels: Sequence[Level],
+    start: Tensor,
+    meter: Meter,
+    before: float,
+    share: float,
+    on_step: OnStep,
+) -> Found:
     pose, score, reason = start, math.nan, ""
     # What a level takes is about the pixels of all its images.
     costs = [level.evaluations * _image_px(problems.scene, level) ** 2 for level in levels]
     for level, cost in zip(levels, costs, strict=True):
         chart, optimiser = level.solver(pose, problems.pivot)
-        objective = _objective((yield from _problem(problems, level, pose)), level, chart, pose)
+        objective = _objective(_problem(problems, level, pose), level, chart, pose)
         part = Part(before, share * cost / sum(costs), level.evaluations, level.message)
-        optimum = yield from played(optimiser, objective, meter, part)
+        optimum = played(optimiser, objective, meter, part, on_step)
         before += part.share
         score, reason = optimum.score, optimum.reason
         if not math.isnan(score):
@@ -166,10 +175,10 @@ def _through(
     return Found(pose, score, reason)
 
 
-def _problem(problems: ProblemCache, level: Level, around: Tensor) -> Pieces[Problem]:
+def _problem(problems: ProblemCache, level: Level, around: Tensor) -> Problem:
     """The problem of a level for poses near one (4, 4), on whole images."""
     settings = LevelSettings(_image_px(problems.scene, level), 0, level.terms)
-    return (yield from problems.problem.pieces(settings, around[None], math.inf))
+    return problems.problem(settings, around[None], math.inf)
 
 
 def _objective(problem: Problem, level: Level, chart: Chart, start: Tensor) -> PoseObjective:
@@ -187,14 +196,14 @@ def _image_px(scene: Scene, level: Level) -> int:
     return min(longest, max(1, round(level.size(cameras[0]))))
 
 
-def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: Part) -> Story[Step, Optimum]:
-    """Let an optimiser have its way on a level of its own, telling what that is and the best after every answer."""
+def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: Part, on_step: OnStep) -> Optimum:
+    """Run `optimiser` on `objective` as a level of its own; a step follows every answer."""
     meter.next_level()
 
-    def told(progress: Progress) -> Step:
+    def on_progress(progress: Progress) -> None:
         meter.saw(objective.chart.poses(progress.point[None])[0], progress.score)
         done = min(1.0, progress.evaluations / max(1, part.evaluations))
-        return meter.step(part.before + part.share * done, part.message)
+        on_step(meter.step(part.before + part.share * done, part.message))
 
-    yield meter.step(part.before, part.message)
-    return (yield from retold(optimise.pieces(optimiser, objective.answer.pieces), told))
+    on_step(meter.step(part.before, part.message))
+    return optimise(optimiser, objective.answer, on_progress)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..checks import InputError
-from ..pieces import Story, divisible
-from ..registration.results import Step
+from ..registration.results import OnStep, unheeded
 from ..scene import Scene
 from .evolution import EVOLUTION
 from .given import GIVEN
@@ -29,12 +28,13 @@ def method_named(name: str) -> Method:
     return METHODS[name]
 
 
-@divisible
-def run_method(method: Method, scene: Scene, context: MethodContext | None = None) -> Story[Step, Outcome]:
-    """What a method makes of a scene; taken in pieces it tells a Step at a time.
+def run_method(
+    method: Method, scene: Scene, context: MethodContext | None = None, on_step: OnStep = unheeded
+) -> Outcome:
+    """What a method makes of a scene; `on_step` is called with every step, and may raise an error to end it.
 
     Raises InputError for what it needs and does not find in scene or context, and for options that it does not have.
     """
     context = context or MethodContext()
     require_needs(method, scene, context)
-    return (yield from method.run(scene, context))
+    return method.run(scene, context, on_step)

@@ -1,6 +1,5 @@
-"""Optimisers: asked for candidates, told how good they are; they know poses and scores, never images."""
+"""Optimisers: they ask for scores and derivatives at poses, and never see images."""
 
-from .asking import Answer, Objective, Optimiser, Optimum, Query, run
 from .bobyqa import bobyqa
 from .charts import AP_AXES, Chart, EulerZXYChart, HeldChart, ScrewChart, SeveralChart, TwistChart, span
 from .damped import levenberg_marquardt
@@ -11,7 +10,8 @@ from .forecast import Forecast, Rendered, rendered
 from .foretold import Place, foretold
 from .grid import grid
 from .levenberg_marquardt import State, ask, start, tell
-from .objective import PoseObjective, Progress, optimise
+from .objective import PoseObjective
+from .optimiser import Answer, Objective, OnProgress, Optimiser, Optimum, Progress, Query, optimise
 from .penalties import EulerPenalty, LandmarkPenalty, ObjectPenalty, Penalty
 from .quasi_newton import lbfgs
 
@@ -26,6 +26,7 @@ __all__ = [
     "LandmarkPenalty",
     "ObjectPenalty",
     "Objective",
+    "OnProgress",
     "Optimiser",
     "Optimum",
     "Penalty",
@@ -52,7 +53,6 @@ __all__ = [
     "levenberg_marquardt",
     "optimise",
     "rendered",
-    "run",
     "sgd",
     "span",
     "start",

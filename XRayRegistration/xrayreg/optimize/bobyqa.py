@@ -9,13 +9,12 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..settings import BobyqaSettings
-from .asking import Asking, Query, bounds, numbers, told_best
-from .inverted import Ask, inverted
 from .losses import Losses
+from .optimiser import Objective, Query, best_seen, bounds, numbers
 
 
-@told_best
-def bobyqa(start: Tensor, lower: Tensor, upper: Tensor, settings: BobyqaSettings) -> Asking:
+@best_seen
+def bobyqa(objective: Objective, start: Tensor, lower: Tensor, upper: Tensor, settings: BobyqaSettings) -> str:
     """BOBYQA from a start (P,) within bounds (P,), which it is moved to first; at least two of them leave room.
 
     Source: Powell, "The BOBYQA algorithm for bound constrained optimization without derivatives", 2009.
@@ -31,30 +30,26 @@ def bobyqa(start: Tensor, lower: Tensor, upper: Tensor, settings: BobyqaSettings
     first = numbers(start, "start").clamp(low, high)
     if int((high > low).sum()) < 2:
         raise InputError("BOBYQA", expected="room in two numbers at least", found="less", remedy="widen the bounds")
+    losses = Losses()
 
-    def work(ask: Ask) -> str:
-        losses = Losses()
+    def loss(values: NDArray[np.float64], slope: NDArray[np.float64]) -> float:
+        # The tolerance is relative to the cost, which is counted from a perfect correlation.
+        return 1 + losses.of(float(objective(Query(torch.from_numpy(values.copy())[None])).scores[0]))
 
-        def loss(values: NDArray[np.float64], slope: NDArray[np.float64]) -> float:
-            # The tolerance is relative to the cost, which is counted from a perfect correlation.
-            return 1 + losses.of(float(ask(Query(torch.from_numpy(values.copy())[None])).scores[0]))
-
-        method = nlopt.opt(nlopt.LN_BOBYQA, len(first))
-        method.set_min_objective(loss)
-        method.set_lower_bounds(low.numpy())
-        method.set_upper_bounds(high.numpy())
-        method.set_initial_step((settings.first_step * torch.where(high > low, high - low, 1.0)).numpy())
-        method.set_ftol_rel(settings.tolerance)
-        method.set_xtol_rel(settings.tolerance)
-        method.set_maxeval(settings.evaluations)
-        try:
-            method.optimize(first.numpy())
-        except nlopt.RoundoffLimited:
-            return "Rounding leaves no better step."
-        return {
-            nlopt.FTOL_REACHED: "The similarity no longer rises.",
-            nlopt.XTOL_REACHED: "The last step was too small to matter.",
-            nlopt.MAXEVAL_REACHED: "The evaluations were used up.",
-        }.get(method.last_optimize_result(), "The search came to rest.")
-
-    return (yield from inverted(work))
+    method = nlopt.opt(nlopt.LN_BOBYQA, len(first))
+    method.set_min_objective(loss)
+    method.set_lower_bounds(low.numpy())
+    method.set_upper_bounds(high.numpy())
+    method.set_initial_step((settings.first_step * torch.where(high > low, high - low, 1.0)).numpy())
+    method.set_ftol_rel(settings.tolerance)
+    method.set_xtol_rel(settings.tolerance)
+    method.set_maxeval(settings.evaluations)
+    try:
+        method.optimize(first.numpy())
+    except nlopt.RoundoffLimited:
+        return "Rounding leaves no better step."
+    return {
+        nlopt.FTOL_REACHED: "The similarity no longer rises.",
+        nlopt.XTOL_REACHED: "The last step was too small to matter.",
+        nlopt.MAXEVAL_REACHED: "The evaluations were used up.",
+    }.get(method.last_optimize_result(), "The search came to rest.")

@@ -7,21 +7,21 @@ from torch import Tensor
 
 from ..settings import LmSettings
 from ..similarity import Agreement
-from .asking import Answer, Asking, Query, numbers, told_best
 from .levenberg_marquardt import FIRST_DAMPING, MOST_DAMPING, damped_step, predicted_gain, redamped
+from .optimiser import Answer, Objective, Query, best_seen, numbers
 
 # Numbers of one object, whose steps are shortened together.
 _OBJECT = 6
 
 
-@told_best
-def levenberg_marquardt(start: Tensor, settings: LmSettings) -> Asking:
+@best_seen
+def levenberg_marquardt(objective: Objective, start: Tensor, settings: LmSettings) -> str:
     """Levenberg-Marquardt from a start (P,); a refused step is tried again, shorter.
 
     Its derivatives are asked for with every candidate, as most are accepted.
     """
     point = numbers(start, "start")
-    here = yield Query(point[None], 2)
+    here = objective(Query(point[None], 2))
     if not _usable(here):
         return "The similarity could not be computed at the start."
     damping = point.new_full((1,), FIRST_DAMPING)
@@ -32,7 +32,7 @@ def levenberg_marquardt(start: Tensor, settings: LmSettings) -> Asking:
         if not torch.isfinite(step).all():
             return "The similarity does not tell where to go."
         step = step / (_longest(step) / settings.most_step).clamp(min=1)
-        there = yield Query(point[None] + step, 2)
+        there = objective(Query(point[None] + step, 2))
         predicted = predicted_gain(step, gradient, normal)
         usable = _usable(there)
         gained = there.scores - here.scores if usable else torch.full_like(predicted, -torch.inf)

@@ -1,38 +1,43 @@
-"""One level of refinement: Levenberg-Marquardt run on a problem, a step at a time."""
+"""One level of refinement: Levenberg-Marquardt run on a problem."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor
 
-from ..pieces import Story
 from ..registration.problem import Problem
 from ..settings import StepSettings
 from ..similarity import Agreement
 from .levenberg_marquardt import State, ask, start, tell
 
 
-def descend(problem: Problem, poses: Tensor, max_steps: int, settings: StepSettings) -> Story[State, State]:
-    """Refine poses (B, 4, 4) together, telling the state before the first and after every step; returns the last.
+def descend(
+    problem: Problem,
+    poses: Tensor,
+    max_steps: int,
+    settings: StepSettings,
+    on_state: Callable[[State], object] = lambda state: None,
+) -> State:
+    """Refine poses (B, 4, 4) together; returns the last state.
 
-    Starts that have come to rest are not evaluated again.
+    on_state: called with the state before the first step and after every step. Starts that have come to rest are not
+    evaluated again.
     """
-    state = start(poses, (yield from problem.agreement.pieces(poses)))
-    yield state
+    state = start(poses, problem.agreement(poses))
+    on_state(state)
     for _ in range(max_steps):
         moving = state.active.nonzero()[:, 0]
         if not len(moving):
             return state
         state, candidates = ask(state, problem.pivot, settings)
-        found = yield from problem.picked(moving).agreement.pieces(candidates[moving])
+        found = problem.picked(moving).agreement(candidates[moving])
         state = tell(state, candidates, _with(state.agreement, moving, found), settings)
-        yield state
+        on_state(state)
     waiting = "The level's steps were used up while it was still improving."
-    state = replace(state, reasons=tuple(reason or waiting for reason in state.reasons))
-    yield state
-    return state
+    return replace(state, reasons=tuple(reason or waiting for reason in state.reasons))
 
 
 def best_first(state: State) -> State:

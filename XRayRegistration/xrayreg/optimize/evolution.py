@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..settings import CmaSettings, DeSettings
-from .asking import Asking, Query, bounds, box, numbers, told_best
 from .losses import ranked
+from .optimiser import Objective, Query, best_seen, bounds, box, numbers
 
 Array = NDArray[np.float64]
 
@@ -21,10 +21,15 @@ _LOST = "Nothing in a whole generation could be scored."
 _USED_UP = "The generations were used up."
 
 
-@told_best
+@best_seen
 def cma_es(
-    start: Tensor, sigma: Tensor, settings: CmaSettings, lower: Tensor | None = None, upper: Tensor | None = None
-) -> Asking:
+    objective: Objective,
+    start: Tensor,
+    sigma: Tensor,
+    settings: CmaSettings,
+    lower: Tensor | None = None,
+    upper: Tensor | None = None,
+) -> str:
     """CMA-ES around a start (P,) with first standard deviations sigma (P,), within bounds (P,) where there are any.
 
     The start is looked at too, before the first generation. Points outside the bounds are drawn anew.
@@ -56,12 +61,12 @@ def cma_es(
         population_size=settings.population or None,
         lr_adapt=settings.adapt_rates,
     )
-    yield Query(torch.from_numpy(first.copy())[None])
+    objective(Query(torch.from_numpy(first.copy())[None]))
     best: deque[float] = deque(maxlen=10 + math.ceil(30 * len(first) / strategy.population_size))
     for _ in range(settings.generations):
         steps = np.stack([strategy.ask() for _ in range(strategy.population_size)])
         points = first + steps * unit
-        answer = yield Query(torch.from_numpy(points.clip(low, high)))
+        answer = objective(Query(torch.from_numpy(points.clip(low, high))))
         losses = ranked(answer.scores)
         best.append(float(losses.min()))
         if math.isinf(best[-1]):
@@ -76,8 +81,10 @@ def cma_es(
     return _USED_UP
 
 
-@told_best
-def differential_evolution(lower: Tensor, upper: Tensor, settings: DeSettings, start: Tensor | None = None) -> Asking:
+@best_seen
+def differential_evolution(
+    objective: Objective, lower: Tensor, upper: Tensor, settings: DeSettings, start: Tensor | None = None
+) -> str:
     """DE/rand/1/bin between bounds (P,), from a first generation drawn evenly, the start (P,) or the middle in it.
 
     Mutants are brought back to the bounds.
@@ -90,14 +97,14 @@ def differential_evolution(lower: Tensor, upper: Tensor, settings: DeSettings, s
     generator = np.random.default_rng(settings.seed)
     points = generator.uniform(least, most, (settings.population, len(least)))
     points[0] = middle.numpy()
-    losses = ranked((yield Query(torch.from_numpy(points.copy()))).scores)
+    losses = ranked(objective(Query(torch.from_numpy(points.copy()))).scores)
     for _ in range(settings.generations):
         if np.isinf(losses).all():
             return _LOST
         if _together(losses.tolist(), settings.tolerance_scores):
             return "The whole generation is equally good."
         candidates = _mutants(points, settings, generator).clip(least, most)
-        found = ranked((yield Query(torch.from_numpy(candidates.copy()))).scores)
+        found = ranked(objective(Query(torch.from_numpy(candidates.copy()))).scores)
         better = found < losses
         points = np.where(better[:, None], candidates, points)
         losses = np.where(better, found, losses)

@@ -9,51 +9,49 @@ import itertools
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..checks import InputError
 from ..settings import AdamSettings, Constant, Cycle, Plateau, Schedule, SgdSettings, Stairs
-from .asking import Asking, Query, numbers, told_best
+from .optimiser import Objective, Query, best_seen, numbers
 
 # Scores whose standard deviation tells whether anything still happens.
 _RECENT = 10
 # Of Kingma and Ba 2015, and torch's.
 _FADING, _SQUARES_FADING, _LEAST = 0.9, 0.999, 1e-8
 
-# Sent a gradient (P,), yields the direction (P,) to go, times the learning rate.
-Direction = Generator[Tensor, Tensor, None]
-# Sent a score, yields what the learning rates are multiplied by in the next step; ends when they are used up.
-Factors = Generator[float, float, None]
+# From a gradient (P,) the direction (P,) to go, times the learning rate.
+Direction = Callable[[Tensor], Tensor]
+# From the score before a step, what the learning rates are multiplied by after it; None once they are used up.
+Factor = Callable[[float], float | None]
 
 
-@told_best
-def adam(start: Tensor, settings: AdamSettings) -> Asking:
+@best_seen
+def adam(objective: Objective, start: Tensor, settings: AdamSettings) -> str:
     """Adam from a start (P,); ends where a score or slope cannot be computed.
 
     Raises InputError where the rates do not fit the numbers.
     """
-    return (yield from _ascent(start, settings, _adaptive))
+    return _ascent(objective, start, settings, _Adaptive())
 
 
-@told_best
-def sgd(start: Tensor, settings: SgdSettings) -> Asking:
+@best_seen
+def sgd(objective: Objective, start: Tensor, settings: SgdSettings) -> str:
     """Gradient ascent with momentum from a start (P,); see `adam`."""
-    return (yield from _ascent(start, settings, lambda: _rolling(settings.momentum)))
+    return _ascent(objective, start, settings, _Rolling(settings.momentum))
 
 
-def _ascent(start: Tensor, settings: AdamSettings | SgdSettings, begin: Callable[[], Direction]) -> Asking:
+def _ascent(objective: Objective, start: Tensor, settings: AdamSettings | SgdSettings, direction: Direction) -> str:
     point = numbers(start, "start")
     rates = _rates(settings.rates, len(point))
-    direction, factors = begin(), _factors(settings.schedule)
-    next(direction)
-    factor = next(factors)
+    factor, next_factor = _factors(settings.schedule)
     recent: deque[float] = deque(maxlen=_RECENT)
     relative, unit = isinstance(settings, SgdSettings) and settings.relative, 1.0
     for number in range(settings.steps):
-        answer = yield Query(point[None], 1)
+        answer = objective(Query(point[None], 1))
         assert answer.gradients is not None
         score, gradient = float(answer.scores[0]), answer.gradients[0]
         if not (math.isfinite(score) and torch.isfinite(gradient).all()):
@@ -63,13 +61,13 @@ def _ascent(start: Tensor, settings: AdamSettings | SgdSettings, begin: Callable
         recent.append(score / unit)
         if len(recent) == _RECENT and statistics.pstdev(recent) < settings.still:
             return "The similarity no longer changes."
-        point = point + factor * rates * direction.send(gradient / unit)
-        try:
-            factor = factors.send(score)
-        except StopIteration:
-            yield Query(point[None])
+        point = point + factor * rates * direction(gradient / unit)
+        following = next_factor(score)
+        if following is None:
+            objective(Query(point[None]))
             return "The learning rates were reduced until they were used up."
-    yield Query(point[None])
+        factor = following
+    objective(Query(point[None]))
     return "The steps were used up."
 
 
@@ -85,50 +83,69 @@ def _rates(rates: tuple[float, ...], count: int) -> Tensor:
     return torch.tensor(rates, dtype=torch.float64).repeat(count // len(rates))
 
 
-def _adaptive() -> Direction:
+class _Adaptive:
     """Adam: the fading mean of the gradients over the root of that of their squares, both freed of their bias."""
-    gradient = yield torch.empty(0)
-    mean, squares = torch.zeros_like(gradient), torch.zeros_like(gradient)
-    for step in itertools.count(1):
-        mean = _FADING * mean + (1 - _FADING) * gradient
-        squares = _SQUARES_FADING * squares + (1 - _SQUARES_FADING) * gradient**2
-        size = (squares / (1 - _SQUARES_FADING**step)).sqrt() + _LEAST
-        gradient = yield mean / (1 - _FADING**step) / size
+
+    def __init__(self) -> None:
+        self._mean = self._squares = torch.zeros(())
+        self._steps = 0
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        self._steps += 1
+        self._mean = _FADING * self._mean + (1 - _FADING) * gradient
+        self._squares = _SQUARES_FADING * self._squares + (1 - _SQUARES_FADING) * gradient**2
+        size = (self._squares / (1 - _SQUARES_FADING**self._steps)).sqrt() + _LEAST
+        return self._mean / (1 - _FADING**self._steps) / size
 
 
-def _rolling(momentum: float) -> Direction:
+class _Rolling:
     """The sum of all gradients, each fading by `momentum` a step."""
-    gradient = yield torch.empty(0)
-    velocity = torch.zeros_like(gradient)
-    while True:
-        velocity = momentum * velocity + gradient
-        gradient = yield velocity
+
+    def __init__(self, momentum: float) -> None:
+        self._momentum, self._velocity = momentum, torch.zeros(())
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        self._velocity = self._momentum * self._velocity + gradient
+        return self._velocity
 
 
-def _factors(schedule: Schedule) -> Factors:
+def _factors(schedule: Schedule) -> tuple[float, Factor]:
+    """The factor of the first step, and what gives those of the others."""
+    if isinstance(schedule, Plateau):
+        return 1.0, _OnPlateaus(schedule)
+    steps = itertools.count(1)
+    return _scheduled(schedule, 0), lambda score: _scheduled(schedule, next(steps))
+
+
+def _scheduled(schedule: Stairs | Cycle | Constant, step: int) -> float:
+    """The factor of one step by a schedule that looks at no scores."""
     match schedule:
-        case Plateau():
-            yield from _on_plateaus(schedule)
         case Stairs():
-            for step in itertools.count():
-                yield schedule.factor ** (step // schedule.every)
+            return schedule.factor ** (step // schedule.every)
         case Cycle():
-            for step in itertools.count():
-                rise = 1 - abs(step / schedule.half % 2 - 1)
-                yield schedule.lowest + (schedule.highest - schedule.lowest) * rise
+            rise = 1 - abs(step / schedule.half % 2 - 1)
+            return schedule.lowest + (schedule.highest - schedule.lowest) * rise
         case Constant():
-            while True:
-                yield 1.0
+            return 1.0
 
 
-def _on_plateaus(schedule: Plateau) -> Factors:
-    factor, best, waited = 1.0, -math.inf, 0
-    # The run ends as soon as the last of the rates is reached.
-    for _ in range(max(1, schedule.plateaus - 1)):
-        while waited <= schedule.patience:
-            score = yield factor
-            if score > best * (1 + schedule.threshold):
-                best, waited = score, 0
-            else:
-                waited += 1
-        factor, waited = factor * schedule.factor, 0
+class _OnPlateaus:
+    """Reduces the factor where the best score was not surpassed for some steps; used up at the last of the plateaus."""
+
+    def __init__(self, schedule: Plateau) -> None:
+        self._schedule = schedule
+        self._factor, self._best = 1.0, -math.inf
+        self._waited, self._plateaus = 0, 0
+
+    def __call__(self, score: float) -> float | None:
+        if score > self._best * (1 + self._schedule.threshold):
+            self._best, self._waited = score, 0
+        else:
+            self._waited += 1
+        if self._waited > self._schedule.patience:
+            self._factor, self._waited = self._factor * self._schedule.factor, 0
+            self._plateaus += 1
+            # The run ends as soon as the last of the rates is reached.
+            if self._plateaus >= max(1, self._schedule.plateaus - 1):
+                return None
+        return self._factor

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from ..geometry import Camera, inverse, left_jacobian_inverse, pose_difference, transform_points, twist_tangents
-from ..pieces import Pieces, divisible
 from ..registration.problem import Problem, View, reduction
 from ..render import render_with_jacobian
 from ..settings import LevelSettings
@@ -40,22 +39,18 @@ class Rendered:
     images: tuple[Tensor, ...]
     margin_px: int | None
 
-    @divisible
-    def agreement(self) -> Pieces[Agreement]:
+    def agreement(self) -> Agreement:
         """The agreement at the poses themselves, by the problem's similarity."""
         problem = self.problem
         total: Agreement | None = None
         for view, images in zip(problem.views, self.images, strict=True):
-            part = yield from problem.similarity.agreement.pieces(
-                view.target, images[:, 0], images[:, 1:7], _known(images)
-            )
+            part = problem.similarity.agreement(view.target, images[:, 0], images[:, 1:7], _known(images))
             total = part if total is None else total + part
         assert total is not None
         mean = total.scaled(1 / len(problem.views)).on(self.poses.device)
         return mean if problem.prior is None else mean + problem.prior.agreement(self.poses, problem.pivot)
 
-    @divisible
-    def on_level(self, level: LevelSettings) -> Pieces[Rendered]:
+    def on_level(self, level: LevelSettings) -> Rendered:
         """The same images compared as a level does, averaged down where its images are smaller."""
         views, images = [], []
         for view, full in zip(self.problem.views, self.images, strict=True):
@@ -65,24 +60,20 @@ class Rendered:
             if self.margin_px is not None:
                 small = torch.cat([small[:, :7], support_mask(small[:, 0], self.margin_px)[:, None]], dim=1)
             images.append(small)
-            yield
         problem = replace(self.problem, views=tuple(views), similarity=Similarity(level.terms))
         return replace(self, problem=problem, images=tuple(images))
 
-    @divisible
-    def forecast(self) -> Pieces[Forecast]:
+    def forecast(self) -> Forecast:
         """What the images foretell of other poses."""
         problem, layers = self.problem, []
         for view, images in zip(problem.views, self.images, strict=True):
             _, points = _plane(view, self.poses, self.poses, problem.pivot, images)
             plane = plane_jacobian(view, images[:, 0], points, self.poses, problem.pivot)
             layers.append(torch.cat([images[:, :1], images[:, 1:7] - plane, images[:, 7:]], dim=1))
-            yield
         return Forecast(**vars(problem), rendered=self.poses, layers=tuple(layers))
 
 
-@divisible
-def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> Pieces[Rendered]:
+def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> Rendered:
     """One render of every view of a problem, which is one of the finest level, at poses (B, 4, 4)."""
     tangents = twist_tangents(poses, problem.pivot)
     images = []
@@ -90,7 +81,6 @@ def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> P
         moved = view.view_from_first[None, None] @ tangents
         image, jacobian = render_with_jacobian(problem.projector, view.camera, view.view_from_first @ poses, moved)
         images.append(torch.cat([image[:, None], jacobian, torch.ones_like(image)[:, None]], dim=1))
-        yield
     return Rendered(problem, poses, tuple(images), margin_px)
 
 
@@ -110,12 +100,11 @@ class Forecast(Problem):
         """The forecast for the poses `which` (indices) of a batch."""
         return replace(self, rendered=self.rendered[which], layers=tuple(layer[which] for layer in self.layers))
 
-    def _mean_agreement(self, poses: Tensor, normals: bool) -> Pieces[Agreement]:
+    def _mean_agreement(self, poses: Tensor, normals: bool) -> Agreement:
         total: Agreement | None = None
         for view, layers in zip(self.views, self.layers, strict=True):
             image, jacobian, seen = self.foretold(view, layers, poses)
-            yield
-            part = yield from self.similarity.agreement.pieces(view.target, image, jacobian, seen, normals=normals)
+            part = self.similarity.agreement(view.target, image, jacobian, seen, normals=normals)
             total = part if total is None else total + part
         assert total is not None
         return total.scaled(1 / len(self.views))

@@ -8,13 +8,13 @@ no render, as every similarity compares the same images.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..geometry import pose_difference, retract
-from ..pieces import Pieces, Story
 from ..settings import ForetoldSettings
 from ..similarity import Agreement
 from .forecast import Rendered, rendered
@@ -55,41 +55,47 @@ class Place:
         return float(self.agreement.score[0])
 
 
-def foretold(images: Rendered, settings: ForetoldSettings) -> Story[Place, Place]:
-    """Refine the pose (1, 4, 4) of images, telling the start of every level and every better pose; returns the last."""
+OnPlace = Callable[[Place], object]
+
+
+def foretold(images: Rendered, settings: ForetoldSettings, on_place: OnPlace = lambda place: None) -> Place:
+    """Refine the pose (1, 4, 4) of images; returns the last place.
+
+    on_place: called with the start of every level and with every better pose.
+    """
     renders = 1
     for level in range(len(settings.levels)):
-        first = yield from _place(images, settings, level, renders)
-        yield first
-        best = yield from _on_level(first, settings)
+        first = _place(images, settings, level, renders)
+        on_place(first)
+        best = _on_level(first, settings, on_place)
         images, renders = best.images, best.renders
     return best
 
 
-def _on_level(best: Place, settings: ForetoldSettings) -> Story[Place, Place]:
+def _on_level(best: Place, settings: ForetoldSettings, on_place: OnPlace) -> Place:
     """The best pose of a level, or the first after which forecasts that see less far will do."""
     least_gain, finest = settings.least_gains[best.level], best.level + 1 == len(settings.levels)
     share = 1.0
     if math.isnan(best.score):
         return replace(best, reason="The similarity could not be computed there: the structure left the image.")
     while best.renders < settings.renders:
-        aim, promised = yield from _aim(best, settings, share)
+        aim, promised = _aim(best, settings, share)
         if not promised > least_gain:
             return replace(best, reason="The similarity no longer rises.")
-        found = yield from _tried(best, aim, settings)
+        found = _tried(best, aim, settings)
         gained = found.score - best.score
         if not gained > 0:
             return replace(best, renders=found.renders, reason="No step in any direction improves the similarity.")
         # Where the score falls off less steeply than told, more is gained: it curves by a share of what it should.
         share = min(1.0, max(_LEAST_SHARE, share * (2 - gained / promised)))
         best = found
-        yield best
+        on_place(best)
         if not finest and gained > settings.come_true * promised:
             return best
     return replace(best, reason="The renders were used up while it was still improving.")
 
 
-def _aim(place: Place, settings: ForetoldSettings, share: float) -> Pieces[tuple[Tensor, float]]:
+def _aim(place: Place, settings: ForetoldSettings, share: float) -> tuple[Tensor, float]:
     """The best pose (1, 4, 4) that is foretold, and by how much.
 
     A single step needs the derivatives alone, which are exact, and no images of other poses; share: by how much of the
@@ -102,28 +108,28 @@ def _aim(place: Place, settings: ForetoldSettings, share: float) -> Pieces[tuple
         step = ask(state, problem.pivot, settings.step)[0].step
         gain = predicted_gain(step, place.agreement.gradient.double(), place.agreement.curvature.double())
         return retract(state.poses, step / share, problem.pivot), float(gain) / share
-    forecast = yield from place.compared.forecast.pieces()
+    forecast = place.compared.forecast()
     for _ in range(max_steps):
         if not state.active.any():
             break
         state, candidates = ask(state, problem.pivot, settings.step)
-        state = tell(state, candidates, (yield from forecast.agreement.pieces(candidates)), settings.step)
+        state = tell(state, candidates, forecast.agreement(candidates), settings.step)
     return state.poses, float(state.agreement.score[0]) - place.score
 
 
-def _tried(best: Place, aim: Tensor, settings: ForetoldSettings) -> Pieces[Place]:
+def _tried(best: Place, aim: Tensor, settings: ForetoldSettings) -> Place:
     """What is found at a pose (1, 4, 4), or nearer and nearer to the best one until it is better."""
     problem, poses = best.images.problem, best.images.poses
     step = pose_difference(aim, poses, problem.pivot)
     for attempt in range(1, _TRIALS + 1):
-        images = yield from rendered.pieces(problem, retract(poses, step, problem.pivot), best.images.margin_px)
-        found = yield from _place(images, settings, best.level, best.renders + attempt)
+        images = rendered(problem, retract(poses, step, problem.pivot), best.images.margin_px)
+        found = _place(images, settings, best.level, best.renders + attempt)
         if found.score > best.score:
             break
         step = _NEARER * step
     return found
 
 
-def _place(images: Rendered, settings: ForetoldSettings, level: int, renders: int) -> Pieces[Place]:
-    compared = yield from images.on_level.pieces(settings.levels[level])
-    return Place(images, compared, (yield from compared.agreement.pieces()), level, renders)
+def _place(images: Rendered, settings: ForetoldSettings, level: int, renders: int) -> Place:
+    compared = images.on_level(settings.levels[level])
+    return Place(images, compared, compared.agreement(), level, renders)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..settings import GridSettings
-from .asking import Asking, Query, bounds, told_best
+from .optimiser import Objective, Query, best_seen, bounds
 
 
-@told_best
-def grid(lower: Tensor, upper: Tensor, settings: GridSettings) -> Asking:
+@best_seen
+def grid(objective: Objective, lower: Tensor, upper: Tensor, settings: GridSettings) -> str:
     """Every point of a grid between bounds (P,), the last number changing fastest, a batch at a time."""
     low, high = bounds(lower, upper)
     counts = settings.counts
@@ -29,7 +29,7 @@ def grid(lower: Tensor, upper: Tensor, settings: GridSettings) -> Asking:
         for axis in reversed(axes):
             columns.append(axis[rest % len(axis)])
             rest = rest // len(axis)
-        yield Query(torch.stack(columns[::-1], dim=1))
+        objective(Query(torch.stack(columns[::-1], dim=1)))
     return "Every point of the grid was looked at."
 
 

@@ -1,24 +1,17 @@
-"""A problem on a chart, as an optimiser's objective; and an optimiser's run as a story.
+"""A problem on a chart, as an optimiser's objective.
 
-    objective = PoseObjective(problem, chart)
-    optimum = run(lbfgs(start, LbfgsSettings()), objective.answer)
-    optimum = yield from optimise.pieces(lbfgs(start, LbfgsSettings()), objective.answer.pieces)
-
-The second form pauses between the images, so that a window that waits for it stays alive.
+objective = PoseObjective(problem, chart)
+optimum = optimise(lbfgs(start, LbfgsSettings()), objective.answer)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from ..pieces import Pieces, Story, divisible
 from ..registration.problem import Problem
 from ..similarity import Agreement
-from .asking import Answer, Optimiser, Optimum, Query, better
 from .charts import Chart
+from .optimiser import Answer, Query
 from .penalties import Penalty
 
 
@@ -35,14 +28,13 @@ class PoseObjective:
     penalties: tuple[Penalty, ...] = ()
     weight: float = 1.0
 
-    @divisible
-    def answer(self, query: Query) -> Pieces[Answer]:
+    def answer(self, query: Query) -> Answer:
         """The answer to a query."""
         poses = self.chart.poses(query.points)
         if query.derivatives == 0:
-            scores = self.weight * (yield from self.problem.scores.pieces(poses)).double()
+            scores = self.weight * self.problem.scores(poses).double()
             return Answer(scores + sum(penalty.agreement(poses).score for penalty in self.penalties))
-        total = yield from self.problem.agreement.pieces(poses, normals=query.derivatives > 1)
+        total = self.problem.agreement(poses, normals=query.derivatives > 1)
         total = total.scaled(self.weight)
         for penalty in self.penalties:
             total = total + penalty.agreement(poses)
@@ -57,32 +49,3 @@ def on_chart(agreement: Agreement, chart: Chart, query: Query) -> Answer:
         -(agreement.gradient.double()[:, None] @ twists)[:, 0],
         twists.mT @ agreement.normal.double() @ twists if query.derivatives > 1 else None,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """How far an optimiser has come: points asked for, the best point (P,) and its score (NaN before there is one)."""
-
-    evaluations: int
-    point: Tensor
-    score: float
-
-
-@divisible
-def optimise(optimiser: Optimiser, answer: Callable[[Query], Pieces[Answer]]) -> Story[Progress, Optimum]:
-    """Let an optimiser have its way, telling how far it has come after every answer; it is closed whatever happens."""
-    evaluations = 0
-    best: tuple[Tensor, float] | None = None
-    try:
-        query = next(optimiser)
-        while True:
-            found = yield from answer(query)
-            evaluations += len(query.points)
-            best = better(best, query.points, found.scores)
-            yield Progress(evaluations, *best)
-            query = optimiser.send(found)
-    except StopIteration as end:
-        optimum: Optimum = end.value
-        return optimum
-    finally:
-        optimiser.close()

@@ -1,4 +1,4 @@
-"""L-BFGS-B on the score's slopes: SciPy's, asked instead of called back."""
+"""L-BFGS-B on the score's slopes: SciPy's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..settings import LbfgsSettings
-from .asking import Asking, Query, box, numbers, told_best
-from .inverted import Ask, inverted
 from .losses import Losses
+from .optimiser import Objective, Query, best_seen, box, numbers
 
 _ENDINGS = {
     0: "The similarity no longer rises.",
@@ -19,39 +18,41 @@ _ENDINGS = {
 }
 
 
-@told_best
-def lbfgs(start: Tensor, settings: LbfgsSettings, lower: Tensor | None = None, upper: Tensor | None = None) -> Asking:
+@best_seen
+def lbfgs(
+    objective: Objective,
+    start: Tensor,
+    settings: LbfgsSettings,
+    lower: Tensor | None = None,
+    upper: Tensor | None = None,
+) -> str:
     """L-BFGS-B from a start (P,), within bounds (P,) where there are any.
 
     Its first step is one unit long, so numbers should be scaled (`TwistChart.scale`) to units that are small steps.
     A point that cannot be scored counts as worse than any, and the line search turns back from it.
     """
+    from scipy.optimize import minimize
+
     first = numbers(start, "start")
     limits = box(lower, upper)
     if limits is not None:
         first = first.clamp(*limits)
     pairs = None if limits is None else torch.stack(limits, dim=1).tolist()
+    losses = Losses()
 
-    def work(ask: Ask) -> str:
-        from scipy.optimize import minimize
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        answer = objective(Query(torch.from_numpy(values.copy())[None], 1))
+        assert answer.gradients is not None
+        slope = answer.gradients[0].numpy()
+        score = float(answer.scores[0]) if np.isfinite(slope).all() else float("nan")
+        return losses.of(score), -slope if np.isfinite(score) else np.zeros(len(slope))
 
-        losses = Losses()
-
-        def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            answer = ask(Query(torch.from_numpy(values.copy())[None], 1))
-            assert answer.gradients is not None
-            slope = answer.gradients[0].numpy()
-            score = float(answer.scores[0]) if np.isfinite(slope).all() else float("nan")
-            return losses.of(score), -slope if np.isfinite(score) else np.zeros(len(slope))
-
-        options = {
-            "maxiter": settings.steps,
-            "maxfun": 5 * settings.steps,
-            "maxcor": settings.memory,
-            "ftol": settings.gain,
-            "gtol": settings.slope,
-        }
-        ended = minimize(loss, first.numpy(), jac=True, method="L-BFGS-B", bounds=pairs, options=options)
-        return _ENDINGS.get(int(ended.status), _ENDINGS[2])
-
-    return (yield from inverted(work))
+    options = {
+        "maxiter": settings.steps,
+        "maxfun": 5 * settings.steps,
+        "maxcor": settings.memory,
+        "ftol": settings.gain,
+        "gtol": settings.slope,
+    }
+    ended = minimize(loss, first.numpy(), jac=True, method="L-BFGS-B", bounds=pairs, options=options)
+    return _ENDINGS.get(int(ended.status), _ENDINGS[2])

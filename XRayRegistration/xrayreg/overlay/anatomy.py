@@ -12,7 +12,6 @@ from scipy import ndimage
 
 from ..checks import require_array
 from ..geometry import Camera
-from ..pieces import Pieces, divisible
 from ..render import Projector, prepare, render
 from ..scene import Attenuation, Volume, attenuation_of
 from ..scene.attenuation import MU_WATER
@@ -26,10 +25,8 @@ from .tones import Floats
 _BONE_MU = 1.2 * MU_WATER
 # With less than this share of the occupied voxels in bone, the edges of all tissue are drawn.
 _LEAST_BONE = 0.002
-# Pixels rendered between two pauses: a live picture at once, some 30 ms.
+# Pixels rendered at once: a live picture whole, of larger ones a part, as some engines hold all samples of their rays.
 _AT_ONCE_PX = 3 << 15
-# The same for plain torch on a processor, which takes many times as long.
-_SLOW_AT_ONCE_PX = 1 << 11
 # Edges are not smoothed further than for voxels of this share of the picture's longer side.
 _LARGEST_VOXEL = 0.03
 
@@ -48,34 +45,32 @@ class Anatomy:
     names: Mapping[int, str]
 
 
-@divisible
 def prepare_anatomy(
     volume: Volume, structures: tuple[int, ...] = (), *, engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Pieces[Anatomy]:
+) -> Anatomy:
     """The volume, or its `structures`, made ready for pictures with a render engine; raises as `prepare` does.
 
     Of a volume with labels the structures' are outlined, or all of them when none are named.
     """
-    attenuation = yield from attenuation_of.pieces(volume, structures)
-    whole = yield from prepare.pieces(attenuation, engine, device)
-    dense = yield from dense_part(volume, attenuation)
-    bone = whole if dense is attenuation else (yield from prepare.pieces(dense, engine, device))
-    labels = yield from prepare_labels.pieces(volume, structures, engine=engine, device=device)
+    attenuation = attenuation_of(volume, structures)
+    whole = prepare(attenuation, engine, device)
+    dense = dense_part(volume, attenuation)
+    bone = whole if dense is attenuation else prepare(dense, engine, device)
+    labels = prepare_labels(volume, structures, engine=engine, device=device)
     return Anatomy(whole, bone, labels, volume.label_names)
 
 
-@divisible
 def prepare_labels(
     volume: Volume, structures: tuple[int, ...] = (), *, engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Pieces[dict[int, Projector]]:
+) -> dict[int, Projector]:
     """The voxels of each label of a volume, or of its `structures`, with value 1, ready to render as path lengths."""
     labels = {}
-    for label, mask in (yield from _label_masks(volume, structures)).items():
-        labels[label] = yield from prepare.pieces(mask, engine, device)
+    for label, mask in _label_masks(volume, structures).items():
+        labels[label] = prepare(mask, engine, device)
     return labels
 
 
-def dense_part(volume: Volume, attenuation: Attenuation) -> Pieces[Attenuation]:
+def dense_part(volume: Volume, attenuation: Attenuation) -> Attenuation:
     """What bone attenuates more than water, or all of the volume's `attenuation` where there is next to no bone."""
     if not volume.is_hounsfield:
         return attenuation
@@ -86,34 +81,27 @@ def dense_part(volume: Volume, attenuation: Attenuation) -> Pieces[Attenuation]:
         dense = mu[some] > _BONE_MU
         excess[some] = torch.where(dense, mu[some] - MU_WATER, 0.0)
         bone, tissue = bone + int(dense.sum()), tissue + int((mu[some] > 0).sum())
-        yield
     return Attenuation(excess, attenuation.grid) if bone > _LEAST_BONE * tissue else attenuation
 
 
-@divisible
-def rendered(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> Pieces[Floats]:
+def rendered(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> Floats:
     """The DRR (H, W) of one pose (4, 4); only the part of the image that can show the map is computed."""
     pose = require_array(camera_from_volume, "camera_from_volume", (4, 4))
     image = np.zeros((camera.height, camera.width), dtype=np.float32)
     left, top, right, bottom = _image_box(projector.grid.corners() @ pose[:3, :3].T + pose[:3, 3], camera)
     if right > left and bottom > top:
         at_pose = torch.as_tensor(pose, device=projector.mu.device)[None]
-        slow = projector.name == "torch" and projector.mu.device.type == "cpu"
-        rows = max(1, (_SLOW_AT_ONCE_PX if slow else _AT_ONCE_PX) // (right - left))
+        rows = max(1, _AT_ONCE_PX // (right - left))
         for first in range(top, bottom, rows):
-            if first > top:
-                yield
             last = min(first + rows, bottom)
             drr = render(projector, camera.cropped(left, first, right - left, last - first), at_pose)[0]
             image[first:last, left:right] = drr.detach().cpu().numpy()
     return image
 
 
-@divisible
-def pose_edges(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> Pieces[Lines]:
+def pose_edges(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> Lines:
     """Edges of the anatomy's dense part at one pose (4, 4), found at the scale of its voxels."""
-    drr = yield from wide_drr(anatomy.bone, camera, camera_from_volume)
-    yield
+    drr = wide_drr(anatomy.bone, camera, camera_from_volume)
     return edges_in(drr, camera)
 
 
@@ -134,8 +122,8 @@ class WideDrr:
         return self.image[self.margin : -self.margin, self.margin : -self.margin]
 
 
-def wide_drr(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> Pieces[WideDrr]:
-    """Pause, and return the DRR of one pose (4, 4), as wide as its edges ask for."""
+def wide_drr(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> WideDrr:
+    """The DRR of one pose (4, 4), as wide as its edges ask for."""
     pose = require_array(camera_from_volume, "camera_from_volume", (4, 4))
     side = max(camera.width, camera.height)
     # Beside the source a voxel is as large as the picture.
@@ -143,7 +131,7 @@ def wide_drr(projector: Projector, camera: Camera, camera_from_volume: NDArray) 
     scale = max(1.0, 0.6 * voxel_px, 0.0015 * side)
     margin = int(np.ceil(3 * scale))
     wide = camera.cropped(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
-    return WideDrr((yield from rendered.pieces(projector, wide, pose)), margin, scale)
+    return WideDrr(rendered(projector, wide, pose), margin, scale)
 
 
 def edges_in(drr: WideDrr, camera: Camera) -> Lines:
@@ -156,34 +144,31 @@ def edges_in(drr: WideDrr, camera: Camera) -> Lines:
     return Lines(points[seen], edges.normals[seen])
 
 
-@divisible
-def pose_silhouettes(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> Pieces[dict[int, Silhouette]]:
+def pose_silhouettes(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) -> dict[int, Silhouette]:
     """Silhouettes of the anatomy's labels at one pose (4, 4)."""
     found = {}
     for label, projector in anatomy.labels.items():
-        path_mm = yield from rendered.pieces(projector, camera, camera_from_volume)
+        path_mm = rendered(projector, camera, camera_from_volume)
         voxel_px = _voxel_px(projector, camera, camera_from_volume)
         found[label] = Silhouette(path_mm, float(projector.grid.spacing_mm.mean()), max(0.8, 0.5 * voxel_px))
-        yield
     return found
 
 
-def _label_masks(volume: Volume, structures: tuple[int, ...]) -> Pieces[dict[int, Attenuation]]:
+def _label_masks(volume: Volume, structures: tuple[int, ...]) -> dict[int, Attenuation]:
     if volume.labels is None:
         return {}
     labels = volume.labels if volume.labels.dtype.kind in "iu" else volume.labels.astype(np.int32)
     masks = {}
-    for label, (k, j, i) in (yield from _label_boxes(labels)).items():
+    for label, (k, j, i) in _label_boxes(labels).items():
         if structures and label not in structures:
             continue
         mask = torch.from_numpy((labels[k, j, i] == label).astype(np.float32))
-        yield
         grid = volume.grid.cropped((i.start, j.start, k.start), (mask.shape[2], mask.shape[1], mask.shape[0]))
         masks[label] = Attenuation(mask, grid)
     return masks
 
 
-def _label_boxes(labels: NDArray) -> Pieces[dict[int, tuple[slice, slice, slice]]]:
+def _label_boxes(labels: NDArray) -> dict[int, tuple[slice, slice, slice]]:
     """The box [k, j, i] around each label above 0 of a map of integers, in the order of the labels."""
     found: dict[int, NDArray[np.intp]] = {}
     for some in slabs(labels.shape):
@@ -192,7 +177,6 @@ def _label_boxes(labels: NDArray) -> Pieces[dict[int, tuple[slice, slice, slice]
                 ends = np.array([[side.start, side.stop] for side in box]) + [[some.start], [0], [0]]
                 before = found.get(label, ends)
                 found[label] = np.stack([np.minimum(before, ends)[:, 0], np.maximum(before, ends)[:, 1]], -1)
-        yield
     return {label: tuple(slice(*side) for side in found[label].tolist()) for label in sorted(found)}  # type: ignore[misc]
 
 

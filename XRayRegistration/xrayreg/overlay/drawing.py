@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..pieces import Pieces, divisible
 from .lines import Lines, coverage, outline, stroke
 
 Colour = tuple[int, int, int]
@@ -77,10 +76,9 @@ def label_colour(label: int) -> Colour:
     return red, green, blue
 
 
-@divisible
 def draw_overlay(
     grey: NDArray, edges: Lines | None, silhouettes: Mapping[int, Silhouette] | None = None, style: Style | None = None
-) -> Pieces[Picture]:
+) -> Picture:
     """DRR edges and the silhouettes of labels on a grey picture (H, W) of 0 to 1."""
     style = style or Style()
     canvas = np.repeat(np.asarray(grey, dtype=np.float32)[..., None], 3, axis=-1)
@@ -89,24 +87,20 @@ def draw_overlay(
     for label, shape in shown.items():
         inside = coverage(shape.path_mm, shape.threshold_mm)
         _lay(canvas, label_colour(label), style.fill_opacity * ndimage.gaussian_filter(inside, shape.smoothing_px))
-        yield
     for label, shape in shown.items():
         lines = outline(shape.path_mm, shape.threshold_mm, shape.smoothing_px)
-        yield
         _lay(canvas, label_colour(label), stroke(lines, grey.shape, width))
-        yield
     if edges is not None:
-        yield from _lay_lines(canvas, edges, style, width)
+        _lay_lines(canvas, edges, style, width)
     return as_picture(canvas)
 
 
-@divisible
-def draw_edges(picture: Picture, edges: Lines, style: Style | None = None) -> Pieces[Picture]:
+def draw_edges(picture: Picture, edges: Lines, style: Style | None = None) -> Picture:
     """The picture with the edges of one more pose drawn on it."""
     style = style or Style()
     canvas = picture.astype(np.float32)
     canvas /= 255
-    yield from _lay_lines(canvas, edges, style, style.width_for(picture.shape))
+    _lay_lines(canvas, edges, style, style.width_for(picture.shape))
     return as_picture(canvas)
 
 
@@ -141,11 +135,10 @@ def as_picture(canvas: NDArray[np.float32]) -> Picture:
     return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
 
 
-def _lay_lines(canvas: NDArray[np.float32], lines: Lines, style: Style, width_px: float) -> Pieces[None]:
+def _lay_lines(canvas: NDArray[np.float32], lines: Lines, style: Style, width_px: float) -> None:
     shape = (canvas.shape[0], canvas.shape[1])
     # A dark casing keeps lines legible on white.
     _lay(canvas, (0, 0, 0), style.casing * stroke(lines, shape, width_px + 1.2))
-    yield
     _lay(canvas, style.edge_colour, stroke(lines, shape, width_px))
 
 

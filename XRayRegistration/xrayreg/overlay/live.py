@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Camera
-from ..pieces import Pieces, divisible
 from ..render import Projector, prepare
 from ..scene import Attenuation, Volume, attenuation_of, coarsened
 from ..settings import DeviceName, EngineName
@@ -52,37 +51,31 @@ class LiveDrr:
         """The camera of the live picture: what `camera` sees on the live grid."""
         return camera.fitted(self.longest_px)
 
-    @divisible
-    def image(self, camera: Camera, camera_from_volume: NDArray) -> Pieces[Floats]:
+    def image(self, camera: Camera, camera_from_volume: NDArray) -> Floats:
         """Line integrals (H, W)."""
-        return (yield from rendered.pieces(self.whole, self.camera(camera), camera_from_volume))
+        return rendered(self.whole, self.camera(camera), camera_from_volume)
 
-    @divisible
-    def grey(self, camera: Camera, camera_from_volume: NDArray) -> Pieces[Bytes]:
+    def grey(self, camera: Camera, camera_from_volume: NDArray) -> Bytes:
         """The DRR (H, W) for showing, dense bright, in tones that depend on the volume alone and never on the pose."""
-        image = yield from self.image.pieces(camera, camera_from_volume)
+        image = self.image(camera, camera_from_volume)
         if self.bone is self.whole:
             return self._tones(image, image)
-        return self._tones(image, (yield from rendered.pieces(self.bone, self.camera(camera), camera_from_volume)))
+        return self._tones(image, rendered(self.bone, self.camera(camera), camera_from_volume))
 
-    @divisible
-    def lines(self, camera: Camera, camera_from_volume: NDArray) -> Pieces[Lines]:
+    def lines(self, camera: Camera, camera_from_volume: NDArray) -> Lines:
         """The edges of bone, in pixels of the live picture."""
         live = self.camera(camera)
-        drr = yield from wide_drr(self.bone, live, camera_from_volume)
-        yield
+        drr = wide_drr(self.bone, live, camera_from_volume)
         return edges_in(drr, live)
 
-    @divisible
-    def grey_and_lines(self, camera: Camera, camera_from_volume: NDArray) -> Pieces[tuple[Bytes, Lines]]:
+    def grey_and_lines(self, camera: Camera, camera_from_volume: NDArray) -> tuple[Bytes, Lines]:
         """`grey` and `lines` together, in less time than one after the other."""
         live = self.camera(camera)
-        drr = yield from wide_drr(self.bone, live, camera_from_volume)
+        drr = wide_drr(self.bone, live, camera_from_volume)
         image = drr.picture
         if self.bone is not self.whole:
-            image = yield from self.image.pieces(camera, camera_from_volume)
+            image = self.image(camera, camera_from_volume)
         grey = self._tones(image, drr.picture)
-        yield
         return grey, edges_in(drr, live)
 
     def edges(self, camera: Camera, camera_from_volume: NDArray) -> Bytes:
@@ -103,7 +96,6 @@ class LiveDrr:
         return np.rint(255 * stroke(lines, (live.height, live.width), _EDGE_PX)).astype(np.uint8)
 
 
-@divisible
 def prepare_live(
     volume: Volume,
     structures: tuple[int, ...] = (),
@@ -111,21 +103,20 @@ def prepare_live(
     device: DeviceName = "auto",
     *,
     longest_px: int = LIVE_PX,
-) -> Pieces[LiveDrr]:
+) -> LiveDrr:
     """The volume, or its `structures`, made ready for live pictures; raises as `attenuation_of` and `prepare` do.
 
     It is averaged down to voxels that the pictures' pixels can show.
     """
-    fine = yield from attenuation_of.pieces(volume, structures)
+    fine = attenuation_of(volume, structures)
     sides_mm = np.asarray(fine.grid.shape) * fine.grid.spacing_mm
     voxel_mm = float(np.median(sides_mm)) / (_VOXELS * longest_px / LIVE_PX)
-    whole = yield from coarsened.pieces(fine, voxel_mm)
-    dense = yield from dense_part(volume, fine)
-    bone = whole if dense is fine else (yield from coarsened.pieces(dense, voxel_mm))
+    whole = coarsened(fine, voxel_mm)
+    dense = dense_part(volume, fine)
+    bone = whole if dense is fine else coarsened(dense, voxel_mm)
     white = _white(whole, bone)
-    yield
-    of_whole = yield from prepare.pieces(whole, engine, device)
-    of_bone = of_whole if bone is whole else (yield from prepare.pieces(bone, engine, device))
+    of_whole = prepare(whole, engine, device)
+    of_bone = of_whole if bone is whole else prepare(bone, engine, device)
     return LiveDrr(of_whole, of_bone, white, longest_px)
 
 

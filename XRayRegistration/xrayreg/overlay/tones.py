@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..pieces import Pieces, divisible
 from ..scene import Radiograph
-from ..slabs import slabs
 
 Floats = NDArray[np.float32]
 
@@ -18,14 +16,11 @@ _TAILS = 0.002
 _CONTRAST_LIMIT = 2.0
 # Gaussian scale of what counts as background, as a share of the image's longer side.
 _BACKGROUND = 0.04
-# Pixels looked up between two pauses: some 20 ms.
-_PIXELS = 1 << 20
 # Collimator and border are shown at this share of their brightness.
 _OUTSIDE = 0.3
 
 
-@divisible
-def shown_grey(view: Radiograph) -> Pieces[Floats]:
+def shown_grey(view: Radiograph) -> Floats:
     """The X-ray (H, W) for showing, 0 black to 1 white, as bright or dark as it was recorded.
 
     Line integrals are windowed between percentiles of the valid pixels and spread by a contrast-limited equalisation,
@@ -38,17 +33,12 @@ def shown_grey(view: Radiograph) -> Pieces[Floats]:
     low, high = np.quantile(inside, (_TAILS, 1 - _TAILS))
     if not high > low:
         low, high = float(inside.min()), float(inside.max())
-    yield
     if high > low:
         counts, levels = np.histogram(np.clip(inside, low, high), 512, (low, high))
         limited = np.minimum(counts / counts.mean(), _CONTRAST_LIMIT)
         # What the limit cuts off goes to all levels alike.
         spread = np.concatenate([[0.0], np.cumsum(limited + 1 - limited.mean())])
-        yield
-        grey = np.empty(view.attenuation.shape)
-        for rows in slabs(grey.shape, _PIXELS):
-            grey[rows] = np.interp(view.attenuation[rows], levels, spread / spread[-1])
-            yield
+        grey = np.interp(view.attenuation, levels, spread / spread[-1])
         grey = 1 - grey if dense_is_dark(view) else grey
     else:
         grey = np.full(view.attenuation.shape, 0.5)
@@ -67,8 +57,7 @@ def compared_region(drr: NDArray, valid: NDArray[np.bool_]) -> NDArray[np.bool_]
     return (ndimage.distance_transform_edt(drr <= 0) <= margin) & valid if (drr > 0).any() else valid & False
 
 
-@divisible
-def matched_tones(drr: NDArray, grey: NDArray, region: NDArray[np.bool_], dense_is_dark: bool) -> Pieces[Floats]:
+def matched_tones(drr: NDArray, grey: NDArray, region: NDArray[np.bool_], dense_is_dark: bool) -> Floats:
     """The DRR (H, W) in the tones of the shown X-ray `grey`, inside `region`; outside it `grey` itself.
 
     Detail comes from the DRR, with the contrast of the least-squares fit; the broad background, which scatter and
@@ -78,11 +67,8 @@ def matched_tones(drr: NDArray, grey: NDArray, region: NDArray[np.bool_], dense_
     weight = region.astype(np.float32)
     scale = _BACKGROUND * max(drr.shape)
     near = np.maximum(ndimage.gaussian_filter(weight, scale), 1e-6)
-    yield
     background = ndimage.gaussian_filter(weight * grey, scale) / near
-    yield
     detail = (drr - ndimage.gaussian_filter(weight * drr, scale) / near) * weight
-    yield
     power = float((detail**2).sum())
     if not power > 0:
         return np.where(region, background, grey).astype(np.float32)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pieces import Pieces, divisible
 from ..scene import Radiograph
 from .anatomy import Anatomy, pose_edges, pose_silhouettes, rendered
 from .drawing import (
@@ -30,18 +29,16 @@ _SHEET_LINE_PX = 1.7
 _SURROUNDINGS, _LEAST_SHARE = 1.5, 0.3
 
 
-@divisible
 def overlay_view(
     view: Radiograph, anatomy: Anatomy, camera_from_volume: NDArray, style: Style | None = None
-) -> Pieces[Picture]:
+) -> Picture:
     """The view at its own resolution, uint8 RGB (H, W, 3), with the anatomy at one pose (4, 4) drawn on it."""
-    grey = yield from shown_grey.pieces(view)
-    edges = yield from pose_edges.pieces(anatomy, view.camera, camera_from_volume)
-    silhouettes = yield from pose_silhouettes.pieces(anatomy, view.camera, camera_from_volume)
-    return (yield from draw_overlay.pieces(grey, edges, silhouettes, style))
+    grey = shown_grey(view)
+    edges = pose_edges(anatomy, view.camera, camera_from_volume)
+    silhouettes = pose_silhouettes(anatomy, view.camera, camera_from_volume)
+    return draw_overlay(grey, edges, silhouettes, style)
 
 
-@divisible
 def view_sheet(
     view: Radiograph,
     anatomy: Anatomy,
@@ -50,33 +47,29 @@ def view_sheet(
     caption: Caption | None = None,
     style: Style | None = None,
     panel_px: int = 880,
-) -> Pieces[Picture]:
+) -> Picture:
     """A sheet (uint8 RGB) about one view: before and after, checkerboard and difference, caption and legend.
 
     registered, initial: camera_from_volume (4, 4). Without an initial pose the bare X-ray takes its place.
     panel_px: longer side of a panel [pixels]. Panels show the anatomy's surroundings, X-ray and DRR sampled for it.
     """
     style = style or Style(width_px=_SHEET_LINE_PX)
-    close = yield from _close_up(view, anatomy, [registered] if initial is None else [registered, initial], panel_px)
-    grey = yield from shown_grey.pieces(close)
+    close = _close_up(view, anatomy, [registered] if initial is None else [registered, initial], panel_px)
+    grey = shown_grey(close)
     dark = dense_is_dark(close)
-    drr = yield from rendered.pieces(anatomy.whole, close.camera, registered)
+    drr = rendered(anatomy.whole, close.camera, registered)
     region = compared_region(drr, close.valid)
-    yield
-    matched = yield from matched_tones.pieces(drr, grey, region, dark)
+    matched = matched_tones(drr, grey, region, dark)
     before = draw_overlay(grey, None)
     if initial is not None:
-        before = yield from overlay_view.pieces(close, anatomy, initial, style)
-    after = yield from overlay_view.pieces(close, anatomy, registered, style)
+        before = overlay_view(close, anatomy, initial, style)
+    after = overlay_view(close, anatomy, registered, style)
     title = "Pose" if caption is None or caption.accepted is None else "Registered pose"
     panels = [Panel("X-ray" if initial is None else "Initial pose", before), Panel(title, after)]
     panels.append(Panel("X-ray and DRR in turn", checkerboard(grey, matched, region)))
-    yield
     key = ((XRAY_DENSER, "X-ray denser"), (DRR_DENSER, "DRR denser"))
     panels.append(Panel("Difference", difference(grey, matched, region, dark), key=key))
-    yield
     sheet = compose_sheet(caption or Caption(view.name), panels, _legend(anatomy, style))
-    yield
     return sheet
 
 
@@ -106,14 +99,12 @@ def _legend(anatomy: Anatomy, style: Style) -> list[tuple[Colour, str]]:
     return [(style.edge_colour, edges), *labels]
 
 
-def _close_up(view: Radiograph, anatomy: Anatomy, poses: list[NDArray], panel_px: int) -> Pieces[Radiograph]:
+def _close_up(view: Radiograph, anatomy: Anatomy, poses: list[NDArray], panel_px: int) -> Radiograph:
     """The part of the view around the anatomy at `poses`, its longer side sampled with `panel_px` pixels."""
     camera = view.camera
     coarse = resampled(view, min(1.0, 128 / max(camera.width, camera.height)))
-    yield
     shown = np.any([rendered(anatomy.bone, coarse.camera, pose) > 0 for pose in poses], axis=0)
     rows, columns = np.nonzero(shown)
-    yield
     if rows.size:
         scale = camera.width / coarse.camera.width
         ends = np.array([[columns.min(), columns.max() + 1], [rows.min(), rows.max() + 1]]) * scale

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..optimize import State, descend
-from ..pieces import Pieces, divisible, retold
 from ..reasons import ReasonCode
 from .initial import distinct_places
 from .problem import Problem
@@ -98,47 +97,45 @@ class Found:
         return self.verdict.accepted and self.evidence.similarity >= sure
 
 
-@divisible
-def assess(problems: ProblemCache, state: State, gap: float | None, started: Tensor, name: str) -> Pieces[Found]:
+def assess(problems: ProblemCache, state: State, gap: float | None, started: Tensor, name: str) -> Found:
     """Evidence, uncertainty and verdict for the best pose of a state at the finest level.
 
     gap: how much lower the best other optimum scores, where one was found. started, name: as in Found.
     """
     pose = state.poses[0]
     *_, coarse, fine = problems.settings.refine.levels
-    problem = yield from problems.problem.pieces(fine, pose[None], REFINE_MARGIN_MM)
-    agreement = yield from problem.agreement.pieces(pose[None])
+    problem = problems.problem(fine, pose[None], REFINE_MARGIN_MM)
+    agreement = problem.agreement(pose[None])
     finest = float(agreement.score[0])
-    smaller = yield from problems.problem.pieces(coarse, pose[None], REFINE_MARGIN_MM)
-    coarser = float((yield from smaller.scores.pieces(pose[None]))[0])
+    smaller = problems.problem(coarse, pose[None], REFINE_MARGIN_MM)
+    coarser = float(smaller.scores(pose[None])[0])
     pixels = sum(
         float((view.target.mask * (1 if view.support is None else view.support[0])).sum()) for view in problem.views
     )
-    targets = torch.as_tensor((yield from problems.scene.target_points.pieces()))
+    targets = torch.as_tensor(problems.scene.target_points())
     uncertainty = uncertainty_of(agreement, pose, problems.pivot, targets, int(pixels / _PIXELS_PER_VALUE))
     similarity = math.nan if math.isnan(coarser) else max(finest, coarser)
-    per_view = yield from _by_view(problem if similarity == finest else smaller, pose, similarity)
+    per_view = _by_view(problem if similarity == finest else smaller, pose, similarity)
     evidence = Evidence(
         similarity=similarity,
-        contrast=(yield from contrast.pieces(problem, pose, finest)),
+        contrast=contrast(problem, pose, finest),
         gap=gap,
         in_view=in_view(problem, pose),
         expected_error_mm=uncertainty.target_mm,
-        mirror_gap=(yield from _mirror_gap(problems, pose, coarser, finest)),
+        mirror_gap=_mirror_gap(problems, pose, coarser, finest),
         weakest_view=_least(per_view) if len(per_view) > 1 else None,
         place=place_of(problems.attenuation, problem, pose),
     )
     return Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
 
 
-def _by_view(problem: Problem, pose: Tensor, together: float) -> Pieces[tuple[float, ...]]:
+def _by_view(problem: Problem, pose: Tensor, together: float) -> tuple[float, ...]:
     """The similarity of each view at a pose (4, 4); `together`: their mean, which is known already."""
     if len(problem.views) == 1:
         return (together,)
     similarities = []
     for view, image in zip(problem.views, problem.images(pose[None]), strict=True):
         similarities.append(float(problem.similarity.score(view.target, image, view.support)[0]))
-        yield
     return tuple(similarities)
 
 
@@ -147,19 +144,18 @@ def _least(values: tuple[float, ...]) -> float:
     return math.nan if any(math.isnan(value) for value in values) else min(values)
 
 
-def _mirror_gap(problems: ProblemCache, pose: Tensor, coarser: float, finest: float) -> Pieces[float]:
+def _mirror_gap(problems: ProblemCache, pose: Tensor, coarser: float, finest: float) -> float:
     """How much better the X-rays fit than their mirror images do near the mirrored pose.
 
     Compared before the finest level, and on the finest only when that does not decide.
     """
-    mirror = yield from problems.mirrored.pieces()
+    mirror = problems.mirrored()
     poses = mirrored_pose(pose, problems.pivot)[None]
     levels = problems.settings.refine.levels
     gap = 0.0
     for level in levels:
-        problem = yield from mirror.problem.pieces(level, poses, REFINE_MARGIN_MM)
-        descent = descend(problem, poses, _MIRROR_STEPS, problems.settings.refine.step)
-        state = yield from retold(descent, lambda state: None)
+        problem = mirror.problem(level, poses, REFINE_MARGIN_MM)
+        state = descend(problem, poses, _MIRROR_STEPS, problems.settings.refine.step)
         poses, reached = state.poses, float(state.agreement.score[0])
         if level is levels[-2]:
             gap = coarser - reached

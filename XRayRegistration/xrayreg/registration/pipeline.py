@@ -1,17 +1,13 @@
-"""The story of a registration: prepare, start, refine, judge; told one step at a time.
+"""One registration: prepare, start, refine, judge.
 
-    for step in register(scene, settings):
-        ...
-    result = step.result
+    registration = register(scene, settings, on_step=print)
 
-Whoever loops over the steps may draw them, or stop. What is tried first, and what after it when the verdict is no, is
-planned in `starts`.
+What is tried first, and what after it when the verdict is no, is planned in `starts`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +19,6 @@ from ..networks.inference.prediction import Prediction, predict, unfamiliar
 from ..networks.inference.similarity_scene import SceneSimilarity, needs_learned_maps, scene_similarity
 from ..networks.model.checkpoint import Checkpoint, load_checkpoint
 from ..optimize import State, best_first, descend, falling
-from ..pieces import Pieces, Story, divisible, retold
 from ..reasons import Note, NoteCode, noted
 from ..render import choose_device, choose_engine, kernels_are_cached, warm_up
 from ..scene import Scene, require_different_views
@@ -32,7 +27,7 @@ from .assessment import Found, assess
 from .initial import Candidates, distinct, search
 from .problem import Prior, Problem
 from .problem_cache import REFINE_MARGIN_MM, ProblemCache, problem_cache_for
-from .results import Estimate, Registration, Step, ViewResult
+from .results import Estimate, OnStep, Registration, Step, ViewResult, unheeded
 from .starts import (
     Attempt,
     Proposals,
@@ -50,25 +45,51 @@ AROUND_BEST = "a search around the best pose"
 _PLANNED = 0.8
 
 
-def register(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Iterator[Step]:
-    """Register a scene, yielding a Step at a time; the last one carries the Registration.
+def register(
+    scene: Scene, settings: RegistrationSettings, on_step: OnStep = unheeded, load_seconds: float = 0.0
+) -> Registration:
+    """Register a scene.
 
-    Steps come often enough for a window to live meanwhile: where there is nothing new to tell, the last Step comes
-    again, the same object. Only where the render engine was never compiled on this machine the first steps take long
-    (see `render.kernels_are_cached`).
+    on_step: called between renders with what is being done, the fraction done and the best pose so far; an error that
+        it raises ends the registration and reaches the caller. Several calls may bring equal news. Only where the
+        render engine was never compiled on this machine the first take long (see `render.kernels_are_cached`).
+    load_seconds: what loading the scene took; it is part of the result's `seconds`.
     Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view, one
     X-ray as two views, a network of another patient).
     """
     require_start(settings.init, scene)
     require_different_views(scene.views)
-    told = Step("prepare", 0.0, "loading the render engine")
-    for news in _story(scene, settings, load_seconds):
-        told = told if news is None else news
-        yield told
+    clock = _Clock()
+    _, _, engine = choose_engine(settings.engine, settings.device)
+    checkpoint, prediction = None, None
+    file = network_file(settings.init)
+    if file is not None:
+        clock.switch("network")
+        on_step(Step("prepare", 0.0, "running the network"))
+        checkpoint = load_checkpoint(file, choose_device(settings.device))
+        prediction = predict(checkpoint, scene, settings.engine, settings.device, settings.network.looks)
+        clock.switch("initialise")
+    warmed_up(settings, on_step)
+    on_step(Step("prepare", 0.0, "preparing the volume"))
+    problems = problem_cache_for(scene, settings)
+    proposals = None if prediction is None else Proposals(prediction.poses, prediction.names)
+    similarity: SceneSimilarity | None = None
+    if settings.similarity is not None:
+        similarity, proposals = _asked_similarity(problems, settings.similarity, prediction, clock, on_step)
+    spent = 0 if similarity is None else similarity.objective.projector.renders
+    planned = attempts(problems, proposals)
+    best = _found(problems, planned, clock, lambda step: on_step(replace(step, renders=spent + problems.renders)))
+    notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
+    if similarity is not None:
+        notes += noted(NoteCode.SIMILARITY, _similarity_notes(similarity, settings))
+        notes += noted(NoteCode.SIMILARITY_UNFAMILIAR, similarity.unfamiliar(scene, best.pose))
+    renders = spent + problems.renders
+    result = _registration(scene, renders, best, engine, clock.seconds(load_seconds), notes)
+    on_step(Step("done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, renders))
+    return result
 
 
-@divisible
-def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Pieces[Estimate]:
+def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Estimate:
     """The pose that the network named by `settings.init` believes in most, neither refined nor judged.
 
     Takes milliseconds, as nothing is rendered. Raises InputError where `settings.init` names no network, and as
@@ -82,8 +103,7 @@ def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float =
     clock = _Clock()
     clock.switch("network")
     checkpoint = load_checkpoint(file, choose_device(settings.device))
-    yield
-    prediction = yield from predict.pieces(checkpoint, scene, settings.engine, settings.device, settings.network.looks)
+    prediction = predict(checkpoint, scene, settings.engine, settings.device, settings.network.looks)
     if not len(prediction.poses):
         raise InputError(
             f"network {file.name}", expected="a pose", found="numbers that are none", remedy="train it again"
@@ -99,69 +119,35 @@ def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float =
     )
 
 
-def _story(scene: Scene, settings: RegistrationSettings, load_seconds: float) -> Story[Step, None]:
-    clock = _Clock()
-    _, _, engine = choose_engine(settings.engine, settings.device)
-    checkpoint, prediction = None, None
-    file = network_file(settings.init)
-    if file is not None:
-        clock.switch("network")
-        yield Step("prepare", 0.0, "asking the network")
-        checkpoint = load_checkpoint(file, choose_device(settings.device))
-        yield None
-        prediction = yield from predict.pieces(
-            checkpoint, scene, settings.engine, settings.device, settings.network.looks
-        )
-        clock.switch("initialise")
-    yield from warmed_up.pieces(settings)
-    yield Step("prepare", 0.0, "preparing the volume")
-    problems = yield from problem_cache_for.pieces(scene, settings)
-    proposals = None if prediction is None else Proposals(prediction.poses, prediction.names)
-    similarity: SceneSimilarity | None = None
-    if settings.similarity is not None:
-        similarity, proposals = yield from _asked_similarity(problems, settings.similarity, prediction, clock)
-    spent = 0 if similarity is None else similarity.objective.projector.renders
-    planned = yield from attempts.pieces(problems, proposals)
-    found = _found(problems, planned, clock)
-    best = yield from retold(found, lambda step: replace(step, renders=spent + problems.renders))
-    notes = () if prediction is None or checkpoint is None else _notes(scene, prediction, checkpoint, best.pose)
-    if similarity is not None:
-        notes += noted(NoteCode.SIMILARITY, _told_similarity(similarity, settings))
-        notes += noted(NoteCode.SIMILARITY_UNFAMILIAR, similarity.unfamiliar(scene, best.pose))
-    renders = spent + problems.renders
-    result = _registration(scene, renders, best, engine, clock.seconds(load_seconds), notes)
-    yield Step("done", 1.0, result.verdict.reason, best.pose.numpy(), best.evidence.similarity, result, renders)
-
-
-@divisible
-def warmed_up(settings: RegistrationSettings) -> Story[Step, float]:
-    """Load the compiled code that a registration needs; tells where it has to be compiled first.
+def warmed_up(settings: RegistrationSettings, on_step: OnStep = unheeded) -> float:
+    """Load the compiled code that a registration needs; a step says so where it has to be compiled first.
 
     Returns the seconds spent on compiling. Raises InputError as `choose_engine` does, and for a similarity's file that
     is no network's.
     """
     learned_maps = settings.similarity is not None and needs_learned_maps(settings.similarity)
     if not kernels_are_cached(settings.engine, settings.device, learned_maps):
-        yield Step("prepare", 0.0, "compiling the render engine for this computer, once")
-    story = warm_up.pieces(settings.engine, settings.device, learned_maps)
-    return (yield from retold(story, lambda part: None))
+        compiling = Step("prepare", 0.0, "compiling the render engine for this computer, once")
+        on_step(compiling)
+        return warm_up(settings.engine, settings.device, learned_maps, lambda part: on_step(compiling))
+    return warm_up(settings.engine, settings.device, learned_maps)
 
 
 def _asked_similarity(
-    problems: ProblemCache, file: str, prediction: Prediction | None, clock: _Clock
-) -> Story[Step, tuple[SceneSimilarity, Proposals]]:
+    problems: ProblemCache, file: str, prediction: Prediction | None, clock: _Clock, on_step: OnStep
+) -> tuple[SceneSimilarity, Proposals]:
     """The learned similarity in a file, and where it leads."""
     settings = problems.settings
     clock.switch("similarity")
-    yield Step("prepare", 0.0, "asking the learned similarity")
-    similarity = yield from scene_similarity.pieces(file, problems.scene, settings.engine, settings.device)
-    story = learned_proposals(problems, similarity, prediction)
-    proposals = yield from retold(story, lambda progress: Step("prepare", 0.0, "following the learned similarity"))
+    on_step(Step("prepare", 0.0, "loading the learned similarity"))
+    similarity = scene_similarity(file, problems.scene, settings.engine, settings.device)
+    following = Step("prepare", 0.0, "following the learned similarity")
+    proposals = learned_proposals(problems, similarity, prediction, lambda progress: on_step(following))
     clock.switch("initialise")
     return similarity, proposals
 
 
-def _told_similarity(similarity: SceneSimilarity, settings: RegistrationSettings) -> tuple[str, ...]:
+def _similarity_notes(similarity: SceneSimilarity, settings: RegistrationSettings) -> tuple[str, ...]:
     """What was done with a learned similarity, and how it fits the scene, one sentence each."""
     ranked = "" if settings.init == "case" else "ranked hypotheses, and "
     done = (
@@ -171,22 +157,22 @@ def _told_similarity(similarity: SceneSimilarity, settings: RegistrationSettings
     return (done, *similarity.notes)
 
 
-def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock) -> Story[Step, Found]:
+def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock, on_step: OnStep) -> Found:
     """What the planned attempts and the second looks end in."""
     best: Found | None = None
     for number, attempt in enumerate(planned):
         span = _Span(_PLANNED * number / len(planned), _PLANNED / len(planned))
-        found = yield from _try(problems, attempt, span, clock)
+        found = _try(problems, attempt, span, clock, on_step)
         if found is not None:
             best = found if best is None else best.or_better(found, problems.pivot)
         if best is not None and best.verdict.accepted:
             break
     # The last attempt has nothing after it that it could be given up for.
     assert best is not None
-    return (yield from _looked_again(problems, best, clock))
+    return _looked_again(problems, best, clock, on_step)
 
 
-def _looked_again(problems: ProblemCache, best: Found, clock: _Clock) -> Story[Step, Found]:
+def _looked_again(problems: ProblemCache, best: Found, clock: _Clock, on_step: OnStep) -> Found:
     """The best pose once it is beyond doubt, or the best of all that second looks found.
 
     Beyond doubt is a pose that is clear by itself, or that a search around it leads back to. On poor X-rays right and
@@ -210,7 +196,7 @@ def _looked_again(problems: ProblemCache, best: Found, clock: _Clock) -> Story[S
         else:
             return best
         share = (1 - _PLANNED) / rounds
-        found = yield from _try(problems, attempt, _Span(_PLANNED + share * number, share), clock)
+        found = _try(problems, attempt, _Span(_PLANNED + share * number, share), clock, on_step)
         if found is None:
             continue
         if given:
@@ -253,76 +239,77 @@ class _Field:
         return _Field(poses, self.origins[order], tuple(self.names[n] for n in order.tolist()), gap)
 
 
-def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock) -> Story[Step, Found | None]:
+def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, on_step: OnStep) -> Found | None:
     """Run one attempt: search where it asks for that, refine, judge; None where it is given up as hopeless."""
     field = _Field(attempt.hypotheses, attempt.hypotheses, attempt.names)
     # The first level of an attempt without a search stands for one.
     early = 1
     if attempt.search is not None:
         clock.switch("initialise")
-        field, early = (yield from _searched(problems, attempt, attempt.search, span)), 0
+        field, early = _searched(problems, attempt, attempt.search, span, on_step), 0
     clock.switch("refine")
     for number, level in enumerate(attempt.levels):
         if number == early and attempt.hopeless is not None:
-            similarity = yield from _coarse_similarity(problems, field.poses[:1])
+            similarity = _coarse_similarity(problems, field.poses[:1])
             if not similarity >= attempt.hopeless:
                 message = f"{field.names[0]}: leads nowhere"
-                yield Step("refine", span.at(0.99), message, field.poses[0].numpy(), similarity)
+                on_step(Step("refine", span.at(0.99), message, field.poses[0].numpy(), similarity))
                 return None
         poses = field.poses[:1] if level is attempt.levels[-1] else field.poses
         part = _Span(span.at(0.5 + 0.45 * number / len(attempt.levels)), span.length * 0.45 / len(attempt.levels))
-        state = yield from _refined(problems, level, poses, part, attempt.prior)
+        state = _refined(problems, level, poses, part, attempt.prior, on_step)
         field = field.after(state, problems.pivot)
     clock.switch("judge")
     state, name = best_first(state), field.names[0]
     pose, score = state.poses[0].numpy(), float(state.agreement.score[0])
-    yield Step("judge", span.at(0.96), f"judging {name}", pose, score)
-    found = yield from assess.pieces(problems, state, field.gap, field.origins[0], name)
+    on_step(Step("judge", span.at(0.96), f"judging {name}", pose, score))
+    found = assess(problems, state, field.gap, field.origins[0], name)
     message = f"{name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
-    yield Step("judge", span.at(0.99), message, found.pose.numpy(), found.evidence.similarity)
+    on_step(Step("judge", span.at(0.99), message, found.pose.numpy(), found.evidence.similarity))
     return found
 
 
-def _searched(problems: ProblemCache, attempt: Attempt, settings: SearchSettings, span: _Span) -> Story[Step, _Field]:
+def _searched(
+    problems: ProblemCache, attempt: Attempt, settings: SearchSettings, span: _Span, on_step: OnStep
+) -> _Field:
     """The distinct best poses around an attempt's hypotheses."""
     margin = REFINE_MARGIN_MM + 2 * max(attempt.spread.translation_mm[:2])
-    searching = yield from problems.for_search.pieces()
+    searching = problems.for_search()
 
-    def problem_at(level: LevelSettings, around: Tensor) -> Pieces[Problem]:
-        return searching.problem.pieces(level, around, margin, attempt.prior)
+    def problem_at(level: LevelSettings, around: Tensor) -> Problem:
+        return searching.problem(level, around, margin, attempt.prior)
 
-    def step(found: Candidates) -> Step:
+    def on_candidates(found: Candidates) -> None:
         pose, score = found.poses[0].numpy(), float(found.scores[0])
-        return Step("search", span.at(0.5 * found.fraction), found.message, pose, score)
+        on_step(Step("search", span.at(0.5 * found.fraction), found.message, pose, score))
 
     general = problems.settings
-    story = search(problem_at, attempt.hypotheses, problems.pivot, settings, general.refine.step, general.seed)
-    found = yield from retold(story, step)
+    step = general.refine.step
+    found = search(problem_at, attempt.hypotheses, problems.pivot, settings, step, general.seed, on_candidates)
     poses = found.poses[found.scores >= found.scores[0] - settings.outclassed]
     expected = attempt.hypotheses[:1].expand_as(poses)
     return _Field(poses, expected, attempt.names[:1] * len(poses), _gap(found.scores))
 
 
-def _coarse_similarity(problems: ProblemCache, poses: Tensor) -> Pieces[float]:
+def _coarse_similarity(problems: ProblemCache, poses: Tensor) -> float:
     """Similarity of one pose (1, 4, 4) on the level before the finest: a cheap sign of whether it may be right."""
-    problem = yield from problems.problem.pieces(problems.settings.refine.levels[-2], poses, REFINE_MARGIN_MM)
-    return float((yield from problem.scores.pieces(poses))[0])
+    problem = problems.problem(problems.settings.refine.levels[-2], poses, REFINE_MARGIN_MM)
+    return float(problem.scores(poses)[0])
 
 
 def _refined(
-    problems: ProblemCache, level: LevelSettings, poses: Tensor, span: _Span, prior: Prior | None
-) -> Story[Step, State]:
+    problems: ProblemCache, level: LevelSettings, poses: Tensor, span: _Span, prior: Prior | None, on_step: OnStep
+) -> State:
     """Poses (B, 4, 4) refined on one level."""
-    problem = yield from problems.problem.pieces(level, poses, REFINE_MARGIN_MM, prior)
+    problem = problems.problem(level, poses, REFINE_MARGIN_MM, prior)
     message = f"refining at {max(view.camera.width for view in problem.views)} px"
 
-    def step(state: State) -> Step:
+    def on_state(state: State) -> None:
         best = best_first(state)
         done = min(1.0, state.steps / max(1, level.max_steps))
-        return Step("refine", span.at(done), message, best.poses[0].numpy(), float(best.agreement.score[0]))
+        on_step(Step("refine", span.at(done), message, best.poses[0].numpy(), float(best.agreement.score[0])))
 
-    story = descend(problem, poses, level.max_steps, problems.settings.refine.step)
-    return (yield from retold(story, step))
+    return descend(problem, poses, level.max_steps, problems.settings.refine.step, on_state)
 
 
 def _gap(scores: Tensor) -> float | None:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ..geometry import Camera, left_jacobian_inverse, pose_difference, twist_tangents
-from ..pieces import Pieces, divisible, whole
 from ..render import Projector, render, render_with_jacobian
 from ..scene import Radiograph
 from ..similarity import Agreement, Similarity, Target, support_mask
@@ -79,8 +78,7 @@ class Problem:
         """DRRs (B, H, W) of poses (B, 4, 4) for each view."""
         return [render(self.projector, view.camera, view.view_from_first @ poses) for view in self.views]
 
-    @divisible
-    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+    def scores(self, poses: Tensor) -> Tensor:
         """Similarity (B,) of poses (B, 4, 4), the mean over the views less the prior's penalty."""
         parts, ready = [], {}
         # Without derivatives twice as many pixels take no longer.
@@ -88,48 +86,39 @@ class Problem:
             by_view = []
             for number, view in enumerate(self.picked(some).views):
                 image = render(self.projector, view.camera, view.view_from_first @ poses[some])
-                yield
                 # A support for all poses, or none, leaves the X-ray's side as it is.
                 if number not in ready or view.support is not self.views[number].support:
                     ready[number] = self.similarity.against(view.target, image, view.support)
                 by_view.append(ready[number].score(image))
-                yield
             parts.append(torch.stack(by_view).mean(0).to(poses.device))
         score = torch.cat(parts)
         return score if self.prior is None else score + self.prior.agreement(poses, self.pivot).score
 
-    @divisible
-    def agreement(self, poses: Tensor, *, normals: bool = True) -> Pieces[Agreement]:
+    def agreement(self, poses: Tensor, *, normals: bool = True) -> Agreement:
         """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views.
 
         normals: whether normal matrices are wanted; see `Similarity.agreement`.
         """
         parts = []
         for some in self._batches(len(poses), _BATCH_PIXELS):
-            work = self.picked(some)._mean_agreement(poses[some], normals)
-            # Pauses cost whoever waits a little, so small images go without.
-            parts.append((yield from work) if len(some) * self._pixels > _BATCH_PIXELS // 4 else whole(work))
+            parts.append(self.picked(some)._mean_agreement(poses[some], normals))
         # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
         mean = Agreement.joined(parts).on(poses.device)
         return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
 
-    def _mean_agreement(self, poses: Tensor, normals: bool) -> Pieces[Agreement]:
+    def _mean_agreement(self, poses: Tensor, normals: bool) -> Agreement:
         """The mean over the views, without the prior."""
         tangents = twist_tangents(poses, self.pivot)
         total: Agreement | None = None
         for view in self.views:
             moved = view.view_from_first[None, None] @ tangents
             image, jacobian = render_with_jacobian(self.projector, view.camera, view.view_from_first @ poses, moved)
-            yield
-            part = yield from self.similarity.agreement.pieces(
-                view.target, image, jacobian, view.support, normals=normals
-            )
+            part = self.similarity.agreement(view.target, image, jacobian, view.support, normals=normals)
             total = part if total is None else total + part
         assert total is not None
         return total.scaled(1 / len(self.views))
 
-    @divisible
-    def focused(self, poses: Tensor, margin_px: int) -> Pieces[Problem]:
+    def focused(self, poses: Tensor, margin_px: int) -> Problem:
         """The problem restricted to the rendered structure at poses (B, 4, 4) and `margin_px` pixels around it."""
         views = []
         for view in self.views:
@@ -137,7 +126,6 @@ class Problem:
             for some in self._batches(len(poses), 2 * _BATCH_PIXELS):
                 image = render(self.projector, view.camera, view.view_from_first @ poses[some])
                 supports.append(support_mask(image, margin_px))
-                yield
             views.append(replace(view, support=torch.cat(supports)))
         return replace(self, views=tuple(views))
 
@@ -159,15 +147,13 @@ class Problem:
         return max(view.camera.width * view.camera.height for view in self.views)
 
 
-@divisible
 def build_problem(
     projector: Projector, views: tuple[Radiograph, ...], similarity: Similarity, *, image_px: int, pivot: Tensor
-) -> Pieces[Problem]:
+) -> Problem:
     """The problem of a map made ready for an engine and of views averaged down to about `image_px` pixels."""
     reduced = []
     for view in views:
-        reduced.append((yield from view.reduced.pieces(reduction(view.camera, image_px))))
-        yield
+        reduced.append(view.reduced(reduction(view.camera, image_px)))
     place = projector.mu.device
     first_from_world = torch.as_tensor(views[0].camera.camera_from_world)
     problem_views = tuple(

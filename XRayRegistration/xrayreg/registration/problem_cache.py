@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry.carm import nominal_sod_mm
-from ..pieces import Pieces, divisible
 from ..render import Projector, prepare
 from ..scene import Attenuation, Radiograph, Scene, attenuation_of, coarsened
 from ..settings import LevelSettings, RegistrationSettings
@@ -54,13 +53,12 @@ class ProblemCache:
     _whole_projectors: dict[int, Projector] = field(default_factory=dict)
     _whole: list[ProblemCache] = field(default_factory=list)
 
-    @divisible
-    def for_search(self) -> Pieces[ProblemCache]:
+    def for_search(self) -> ProblemCache:
         """The cache to search with: the whole body, where there is one, is found more surely than bones in it."""
         if not (self.scene.structures and self.scene.volume.is_hounsfield):
             return self
         if not self._whole:
-            whole = yield from attenuation_of.pieces(self.scene.volume)
+            whole = attenuation_of(self.scene.volume)
             made = replace(self, attenuation=whole, partial=False, _problems={}, _whole=[])
             self._whole.append(replace(made, _projectors=self._whole_projectors, _whole_projectors={}))
         return self._whole[0]
@@ -70,15 +68,13 @@ class ProblemCache:
         """How many images have been rendered so far."""
         return sum(made.renders for made in (*self._projectors.values(), *self._whole_projectors.values()))
 
-    @divisible
-    def mirrored(self) -> Pieces[ProblemCache]:
+    def mirrored(self) -> ProblemCache:
         """The cache for the X-rays with left and right exchanged, in the world reflected along with them."""
         views = []
         for view in self.scene.views:
             flipped = view.mirrored()
             pose = REFLECTION @ flipped.camera.camera_from_world @ REFLECTION
             views.append(replace(flipped, camera=replace(flipped.camera, camera_from_world=pose)))
-            yield
         scene = replace(self.scene, views=tuple(views), initial=None, reference=None)
         # Maps are shared; what compares X-rays with them is not.
         return replace(self, scene=scene, _problems={}, _whole=[])
@@ -87,26 +83,23 @@ class ProblemCache:
         """Whether what is rendered fills only a small part of some X-ray at a pose (4, 4) of the first camera."""
         return any(self._frame(view, pose, 0.0) is not None for view in self.scene.views)
 
-    @divisible
-    def problem(
-        self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None
-    ) -> Pieces[Problem]:
+    def problem(self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None) -> Problem:
         """The problem at a level for poses (B, 4, 4) `around` which it is used.
 
         margin_mm: how far the structure may move within the image, at the structure's distance.
         """
         frames = tuple(self._frame(view, around[0], margin_mm) for view in self.scene.views)
-        base = replace((yield from self._base(level, frames)), prior=prior)
-        return (yield from base.focused.pieces(around, SUPPORT_MARGIN_PX)) if self.partial else base
+        base = replace(self._base(level, frames), prior=prior)
+        return base.focused(around, SUPPORT_MARGIN_PX) if self.partial else base
 
-    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...]) -> Pieces[Problem]:
+    def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...]) -> Problem:
         """All that the problem is made of follows from the key: image size and frames decide the map's resolution."""
         key = (level.image_px, level.terms, frames)
         if key not in self._problems:
             pairs = zip(self.scene.views, frames, strict=True)
             views = tuple(view if frame is None else view.cropped(*frame) for view, frame in pairs)
-            projector = yield from self._projector(self._footprint_mm(views, level))
-            self._problems[key] = yield from build_problem.pieces(
+            projector = self._projector(self._footprint_mm(views, level))
+            self._problems[key] = build_problem(
                 projector, views, Similarity(level.terms), image_px=level.image_px, pivot=self.pivot
             )
         return self._problems[key]
@@ -118,15 +111,15 @@ class ProblemCache:
             for view, depth in zip(views, self.depths_mm, strict=True)
         )
 
-    def _projector(self, voxel_mm: float) -> Pieces[Projector]:
+    def _projector(self, voxel_mm: float) -> Projector:
         """The map at the coarsest whole multiple of its voxels that does not exceed `voxel_mm`."""
         grid = self.attenuation.grid
         spacing_mm = float(grid.spacing_mm.min())
         voxel_mm = min(voxel_mm, float((np.asarray(grid.shape) * grid.spacing_mm).max()) / _LEAST_VOXELS)
         factor = max(1, int(voxel_mm / spacing_mm + 1e-6))
         if factor not in self._projectors:
-            coarse = yield from coarsened.pieces(self.attenuation, factor * spacing_mm)
-            self._projectors[factor] = yield from prepare.pieces(coarse, self.settings.engine, self.settings.device)
+            coarse = coarsened(self.attenuation, factor * spacing_mm)
+            self._projectors[factor] = prepare(coarse, self.settings.engine, self.settings.device)
         return self._projectors[factor]
 
     def _frame(self, view: Radiograph, pose: Tensor, margin_mm: float) -> Frame | None:
@@ -137,10 +130,9 @@ class ProblemCache:
         return _frame_around(view, corners, margin_mm)
 
 
-@divisible
-def problem_cache_for(scene: Scene, settings: RegistrationSettings) -> Pieces[ProblemCache]:
+def problem_cache_for(scene: Scene, settings: RegistrationSettings) -> ProblemCache:
     """The problem cache of a scene."""
-    attenuation = yield from attenuation_of.pieces(scene.volume, scene.structures)
+    attenuation = attenuation_of(scene.volume, scene.structures)
     partial = bool(scene.structures) or not scene.volume.is_hounsfield
     pivot = torch.as_tensor(attenuation.grid.centre)
     return ProblemCache(scene, settings, attenuation, pivot, partial, _depths_mm(scene, attenuation.grid.centre))

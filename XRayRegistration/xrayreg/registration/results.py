@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,7 +154,7 @@ class Step:
 
     stage: prepare, search, refine, judge or done. fraction: of the whole, between 0 and 1, never falling.
     message: what is being done. camera_from_volume: (4, 4) best pose of the first view so far, once there is one.
-    similarity: at that pose, comparable within a stage only. result: on the last step.
+    similarity: at that pose, comparable within a stage only.
     renders: images made so far.
     """
 
@@ -163,5 +163,12 @@ class Step:
     message: str
     camera_from_volume: NDArray[np.float64] | None = None
     similarity: float | None = None
-    result: Registration | None = None
     renders: int = 0
+
+
+# What a registration calls with its steps.
+OnStep = Callable[[Step], object]
+
+
+def unheeded(step: Step) -> None:
+    """An `OnStep` for work that nobody follows."""

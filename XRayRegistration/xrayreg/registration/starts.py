@@ -14,8 +14,7 @@ from ..geometry import NOMINAL_VIEWS, nominal_pose, nominal_sod_mm, pose_differe
 from ..networks.inference.prediction import Prediction
 from ..networks.inference.similarity_objective import require_telling
 from ..networks.inference.similarity_scene import SceneSimilarity, descended
-from ..optimize import Progress, falling
-from ..pieces import Pieces, Story, divisible
+from ..optimize import OnProgress, falling
 from ..scene import Scene
 from ..settings import LevelSettings, PosePrior, SearchSettings
 from ..settings.methods import PROST_SGD_LEARNED
@@ -94,8 +93,7 @@ def require_start(init: str, scene: Scene) -> None:
         )
 
 
-@divisible
-def attempts(problems: ProblemCache, proposals: Proposals | None) -> Pieces[list[Attempt]]:
+def attempts(problems: ProblemCache, proposals: Proposals | None) -> list[Attempt]:
     """What to try, cheapest first; `proposals` are networks', where any was asked.
 
     Raises InputError when the case's initial pose shows nothing in any view.
@@ -107,7 +105,7 @@ def attempts(problems: ProblemCache, proposals: Proposals | None) -> Pieces[list
         _require_in_view(problems, initial)
         prior = _prior(problems, initial, settings.search.prior)
     if proposals is not None and len(proposals.poses):
-        planned += yield from _of_network(problems, proposals, prior)
+        planned += _of_network(problems, proposals, prior)
     elif initial is not None and settings.init in ("auto", "case"):
         # Without a search after it there is nothing to give it up for; for bones see `_of_network`.
         last = settings.init == "case"
@@ -120,8 +118,11 @@ def attempts(problems: ProblemCache, proposals: Proposals | None) -> Pieces[list
 
 
 def learned_proposals(
-    problems: ProblemCache, similarity: SceneSimilarity, prediction: Prediction | None
-) -> Story[Progress, Proposals]:
+    problems: ProblemCache,
+    similarity: SceneSimilarity,
+    prediction: Prediction | None,
+    on_progress: OnProgress | None = None,
+) -> Proposals:
     """Where a learned similarity leads: from the network's poses, the case's initial pose, or all nominal views.
 
     Where a search may follow, it ranks hypotheses drawn around them, and its slope is followed from the best.
@@ -135,16 +136,14 @@ def learned_proposals(
     elif initial is not None:
         _require_in_view(problems, initial)
         names = ("the case's initial pose",)
-    yield from require_telling.pieces(similarity.objective, starts[0], similarity.name)
+    require_telling(similarity.objective, starts[0], similarity.name)
     drawn = 0 if settings.init == "case" else settings.learned.hypotheses // len(starts)
     hypotheses = draw_poses(starts, problems.pivot, _spread(settings.search), drawn, settings.seed)
-    scores = yield from similarity.objective.scores.pieces(hypotheses)
+    scores = similarity.objective.scores(hypotheses)
     order = falling(scores)
     best = order[distinct_places(hypotheses[order], problems.pivot, settings.learned.descents)]
     steps = replace(PROST_SGD_LEARNED, steps=settings.learned.steps)
-    found = []
-    for place in best.tolist():
-        found.append((yield from descended(similarity, hypotheses[place], steps)))
+    found = [descended(similarity, hypotheses[place], steps, on_progress) for place in best.tolist()]
     found.sort(key=lambda descent: -descent.score)
     told = [f"the learned similarity's pose {n} of {len(found)}" for n in range(1, 1 + len(found))]
     poses = torch.cat([torch.stack([descent.pose for descent in found]), starts])
@@ -172,10 +171,10 @@ def search_around(problems: ProblemCache, poses: Tensor, name: str, seed: int) -
     return Attempt((name,), drawn, around, _levels_after(problems, around), prior, around.prior)
 
 
-def _of_network(problems: ProblemCache, proposals: Proposals, prior: Prior | None) -> Pieces[list[Attempt]]:
+def _of_network(problems: ProblemCache, proposals: Proposals, prior: Prior | None) -> list[Attempt]:
     """The best hypotheses themselves, then a search around them, unless the case's pose alone was asked for."""
     settings = problems.settings
-    kept = yield from _best_rendered(problems, proposals.poses, prior)
+    kept = _best_rendered(problems, proposals.poses, prior)
     poses = proposals.poses[kept]
     finest = settings.refine.levels[-1]
     # A network's pose is near enough for the finest level to follow the first one, where the whole body is compared.
@@ -193,14 +192,14 @@ def _of_network(problems: ProblemCache, proposals: Proposals, prior: Prior | Non
     ]
 
 
-def _best_rendered(problems: ProblemCache, poses: Tensor, prior: Prior | None) -> Pieces[list[int]]:
+def _best_rendered(problems: ProblemCache, poses: Tensor, prior: Prior | None) -> list[int]:
     """The places of the distinct best poses (N, 4, 4) by rendering them, the best first."""
     settings = problems.settings.network
     shifts = pose_difference(poses, poses[0].expand_as(poses), problems.pivot)[:, 3:5]
-    searching = yield from problems.for_search.pieces()
+    searching = problems.for_search()
     margin = REFINE_MARGIN_MM + float(shifts.abs().max())
-    problem = yield from searching.problem.pieces(settings.level, poses, margin, prior)
-    order = falling((yield from problem.scores.pieces(poses)))
+    problem = searching.problem(settings.level, poses, margin, prior)
+    order = falling(problem.scores(poses))
     return [int(order[n]) for n in distinct_places(poses[order], problems.pivot, settings.refined)]
 
 

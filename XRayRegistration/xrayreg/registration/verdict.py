@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ..geometry import Camera, retract
-from ..pieces import Pieces, divisible
 from ..reasons import ReasonCode
 from ..scene import Attenuation
 from ..similarity import Agreement
@@ -151,8 +150,7 @@ def uncertainty_of(agreement: Agreement, pose: Tensor, pivot: Tensor, targets: T
     )
 
 
-@divisible
-def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> Pieces[float]:
+def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> float:
     """How many standard deviations `score` lies above the scores of poses displaced from `pose` (4, 4).
 
     The displacements are fixed by `seed`: twists in random directions whose rotation and translation spoil a match.
@@ -167,7 +165,7 @@ def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> Pie
     displaced = retract(pose.expand(_DISPLACED, 4, 4), size * torch.cat([turn, shift], dim=-1), problem.pivot)
     scores = torch.empty(0, dtype=torch.float64)
     for some in displaced.split(_DISPLACED_AT_ONCE):
-        scores = torch.cat([scores, (yield from problem.scores.pieces(some)).to(torch.float64)])
+        scores = torch.cat([scores, problem.scores(some).to(torch.float64)])
         reached = float((score - scores.mean()) / scores.std().clamp(min=1e-6))
         if reached > _CLEAR_CONTRAST:
             break

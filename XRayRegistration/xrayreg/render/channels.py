@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..geometry import Camera, VoxelGrid
-from ..pieces import Pieces, divisible
 from ..scene import Attenuation
 from ..settings import DeviceName, EngineName
 from .dispatch import choose_engine, prepare
@@ -49,10 +48,9 @@ class StackedProjector:
         return torch.stack([projector.project(rays) for projector in self.projectors], dim=1)
 
 
-@divisible
 def prepare_channels(
     attenuations: Sequence[Attenuation], engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Pieces[ChannelProjector]:
+) -> ChannelProjector:
     """Maps on one grid, such as `scene.attenuation_by_label` gives, made ready to be rendered together.
 
     Raises InputError for no maps or maps on different grids, and as `choose_engine` does.
@@ -67,10 +65,10 @@ def prepare_channels(
         from .numba_channels import NumbaChannelProjector
         from .numba_maps import paired_maps
 
-        return NumbaChannelProjector(attenuations, (yield from paired_maps.pieces([one.mu for one in attenuations])))
+        return NumbaChannelProjector(attenuations, paired_maps([one.mu for one in attenuations]))
     projectors = []
     for attenuation in attenuations:
-        projectors.append((yield from prepare.pieces(attenuation, engine, device)))
+        projectors.append(prepare(attenuation, engine, device))
     return StackedProjector(projectors)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
 from ..checks import InputError
-from ..pieces import Pieces, Story, divisible
 from ..scene import Attenuation
 from ..settings import DEVICES, ENGINES, DeviceName, EngineName
 from .projector import Projector
@@ -115,15 +114,14 @@ def _choose_triton(device: DeviceName, missing: str) -> tuple[str, str, str]:
     )
 
 
-@divisible
-def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Pieces[Projector]:
+def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Projector:
     """The attenuation map made ready for an engine; see `choose_engine` for the errors."""
     name, place, _ = choose_engine(engine, device)
     if name == "numba":
         from .numba_engine import NumbaProjector
         from .numba_maps import rimmed_map
 
-        return NumbaProjector(attenuation, (yield from rimmed_map.pieces(attenuation.mu)))
+        return NumbaProjector(attenuation, rimmed_map(attenuation.mu))
     if name == "reference":
         from .reference import ReferenceProjector
 
@@ -137,36 +135,39 @@ def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: Devic
     return TorchProjector(attenuation, place)
 
 
-@divisible
-def warm_up(engine: EngineName = "auto", device: DeviceName = "auto", learned_maps: bool = False) -> Story[str, float]:
-    """Load the engine's compiled code, so that no registration has to wait for it, and tell the parts by name.
+def warm_up(
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+    learned_maps: bool = False,
+    on_part: Callable[[str], object] = lambda part: None,
+) -> float:
+    """Load the engine's compiled code, so that no registration has to wait for it.
 
     learned_maps: also that of maps which the 3D network of a learned similarity makes. numba renders these whatever the
-    engine, and others need not wait for it.
+    engine, and others need not wait for it. on_part: called with the name of each part before it is loaded.
     Returns the seconds spent on compiling them, 0 where that was done before. Raises as `choose_engine` does.
     """
-    seconds = yield from _warm_up(*choose_engine(engine, device)[:2])
+    seconds = _warm_up(*choose_engine(engine, device)[:2], on_part)
     if learned_maps and not available_engines()["numba"]:
         from . import kernel_cache
 
-        seconds += yield from kernel_cache.load(learned=True)
+        seconds += kernel_cache.load(on_part, learned=True)
     return seconds
 
 
-def _warm_up(name: str, place: str) -> Story[str, float]:
+def _warm_up(name: str, place: str, on_part: Callable[[str], object]) -> float:
     """The same for an engine's own code."""
     if name == "triton":
-        yield "triton"
+        on_part("triton")
         from . import triton_ready
 
-        return (yield from triton_ready.load(place))
+        return triton_ready.load(place, on_part)
     if name != "numba":
         return 0.0
-    yield "numba"
+    on_part("numba")
     from . import kernel_cache
 
-    yield "its kernels"
-    return (yield from kernel_cache.load())
+    return kernel_cache.load(on_part)
 
 
 def kernels_are_cached(engine: EngineName = "auto", device: DeviceName = "auto", learned_maps: bool = False) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..geometry import Camera, VoxelGrid, twist_tangents
-from ..pieces import Story
 from . import (
     learned_maps,
     numba_channel_kernels,
@@ -43,14 +43,17 @@ def is_complete(learned: bool = False) -> bool:
     )
 
 
-def load(learned: bool = False) -> Story[str, float]:
-    """Load those kernels, or compile and keep them; tells each by name and returns the seconds spent on compiling."""
+def load(on_part: Callable[[str], object] = lambda part: None, learned: bool = False) -> float:
+    """Load those kernels, or compile and keep them; returns the seconds spent on compiling.
+
+    on_part: called with the name of each before it is loaded.
+    """
     calls = _learned_calls() if learned else _calls()
-    yield "numba's own functions"
+    on_part("numba's own functions")
     kernels.project.targetctx.refresh()
     seconds = 0.0
     for name, (kernel, arguments) in calls.items():
-        yield name
+        on_part(name)
         missing, started = _compiled(kernel), time.perf_counter()
         kernel(*arguments)
         if _compiled(kernel) > missing:

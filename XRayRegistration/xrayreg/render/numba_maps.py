@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..pieces import Pieces, divisible
 from ..slabs import slabs
 from .numba_rays import BLOCK, RIM_AFTER, RIM_BEFORE
 
@@ -68,24 +67,22 @@ class PairedMaps:
         return self.packed.reshape(pairs, -1), self.levels, shape, strides, occupied, block_strides
 
 
-@divisible
-def rimmed_map(mu: Tensor) -> Pieces[RimmedMap]:
+def rimmed_map(mu: Tensor) -> RimmedMap:
     """A map [k, j, i] in the form that the kernels read."""
     values = mu.detach().numpy()
-    scale, zero = yield from _levels(values)
-    packed = yield from _packed(values, scale, zero)
+    scale, zero = _levels(values)
+    packed = _packed(values, scale, zero)
     # The record needs a bit a voxel, not a float: what is air, is the level of zero.
-    occupied = yield from _occupied_blocks(packed, zero, 0xFFFF)
+    occupied = _occupied_blocks(packed, zero, 0xFFFF)
     return RimmedMap(packed, scale, zero, occupied)
 
 
-@divisible
-def paired_maps(mus: Sequence[Tensor]) -> Pieces[PairedMaps]:
+def paired_maps(mus: Sequence[Tensor]) -> PairedMaps:
     """Maps [k, j, i] of one shape in the form that the kernels of channels read."""
     maps = [mu.detach().numpy() for mu in mus]
     levels = []
     for values in maps:
-        levels.append((yield from _levels(values)))
+        levels.append(_levels(values))
     pairs, airs = -(-len(maps) // 2), np.zeros(2 * -(-len(maps) // 2), dtype=np.uint32)
     airs[: len(maps)] = [zero for _, zero in levels]
     words = airs[::2] | airs[1::2] << np.uint32(16)
@@ -95,18 +92,17 @@ def paired_maps(mus: Sequence[Tensor]) -> Pieces[PairedMaps]:
     for pair, air in enumerate(words):
         packed[pair] = air
         for channel in range(2 * pair, min(2 * pair + 2, len(maps))):
-            yield from _put(packed[pair], maps[channel], *levels[channel], shift=16 * (channel % 2))
-        occupied.append((yield from _occupied_blocks(packed[pair], int(air), 0xFFFFFFFF)))
+            _put(packed[pair], maps[channel], *levels[channel], shift=16 * (channel % 2))
+        occupied.append(_occupied_blocks(packed[pair], int(air), 0xFFFFFFFF))
     return PairedMaps(packed, np.array(levels, dtype=np.float64), np.stack(occupied))
 
 
-def _levels(values: NDArray) -> Pieces[tuple[float, int]]:
+def _levels(values: NDArray) -> tuple[float, int]:
     """Scale and zero of 16 bit levels that hold 0, exactly, and all values."""
     lows, highs = [0.0], [0.0]
     for some in slabs(values.shape):
         lows.append(float(values[some].min()))
         highs.append(float(values[some].max()))
-        yield
     low, high = float(np.min(lows)), float(np.max(highs))
     scale = (high - low) / (_MOST_LEVELS - 1) if high > low else 1.0
     return scale, round(-low / scale)
@@ -120,7 +116,7 @@ def _rimmed_shape(values: NDArray) -> tuple[int, ...]:
     return tuple(size + RIM_BEFORE + RIM_AFTER for size in values.shape)
 
 
-def _packed(values: NDArray, scale: float, zero: int) -> Pieces[NDArray[np.uint32]]:
+def _packed(values: NDArray, scale: float, zero: int) -> NDArray[np.uint32]:
     """Rimmed map [k, j, i] of words: a voxel's level, and in the upper half that of the next voxel along k."""
     shape = _rimmed_shape(values)
     packed = np.empty(shape, dtype=np.uint32)
@@ -134,21 +130,19 @@ def _packed(values: NDArray, scale: float, zero: int) -> Pieces[NDArray[np.uint3
                 level[RIM_BEFORE:-RIM_AFTER, RIM_BEFORE:-RIM_AFTER] = _level(values[k - RIM_BEFORE], scale, zero)
             packed[k] = level | (above << np.uint32(16))
             above[:] = level
-        yield
     return packed
 
 
-def _put(packed: NDArray[np.uint32], values: NDArray, scale: float, zero: int, shift: int) -> Pieces[None]:
+def _put(packed: NDArray[np.uint32], values: NDArray, scale: float, zero: int, shift: int) -> None:
     """Write a map's levels into the bits from `shift` on of the words [k, j, i], within their rim."""
     tissue = packed[RIM_BEFORE:-RIM_AFTER, RIM_BEFORE:-RIM_AFTER, RIM_BEFORE:-RIM_AFTER]
     others = np.uint32(0xFFFF0000 >> shift)
     for some in slabs(values.shape):
         level = _level(values[some], scale, zero).astype(np.uint32)
         tissue[some] = tissue[some] & others | level << np.uint32(shift)
-        yield
 
 
-def _occupied_blocks(packed: NDArray[np.uint32], air: int, bits: int) -> Pieces[NDArray[np.bool_]]:
+def _occupied_blocks(packed: NDArray[np.uint32], air: int, bits: int) -> NDArray[np.bool_]:
     """For each block [k, j, i] whether it or the first voxel of its upper neighbours attenuates (bilinear reads do).
 
     air: what the `bits` of a word are where nothing attenuates.
@@ -158,7 +152,6 @@ def _occupied_blocks(packed: NDArray[np.uint32], air: int, bits: int) -> Pieces[
         # With the first slice of the next block; beyond the last one there is only rim.
         words = packed[number * BLOCK : (number + 1) * BLOCK + 1]
         occupied[number] = ((words & np.uint32(bits)) != air).any(axis=0)
-        yield
     for axis in (1, 2):
         starts = np.arange(0, occupied.shape[axis], BLOCK)
         within = np.logical_or.reduceat(occupied, starts, axis=axis)

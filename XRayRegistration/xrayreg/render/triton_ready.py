@@ -6,13 +6,13 @@ Triton compiles when a kernel is first launched, and keeps the result in TRITON_
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import triton
 
 from ..geometry import Camera, VoxelGrid, twist_tangents
-from ..pieces import Story
 from ..scene import Attenuation
 from .rays import cast_rays, ray_tangents
 from .triton_kernels import write_one
@@ -47,9 +47,10 @@ def is_loaded(place: str) -> bool:
     return place in _LOADED
 
 
-def load(place: str) -> Story[str, float]:
-    """Render the smallest images with every kernel that a registration or a training needs, telling them by name.
+def load(place: str, on_part: Callable[[str], object] = lambda part: None) -> float:
+    """Render the smallest images with every kernel that a registration or a training needs.
 
+    on_part: called with what is compiled next.
     Returns the seconds spent on compiling, 0 where Triton's folder held everything.
     """
     from .triton_engine import TritonProjector
@@ -61,13 +62,13 @@ def load(place: str) -> Story[str, float]:
     pose[:, 2, 3] = 10.0
     projector = TritonProjector(Attenuation(torch.ones(2, 2, 2), grid), place)
     tangents = ray_tangents(grid, camera, pose, twist_tangents(pose, torch.zeros(3, dtype=torch.float64)))
-    yield "DRRs"
+    on_part("DRRs")
     with _timed(spent):
         projector.project(cast_rays(grid, camera, pose))
-    yield "DRRs with derivatives"
+    on_part("DRRs with derivatives")
     with _timed(spent):
         projector.project_with_jacobian(cast_rays(grid, camera, pose), tangents)
-    yield "gradients of poses"
+    on_part("gradients of poses")
     with _timed(spent):
         projector.project(cast_rays(grid, camera, pose.requires_grad_())).sum().backward()
     _LOADED.add(place)

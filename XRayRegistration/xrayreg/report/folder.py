@@ -16,8 +16,7 @@ from ..evaluation import pose_error
 from ..io import safe_name, write_image, write_json, write_pose
 from ..io.delivery import delivered
 from ..overlay import Anatomy, Caption, overlay_view, prepare_anatomy, rendered, view_sheet
-from ..pieces import Story, divisible
-from ..registration.results import Step, withheld
+from ..registration.results import OnStep, Step, unheeded, withheld
 from ..scene import Radiograph, Scene
 from ..settings import DeviceName, EngineName
 from .page import write_report
@@ -37,7 +36,6 @@ class Screenshot:
     picture: NDArray[np.uint8]
 
 
-@divisible
 def write_results(
     out: Path,
     scene: Scene,
@@ -50,16 +48,16 @@ def write_results(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     case: str | None = None,
-) -> Story[Step, dict[str, Any]]:
+    on_step: OnStep = unheeded,
+) -> dict[str, Any]:
     """Write everything about a registration to the folder `out`; returns the content of result.json.
-
-    Divisible; brings a Step before each picture.
 
     content: `Registration.as_dict`, or as much of it as there is; "world_from_volume", "views" and "reason" are needed,
         and an "unjudged" that is true stands for a pose on which there is no verdict. A score is added where the scene
         has a reference, and what is not accepted is written without its expected error.
     before: world_from_volume (4, 4) [mm] for the picture of the beginning, instead of the one in `content`.
     pictures: whether pictures and the report are written. case: text of a case.json to write beside the result.
+    on_step: called before each picture; an error that it raises leaves nothing written and reaches the caller.
     Nothing is left behind when the work is given up half-way or fails. Raises InputError for a folder that cannot be
     written to.
     """
@@ -72,16 +70,15 @@ def write_results(
             names.append(CASE)
         if pictures:
             begun = before if before is not None else told.get("started_from")
-            yield Step("write", 0.0, "preparing the pictures")
-            anatomy = yield from prepare_anatomy.pieces(scene.volume, scene.structures, engine=engine, device=device)
+            on_step(Step("write", 0.0, "preparing the pictures"))
+            anatomy = prepare_anatomy(scene.volume, scene.structures, engine=engine, device=device)
             stems = _stems([view.name for view in scene.views])
-            shown = yield from _drawn(folder, scene, stems, anatomy, told, begun)
+            shown = _drawn(folder, scene, stems, anatomy, told, begun, on_step)
             for shot, stem in zip(screenshots, _stems([shot.stem for shot in screenshots]), strict=True):
                 write_image(folder / f"{stem}.png", shot.picture)
                 shown.append((shot.caption, f"{stem}.png"))
-                yield None
-            yield Step("write", 0.95, "writing the report")
-            yield from write_report.pieces(folder, title, told, shown)
+            on_step(Step("write", 0.95, "writing the report"))
+            write_report(folder, title, told, shown)
             names += [REPORT, *(f"drr_{stem}.tif" for stem in stems), *(name for _, name in shown)]
         told["files"] = sorted([*names, RESULT])
         write_json(folder / RESULT, told)
@@ -122,23 +119,22 @@ def _drawn(
     anatomy: Anatomy,
     content: Mapping[str, Any],
     before: ArrayLike | None,
-) -> Story[Step, list[tuple[str, str]]]:
+    on_step: OnStep,
+) -> list[tuple[str, str]]:
     """Draw each view's sheet, overlay and DRR; returns captions and file names of the pictures to show."""
     shown = []
     for number, (view, stem) in enumerate(zip(scene.views, stems, strict=True)):
         pose = view.camera.camera_from_world @ np.asarray(content["world_from_volume"])
         begun = None if before is None else view.camera.camera_from_world @ np.asarray(before)
         share = 0.9 / len(scene.views)
-        yield Step("write", share * number, f"{view.name}: comparing X-ray and DRR")
-        sheet = yield from view_sheet.pieces(view, anatomy, pose, begun, _caption(view, content))
-        yield None
+        on_step(Step("write", share * number, f"{view.name}: comparing X-ray and DRR"))
+        sheet = view_sheet(view, anatomy, pose, begun, _caption(view, content))
         write_image(folder / f"sheet_{stem}.png", sheet)
-        yield Step("write", share * (number + 0.6), f"{view.name}: drawing the overlay")
-        overlay = yield from overlay_view.pieces(view, anatomy, pose)
-        yield None
+        on_step(Step("write", share * (number + 0.6), f"{view.name}: drawing the overlay"))
+        overlay = overlay_view(view, anatomy, pose)
         write_image(folder / f"overlay_{stem}.png", overlay)
-        yield Step("write", share * (number + 0.9), f"{view.name}: rendering the DRR")
-        write_image(folder / f"drr_{stem}.tif", (yield from rendered.pieces(anatomy.whole, view.camera, pose)))
+        on_step(Step("write", share * (number + 0.9), f"{view.name}: rendering the DRR"))
+        write_image(folder / f"drr_{stem}.tif", rendered(anatomy.whole, view.camera, pose))
         compared = "compared" if begun is None else "before, after and compared"
         shown.append((f"{view.name}: {compared}", f"sheet_{stem}.png"))
         registered = "at this pose" if content.get("unjudged") else "as registered"

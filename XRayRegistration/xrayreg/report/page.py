@@ -12,7 +12,6 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from ..checks import InputError
-from ..pieces import Pieces, divisible
 
 # Longer side [pixels] of an embedded picture: sharp on paper, and a page of ten stays below a few megabytes.
 _PICTURE_PX = 1800
@@ -47,13 +46,10 @@ _UNITS = {"mm": "mm", "px": "pixels", "deg": "°", "s": "s", "rad": "rad"}
 _NAMES = {"mtre": "mTRE", "mpd": "mPD", "mrpd": "mRPD", "dgeo": "dGeo", "sid": "SID"}
 
 
-@divisible
 def write_report(
     folder: str | Path, title: str, result: Mapping[str, Any], pictures: Sequence[tuple[str, str | Path]]
-) -> Pieces[Path]:
+) -> Path:
     """Write `folder`/report.html and return its path; the page needs no other file and no network.
-
-    Divisible.
 
     result: the content of result.json (design: file contract); keys that are missing are left out of the page. One that
         is "unjudged" is shown without a verdict.
@@ -63,8 +59,7 @@ def write_report(
     folder = Path(folder)
     figures = []
     for caption, path in pictures:
-        figures.append((yield from _figure(folder / path, caption)))
-        yield
+        figures.append(_figure(folder / path, caption))
     body = [
         f"<h1>{escape(title)}</h1>",
         _verdict(result),
@@ -174,14 +169,13 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-def _figure(path: Path, caption: str) -> Pieces[str]:
+def _figure(path: Path, caption: str) -> str:
     words = escape(caption)
-    source = yield from embedded.pieces(path)
+    source = embedded(path)
     return f'<figure><img alt="{words}" src="{source}"><figcaption>{words}</figcaption></figure>'
 
 
-@divisible
-def embedded(path: Path) -> Pieces[str]:
+def embedded(path: Path) -> str:
     """The picture as a data URL of moderate size; raises InputError for one that cannot be read."""
     try:
         with Image.open(path) as opened:
@@ -190,9 +184,7 @@ def embedded(path: Path) -> Pieces[str]:
         raise InputError(
             "picture", expected="a PNG, JPEG or TIFF file", found=f"{path} ({error})", remedy="write it first"
         ) from error
-    yield
     picture.thumbnail((_PICTURE_PX, _PICTURE_PX), Image.Resampling.LANCZOS)
-    yield
     data = io.BytesIO()
     # Without chroma subsampling, or thin coloured lines would blur.
     picture.save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)

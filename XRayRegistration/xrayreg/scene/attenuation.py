@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..checks import InputError
 from ..geometry import VoxelGrid
-from ..pieces import Pieces, divisible
 from ..slabs import bounds, slabs
 from .ct_values import AIR_HU, MU_WATER
 from .volume import Volume
@@ -44,16 +43,15 @@ class Attenuation:
             raise ValueError(f"mu: expected shape {self.grid.shape[::-1]} [k, j, i], found {tuple(self.mu.shape)}")
 
 
-@divisible
-def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[Attenuation]:
+def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Attenuation:
     """Attenuation of the volume, or of the named structures alone, cropped to their box.
 
     mu = MU_WATER (1 + HU / 1000), nothing below AIR_HU. A volume without negative values has its air at 0 and is
     read as mu = MU_WATER value / 1000. Peak memory: the volume in float32 and one slice.
     """
-    mask = (yield from volume.structure_mask.pieces(structures)) if structures else None
+    mask = volume.structure_mask(structures) if structures else None
     air = AIR_HU if volume.is_hounsfield else 0.0
-    (k0, k1), (j0, j1), (i0, i1) = yield from _box(volume, mask)
+    (k0, k1), (j0, j1), (i0, i1) = _box(volume, mask)
     offset = 1000.0 if volume.is_hounsfield else 0.0
     mu = np.empty((k1 - k0, j1 - j0, i1 - i0), dtype=np.float32)
     tissue = False
@@ -64,7 +62,6 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[A
             if mask is not None:
                 mu[row] *= mask[k0 + row, j0:j1, i0:i1]
         tissue = tissue or bool(mu[some].any())
-        yield
     if not tissue:
         raise InputError(
             "structures", expected="tissue", found="only air", remedy="check that the label map belongs to this CT"
@@ -72,15 +69,14 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[A
     return Attenuation(torch.from_numpy(mu), _cropped(volume, ((k0, k1), (j0, j1), (i0, i1))))
 
 
-@divisible
-def attenuation_by_label(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[list[Attenuation]]:
+def attenuation_by_label(volume: Volume, structures: tuple[int, ...] = ()) -> list[Attenuation]:
     """Attenuation of each structure by itself, all on the grid of their union; without names, of every label there is.
 
     Together they are `attenuation_of` the union. Raises InputError as `Volume.structure_mask` does, also where the map
     has no label. Peak memory: one map for each label and one more.
     """
-    wanted = tuple(dict.fromkeys(structures)) or (yield from volume.present_labels.pieces())
-    union = yield from attenuation_of.pieces(volume, wanted)
+    wanted = tuple(dict.fromkeys(structures)) or volume.present_labels()
+    union = attenuation_of(volume, wanted)
     first = volume.grid.index_from_volume @ union.grid.volume_from_index[:, 3]
     window = tuple(
         slice(start, start + size)
@@ -93,20 +89,17 @@ def attenuation_by_label(volume: Volume, structures: tuple[int, ...] = ()) -> Pi
         mu = np.empty(labels.shape, dtype=np.float32)
         for some in slabs(mu.shape):
             mu[some] = np.where(labels[some] == label, union.mu[some].numpy(), 0)
-            yield
         maps.append(Attenuation(torch.from_numpy(mu), union.grid))
     return maps
 
 
-@divisible
-def rendered_grid(volume: Volume, structures: tuple[int, ...] = ()) -> Pieces[VoxelGrid]:
+def rendered_grid(volume: Volume, structures: tuple[int, ...] = ()) -> VoxelGrid:
     """The grid that `attenuation_of` has, without making it."""
-    mask = (yield from volume.structure_mask.pieces(structures)) if structures else None
-    return _cropped(volume, (yield from _box(volume, mask)))
+    mask = volume.structure_mask(structures) if structures else None
+    return _cropped(volume, _box(volume, mask))
 
 
-@divisible
-def coarsened(attenuation: Attenuation, voxel_mm: float) -> Pieces[Attenuation]:
+def coarsened(attenuation: Attenuation, voxel_mm: float) -> Attenuation:
     """The attenuation averaged over whole blocks of voxels, as many per axis as there are and fit into `voxel_mm`.
 
     Blocks cut by the border are filled up with air, so mass and place of every voxel are kept.
@@ -123,14 +116,13 @@ def coarsened(attenuation: Attenuation, voxel_mm: float) -> Pieces[Attenuation]:
     for some in slabs((grid.shape[2], nk * grid.shape[1] * nj, grid.shape[0] * ni)):
         fine = _padded_to_multiple(attenuation.mu[nk * some.start : nk * some.stop], (nk, nj, ni))
         blocks[some] = torch.nn.functional.avg_pool3d(fine[None, None], (nk, nj, ni))[0, 0]
-        yield
     return Attenuation(blocks, grid)
 
 
-def _box(volume: Volume, mask: NDArray[np.bool_] | None) -> Pieces[Box]:
+def _box(volume: Volume, mask: NDArray[np.bool_] | None) -> Box:
     """First index and the one after the last along k, j and i, of what is not air or of what the mask holds."""
     air = AIR_HU if volume.is_hounsfield else 0.0
-    box = yield from bounds(volume.values.shape, lambda some: volume.values[some] > air if mask is None else mask[some])
+    box = bounds(volume.values.shape, lambda some: volume.values[some] > air if mask is None else mask[some])
     (k0, k1), (j0, j1), (i0, i1) = box.tolist()
     return (k0, k1 + 1), (j0, j1 + 1), (i0, i1 + 1)
 

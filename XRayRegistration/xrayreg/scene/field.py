@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..checks import InputError
-from ..pieces import Pieces, divisible
 from .boundary import Circle, Curve, Edges, Evidence, FineEdges, Line, attracted, weigh
 
 # Side [pixels] of the reduced image in which candidates are sought: fine enough to end within a third of a pixel.
@@ -25,8 +24,7 @@ _DRAWS = 250
 _LINES = 12
 
 
-@divisible
-def find_field(recorded: NDArray[np.float32]) -> Pieces[tuple[NDArray[np.bool_], tuple[str, ...]]]:
+def find_field(recorded: NDArray[np.float32]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """Which pixels (height, width) of a recorded X-ray hold image, and a sentence on each thing found.
 
     Left out: constant strips along the border, and what lies beyond a circular or polygonal field. The field's edge
@@ -48,7 +46,7 @@ def find_field(recorded: NDArray[np.float32]) -> Pieces[tuple[NDArray[np.bool_],
     # A thin frame would hide the field's own outside; a broad one is that outside.
     thin = max(recorded.shape[0] - height, recorded.shape[1] - width) <= 0.06 * max(recorded.shape)
     column, row = (left, top) if thin else (0, 0)
-    curves, evidence = yield from _boundary(recorded[top:bottom, left:right] if thin else recorded)
+    curves, evidence = _boundary(recorded[top:bottom, left:right] if thin else recorded)
     rows = np.arange(top - row, bottom - row, dtype=np.float32)[:, None]
     columns = np.arange(left - column, right - column, dtype=np.float32)
     margin = max(2.0, 0.004 * max(recorded.shape))
@@ -90,17 +88,15 @@ def _constant_rows(image: NDArray[np.float32]) -> int:
     return count if ends else 0
 
 
-def _boundary(image: NDArray[np.float32]) -> Pieces[tuple[tuple[Curve, ...], Evidence | None]]:
+def _boundary(image: NDArray[np.float32]) -> tuple[tuple[Curve, ...], Evidence | None]:
     """The curves that bound the field of `image`, in its pixels, and the evidence; none when it is not collimated."""
     factor = max(1, round(max(image.shape) / _SEARCH_PX))
     small = _block_means(image, factor)
-    yield
     best: tuple[Evidence, tuple[Curve, ...], bool] | None = None
     for ranked in (False, True):
         edges = Edges.of(np.interp(small, *_tone_table(small, ranked)).astype(np.float32))
         for curves in _hypotheses(edges):
             evidence = weigh(curves, edges)
-            yield
             if evidence is None or not _convincing(curves, evidence):
                 continue
             if best is None or evidence.score > best[0].score + 0.005 * (len(curves) - len(best[1])):

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..checks import InputError
-from ..pieces import Pieces, divisible
 
 IntensityKind = Literal["auto", "transmission", "attenuation"]
 
@@ -25,13 +24,12 @@ _UNDECIDED = 0.04
 _LEAST_CONTRAST = 1e-3
 
 
-@divisible
 def line_integrals(
     recorded: NDArray[np.float32],
     valid: NDArray[np.bool_],
     kind: IntensityKind = "auto",
     custom: tuple[IntensityKind, str] | None = None,
-) -> Pieces[tuple[NDArray[np.float32], tuple[str, ...]]]:
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Line integrals (height, width), float32, bright = dense and not negative, and a sentence on each decision.
 
     recorded: the image as recorded. valid: pixels that hold image; every level is read from them alone.
@@ -49,7 +47,6 @@ def line_integrals(
         kind, turned, note = _sense(recorded, valid, custom)
         recorded = recorded[valid].max() + recorded[valid].min() - recorded if turned else recorded
         notes = (note,)
-        yield
     if kind == "attenuation":
         zero = float(np.quantile(recorded[valid], 0.001))
         shifted = np.maximum(recorded - np.float32(zero), 0).astype(np.float32)
@@ -58,9 +55,7 @@ def line_integrals(
         return _varied(shifted, valid, resolution), notes
     _require_counts(recorded[valid])
     counts, starved = _without_speckle(np.maximum(recorded, 0).astype(np.float32), valid)
-    yield
     bright = _bright_level(counts, valid)
-    yield
     floor = _trusted_floor(counts, valid)
     if starved:
         notes += (f"{starved} pixels that counted almost no photons took the median of their neighbours.",)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from ..geometry import Camera
 from ..geometry.projection import ASSUMED
-from ..pieces import Pieces, divisible
 from .size_remedy import size_remedy
 
 
@@ -76,17 +75,14 @@ class Radiograph:
             camera=self.camera.cropped(left, top, width, height),
         )
 
-    @divisible
-    def reduced(self, factor: int) -> Pieces[Radiograph]:
+    def reduced(self, factor: int) -> Radiograph:
         """The view averaged over blocks of `factor` x `factor` pixels, invalid pixels left out of the means."""
         if factor == 1:
             return self
         if not 1 <= factor <= min(self.camera.width, self.camera.height):
             raise ValueError(f"factor {factor} leaves nothing of {self.camera.width} x {self.camera.height} pixels")
         weight = _block_sum(self.valid.astype(np.float32), factor)
-        yield
         attenuation = _block_sum(np.where(self.valid, self.attenuation, 0), factor) / np.maximum(weight, 1)
-        yield
         return replace(
             self,
             recorded=_block_sum(self.recorded, factor) / np.float32(factor**2),

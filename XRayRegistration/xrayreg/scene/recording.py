@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..geometry import Camera, require_xray_camera
-from ..pieces import Pieces, divisible
 from .field import find_field
 from .intensity import IntensityKind, line_integrals, zero_of_counts
 from .radiograph import Radiograph
@@ -20,7 +19,6 @@ _INTENSITIES: tuple[IntensityKind, ...] = get_args(IntensityKind)
 _LEAST_SHOWN = 0.01
 
 
-@divisible
 def radiograph_from_array(
     stored: NDArray,
     camera: Camera,
@@ -35,7 +33,7 @@ def radiograph_from_array(
     name: str = "view",
     origins: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
-) -> Pieces[Radiograph]:
+) -> Radiograph:
     """The radiograph of an image as stored: (height, width) or, with equal channels, (height, width, 3 or more).
 
     camera: of the upright pinhole image, to which the stored one is turned by `quarter_turns` counter-clockwise and
@@ -55,18 +53,15 @@ def radiograph_from_array(
     require_xray_camera(camera, f"camera of {name}")
     recorded, told = grey(stored, name)
     recorded = np.ascontiguousarray(np.rot90(recorded, quarter_turns))
-    yield
     if zero is None and not negated and kind != "attenuation" and (counted_from := zero_of_counts(stored)):
         zero = counted_from
         told = (*told, f"The values are signed and their offset was undone: {zero:g} was taken for no X-rays.")
     readable = _readable(recorded, negated, zero)
-    valid, found = yield from find_field.pieces(readable)
+    valid, found = find_field(readable)
     if open_area is not None:
         valid &= np.rot90(open_area, quarter_turns)
-    yield
     # Only radiographs have a custom of their own.
-    integrals, decided = yield from line_integrals.pieces(readable, valid, kind, *(() if custom is None else (custom,)))
-    yield
+    integrals, decided = line_integrals(readable, valid, kind, *(() if custom is None else (custom,)))
     # The camera of the picture as it is recorded; the reflection below makes it the pinhole image's again.
     recorded_camera = camera.mirrored_columns() if mirrored else camera
     view = Radiograph(

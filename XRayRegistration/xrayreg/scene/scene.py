@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_array, require_rigid
 from ..geometry import camera_doubts
-from ..pieces import Pieces, divisible
 from ..reasons import Note, NoteCode, noted
 from .radiograph import Radiograph
 from .standing import require_rig, require_standing
@@ -72,14 +71,13 @@ class Scene:
         views = [(view.name, text) for view in self.views for text in (*view.assumed, *camera_doubts(view.camera))]
         return (*self.volume.assumed, *(f"{name}: {text}" for name, text in views))
 
-    @divisible
-    def target_points(self) -> Pieces[NDArray[np.float64]]:
+    def target_points(self) -> NDArray[np.float64]:
         """The points (N, 3) in the volume frame [mm] at which errors are measured (design.md, file contract)."""
         if self.targets is not None:
             return self.targets
         from .attenuation import rendered_grid
 
-        return (yield from rendered_grid.pieces(self.volume, self.structures)).corners()
+        return rendered_grid(self.volume, self.structures).corners()
 
 
 def require_different_views(views: tuple[Radiograph, ...]) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError
 from ..geometry import VoxelGrid
-from ..pieces import Pieces, divisible
 from ..slabs import slabs
 from .ct_values import AIR_HU, Scale, scale_of
 
@@ -86,8 +85,7 @@ class Volume:
         """
         return scale_of(self.values) is Scale.HOUNSFIELD
 
-    @divisible
-    def structure_mask(self, structures: tuple[int, ...]) -> Pieces[NDArray[np.bool_]]:
+    def structure_mask(self, structures: tuple[int, ...]) -> NDArray[np.bool_]:
         """Where the label map holds one of `structures`; raises InputError when there is no such voxel."""
         labels = self._label_map()
         mask = np.empty(labels.shape, dtype=bool)
@@ -96,7 +94,6 @@ class Volume:
             mask[some] = np.isin(labels[some], structures)
             if missing:
                 missing -= set(np.unique(labels[some][mask[some]]).tolist())
-            yield
         if missing:
             if missing <= set(self.labels_outside):
                 raise InputError(
@@ -117,14 +114,12 @@ class Volume:
     def _label_notes(self) -> list[str]:
         return [f"({note.removesuffix('.')})" for note in self.notes if note.startswith("Label map: ")]
 
-    @divisible
-    def present_labels(self) -> Pieces[tuple[int, ...]]:
+    def present_labels(self) -> tuple[int, ...]:
         """The labels above 0 that some voxel has, in order; raises InputError when there is none."""
         labels = self._label_map()
         present: set[int] = set()
         for some in slabs(labels.shape):
             present |= set(np.unique(labels[some]).tolist())
-            yield
         if not (structures := tuple(sorted(value for value in present if value > 0))):
             raise InputError(
                 "label map",

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..pieces import Pieces, divisible
 from ..settings import Term
 from .banded import derivative_matrices, filtered, window_means
 from .gram import Agreement, agreement_from_gram, empty_agreement, stacked
@@ -41,10 +40,9 @@ class Similarity:
         """The X-ray made ready for the scores of many DRRs, which are of the type of `like`; see `score`."""
         return against(self.terms, target, like, support)
 
-    @divisible
     def agreement(
         self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None = None, *, normals: bool = True
-    ) -> Pieces[Agreement]:
+    ) -> Agreement:
         """Score, gradient and normal matrix for DRRs (B, H, W) with Jacobians (B, P, H, W).
 
         normals: False for the gradient alone, with normal matrices of zeros, in half the time.
@@ -57,7 +55,6 @@ class Similarity:
                 gram, share, floors = _windows(term, images, weight)
                 part = agreement_from_gram(gram, share, *floors)
                 total = total + part.scaled(term.weight / _channels(term))
-                yield
         return total.scaled(1 / self._total_weight)
 
     def _sloped(self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None) -> Agreement:

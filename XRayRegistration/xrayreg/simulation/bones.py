@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..pieces import Pieces, divisible
 from ..slabs import slabs
 from .shapes import REACH_MM, Floats, Matrix, Shape, moved, smooth_max, smooth_min
 
-# Voxels worked on between two pauses.
+# Voxels worked on at once: arrays made on the way stay in the caches.
 AT_ONCE = 1 << 20
 
 Profile = tuple[tuple[float, float], ...]
@@ -89,20 +88,17 @@ class Bone:
         return np.min([low for low, _ in boxes], axis=0), np.max([high for _, high in boxes], axis=0)
 
 
-@divisible
-def bone_distance(bone: Bone, lattice: Lattice) -> Pieces[Floats]:
+def bone_distance(bone: Bone, lattice: Lattice) -> Floats:
     """Signed distance [mm] to the bone on the lattice, cut off at REACH_MM outside."""
     distance = np.full(lattice.shape, REACH_MM, np.float32)
     for solid in bone.solids:
         for window in _parts(lattice.window(*solid.box(), bone.blend_mm)):
             mesh = lattice.part(window).mesh()
             distance[window] = smooth_min(distance[window], solid.distance(*mesh), bone.blend_mm)
-            yield
     for hollow in bone.hollows:
         for window in _parts(lattice.window(*hollow.box(), 3.0)):
             mesh = lattice.part(window).mesh()
             distance[window] = smooth_max(distance[window], -hollow.distance(*mesh), 1.5)
-            yield
     return distance
 
 

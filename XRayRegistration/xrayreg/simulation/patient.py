@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_rigid
 from ..geometry import VoxelGrid
-from ..pieces import Pieces, divisible
 from ..slabs import bounds
 from .materials import BONE_PER_WATER, relative_attenuation
 from .projector import ray_chords
@@ -38,7 +37,7 @@ class Patient:
         directions: NDArray[np.float64],
         bone_hu: tuple[float, float],
         step_voxels: float,
-    ) -> Pieces[NDArray[np.float64]]:
+    ) -> NDArray[np.float64]:
         """Paths (2, N) [g/cm3 mm] through soft matter and bone along `directions` (N, 3) in the camera frame.
 
         The numbers of `projector.line_integrals` with `partial_densities`, in a hundredth of the time.
@@ -52,7 +51,6 @@ class Patient:
         enter, leave = ray_chords(source, slopes, *self.box)
         samples = np.ceil((leave - enter) * np.abs(slopes).max(axis=1) / step_voxels).astype(np.int64)
         low, high = (1 + hu / 1000 for hu in bone_hu)
-        yield
         lengths = np.linalg.norm(directions, axis=1)
         paths: NDArray[np.float64] = kernel(
             self.relative,
@@ -72,11 +70,10 @@ def relative_steps(hounsfield: NDArray, air_hu: float) -> NDArray[np.int16]:
     return np.rint(np.minimum(relative_attenuation(hounsfield, air_hu) / STEP, _MOST)).astype(np.int16)
 
 
-@divisible
-def patient_on(relative: NDArray[np.int16], grid: VoxelGrid) -> Pieces[Patient]:
+def patient_on(relative: NDArray[np.int16], grid: VoxelGrid) -> Patient:
     """The patient of attenuation over water's [k, j, i] in steps of STEP."""
     try:
-        box = yield from bounds(relative.shape, lambda some: relative[some] > 0)
+        box = bounds(relative.shape, lambda some: relative[some] > 0)
     except IndexError as error:
         raise InputError(
             "volume", expected="tissue in Hounsfield units", found="only air", remedy="check the rescale intercept"

@@ -12,7 +12,6 @@ from scipy.spatial.transform import Rotation
 
 from ..checks import InputError
 from ..geometry import VoxelGrid
-from ..pieces import Pieces, divisible
 from ..scene import Volume
 from ..slabs import slabs
 from .bones import AT_ONCE, Bone, Lattice, bone_distance, bone_hu, occupancy
@@ -41,11 +40,8 @@ _LAYING_ORDER = tuple(sorted(LABEL_NAMES.values(), key=lambda name: name.startsw
 _JOINT_MM = 2.4
 
 
-@divisible
-def pelvis_phantom(spacing_mm: float = 1.5, seed: int = 0) -> Pieces[Volume]:
+def pelvis_phantom(spacing_mm: float = 1.5, seed: int = 0) -> Volume:
     """The CT of a generated pelvis and lumbar spine, about 400 x 280 x 410 mm.
-
-    Divisible.
 
     spacing_mm: edge of the cubic voxels. seed: of the texture and of the bowel; the bones do not depend on it.
     Returns a Volume in Hounsfield units (int16) with labels (uint8) named as in LABEL_NAMES; RAS millimetres with the
@@ -58,16 +54,14 @@ def pelvis_phantom(spacing_mm: float = 1.5, seed: int = 0) -> Pieces[Volume]:
         )
     generator = np.random.default_rng(seed)
     lattice = Lattice.over(_LOW, _HIGH, spacing_mm)
-    values = yield from soft_tissue.pieces(lattice, generator)
-    texture = yield from smooth_noise.pieces(lattice, 2.5, generator)
+    values = soft_tissue(lattice, generator)
+    texture = smooth_noise(lattice, 2.5, generator)
     for rows in slabs(lattice.shape, AT_ONCE):
         values[rows] += 9 * texture[rows] * (values[rows] > -900)
-        yield
-    labels = yield from _lay_bones(values, lattice, texture)
+    labels = _lay_bones(values, lattice, texture)
     counts = np.empty(lattice.shape, np.int16)
     for rows in slabs(lattice.shape, AT_ONCE):
         counts[rows] = np.rint(np.maximum(values[rows], -1000))
-        yield
     return Volume(counts, _grid(lattice), labels, LABEL_NAMES)
 
 
@@ -91,7 +85,7 @@ def _skeleton() -> dict[str, Bone]:
     return {bone.name: bone for bone in bones}
 
 
-def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> Pieces[NDArray[np.uint8]]:
+def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> NDArray[np.uint8]:
     """Write every bone into `values`; returns the label map. Later bones keep clear of earlier ones."""
     labels = np.zeros(lattice.shape, np.uint8)
     nearest = np.full(lattice.shape, REACH_MM, np.float32)
@@ -101,8 +95,7 @@ def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> Pieces[NDAr
         bone = skeleton[name]
         window = lattice.window(*bone.box(), REACH_MM)
         part = lattice.part(window)
-        distance = yield from bone_distance.pieces(bone, part)
-        yield
+        distance = bone_distance(bone, part)
         for rows in slabs(part.shape, AT_ONCE // 4):
             above, across, along = window
             here = slice(above.start + rows.start, above.start + rows.stop), across, along
@@ -116,7 +109,6 @@ def _lay_bones(values: Floats, lattice: Lattice, texture: Floats) -> Pieces[NDAr
                 nearest[here],
                 labels[here],
             )
-            yield
     _paint_bone_island(values, lattice)
     return labels
 

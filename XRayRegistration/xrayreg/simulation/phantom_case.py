@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..geometry import Camera, NominalView, nominal_pose, retract
 from ..io import CaseFile, CaseView, write_case, write_image, write_json, write_nifti
-from ..pieces import Story, divisible
 from .phantom import pelvis_phantom
 from .xray import XraySettings, simulate_xray
 
@@ -26,7 +26,6 @@ _TRUE, _BELIEVED = ((4.0, -6.0, 3.0), (8.0, -10.0, 15.0)), ((1.0, -2.0, 1.0), (2
 _VIEWS: tuple[NominalView, ...] = ("pa", "left_lateral")
 
 
-@divisible
 def write_phantom_case(
     folder: Path,
     spacing_mm: float = 5.0,
@@ -36,17 +35,18 @@ def write_phantom_case(
     lateral: bool = False,
     labelled: bool = False,
     names: tuple[str, ...] = NAMES,
+    on_part: Callable[[str], object] = lambda part: None,
     **machine: Any,
-) -> Story[str, Path]:
+) -> Path:
     """Write a volume, simulated X-rays of it and case.json to `folder`; returns the path of the case.
 
     The X-ray is a PA view, turned and shifted by amounts that a registration has to find: the case's initial pose is
     off by some 15 mm and 5 degrees. The reference pose is in the case, so that the result gets scored.
     lateral: with a second view at right angles. labelled: with a label map of ten bones. names: of the files, as in
-    NAMES. machine: further settings of the X-rays (XraySettings). News: what is being made.
+    NAMES. machine: further settings of the X-rays (XraySettings). on_part: called with what is made next, a sentence.
     """
-    yield "Generating the CT of a phantom"
-    volume = yield from pelvis_phantom.pieces(spacing_mm, seed)
+    on_part("Generating the CT of a phantom")
+    volume = pelvis_phantom(spacing_mm, seed)
     isocentre = volume.grid.centre
     nominal = {name: nominal_pose(name, isocentre, SOD_MM) for name in _VIEWS}
     true, believed = (_turned(nominal["pa"], isocentre, *moved) for moved in (_TRUE, _BELIEVED))
@@ -54,18 +54,18 @@ def write_phantom_case(
     views: list[CaseView] = []
     ct, pa, side, bones = names
     for view, stem in zip(_VIEWS[: 2 if lateral else 1], (pa, side), strict=False):
-        yield f"Simulating X-ray {len(views) + 1} of the phantom"
+        on_part(f"Simulating X-ray {len(views) + 1} of the phantom")
         place = nominal[view] @ np.linalg.inv(nominal["pa"])
         camera = Camera.from_sid(SID_MM, DETECTOR_MM / image_px, image_px, image_px, place)
-        xray = yield from simulate_xray.pieces(volume, camera, place @ true, settings, seed)
+        xray = simulate_xray(volume, camera, place @ true, settings, seed)
         write_image(folder / f"{stem}.tif", xray.transmission)
         views.append(CaseView(folder / f"{stem}.tif", camera, "transmission"))
-    yield "Writing the phantom"
-    yield from write_nifti.pieces(folder / f"{ct}.nii.gz", volume.values, volume.grid.volume_from_index)
+    on_part("Writing the phantom")
+    write_nifti(folder / f"{ct}.nii.gz", volume.values, volume.grid.volume_from_index)
     labels = None
     if labelled and volume.labels is not None:
         labels = folder / f"{bones}.nii.gz"
-        yield from write_nifti.pieces(labels, volume.labels, volume.grid.volume_from_index)
+        write_nifti(labels, volume.labels, volume.grid.volume_from_index)
         write_json(folder / f"{bones}.json", {str(number): name for number, name in volume.label_names.items()})
     # Last, so that a case that is there is whole.
     case = CaseFile(folder / f"{ct}.nii.gz", tuple(views), labels, initial=believed, reference=true)

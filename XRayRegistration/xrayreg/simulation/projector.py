@@ -15,14 +15,11 @@ from scipy.ndimage import map_coordinates
 
 from ..checks import require_rigid
 from ..geometry import Camera, VoxelGrid
-from ..pieces import Pieces, divisible
 
 Split = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 
 # Sample points held at a time: their coordinates and values stay in a core's cache.
 _CHUNK_SAMPLES = 30_000
-# So many of them take some twenty milliseconds.
-_CHUNKS_IN_A_PIECE = 8
 
 
 def pixel_rays(camera: Camera, side: int) -> Iterator[NDArray[np.float64]]:
@@ -35,7 +32,6 @@ def pixel_rays(camera: Camera, side: int) -> Iterator[NDArray[np.float64]]:
             yield np.stack([u.ravel(), v.ravel(), np.ones(u.size)], axis=1) @ inverse.T
 
 
-@divisible
 def line_integrals(
     field: NDArray[np.float32],
     grid: VoxelGrid,
@@ -43,7 +39,7 @@ def line_integrals(
     directions: NDArray[np.float64],
     step_voxels: float = 0.5,
     split: Split = lambda values: (values,),
-) -> Pieces[NDArray[np.float64]]:
+) -> NDArray[np.float64]:
     """Integrals (C, N) [channel unit times mm] from the source along `directions` (N, 3) in the camera frame.
 
     field: array [k, j, i] on `grid`; outside the grid's box (half a voxel beyond the centres) there is nothing.
@@ -61,9 +57,7 @@ def line_integrals(
         return result
     enter, leave = ray_chords(source, slopes, *box)
     samples = np.ceil((leave - enter) * np.abs(slopes).max(axis=1) / step_voxels)
-    for number, (rays, count) in enumerate(_chunks(samples)):
-        if number % _CHUNKS_IN_A_PIECE == 0:
-            yield
+    for rays, count in _chunks(samples):
         span = (leave - enter)[rays]
         depth = enter[rays, None] + span[:, None] * ((np.arange(count) + 0.5) / count)
         places = source[::-1, None, None] + slopes[rays][:, ::-1].T[:, :, None] * depth

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.random import Generator
 from scipy.ndimage import affine_transform, gaussian_filter1d
 
-from ..pieces import Pieces, divisible
 from ..slabs import slabs
 from .bones import AT_ONCE, Lattice
 from .shapes import Ellipsoid, Floats, Shape, Tube
@@ -36,27 +35,22 @@ _CAVITY = (
 )
 
 
-@divisible
-def soft_tissue(lattice: Lattice, generator: Generator) -> Pieces[Floats]:
+def soft_tissue(lattice: Lattice, generator: Generator) -> Floats:
     """Hounsfield units of the body without its bones on the lattice."""
-    mottle = yield from smooth_noise.pieces(lattice, 9.0, generator)
+    mottle = smooth_noise(lattice, 9.0, generator)
     values, depth, cavity = (np.empty(lattice.shape, np.float32) for _ in range(3))
     for rows in slabs(lattice.shape, AT_ONCE):
         part = lattice.part((rows, slice(None), slice(None)))
         depth[rows] = _depth_in(_TRUNK, 2.5, part)
         _part_thighs(depth[rows], part)
-        yield
         cavity[rows] = _depth_in(_CAVITY, 2.2, part)
         values[rows] = _layers(part, depth[rows], cavity[rows], mottle[rows])
-        yield
     for shape, hu in _organs(generator):
         _paint(values, lattice, shape, hu, inside=cavity if hu in (GAS, BOWEL) else None)
-        yield
     for rows in slabs(lattice.shape, AT_ONCE):
         values[rows] += 6 * mottle[rows]
         values[rows][depth[rows] > -2.5] = SKIN
         values[rows][depth[rows] > 0] = OUTSIDE
-        yield
     return values
 
 
@@ -71,38 +65,32 @@ def _layers(lattice: Lattice, depth: Floats, cavity: Floats, mottle: Floats) -> 
     return values
 
 
-@divisible
-def smooth_noise(lattice: Lattice, scale_mm: float, generator: Generator) -> Pieces[Floats]:
+def smooth_noise(lattice: Lattice, scale_mm: float, generator: Generator) -> Floats:
     """Smooth noise of zero mean and unit size whose blobs measure about `scale_mm`, drawn coarsely and interpolated."""
     shape = lattice.shape
     coarse = tuple(max(4, int(np.ceil(2 * n * lattice.spacing_mm / scale_mm)) + 1) for n in shape)
     draw = np.empty(coarse, np.float32)
     for rows in slabs(coarse, AT_ONCE):
         generator.standard_normal(out=draw[rows], dtype=np.float32)
-        yield
     for rows in slabs(coarse[::-1], AT_ONCE):
         draw[..., rows] = gaussian_filter1d(draw[..., rows], 1.0, axis=0)
-        yield
     for rows in slabs(coarse, AT_ONCE):
         draw[rows] = gaussian_filter1d(gaussian_filter1d(draw[rows], 1.0, axis=1), 1.0, axis=2)
-        yield
-    size = yield from _deviation(draw)
+    size = _deviation(draw)
     fine = np.empty(shape, np.float32)
     step = [(c - 1) / (n - 1) for n, c in zip(shape, coarse, strict=True)]
     for rows in slabs(shape, AT_ONCE):
         part = fine[rows]
         affine_transform(draw, step, (rows.start * step[0], 0.0, 0.0), part.shape, part, order=1, mode="nearest")
         part /= size
-        yield
     return fine
 
 
-def _deviation(draw: Floats) -> Pieces[np.float32]:
+def _deviation(draw: Floats) -> np.float32:
     """Standard deviation."""
     sums = np.zeros(2)
     for rows in slabs(draw.shape, AT_ONCE):
         sums += draw[rows].sum(dtype=np.float64), np.square(draw[rows]).sum(dtype=np.float64)
-        yield
     mean, mean_square = sums / draw.size
     return np.float32(np.sqrt(mean_square - mean**2))
 

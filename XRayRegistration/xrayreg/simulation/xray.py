@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..checks import InputError, require_rigid
 from ..geometry import Camera
-from ..pieces import Pieces, divisible
 from ..scene import Volume
 from .detector import Collimator, detect, recorded, scatter_field
 from .materials import DENSITY, mass_attenuation, partial_densities, relative_attenuation
@@ -108,17 +107,14 @@ class SimulatedXray:
     seed: int
 
 
-@divisible
 def simulate_xray(
     volume: Volume | Patient,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     settings: XraySettings | None = None,
     seed: int = 0,
-) -> Pieces[SimulatedXray]:
+) -> SimulatedXray:
     """The X-ray of `volume` that `camera` records.
-
-    Divisible.
 
     volume: a CT, or a patient made ready once for many X-rays, which is faster and needs numba; the settings' air_hu
     then plays no part.
@@ -130,7 +126,7 @@ def simulate_xray(
     settings = settings or XraySettings()
     pose = require_rigid(camera_from_volume, "camera_from_volume")
     spectrum = settings.spectrum()
-    passed = yield from transmitted.pieces(volume, camera, pose, spectrum, settings)
+    passed = transmitted(volume, camera, pose, spectrum, settings)
     weights = spectrum.energies_kev * spectrum.shares / spectrum.mean_kev
     primary = np.tensordot(weights, passed, axes=1)
 
@@ -138,7 +134,6 @@ def simulate_xray(
     opening = settings.collimator.opening(*size) if settings.collimator else np.ones(size[::-1])
     sigma_px = settings.scatter_mm / camera.pixel_mm if camera.pixel_mm else camera.width / 10
     scatter = _scatter_through(primary, opening, settings.scatter_to_primary, sigma_px)
-    yield
     signal = detect(
         passed * opening + scatter,
         spectrum,
@@ -147,7 +142,6 @@ def simulate_xray(
         settings.electronic_noise,
         np.random.default_rng(seed),
     )
-    yield
     return SimulatedXray(
         recorded(signal, settings.exposure, settings.gamma),
         primary.astype(np.float32),
@@ -159,44 +153,41 @@ def simulate_xray(
     )
 
 
-@divisible
 def transmitted(
     volume: Volume | Patient,
     camera: Camera,
     camera_from_volume: NDArray[np.float64],
     spectrum: Spectrum,
     settings: XraySettings,
-) -> Pieces[NDArray[np.float64]]:
+) -> NDArray[np.float64]:
     """Share (E, H, W) of each energy's photons that cross the patient unscattered, averaged over each pixel's area."""
     water, bone = (mass_attenuation(name, spectrum.energies_kev) for name in ("water", "bone"))
-    paths = volume.material_paths if isinstance(volume, Patient) else (yield from _sampled(volume, settings.air_hu))
+    paths = volume.material_paths if isinstance(volume, Patient) else _sampled(volume, settings.air_hu)
     total = np.zeros((len(spectrum.energies_kev), camera.height * camera.width))
     for directions in pixel_rays(camera, settings.rays_per_side):
-        soft_path, bone_path = yield from paths(camera_from_volume, directions, settings.bone_hu, settings.step_voxels)
+        soft_path, bone_path = paths(camera_from_volume, directions, settings.bone_hu, settings.step_voxels)
         metal = _metal_depth(settings.metal, camera_from_volume, directions, spectrum.energies_kev)
         # Paths are g/cm3 times mm; mass attenuation wants g/cm2.
         for row in range(len(total)):
             total[row] += np.exp(-(water[row] * soft_path + bone[row] * bone_path) / 10 - metal[row])
-            yield
     return (total / settings.rays_per_side**2).reshape(-1, camera.height, camera.width)
 
 
-Paths = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[float, float], float], Pieces[NDArray[np.float64]]]
+Paths = Callable[[NDArray[np.float64], NDArray[np.float64], tuple[float, float], float], NDArray[np.float64]]
 
 
-def _sampled(volume: Volume, air_hu: float) -> Pieces[Paths]:
+def _sampled(volume: Volume, air_hu: float) -> Paths:
     """The paths through soft matter and bone of a CT, without compiled code; see `Patient.material_paths`."""
     relative = relative_attenuation(volume.values, air_hu)
-    yield
 
     def paths(
         camera_from_volume: NDArray[np.float64],
         directions: NDArray[np.float64],
         bone_hu: tuple[float, float],
         step_voxels: float,
-    ) -> Pieces[NDArray[np.float64]]:
+    ) -> NDArray[np.float64]:
         split = partial(partial_densities, bone_hu=bone_hu)
-        return line_integrals.pieces(relative, volume.grid, camera_from_volume, directions, step_voxels, split)
+        return line_integrals(relative, volume.grid, camera_from_volume, directions, step_voxels, split)
 
     return paths
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ from ..evaluation import StudyRow, cube_corners, surface_points
 from ..io.datasets import open_dataset
 from ..methods import Method, method_named
 from ..networks.model.fingerprint import fingerprint
-from ..pieces import Pieces, Story
 from ..scene import Volume
 from ..settings import DeviceName, EngineName
 from ..settings.plain import as_plain
 from .folder import POSES, StudyFolder, append, room_for_results
 from .making import CASE, Subject
-from .pool import Alone, Died, Processes
+from .pool import Alone, Died, Pause, Processes
 from .posing import PosedCase, nominal_of, posed_cases, write_pose_list
 from .protocol import Arm, arm_named
 from .resampling import VOXEL_MM, bones_of, resampled_grid, resampled_patient
@@ -74,32 +73,47 @@ class StudyStep:
     note: str = ""
 
 
-def conduct(order: StudyOrder, find: Callable[[str], Method] = method_named) -> Story[StudyStep, Path]:
-    """Do what is ordered, a StudyStep at a time; returns the folder, whose results are then complete.
+OnStudyStep = Callable[[StudyStep], object]
 
-    What its folder holds already is not done again. Closed before its end, it stops all processes and keeps every
-    result so far. find: the methods by name; importable, as it is sent to other processes.
+
+def conduct(
+    order: StudyOrder,
+    find: Callable[[str], Method] = method_named,
+    on_step: OnStudyStep = lambda step: None,
+    pause: Pause = lambda: None,
+) -> Path:
+    """Do what is ordered; returns the folder, whose results are then complete.
+
+    What its folder holds already is not done again. find: the methods by name; importable, as it is sent to other
+    processes. on_step: called with what is being done and what came of it. pause: called often besides. What either of
+    them raises stops all processes and reaches the caller; every result so far is kept.
     Raises InputError for an order that cannot be carried out, the folder of another study or one at which another
     process is at work, and a full disk.
     """
+
+    def told(step: StudyStep) -> None:
+        on_step(step)
+        pause()
+
     _require_order(order)
     for name in order.methods:
         _require_needs(order, find(name))
     folder = StudyFolder(order.out)
     folder.require_usable()
-    yield StudyStep("prepare", "reading the CT" if order.dataset is None else "looking at the dataset")
-    job, cases, identity = (yield from _planned_arm(order)) if order.arm is not None else _planned_dataset(order)
+    told(StudyStep("prepare", "reading the CT" if order.dataset is None else "looking at the dataset"))
+    job, cases, identity = _planned_arm(order) if order.arm is not None else _planned_dataset(order)
     job = replace(job, find=find)
     with room_for_results(order.out), folder.alone():
         folder.open(identity)
         if job.arm is not None and job.subject is not None:
             variants = [variant.name for variant in job.arm.variants]
             write_pose_list(order.out / POSES, cases, variants, job.subject.isocentre)
-        workers = Alone(job.opening()) if order.workers == 1 else Processes(order.workers, job.opening())
+        opening = job.opening()
+        workers = Alone(opening, pause) if order.workers == 1 else Processes(order.workers, opening, pause)
         try:
             if job.arm is not None:
-                yield from _make(folder, job, cases, workers)
-            yield from _run(folder, job, order.methods, cases, workers)
+                _make(folder, job, cases, workers, told)
+            _run(folder, job, order.methods, cases, workers, told)
         finally:
             workers.close()
     return order.out
@@ -148,17 +162,16 @@ def _require_needs(order: StudyOrder, method: Method) -> None:
         )
 
 
-def _planned_arm(order: StudyOrder) -> Pieces[tuple[Job, tuple[PosedCase, ...], dict[str, Any]]]:
+def _planned_arm(order: StudyOrder) -> tuple[Job, tuple[PosedCase, ...], dict[str, Any]]:
     assert order.arm is not None and order.volume is not None
     arm = arm_named(order.arm)
     seed = arm.seed if order.seed is None else order.seed
     volume = read_labelled(order.volume, order.labels)
-    yield
     _require_large_enough(arm, volume)
-    targets = yield from _targets(arm, volume, order.structures)
-    surface = yield from surface_points.pieces(volume, order.structures, seed=seed)
+    targets = _targets(arm, volume, order.structures)
+    surface = surface_points(volume, order.structures, seed=seed)
     subject = Subject(order.volume, order.labels, order.structures, volume.grid.centre, targets, surface)
-    mark = yield from fingerprint.pieces(volume)
+    mark = fingerprint(volume)
     cases = posed_cases(arm, subject.isocentre, seed, order.limit)
     grid, _ = resampled_grid(volume.grid, VOXEL_MM)
     job = Job(
@@ -217,12 +230,12 @@ def _planned_dataset(order: StudyOrder) -> tuple[Job, tuple[PosedCase, ...], dic
     return job, cases, identity
 
 
-def _targets(arm: Arm, volume: Volume, structures: tuple[int, ...]) -> Pieces[NDArray[np.float64]]:
+def _targets(arm: Arm, volume: Volume, structures: tuple[int, ...]) -> NDArray[np.float64]:
     """Corners of the box around the named bones, else of the arm's cube, as large as the CT allows."""
     if not structures:
         extents = np.asarray(volume.grid.shape) * volume.grid.spacing_mm
         return cube_corners(volume.grid.centre, min(arm.target_edge_mm, float(extents.min())))
-    mask = yield from volume.structure_mask.pieces(structures)
+    mask = volume.structure_mask(structures)
     box = np.array([[hit.min(), hit.max()] for hit in np.nonzero(mask)])
     return volume.grid.box_corners(box[::-1, 0], box[::-1, 1])
 
@@ -249,8 +262,8 @@ def _require_large_enough(arm: Arm, volume: Volume) -> None:
 
 
 def _make(
-    folder: StudyFolder, job: Job, cases: Sequence[PosedCase], workers: Alone | Processes
-) -> Iterator[StudyStep | None]:
+    folder: StudyFolder, job: Job, cases: Sequence[PosedCase], workers: Alone | Processes, on_step: OnStudyStep
+) -> None:
     """Make the cases that are not there yet."""
     missing = [posed for posed in cases if not (folder.case(posed.name) / CASE).exists()]
     assert job.arm is not None and job.subject is not None and job.field_file is not None
@@ -259,11 +272,11 @@ def _make(
     if not missing:
         return
     try:
-        yield StudyStep("make", "resampling the CT")
-        patient = yield from _patient(job.subject, job.arm)
-        yield from resampled_patient.pieces(patient, job.field_file)
+        on_step(StudyStep("make", "resampling the CT"))
+        patient = _patient(job.subject, job.arm)
+        resampled_patient(patient, job.field_file)
         done, message = 0, "simulating X-rays"
-        yield StudyStep("make", message, done, len(missing))
+        on_step(StudyStep("make", message, done, len(missing)))
         for answer in workers.answers([Making(posed) for posed in missing]):
             if isinstance(answer, Died):
                 raise InputError(
@@ -272,29 +285,34 @@ def _make(
                     found=answer.how,
                     remedy="give the same command again: it goes on where it stopped",
                 )
-            done += answer is not None
-            yield None if answer is None else StudyStep("make", message, done, len(missing))
+            done += 1
+            on_step(StudyStep("make", message, done, len(missing)))
     finally:
         job.field_file.unlink(missing_ok=True)
 
 
-def _patient(subject: Subject, arm: Arm) -> Pieces[Volume]:
+def _patient(subject: Subject, arm: Arm) -> Volume:
     """What the X-rays of an arm are of."""
     if not arm.bones_alone:
         return read_labelled(subject.volume, None)
-    return (yield from bones_of.pieces(read_labelled(subject.volume, subject.labels), subject.structures))
+    return bones_of(read_labelled(subject.volume, subject.labels), subject.structures)
 
 
 def _run(
-    folder: StudyFolder, job: Job, methods: Sequence[str], cases: Sequence[PosedCase], workers: Alone | Processes
-) -> Iterator[StudyStep | None]:
+    folder: StudyFolder,
+    job: Job,
+    methods: Sequence[str],
+    cases: Sequence[PosedCase],
+    workers: Alone | Processes,
+    on_step: OnStudyStep,
+) -> None:
     """Run the methods on the cases that have no result yet."""
     rows, passed_over = folder.mended_rows()
     tasks = _tasks(job, methods, cases, rows)
     total = sum(len(task.cases) for task in tasks)
     done = 0
     with folder.appending() as file:
-        yield StudyStep("run", "running", done, total, note=passed_over)
+        on_step(StudyStep("run", "running", done, total, note=passed_over))
         while tasks:
             again: list[Running] = []
             for answer in workers.answers(tasks):
@@ -302,13 +320,10 @@ def _run(
                 if isinstance(answer, Died):
                     row = _broken(job, answer)
                     again.append(_left(answer, _last_pose(rows, answer.task, answer.answers)))
-                if row is None:
-                    yield None
-                    continue
                 append(file, row)
                 rows[row.method, row.case] = row
                 done += 1
-                yield StudyStep("run", f"{row.method}, case {row.case}", done, total, row)
+                on_step(StudyStep("run", f"{row.method}, case {row.case}", done, total, row))
             tasks = [task for task in again if task.cases]
 
 

@@ -16,7 +16,6 @@ from ..evaluation import GROSS_MM, StudyRow
 from ..io import parse_case, read_case, read_radiograph
 from ..io.datasets import Dataset, open_dataset
 from ..overlay import Anatomy, Style, draw_edges, draw_overlay, pose_edges, prepare_anatomy, resampled, shown_grey
-from ..pieces import Pieces
 from ..scene import Radiograph, Scene
 from .reading import CASES, Evaluation, MethodResults
 from .wording import length
@@ -70,61 +69,59 @@ class Gallery:
         self._drawn_of: Any = None
         self._anatomy: Anatomy | None = None
 
-    def pieces(self, row: StudyRow) -> Pieces[Shown]:
+    def shown(self, row: StudyRow) -> Shown:
         """The picture of one row's case; what is missing or cannot be read is told instead."""
         words = caption_of(row)
         try:
             case = self._folder / row.case / "case.json"
-            pair = self._from_dataset(row.case) if self._told and not case.exists() else self._from_file(case)
-            view, true = yield from pair
+            from_dataset = self._told and not case.exists()
+            view, true = self._from_dataset(row.case) if from_dataset else self._from_file(case)
             assert self._anatomy is not None
-            picture = yield from _drawn(view, self._anatomy, true, np.asarray(row.camera_from_volume, np.float64))
+            picture = _drawn(view, self._anatomy, true, np.asarray(row.camera_from_volume, np.float64))
         except (ValueError, OSError) as error:
             return Shown(row.case, words, None, f"Case {row.case} could not be drawn: {error}")
         return Shown(row.case, words, picture)
 
-    def _from_file(self, path: Path) -> Pieces[tuple[Radiograph, Pose]]:
+    def _from_file(self, path: Path) -> tuple[Radiograph, Pose]:
         """The first view of a case's file and its true camera_from_volume (4, 4)."""
         case = parse_case(path)
         if not case.views or case.reference is None:
             raise InputError("case", expected="a view and a reference", found=str(path), remedy="make the case anew")
         key = case.volume, case.series, case.labels, case.structures
         if key != self._drawn_of:
-            yield from self._make_ready((yield from read_case.pieces(path)), key)
+            self._make_ready(read_case(path), key)
         first = case.views[0]
-        reading: Pieces[Radiograph] = read_radiograph.pieces(
+        view = read_radiograph(
             first.image, camera=first.camera, intensity=first.intensity, frame=first.frame, mirrored=first.mirrored
         )
-        view = yield from reading
         return view, view.camera.camera_from_world @ case.reference
 
-    def _from_dataset(self, name: str) -> Pieces[tuple[Radiograph, Pose]]:
+    def _from_dataset(self, name: str) -> tuple[Radiograph, Pose]:
         """The same of a case of the data set that was evaluated."""
         if self._dataset is None:
             self._dataset = open_dataset(str(self._told))
         scene = self._dataset.scene(name)
-        yield
         if scene.reference is None:
             raise InputError("case", expected="a reference", found="none", remedy="evaluate the data set anew")
         if scene.volume is not self._drawn_of:
-            yield from self._make_ready(scene, scene.volume)
+            self._make_ready(scene, scene.volume)
         return scene.views[0], scene.views[0].camera.camera_from_world @ scene.reference
 
-    def _make_ready(self, scene: Scene, key: Any) -> Pieces[None]:
+    def _make_ready(self, scene: Scene, key: Any) -> None:
         # Without structures to register, labels would be made ready for nothing.
         volume = scene.volume if scene.structures else replace(scene.volume, labels=None)
-        self._anatomy = yield from prepare_anatomy.pieces(volume, scene.structures)
+        self._anatomy = prepare_anatomy(volume, scene.structures)
         self._drawn_of = key
 
 
-def _drawn(view: Radiograph, anatomy: Anatomy, true: Pose, found: Pose) -> Pieces[NDArray[np.uint8]]:
+def _drawn(view: Radiograph, anatomy: Anatomy, true: Pose, found: Pose) -> NDArray[np.uint8]:
     """The view with the edges of the anatomy at two poses camera_from_volume (4, 4), the found one above."""
     view = resampled(view, _SIDE_PX / max(view.camera.width, view.camera.height))
-    grey = yield from shown_grey.pieces(view)
-    edges = yield from pose_edges.pieces(anatomy, view.camera, true)
-    picture = yield from draw_overlay.pieces(grey, edges, None, _TRUE_STYLE)
-    edges = yield from pose_edges.pieces(anatomy, view.camera, found)
-    return (yield from draw_edges.pieces(picture, edges, _FOUND_STYLE))
+    grey = shown_grey(view)
+    edges = pose_edges(anatomy, view.camera, true)
+    picture = draw_overlay(grey, edges, None, _TRUE_STYLE)
+    edges = pose_edges(anatomy, view.camera, found)
+    return draw_edges(picture, edges, _FOUND_STYLE)
 
 
 def caption_of(row: StudyRow) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..geometry import Camera, placement_of
 from ..io import CaseFile, CaseView, write_case, write_image, write_json
 from ..io.results import remove_leftovers
-from ..pieces import Pieces, divisible
 from ..simulation import Collimator, MetalBall, MetalRod, Patient, XraySettings, simulate_xray
 from ..simulation.metal import Metal
 from .posing import PosedCase
@@ -42,8 +41,7 @@ class Subject:
     surface: NDArray[np.float64]
 
 
-@divisible
-def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subject: Subject) -> Pieces[None]:
+def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subject: Subject) -> None:
     """Write a case's X-rays, what is known besides, and last its case.json to `folder`, which is made.
 
     The world is the first view's camera frame. With perturbed geometry the case tells the wrong camera, the X-rays are
@@ -61,12 +59,11 @@ def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subjec
     for file, camera in zip(images, cameras_of(arm), strict=True):
         pose = camera.camera_from_world @ posed.reference
         seed = int(generator.integers(2**31))
-        xray = yield from simulate_xray.pieces(patient, camera, pose, machine, seed)
+        xray = simulate_xray(patient, camera, pose, machine, seed)
         inverse = variant.image.polarity == "inverse"
         image = np.iinfo(np.uint16).max - xray.transmission if inverse else xray.transmission
         write_image(file, image)
         views.append(CaseView(file, told_camera(camera, variant), "auto" if inverse else "transmission"))
-        yield
     write_json(folder / KNOWN, known_of(arm, posed, subject, tuple(view.camera for view in views), generator))
     case = CaseFile(
         subject.volume,

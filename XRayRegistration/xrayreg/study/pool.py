@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import Any
 
 from ..checks import InputError
 
@@ -20,13 +20,12 @@ _PATIENCE = 0.1
 # Read by torch and numba when they are first imported, in the new process.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+# From a task to its answers.
 Work = Callable[[Any], Iterator[Any]]
-
-
-class Opening(Protocol):
-    """What makes a worker ready, once: returns the function from a task to its answers, None for a pause."""
-
-    def __call__(self) -> Work: ...
+# Called often while a process works; KeyboardInterrupt from it ends the work.
+Pause = Callable[[], object]
+# Makes a process ready, once.
+Opening = Callable[[Pause], Work]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ class Died:
 class Alone:
     """No processes at all: this one does everything, with all threads that the engines take."""
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, opening: Opening, pause: Pause) -> None:
+        self._opening, self._pause = opening, pause
         self._work: Work | None = None
 
     def answers(self, tasks: Sequence[Any]) -> Iterator[Any]:
-        """What the tasks answer, in their order; None for a pause."""
-        self._work = self._opening() if self._work is None else self._work
+        """What the tasks answer, in their order."""
+        self._work = self._opening(self._pause) if self._work is None else self._work
         for task in tasks:
             yield from self._work(task)
 
@@ -62,15 +61,15 @@ class Processes:
     another takes its place. Answers of different tasks are mixed. InputError and OSError of a process are raised here.
     """
 
-    def __init__(self, count: int, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, count: int, opening: Opening, pause: Pause) -> None:
+        self._opening, self._pause = opening, pause
         self._members: list[_Member] = []
         with _environment(_ONE_THREAD):
             for _ in range(count):
                 self._members.append(_Member.started(opening))
 
     def answers(self, tasks: Sequence[Any]) -> Iterator[Any]:
-        """What the tasks answer; None when nothing came for a while."""
+        """What the tasks answer."""
         left = deque(tasks)
         while left or any(member.task is not None for member in self._members):
             for member in self._members:
@@ -81,7 +80,7 @@ class Processes:
             for member in busy:
                 if member.channel in ready:
                     yield from self._heard(member)
-            yield None
+            self._pause()
 
     def close(self) -> None:
         """End all processes at once, whatever they are doing."""
@@ -158,10 +157,9 @@ def _serve(channel: Connection, opening: Opening) -> None:
         while True:
             task = channel.recv()
             try:
-                work = opening() if work is None else work
+                work = opening(lambda: None) if work is None else work
                 for answer in work(task):
-                    if answer is not None:
-                        channel.send(("answer", answer))
+                    channel.send(("answer", answer))
                 channel.send(("done", None))
             except InputError as error:
                 channel.send(("input", (error.what, error.expected, error.found, error.remedy)))

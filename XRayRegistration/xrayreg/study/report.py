@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..evaluation import Summary, summary
 from ..io import write_image
 from ..io.delivery import delivered
-from ..pieces import Pieces, divisible
 from ..report import embedded
 from .about import in_short, methods_of, settings_of, title_of
 from .figures import draw_figures
@@ -52,8 +51,7 @@ class _Worst:
     problems: tuple[str, ...]
 
 
-@divisible
-def write_report(folder: str | Path, written: date | None = None) -> Pieces[list[Path]]:
+def write_report(folder: str | Path, written: date | None = None) -> list[Path]:
     """Write report.html, report.md and figures/ about the evaluation in `folder`; returns their paths.
 
     Divisible.
@@ -71,9 +69,8 @@ def write_report(folder: str | Path, written: date | None = None) -> Pieces[list
         summaries = []
         for method in evaluation.methods:
             summaries.append(summary(method.rows, evaluation.metric))
-            yield
-        figures = yield from _figures(evaluation, drawn)
-        worst = yield from _worst(evaluation, drawn)
+        figures = _figures(evaluation, drawn)
+        worst = _worst(evaluation, drawn)
         content = _content(evaluation, summaries, figures, worst)
         content["written"] = (written or date.today()).isoformat()
         texts = {name: _environment(name).get_template(f"{name}.j2").render(content) for name in (HTML, MARKDOWN)}
@@ -84,20 +81,18 @@ def write_report(folder: str | Path, written: date | None = None) -> Pieces[list
     return [folder / name for name in names]
 
 
-def _figures(evaluation: Evaluation, place: Path) -> Pieces[list[_Picture]]:
+def _figures(evaluation: Evaluation, place: Path) -> list[_Picture]:
     """Draw the figures into `place`."""
     made = []
     for drawn in draw_figures(evaluation):
-        yield
         files = save(drawn.figure, place / drawn.stem)
         source = "data:image/png;base64," + base64.b64encode(files[0].read_bytes()).decode("ascii")
         width = round(_PX_PER_INCH * drawn.width_in)
         made.append(_Picture(f"{FIGURES}/{files[0].name}", drawn.heading, drawn.caption, source, width))
-        yield
     return made
 
 
-def _worst(evaluation: Evaluation, place: Path) -> Pieces[list[_Worst]]:
+def _worst(evaluation: Evaluation, place: Path) -> list[_Worst]:
     """Draw the worst cases of each method into `place`."""
     gallery = Gallery(evaluation)
     made: list[_Worst] = []
@@ -107,14 +102,13 @@ def _worst(evaluation: Evaluation, place: Path) -> Pieces[list[_Worst]]:
         pictures: list[_Picture] = []
         problems: list[str] = []
         for number, row in enumerate(rows, start=1):
-            shown = yield from gallery.pieces(row)
+            shown = gallery.shown(row)
             if shown.picture is None:
                 problems.append(shown.problem)
                 continue
             file = place / f"{stem}_{number}.png"
             write_image(file, shown.picture)
-            yield
-            source = yield from embedded.pieces(file)
+            source = embedded(file)
             pictures.append(_Picture(f"{FIGURES}/{file.name}", "", shown.caption, source))
         if pictures or problems:
             made.append(_Worst(titles[name], tuple(pictures), tuple(problems)))

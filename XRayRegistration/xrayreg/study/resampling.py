@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
 from ..geometry import VoxelGrid
-from ..pieces import Pieces, divisible
 from ..scene import Volume
 from ..scene.volume import AIR_HU
 from ..simulation import Patient, patient_on, relative_steps
@@ -25,8 +24,7 @@ _LEAST_WEIGHT = 1e-6
 _AT_ONCE = 1 << 23
 
 
-@divisible
-def resampled_patient(volume: Volume, file: Path, voxel_mm: float = VOXEL_MM) -> Pieces[Patient]:
+def resampled_patient(volume: Volume, file: Path, voxel_mm: float = VOXEL_MM) -> Patient:
     """The patient on voxels of `voxel_mm`, kept in `file` (.npy), which several processes can map to memory.
 
     Values come from the cubic spline through the CT's own. The new voxels fill the CT's box from its corner, so that
@@ -45,23 +43,19 @@ def resampled_patient(volume: Volume, file: Path, voxel_mm: float = VOXEL_MM) ->
         used = np.flatnonzero(np.abs(here).max(axis=0) > _LEAST_WEIGHT)
         some = slice(used[0], used[-1] + 1)
         values = np.tensordot(here[:, some], volume.values[some].astype(np.float32), axes=(1, 0))
-        yield
         values = np.matmul(along_j, values) @ along_i.T
         # A spline overshoots at edges; what no voxel holds was not there.
         field[first : first + len(here)] = relative_steps(np.clip(values, low, high), AIR_HU)
-        yield
     field.flush()
-    return (yield from patient_on.pieces(field, grid))
+    return patient_on(field, grid)
 
 
-@divisible
-def bones_of(volume: Volume, structures: tuple[int, ...]) -> Pieces[Volume]:
+def bones_of(volume: Volume, structures: tuple[int, ...]) -> Volume:
     """The volume with nothing but air around its labelled `structures`; raises InputError where it has none of one."""
-    mask = yield from volume.structure_mask.pieces(structures)
+    mask = volume.structure_mask(structures)
     values = np.full_like(volume.values, volume.values.min())
     for some in slabs(mask.shape):
         np.copyto(values[some], volume.values[some], where=mask[some])
-        yield
     return replace(volume, values=values)
 
 

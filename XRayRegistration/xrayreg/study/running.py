@@ -18,8 +18,8 @@ from ..evaluation import StudyRow, diffpose_mtre, far_lever_mtre, pose_error, xv
 from ..geometry import Camera, nominal_pose, nominal_sod_mm
 from ..io import parse_case, read_radiograph
 from ..methods import Method, MethodContext, Outcome, run_method
-from ..pieces import Pieces, Story, divisible
-from ..scene import Radiograph, Scene, Volume
+from ..registration.results import OnStep, unheeded
+from ..scene import Scene, Volume
 from ..scene.attenuation import rendered_grid
 from .making import CASE, KNOWN
 
@@ -29,24 +29,21 @@ Pose = NDArray[np.float64]
 _TRACE = 40
 
 
-@divisible
-def scene_of(folder: Path, volume: Volume) -> Pieces[Scene]:
+def scene_of(folder: Path, volume: Volume) -> Scene:
     """The scene of a case in `folder`; its `volume`, with labels where the case has some, was read once for all."""
     case = parse_case(folder / CASE)
     views = []
     for view in case.views:
-        reading: Pieces[Radiograph] = read_radiograph.pieces(view.image, camera=view.camera, intensity=view.intensity)
-        views.append((yield from reading))
+        views.append(read_radiograph(view.image, camera=view.camera, intensity=view.intensity))
     return Scene(volume, tuple(views), case.structures, case.initial, case.reference, case.targets)
 
 
-@divisible
-def started(scene: Scene) -> Pieces[Scene]:
+def started(scene: Scene) -> Scene:
     """The scene with an initial pose; where it has none, the nominal frontal one of methods that ask for none."""
     if scene.initial is not None:
         return scene
     camera = scene.views[0].camera
-    grid = yield from rendered_grid.pieces(scene.volume, scene.structures)
+    grid = rendered_grid(scene.volume, scene.structures)
     pose = nominal_pose("pa", grid.centre, nominal_sod_mm(camera))
     return replace(scene, initial=np.linalg.inv(camera.camera_from_world) @ pose)
 
@@ -60,27 +57,26 @@ def options_of(folder: Path, method: Method, options: Mapping[str, Any]) -> dict
 
 
 def scored_run(
-    method: Method, scene: Scene, context: MethodContext, blank: StudyRow, levers: Mapping[str, Any]
-) -> Story[None, StudyRow]:
+    method: Method,
+    scene: Scene,
+    context: MethodContext,
+    blank: StudyRow,
+    levers: Mapping[str, Any],
+    on_step: OnStep = unheeded,
+) -> StudyRow:
     """The row of `method` on `scene`; what it raises becomes the row's sentence.
 
     blank: a row with the names alone. levers: what the scores need besides the scene, see `scored`.
+    on_step: called with the method's steps; KeyboardInterrupt from it ends the run and reaches the caller.
     """
     row, began = blank, perf_counter()
     if scene.reference is None:
         return replace(row, error="The case has no reference pose to be measured against.")
     try:
-        targets = yield from scene.target_points.pieces()
+        targets = scene.target_points()
         if scene.initial is not None:
             row = replace(row, initial_mtre_mm=_error(scene, scene.initial, targets).mtre_mm)
-        story = run_method.pieces(method, scene, context)
-        while True:
-            try:
-                next(story)
-            except StopIteration as end:
-                outcome: Outcome = end.value
-                break
-            yield None
+        outcome = run_method(method, scene, context, on_step)
         return scored(row, scene, outcome, targets, **levers)
     except InputError as error:
         sentence = str(error)

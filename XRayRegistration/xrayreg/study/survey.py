@@ -71,9 +71,7 @@ def survey(order: SurveyOrder, tell: Tell) -> Surveyed:
     that cannot be carried out, the folder of another survey, and as `conduct` does.
     """
     loaded = {name: load_similarity(file) for name, file in order.similarities.items()}
-    for step in conduct(order.study):
-        if step is not None:
-            tell(step)
+    conduct(order.study, on_step=tell)
     folder = StudyFolder(order.study.out)
     place = order.study.out / FOLDER
     with room_for_results(order.study.out), folder.alone():

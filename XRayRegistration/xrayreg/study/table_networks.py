@@ -16,8 +16,7 @@ from ..networks.model.card import ModelCard
 from ..networks.model.checkpoint import load_any, read_card
 from ..networks.training import TrainingOrder, train_network
 from ..networks.training.loop import TrainingResult
-from ..networks.training.status import TrainStep, last_checkpoint
-from ..pieces import Story
+from ..networks.training.status import OnTrainStep, TrainStep, last_checkpoint
 from ..render import choose_device
 from ..settings.plain import as_plain, from_plain
 from .papers import PaperTraining, TableNetwork
@@ -28,7 +27,7 @@ PLAN = "plan.json"
 # What a network is, of all its settings; the others say how it came about.
 _KIND = ("similarity", "camera", "poses")
 
-Train = Callable[[TrainingOrder, Callable[[], bool]], Story[TrainStep, TrainingResult]]
+Train = Callable[[TrainingOrder, Callable[[], bool], OnTrainStep], TrainingResult]
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def _with_one_more(
     wanted = TrainingOrder((order.volume,), file, settings, order.labels, order.structures, resume=resume)
     stop = attempt.asked_to_stop
     try:
-        result = _trained(attempt.train(wanted, stop), name, attempt.tell, stop)
+        result = _trained(wanted, name, attempt)
     except InputError as error:
         plan = _written(order, replace(plan, failed={**failed, name: " ".join(str(error).split())}))
         return None if stop() else plan
@@ -235,27 +234,20 @@ def _written(order: TableOrder, plan: TrainingPlan) -> TrainingPlan:
     return plan
 
 
-def _trained(
-    story: Story[TrainStep, TrainingResult],
-    name: str,
-    tell: Callable[[str, TrainStep], None],
-    asked_to_stop: Callable[[], bool],
-) -> TrainingResult | None:
+def _trained(wanted: TrainingOrder, name: str, attempt: _Attempt) -> TrainingResult | None:
     """What a training comes to; None where it was asked to stop before there was a network."""
+
+    def on_step(step: TrainStep) -> None:
+        attempt.tell(name, step)
+        if step.state == "preparing" and attempt.asked_to_stop():
+            raise KeyboardInterrupt
+
     try:
-        while True:
-            try:
-                step = next(story)
-            except StopIteration as end:
-                result: TrainingResult = end.value
-                return result
-            if step is None:
-                continue
-            tell(name, step)
-            if step.state == "preparing" and asked_to_stop():
-                return None
-    finally:
-        story.close()
+        return attempt.train(wanted, attempt.asked_to_stop, on_step)
+    except KeyboardInterrupt:
+        if not attempt.asked_to_stop():
+            raise
+        return None
 
 
 def _require_the_same(order: TableOrder, network: TableNetwork, file: Path, mark: str) -> None:

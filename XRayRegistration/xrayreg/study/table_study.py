@@ -91,15 +91,18 @@ def run_table(
 def _studied(order: StudyOrder, listener: Listener, find: Callable[[str], Method]) -> bool:
     """Do a study; returns False where it was asked to stop before the end."""
     assert order.arm is not None
-    story = conduct(order, find)
+    arm = order.arm
+
+    def pause() -> None:
+        if listener.asked_to_stop():
+            raise KeyboardInterrupt
+
     try:
-        for step in story:
-            if step is not None:
-                listener.studied(order.arm, step)
-            if listener.asked_to_stop():
-                return False
-    finally:
-        story.close()
+        conduct(order, find, lambda step: listener.studied(arm, step), pause)
+    except KeyboardInterrupt:
+        if not listener.asked_to_stop():
+            raise
+        return False
     return True
 
 

@@ -18,12 +18,12 @@ from ..geometry import VoxelGrid
 from ..io import read_volume, with_labels
 from ..io.datasets import open_dataset
 from ..methods import Method, MethodContext, method_named
-from ..pieces import Story
 from ..scene import Scene, Volume
 from ..settings import DeviceName, EngineName
 from ..simulation import Patient, patient_on
 from .folder import StudyFolder
 from .making import Subject, make_case
+from .pool import Pause, Work
 from .posing import Pose, PosedCase
 from .protocol import Arm
 from .running import options_of, scene_of, scored_run, started
@@ -93,7 +93,7 @@ class Job:
     axis: NDArray[np.float64] | None = None
     find: Callable[[str], Method] = method_named
 
-    def opening(self) -> Callable[[], Callable[[Any], Iterator[Any]]]:
+    def opening(self) -> Callable[[Pause], Work]:
         """Makes a process ready for the tasks."""
         return partial(_open, self)
 
@@ -106,15 +106,15 @@ def read_labelled(volume: Path, labels: Path | None) -> Volume:
     return with_labels(read, labels)
 
 
-def _open(job: Job) -> Callable[[Any], Iterator[Any]]:
-    return _Workplace(job).work
+def _open(job: Job, pause: Pause) -> Work:
+    return _Workplace(job, pause).work
 
 
 class _Workplace:
     """Does tasks; what several of them need is read once."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, pause: Pause) -> None:
+        self._job, self._pause = job, pause
         self._folder = StudyFolder(job.folder)
         self._volume: Volume | None = None
         # The case that was read last: methods take turns on each.
@@ -122,30 +122,30 @@ class _Workplace:
         self._patient: Patient | None = None
         self._dataset = None if job.dataset is None else open_dataset(job.dataset)
 
-    def work(self, task: Task) -> Iterator[Made | StudyRow | None]:
-        """Answers to a task, None for a pause."""
+    def work(self, task: Task) -> Iterator[Made | StudyRow]:
+        """The answers to a task, one after the other."""
         return self._make(task.posed) if isinstance(task, Making) else self._run(task)
 
-    def _make(self, posed: PosedCase) -> Iterator[Made | None]:
+    def _make(self, posed: PosedCase) -> Iterator[Made]:
         job = self._job
         assert job.arm is not None and job.subject is not None and job.field_file is not None and job.grid is not None
         if self._patient is None:
             self._patient = patient_on(np.load(job.field_file, mmap_mode="r"), job.grid)
-        yield from make_case.pieces(self._folder.case(posed.name), job.arm, posed, self._patient, job.subject)
+        make_case(self._folder.case(posed.name), job.arm, posed, self._patient, job.subject)
         yield Made(posed.name)
 
-    def _run(self, task: Running) -> Iterator[StudyRow | None]:
+    def _run(self, task: Running) -> Iterator[StudyRow]:
         method, previous = self._job.find(task.method), task.previous
         for case, variant in zip(task.cases, task.variants, strict=True):
-            row = yield from self._row(method, case, variant, previous)
+            row = self._row(method, case, variant, previous)
             previous = followed(row, previous)
             yield row
 
-    def _row(self, method: Method, case: str, variant: str, previous: Pose | None) -> Story[None, StudyRow]:
+    def _row(self, method: Method, case: str, variant: str, previous: Pose | None) -> StudyRow:
         job = self._job
         blank = StudyRow(method.name, job.name, case, variant)
         try:
-            scene, known = yield from self._scene(case, method)
+            scene, known = self._scene(case, method)
         except InputError as error:
             return replace(blank, error=str(error))
         if previous is not None:
@@ -159,16 +159,15 @@ class _Workplace:
             "lever_mm": FAR_LEVER_MM if arm is None else arm.lever_mm,
         }
         context = MethodContext(job.seed, job.engine, job.device, {**known, **job.options.get(method.name, {})})
-        return (yield from scored_run(method, scene, context, blank, levers))
+        return scored_run(method, scene, context, blank, levers, lambda step: self._pause())
 
-    def _scene(self, case: str, method: Method) -> Story[None, tuple[Scene, dict[str, Any]]]:
+    def _scene(self, case: str, method: Method) -> tuple[Scene, dict[str, Any]]:
         """The scene of a case, and what of it a method needs besides."""
         if self._dataset is not None:
             extras = self._dataset.extras(case)
             scene = self._dataset.scene(case)
-            yield None
             if "initial" in method.needs:
-                scene = yield from started.pieces(scene)
+                scene = started(scene)
             known = {"landmarks": {"points": extras.points, "pixels": extras.pixels, "names": extras.landmarks}}
             return scene, {name: value for name, value in known.items() if name in method.needs and len(extras.points)}
         job = self._job
@@ -177,5 +176,5 @@ class _Workplace:
             self._volume = read_labelled(job.subject.volume, job.subject.labels)
         folder = self._folder.case(case)
         if self._read is None or self._read[0] != case:
-            self._read = case, (yield from scene_of.pieces(folder, self._volume))
+            self._read = case, scene_of(folder, self._volume)
         return self._read[1], options_of(folder, method, {})

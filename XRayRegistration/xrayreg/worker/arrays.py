@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pieces import whole
 from .messages import BrokenStream
 
-# Written between two pauses [bytes]: some 10 ms.
+# Written in one step [bytes]: some 10 ms.
 _AT_ONCE = 8 << 20
 _NAME = re.compile(r"[a-z]+\d+\.npy")
 
@@ -31,21 +30,16 @@ class ArrayFolder:
 
     def put(self, array: NDArray) -> str:
         """Write an array; returns the name by which the other end takes it."""
-        return whole(self.put_steps(array))
+        name, blocks = self.begin(array)
+        for _ in blocks:
+            continue
+        return name
 
-    def put_steps(self, array: NDArray) -> Generator[None, None, str]:
-        """`put` with a pause after every few megabytes."""
+    def begin(self, array: NDArray) -> tuple[str, Iterator[None]]:
+        """`put` a few megabytes at a time: the name, and an iterator that writes so much with every step."""
         self._count += 1
-        path = self.folder / f"{self._end}{self._count}.npy"
-        array = np.atleast_1d(array)
-        rows = max(1, _AT_ONCE // max(1, array.nbytes // max(1, len(array))))
-        with open(path, "wb") as file:
-            header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for first in range(0, len(array), rows):
-                file.write(np.ascontiguousarray(array[first : first + rows]).data)
-                yield
-        return path.name
+        name = f"{self._end}{self._count}.npy"
+        return name, _blocks(self.folder / name, np.atleast_1d(array))
 
     def take(self, name: str) -> NDArray:
         """Read an array and remove its file. Raises BrokenStream for a name that this protocol does not use."""
@@ -79,3 +73,14 @@ class ArrayFolder:
         if not _NAME.fullmatch(name):
             raise BrokenStream(f"an array named {name!r} was announced")
         return self.folder / name
+
+
+def _blocks(path: Path, array: NDArray) -> Iterator[None]:
+    """Write an array into a file, a block with every step."""
+    rows = max(1, _AT_ONCE // max(1, array.nbytes // max(1, len(array))))
+    with open(path, "wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for first in range(0, len(array), rows):
+            file.write(np.ascontiguousarray(array[first : first + rows]).data)
+            yield

@@ -26,10 +26,10 @@ from ..overlay import label_colour
 from ..scene import Radiograph, Volume
 from ..simulation.phantom_case import write_phantom_case
 from ..slabs import slabs
-from .service import Content, Room, Task
+from .service import Content, OnNews, Room
 
 
-def case(room: Room, content: Content) -> Task:
+def case(room: Room, content: Content, on_news: OnNews) -> Content:
     """Read a case.json and all that it names.
 
     content: path. Answer: volume, with name, values (the name of an array [k, j, i]), matrix (4, 4), notes and assumed;
@@ -39,8 +39,7 @@ def case(room: Room, content: Content) -> Task:
     """
     path = Path(content["path"])
     case_file = parse_case(path)
-    yield None
-    scene = yield from read_case.pieces(path)
+    scene = read_case(path)
     volume = scene.volume
     matrix = volume.grid.volume_from_index.tolist()
     views = []
@@ -51,58 +50,53 @@ def case(room: Room, content: Content) -> Task:
             {"name": radiograph.name, "pixels": pixels, "projection": projection, "file": str(view.image),
              "frame": view.frame or 0}
         )  # fmt: skip
-        yield None
-    values = yield from room.arrays.put_steps(_native(volume.values))
+    values = room.arrays.put(_native(volume.values))
     known = {name: getattr(scene, name) for name in ("initial", "reference", "targets")}
     return {
         "volume": {
             "name": stem_of(case_file.volume), "values": values, "matrix": matrix, "notes": list(volume.notes),
             "assumed": list(volume.assumed),
         },
-        "labels": (yield from _labels(room, volume, stem_of(case_file.labels or path))),
+        "labels": _labels(room, volume, stem_of(case_file.labels or path)),
         "views": views,
         "structures": list(scene.structures),
         **{name: None if pose is None else np.asarray(pose).tolist() for name, pose in known.items()},
     }  # fmt: skip
 
 
-def geometry(room: Room, content: Content) -> Task:
+def geometry(room: Room, content: Content, on_news: OnNews) -> Content:
     """What a file says of an X-ray's geometry.
 
     content: file and frame. Answer: projection, None unless the file is a DICOM image.
     Raises InputError for one whose geometry cannot be used.
     """
-    yield None
     path = Path(content["file"])
     if not is_dicom(path):
         return {"projection": None}
     return {"projection": dicom_projection(read_dataset(path), content["frame"]).as_dict()}
 
 
-def calibration(room: Room, content: Content) -> Task:
+def calibration(room: Room, content: Content, on_news: OnNews) -> Content:
     """The geometry in a calibration file. content: path; name, the view's in a case.json. Answer: projection."""
-    yield None
     return {"projection": calibrated_projection(Path(content["path"]), content["name"]).as_dict()}
 
 
-def phantom(room: Room, content: Content) -> Task:
+def phantom(room: Room, content: Content, on_news: OnNews) -> Content:
     """Write the generated case. content: folder, and the arguments of `write_phantom_case`. News: message."""
     arguments = {name: value for name, value in content.items() if name != "folder"}
-    for message in write_phantom_case.pieces(Path(content["folder"]), **arguments):
-        yield None if message is None else {"message": message}
+    write_phantom_case(Path(content["folder"]), on_part=lambda part: on_news({"message": part}), **arguments)
     return {}
 
 
 def _labels(room: Room, volume: Volume, name: str) -> Any:
-    """Pause, and return the labels of a volume as a part of an answer; None without any."""
+    """The labels of a volume as a part of an answer; None without any."""
     if volume.labels is None:
         return None
     present: set[int] = set()
     for some in slabs(volume.labels.shape):
         present |= set(np.unique(volume.labels[some]).tolist())
-        yield
     present -= {0}
-    values = yield from room.arrays.put_steps(_native(volume.labels))
+    values = room.arrays.put(_native(volume.labels))
     names = {str(label): volume.label_names.get(label) for label in sorted(present)}
     colours = [label_colour(number) for number in range(1, len(present) + 1)]
     return {"name": name, "values": values, "names": names, "colours": colours}

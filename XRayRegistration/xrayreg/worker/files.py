@@ -11,10 +11,10 @@ from ..io import write_nifti
 from ..report import Screenshot, write_results
 from ..scene import Volume
 from .inputs import scene_of
-from .service import Content, Room, Task
+from .service import Content, OnNews, Room
 
 
-def report(room: Room, content: Content) -> Task:
+def report(room: Room, content: Content, on_news: OnNews) -> Content:
     """Write result, pictures and report of a pose into a folder, all of them or none.
 
     content: scene (inputs.scene_of); folder; result, the content of result.json; title; before, the pose
@@ -25,20 +25,19 @@ def report(room: Room, content: Content) -> Task:
         Screenshot(shot["caption"], shot["stem"], room.arrays.take(shot["picture"])) for shot in content["screenshots"]
     )
     before = content["before"]
-    steps = write_results.pieces(
+    write_results(
         Path(content["folder"]),
         scene_of(room, content["scene"]),
         content["result"],
         content["title"],
         before=None if before is None else np.array(before),
         screenshots=screenshots,
+        on_step=lambda step: on_news({"fraction": step.fraction, "message": step.message}),
     )
-    for step in steps:
-        yield None if step is None else {"fraction": step.fraction, "message": step.message}
     return {}
 
 
-def training_files(room: Room, content: Content) -> Task:
+def training_files(room: Room, content: Content, on_news: OnNews) -> Content:
     """Write a CT as a NIfTI file for a training.
 
     content: volume; path; labels, the path of the file for its labels, or None. The answer is empty. Raises InputError
@@ -50,7 +49,7 @@ def training_files(room: Room, content: Content) -> Task:
         files[content["labels"]] = volume.labels
     for path, values in files.items():
         try:
-            yield from write_nifti.pieces(Path(path), values, volume.grid.volume_from_index)
+            write_nifti(Path(path), values, volume.grid.volume_from_index)
         except OSError as error:
             raise InputError(
                 "folder of the network",

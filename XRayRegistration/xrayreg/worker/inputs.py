@@ -18,10 +18,9 @@ from ..io.volumes import compact
 from ..networks.model.checkpoint import read_card
 from ..networks.model.fingerprint import fingerprint
 from ..overlay import dense_is_dark, shown_grey
-from ..pieces import Pieces
 from ..scene import Radiograph, Scene, Volume, intensity_named, radiograph_from_array
 from ..scene.ct_values import in_hounsfield
-from .service import Content, Room, Task
+from .service import Content, OnNews, Room
 
 # Share of its range by which an image may differ from its file's: single precision and a rescaling.
 _SAME = 1e-5
@@ -35,14 +34,13 @@ class ShownXray:
     picture: NDArray[np.uint8]
 
 
-def volume(room: Room, content: Content) -> Task:
+def volume(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep a CT.
 
     content: values, the name of an array [k, j, i] as stored; matrix, world_from_index (4, 4) [mm]; notes and assumed,
     sentences. Answer: volume, its number; bytes, its size.
     """
     read = in_hounsfield(compact(room.arrays.mapped(content["values"])))
-    yield None
     ni, nj, nk = read.values.shape[::-1]
     notes = tuple(dict.fromkeys((*content["notes"], *read.notes)))
     grid = VoxelGrid((ni, nj, nk), np.array(content["matrix"]))
@@ -50,7 +48,7 @@ def volume(room: Room, content: Content) -> Task:
     return {"volume": room.kept.keep(made), "bytes": int(made.values.nbytes)}
 
 
-def labels(room: Room, content: Content) -> Task:
+def labels(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep a CT with labels.
 
     content: volume, its number; values, the name of an array [k, j, i]; names by label. Answer: volume, the number of
@@ -59,11 +57,10 @@ def labels(room: Room, content: Content) -> Task:
     bare = room.kept.value(content["volume"], Volume)
     names = {int(label): name for label, name in content["names"].items()}
     labelled = replace(bare, labels=room.arrays.mapped(content["values"]), label_names=names)
-    yield None
     return {"volume": room.kept.keep(labelled)}
 
 
-def radiograph(room: Room, content: Content) -> Task:
+def radiograph(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep an X-ray.
 
     content: pixels, the name of an array as stored; projection (Projection.as_dict); name; file and frame of the DICOM
@@ -73,12 +70,12 @@ def radiograph(room: Room, content: Content) -> Task:
     """
     projection = Projection.from_dict(content["projection"])
     pixels = room.arrays.take(content["pixels"])
-    image = yield from _image_in_file(content, pixels)
+    image = _image_in_file(content, pixels)
     reading: dict[str, Any] = {"intensity": projection.intensity}
     if image is not None:
         pixels = image.pixels
         reading = {"notes": image.notes, **image.reading(intensity_named(projection.intensity))}
-    made = yield from radiograph_from_array.pieces(
+    made = radiograph_from_array(
         pixels,
         projection.camera(),
         quarter_turns=projection.quarter_turns,
@@ -87,8 +84,7 @@ def radiograph(room: Room, content: Content) -> Task:
         origins=projection.origins,
         **reading,
     )
-    grey = yield from shown_grey.pieces(made)
-    yield None
+    grey = shown_grey(made)
     picture = np.rint(255 * grey).astype(np.uint8)
     return {
         "xray": room.kept.keep(ShownXray(made, picture)),
@@ -117,24 +113,23 @@ def scene_of(room: Room, content: Content) -> Scene:
     )
 
 
-def card(room: Room, content: Content) -> Task:
+def card(room: Room, content: Content, on_news: OnNews) -> Content:
     """What a network's file says of itself.
 
     content: path. Answer: card (ModelCard.as_dict), None where the file cannot be read; problem, why that is.
     """
-    yield None
     try:
         return {"card": read_card(content["path"]).as_dict(), "problem": ""}
     except (InputError, OSError) as error:
         return {"card": None, "problem": str(error)}
 
 
-def mark(room: Room, content: Content) -> Task:
+def mark(room: Room, content: Content, on_news: OnNews) -> Content:
     """By what a CT is recognised. content: volume. Answer: fingerprint (networks.model.fingerprint)."""
-    return {"fingerprint": (yield from fingerprint.pieces(room.kept.value(content["volume"], Volume)))}
+    return {"fingerprint": fingerprint(room.kept.value(content["volume"], Volume))}
 
 
-def _image_in_file(content: Mapping[str, Any], pixels: NDArray) -> Pieces[DicomImage | None]:
+def _image_in_file(content: Mapping[str, Any], pixels: NDArray) -> DicomImage | None:
     """Pause, and return what a DICOM file holds; None unless it is the image whose pixels are given.
 
     Somebody may have worked on the image, or the file may be gone or damaged.
@@ -145,11 +140,10 @@ def _image_in_file(content: Mapping[str, Any], pixels: NDArray) -> Pieces[DicomI
     try:
         if not is_dicom(path):
             return None
-        image = yield from dicom_image.pieces(path, read_dataset(path), content["frame"])
+        image = dicom_image(path, read_dataset(path), content["frame"])
     except (InputError, IndexError, OSError) as error:
         logging.info("The pixels of %s are taken from the scene: %s", path, error)
         return None
-    yield
     return image if _shows_same(pixels, image.pixels) else None
 
 

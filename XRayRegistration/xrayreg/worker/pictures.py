@@ -22,14 +22,13 @@ from ..overlay import (
     rendered,
     stroke,
 )
-from ..pieces import Pieces
 from ..render import kernels_are_cached, warm_up
 from ..scene import Volume
 from .inputs import ShownXray
-from .service import Content, Room, Task
+from .service import Content, OnNews, Room
 
 
-def compiled(room: Room, content: Content) -> Task:
+def compiled(room: Room, content: Content, on_news: OnNews) -> Content:
     """Load the CPU engine's compiled code, compiled before where it never was on this computer.
 
     content: similarity, the file of a learned one that is to be used, or None. News before it begins: cached, whether
@@ -37,13 +36,12 @@ def compiled(room: Room, content: Content) -> Task:
     """
     similarity = content["similarity"]
     learned_maps = similarity is not None and needs_learned_maps(similarity)
-    yield {"cached": kernels_are_cached(learned_maps=learned_maps)}
-    for _part in warm_up.pieces(learned_maps=learned_maps):
-        yield None
+    on_news({"cached": kernels_are_cached(learned_maps=learned_maps)})
+    warm_up(learned_maps=learned_maps, on_part=lambda part: on_news(None))
     return {}
 
 
-def patient(room: Room, content: Content) -> Task:
+def patient(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep a CT made ready for `picture` and `silhouettes`.
 
     content: volume; structures, labels of what is shown, none for everything. Answer: live and anatomy, the numbers of
@@ -51,13 +49,13 @@ def patient(room: Room, content: Content) -> Task:
     """
     volume = room.kept.value(content["volume"], Volume)
     structures = tuple(int(label) for label in content["structures"])
-    live = yield from prepare_live.pieces(volume, structures)
-    labels = yield from prepare_labels.pieces(volume)
+    live = prepare_live(volume, structures)
+    labels = prepare_labels(volume)
     whole = Anatomy(live.whole, live.bone, labels, volume.label_names)
     return {"live": room.kept.keep(live), "anatomy": room.kept.keep(whole), "labels": sorted(labels)}
 
 
-def picture(room: Room, content: Content) -> Task:
+def picture(room: Room, content: Content, on_news: OnNews) -> Content:
     """DRR and edges of a patient at a pose.
 
     content: live; projection (Projection.as_dict); pose, camera_from_volume (4, 4) [mm]; drr and edges, whether
@@ -72,28 +70,25 @@ def picture(room: Room, content: Content) -> Task:
     grey: NDArray[np.uint8] | None = None
     lines: Lines | None = None
     if content["drr"] and content["matched"]:
-        drr = yield from live.image.pieces(camera, pose)
-        yield None
+        drr = live.image(camera, pose)
         seen = drr > 0
         xray = room.kept.value(content["xray"], ShownXray).picture
         matched = matched_tones(drr, _reduced(xray, drr.shape), seen, content["dense_is_dark"])
         grey = np.where(seen, np.rint(255 * matched).clip(1), 0).astype(np.uint8)
     elif content["drr"] and content["edges"]:
-        grey, lines = yield from live.grey_and_lines.pieces(camera, pose)
+        grey, lines = live.grey_and_lines(camera, pose)
     elif content["drr"]:
-        grey = yield from live.grey.pieces(camera, pose)
-    yield None
+        grey = live.grey(camera, pose)
     edges = None
     if content["edges"]:
         if lines is None:
-            lines = yield from live.lines.pieces(camera, pose)
-            yield None
+            lines = live.lines(camera, pose)
         edges = _stroked(lines, camera, live, content)
     named = {"grey": grey, "edges": edges}
     return {name: None if image is None else room.arrays.put(image) for name, image in named.items()}
 
 
-def silhouettes(room: Room, content: Content) -> Task:
+def silhouettes(room: Room, content: Content, on_news: OnNews) -> Content:
     """Silhouettes of labels at a pose.
 
     content: anatomy; projection; pose, camera_from_volume (4, 4) [mm]; labels; longest_px, of the picture, None for
@@ -106,12 +101,12 @@ def silhouettes(room: Room, content: Content) -> Task:
         camera = camera.fitted(int(content["longest_px"]))
     pose = np.array(content["pose"])
     for label in content["labels"]:
-        mask = yield from _silhouette(anatomy, label, camera, pose)
-        yield {"label": label, "mask": room.arrays.put(mask)}
+        mask = _silhouette(anatomy, label, camera, pose)
+        on_news({"label": label, "mask": room.arrays.put(mask)})
     return {}
 
 
-def images(room: Room, content: Content) -> Task:
+def images(room: Room, content: Content, on_news: OnNews) -> Content:
     """X-ray, DRR and edges of one view of a result, in the X-ray's own pixels.
 
     content: anatomy; xray; pose, camera_from_volume (4, 4) [mm]; width_px, of the edges. News as each is begun: part,
@@ -120,15 +115,15 @@ def images(room: Room, content: Content) -> Task:
     anatomy = room.kept.value(content["anatomy"], Anatomy)
     shown, pose = room.kept.value(content["xray"], ShownXray), np.array(content["pose"])
     camera = shown.radiograph.camera
-    yield {"part": "drr"}
-    drr = yield from rendered.pieces(anatomy.whole, camera, pose)
-    yield {"part": "edges"}
-    lines = yield from pose_edges.pieces(anatomy, camera, pose)
+    on_news({"part": "drr"})
+    drr = rendered(anatomy.whole, camera, pose)
+    on_news({"part": "edges"})
+    lines = pose_edges(anatomy, camera, pose)
     edges = stroke(lines, (camera.height, camera.width), float(content["width_px"])) >= 0.5
     return {"xray": room.arrays.put(shown.picture), "drr": room.arrays.put(drr), "edges": room.arrays.put(edges)}
 
 
-def anatomy(room: Room, content: Content) -> Task:
+def anatomy(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep a CT made ready for `images` and `silhouettes` in full resolution.
 
     content: volume; structures, labels of what is rendered, none for everything. Answer: anatomy, its number; labels,
@@ -136,16 +131,16 @@ def anatomy(room: Room, content: Content) -> Task:
     """
     volume = room.kept.value(content["volume"], Volume)
     structures = tuple(int(label) for label in content["structures"])
-    made = yield from prepare_anatomy.pieces(volume, structures)
+    made = prepare_anatomy(volume, structures)
     if structures:
         # Of a few structures only they are rendered, but all segments that are seen are drawn.
-        made = replace(made, labels=(yield from prepare_labels.pieces(volume)))
+        made = replace(made, labels=prepare_labels(volume))
     return {"anatomy": room.kept.keep(made), "labels": sorted(made.labels)}
 
 
-def _silhouette(drawn: Anatomy, label: int, camera: Camera, pose: NDArray) -> Pieces[NDArray[np.bool_]]:
+def _silhouette(drawn: Anatomy, label: int, camera: Camera, pose: NDArray) -> NDArray[np.bool_]:
     part = replace(drawn, labels={label: drawn.labels[label]})
-    found = yield from pose_silhouettes.pieces(part, camera, pose)
+    found = pose_silhouettes(part, camera, pose)
     return found[label].inside()
 
 

@@ -17,6 +17,10 @@ from .service import Room, Service
 _READ_BYTES = 1 << 16
 
 
+class _Closed(BaseException):
+    """Nothing more will arrive; its cause is the BrokenStream that ended it, if any. It ends requests half-way."""
+
+
 def serve(folder: Path) -> int:
     """Do what the window asks for until it closes the stream; `folder` holds arrays and goes with the process.
 
@@ -32,18 +36,32 @@ def serve(folder: Path) -> int:
             # A library that does not load on Windows is an OSError.
             sys.stderr.write(f"{error or type(error).__name__}\n")
             return UNLOADABLE
-        service = Service(Room(ArrayFolder(folder, "w")), HANDLERS, lambda message: _write(answers, message))
+
+        def take() -> None:
+            message = arrived.get()
+            if message is None:
+                raise _Closed
+            if isinstance(message, BrokenStream):
+                raise _Closed from message
+            service.receive(message)
+
+        def listen() -> None:
+            while not arrived.empty():
+                take()
+
+        room = Room(ArrayFolder(folder, "w"))
+        service = Service(room, HANDLERS, lambda message: _write(answers, message), listen)
         _write(answers, {"ready": os.getpid()})
         while True:
-            while not service.busy or not arrived.empty():
-                message = arrived.get()
-                if message is None:
-                    return 0
-                if isinstance(message, BrokenStream):
-                    sys.stderr.write(f"The worker ends: {message}.\n")
-                    return 2
-                service.receive(message)
+            if not service.busy:
+                take()
+            listen()
             service.advance()
+    except _Closed as closed:
+        if closed.__cause__ is None:
+            return 0
+        sys.stderr.write(f"The worker ends: {closed.__cause__}.\n")
+        return 2
     except BrokenPipeError:
         # The window is gone.
         return 0

@@ -14,10 +14,10 @@ from ..registration.results import Step, with_notes
 from ..scene import Scene
 from ..settings import registration_settings
 from .inputs import scene_of
-from .service import Content, Room, Task
+from .service import Content, OnNews, Room
 
 
-def register(room: Room, content: Content) -> Task:
+def register(room: Room, content: Content, on_news: OnNews) -> Content:
     """Register a scene.
 
     content: scene (inputs.scene_of); effort, init and similarity (settings.registration_settings); load_seconds, spent
@@ -27,25 +27,26 @@ def register(room: Room, content: Content) -> Task:
     """
     scene = scene_of(room, content["scene"])
     settings = registration_settings(content["effort"], init=content["init"], similarity=content["similarity"])
-    sent: Step | None = None
-    for step in registered(scene, settings, content["load_seconds"]):
-        if step.result is not None:
-            result = with_notes(step.result.as_dict(), noted(NoteCode.SEGMENTATION, content["notes"]))
-            error_mm = _error_mm(scene, step.result.world_from_volume)
-            return {"result": result, "similarity": step.similarity, "error_mm": error_mm}
-        # Where there is nothing new the last step comes again.
-        yield None if step is sent else _news(step)
-        sent = step
-    raise RuntimeError("the registration ended without a result")
+
+    def on_step(step: Step) -> None:
+        if step.stage != "done":
+            on_news(_news(step))
+
+    found = registered(scene, settings, on_step, content["load_seconds"])
+    return {
+        "result": with_notes(found.as_dict(), noted(NoteCode.SEGMENTATION, content["notes"])),
+        "similarity": found.evidence.similarity,
+        "error_mm": _error_mm(scene, found.world_from_volume),
+    }
 
 
-def estimate(room: Room, content: Content) -> Task:
+def estimate(room: Room, content: Content, on_news: OnNews) -> Content:
     """The pose that a network predicts.
 
     content: scene; init, the network's file. Answer: world_from_volume (4, 4) [mm]; notes, sentences.
     """
     scene = scene_of(room, content["scene"])
-    found = yield from estimated.pieces(scene, registration_settings(init=content["init"]))
+    found = estimated(scene, registration_settings(init=content["init"]))
     return {"world_from_volume": found.world_from_volume.tolist(), "notes": list(found.notes)}
 
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import cases, files, inputs, pictures, registering
-from .service import Handler
+from .service import Handler, Haste
 
 HANDLERS: Mapping[str, Handler] = {
-    "case": Handler(cases.case),
+    "case": Handler(cases.case, Haste.LONG),
     "geometry": Handler(cases.geometry),
     "calibration": Handler(cases.calibration),
-    "phantom": Handler(cases.phantom),
+    "phantom": Handler(cases.phantom, Haste.LONG),
     "volume": Handler(inputs.volume),
     "labels": Handler(inputs.labels),
     "radiograph": Handler(inputs.radiograph),
     "fingerprint": Handler(inputs.mark),
     "card": Handler(inputs.card),
-    "compile": Handler(pictures.compiled),
-    "patient": Handler(pictures.patient),
-    "picture": Handler(pictures.picture, urgent=True),
+    "compile": Handler(pictures.compiled, Haste.LONG),
+    "patient": Handler(pictures.patient, Haste.LONG),
+    "picture": Handler(pictures.picture, Haste.HAND),
     "silhouettes": Handler(pictures.silhouettes),
-    "anatomy": Handler(pictures.anatomy),
-    "images": Handler(pictures.images),
-    "register": Handler(registering.register),
-    "estimate": Handler(registering.estimate),
-    "report": Handler(files.report),
-    "training files": Handler(files.training_files),
+    "anatomy": Handler(pictures.anatomy, Haste.LONG),
+    "images": Handler(pictures.images, Haste.LONG),
+    "register": Handler(registering.register, Haste.LONG),
+    "estimate": Handler(registering.estimate, Haste.LONG),
+    "report": Handler(files.report, Haste.LONG),
+    "training files": Handler(files.training_files, Haste.LONG),
 }

@@ -1,7 +1,7 @@
-"""What a worker does with the messages that it gets: tasks that take turns, and the values that outlive them.
+"""What a worker does with the messages that it gets: requests, and the values that outlive them.
 
 to the worker:   {"id": 7, "kind": "register", "content": {...}}    a request
-                 {"cancel": 7}                                      its task ends at the next pause
+                 {"cancel": 7}                                      it ends at its next pause
                  {"drop": [3, 4]}                                   values that nobody will ask for any more
 from it, by id:  {"id": 7, "news": {...}}       how far it has come, any number of times, then one of
                  {"id": 7, "answer": {...}}
@@ -13,15 +13,18 @@ from it, by id:  {"id": 7, "news": {...}}       how far it has come, any number 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, TypeVar
 
 from ..checks import InputError
 from .arrays import ArrayFolder
 
 Content = Mapping[str, Any]
-Task = Generator[Content | None, None, Content]
+# How far a request has come, or None where it merely pauses: others are done meanwhile.
+OnNews = Callable[[Content | None], object]
+Task = Callable[["Room", Content, OnNews], Content]
 T = TypeVar("T")
 
 
@@ -58,40 +61,58 @@ class Room:
     kept: Kept = field(default_factory=Kept)
 
 
+class Cancelled(BaseException):
+    """Nobody waits any more for what is being done; no `except Exception` on its way up stops it."""
+
+
+class Haste(IntEnum):
+    """What a request may be done in the pauses of: of all that is in less haste."""
+
+    HAND = 0
+    SHORT = 1
+    LONG = 2
+
+
 @dataclass(frozen=True)
 class Handler:
-    """How a kind of request is done: a generator function that brings news and returns the answer.
+    """How a kind of request is done: a function that calls its third argument with news, and returns the answer."""
 
-    urgent: whether somebody's hand waits for it; such a request is done before everything else.
-    """
-
-    task: Callable[[Room, Content], Task]
-    urgent: bool = False
+    task: Task
+    haste: Haste = Haste.SHORT
 
 
-def _unknown(room: Room, content: Content) -> Task:
+def _unknown(room: Room, content: Content, on_news: OnNews) -> Content:
     raise LookupError("the worker does not know this kind of request")
-    yield
 
 
 _UNKNOWN = Handler(_unknown)
 
 
 class Service:
-    """Does requests. Urgent ones come first; the others take turns, a piece of each."""
+    """Does requests, one after the other in their haste, those in more haste also in the pauses of others.
 
-    def __init__(self, room: Room, handlers: Mapping[str, Handler], send: Callable[[dict[str, Any]], object]) -> None:
-        self._room, self._handlers, self._send = room, handlers, send
-        self._urgent: dict[int, Task] = {}
-        self._waiting: dict[int, Task] = {}
+    listen: hands what has arrived to `receive`, without waiting for more; called in every pause.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        handlers: Mapping[str, Handler],
+        send: Callable[[dict[str, Any]], object],
+        listen: Callable[[], object],
+    ) -> None:
+        self._room, self._handlers, self._send, self._listen = room, handlers, send, listen
+        self._waiting: dict[int, tuple[Handler, Content]] = {}
+        self._doing: set[int] = set()
+        self._cancelled: set[int] = set()
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._urgent or self._waiting)
+        return bool(self._waiting)
 
     def receive(self, message: Mapping[str, Any]) -> None:
-        """Take in a message; what it asks for is done by `advance`."""
+        """Take in a message; what it asks for is done by `advance`, or in the next pause."""
         if "cancel" in message:
             self._cancel(message["cancel"])
         elif "drop" in message:
@@ -99,20 +120,43 @@ class Service:
                 self._room.kept.drop(number)
         else:
             handler = self._handlers.get(message["kind"], _UNKNOWN)
-            tasks = self._urgent if handler.urgent else self._waiting
-            tasks[message["id"]] = handler.task(self._room, message["content"])
+            self._waiting[message["id"]] = handler, message["content"]
 
     def advance(self) -> None:
-        """Do one piece of what is to be done."""
-        tasks = self._urgent or self._waiting
-        if not tasks:
-            return
-        identifier = next(iter(tasks))
-        task = tasks.pop(identifier)
+        """Do the first of the requests in most haste, to its end."""
+        self._do_next(Haste.LONG)
+
+    def _do_next(self, least: Haste) -> bool:
+        """Do the first of the requests in most haste, unless none is in at least that; returns whether one was done."""
+        if not self._waiting:
+            return False
+        identifier = min(self._waiting, key=lambda number: self._waiting[number][0].haste)
+        handler, content = self._waiting[identifier]
+        if handler.haste > least:
+            return False
+        del self._waiting[identifier]
+        self._doing.add(identifier)
         try:
-            news = next(task)
-        except StopIteration as end:
-            self._send({"id": identifier, "answer": end.value})
+            self._do(identifier, handler, content)
+        finally:
+            self._doing.discard(identifier)
+            self._cancelled.discard(identifier)
+        return True
+
+    def _do(self, identifier: int, handler: Handler, content: Content) -> None:
+        def on_news(news: Content | None) -> None:
+            if news is not None:
+                self._send({"id": identifier, "news": news})
+            self._listen()
+            while handler.haste > Haste.HAND and self._do_next(Haste(handler.haste - 1)):
+                self._listen()
+            if identifier in self._cancelled:
+                raise Cancelled
+
+        try:
+            answer = handler.task(self._room, content, on_news)
+        except Cancelled:
+            self._send({"id": identifier, "ended": True})
         except InputError as error:
             parts = {name: getattr(error, name) for name in ("what", "expected", "found", "remedy")}
             self._send({"id": identifier, "error": parts})
@@ -124,13 +168,10 @@ class Service:
             }
             self._send({"id": identifier, "failure": failure})
         else:
-            # Behind the others, whose turn it is now.
-            tasks[identifier] = task
-            if news is not None:
-                self._send({"id": identifier, "news": news})
+            self._send({"id": identifier, "answer": answer})
 
     def _cancel(self, identifier: int) -> None:
-        task = self._urgent.pop(identifier, None) or self._waiting.pop(identifier, None)
-        if task is not None:
-            task.close()
+        if self._waiting.pop(identifier, None) is not None:
             self._send({"id": identifier, "ended": True})
+        elif identifier in self._doing:
+            self._cancelled.add(identifier)

@@ -14,15 +14,13 @@ import torch
 from torch import Tensor
 
 from ...geometry import VoxelGrid
-from ...pieces import Pieces, divisible
 from ...scene import Attenuation
 from ...slabs import slabs
 
 
-@divisible
 def downsample_map(
     attenuation: Attenuation, voxel_mm: float, part: Callable[[Tensor], Tensor] = lambda mu: mu
-) -> Pieces[Attenuation]:
+) -> Attenuation:
     """The map averaged over voxels of `voxel_mm`; along an axis whose voxels are larger already it stays as it is.
 
     part: what of each voxel is averaged, a function of its value; it is given a few slices at a time.
@@ -41,7 +39,6 @@ def downsample_map(
     mu = attenuation.mu.new_zeros(counts[::-1])
     for some in slabs(tuple(attenuation.mu.shape)):
         mu += torch.tensordot(k[:, some], j @ (part(attenuation.mu[some]) @ i.mT), dims=1)
-        yield
     first = (np.array(grid.shape) - steps * counts) / 2 + (steps - 1) / 2
     volume_from_index = grid.volume_from_index.copy()
     volume_from_index[:3, 3] += volume_from_index[:3, :3] @ first

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ...checks import InputError
 from ...ct_alignment.alignment import align
-from ...pieces import Story, divisible
 from ...scene import Volume, rendered_grid
 from ..model.canonical_frame import canonical_from_patient, moved_to_template
 from ..model.fingerprint import fingerprint
@@ -50,6 +49,10 @@ class PoolMember:
         return moved_to_template(volume, self.template_from_patient)
 
 
+# What long work calls with a sentence on what is next.
+OnMessage = Callable[[str], object]
+
+
 @dataclass(frozen=True, eq=False)
 class AlignedMembers:
     """The patients that can be trained on, and a sentence about each that cannot.
@@ -62,34 +65,35 @@ class AlignedMembers:
     left_out: tuple[str, ...] = ()
 
 
-@divisible
 def align_members(
     sources: Sequence[Source],
     structures: tuple[int, ...] = (),
     template: Template | None = None,
     known: Mapping[str, NDArray[np.float64]] | None = None,
-) -> Story[str, AlignedMembers]:
+    on_message: OnMessage = lambda message: None,
+) -> AlignedMembers:
     """Read every CT once and align it with the template, or with the first CT that can be read.
 
     known: `PoolMember.placed` by fingerprint of CTs that were aligned with this template before.
-    Yields a sentence before each CT. One that cannot be read, aligned, or lacks the structures is left out.
+    on_message: called with a sentence before each CT. One that cannot be read or aligned, or that lacks the structures,
+    is left out.
     Raises InputError where none remains.
     """
     members: list[PoolMember] = []
     left_out: list[str] = []
     for number, source in enumerate(sources, 1):
-        yield f"reading {source.name} ({number} of {len(sources)})"
+        on_message(f"reading {source.name} ({number} of {len(sources)})")
         try:
             volume = source.read()
-            centre = (yield from rendered_grid.pieces(volume, structures)).centre
-            mark = yield from fingerprint.pieces(volume)
+            centre = rendered_grid(volume, structures).centre
+            mark = fingerprint(volume)
             if template is None:
                 template, pose = template_of(volume, centre), np.eye(4)
             elif known and mark in known:
                 at_isocentre = np.linalg.inv(canonical_from_patient(template.isocentre))
                 pose = at_isocentre @ known[mark] @ canonical_from_patient(centre)
             else:
-                yield f"aligning {source.name} ({number} of {len(sources)})"
+                on_message(f"aligning {source.name} ({number} of {len(sources)})")
                 pose = align(template.volume, volume).template_from_patient
             members.append(PoolMember(source, pose, mark, centre))
         except (InputError, OSError) as error:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ...checks import InputError
 from ...geometry import Camera
-from ...pieces import Pieces, divisible
 from ...render import ChannelProjector, Projector, choose_engine, prepare, prepare_channels, render_channels
 from ...scene import Attenuation, Volume, attenuation_of
 from ...scene.attenuation import MU_WATER
@@ -62,7 +61,6 @@ class DrrSubject:
     name: str = "volume"
 
 
-@divisible
 def prepare_subject(
     volume: Volume,
     structures: tuple[int, ...] = (),
@@ -71,7 +69,7 @@ def prepare_subject(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     name: str = "volume",
-) -> Pieces[DrrSubject]:
+) -> DrrSubject:
     """The volume, or the named structures alone, made ready for training.
 
     voxel_mm: edge of a pixel of the network's camera at the patient; finer voxels are averaged.
@@ -79,40 +77,40 @@ def prepare_subject(
     scaled to attenuate as bone does: its unit is unknown.
     Raises InputError for structures that are missing, a CT without bone, and a volume too small for `voxel_mm`.
     """
-    whole = yield from attenuation_of.pieces(volume, structures)
+    whole = attenuation_of(volume, structures)
     grid = whole.grid
     _require_extent(grid.spacing_mm * grid.shape, voxel_mm)
     soft: Attenuation | None = None
     if volume.is_hounsfield:
-        bone = yield from downsample_map.pieces(whole, voxel_mm, bone_part)
+        bone = downsample_map(whole, voxel_mm, bone_part)
         if not structures:
             _require_bone(bone)
-        soft = yield from downsample_map.pieces(whole, voxel_mm)
+        soft = downsample_map(whole, voxel_mm)
         soft = Attenuation((soft.mu - bone.mu).clamp_min_(0), soft.grid)
     else:
-        bone = yield from downsample_map.pieces(_as_dense_as_bone(whole), voxel_mm)
+        bone = downsample_map(_as_dense_as_bone(whole), voxel_mm)
     del whole
     # A structure ends where it is cut off; only a body is extended.
     further = None if soft is None or structures else extend_body(soft, bone, volume.grid)
-    both = yield from _cropped_to_matter([soft, bone])
+    both = _cropped_to_matter([soft, bone])
     parts = [part for part in both if part is not None]
-    rendered = (yield from prepare_channels.pieces(parts, engine, device)) if parts else None
+    rendered = prepare_channels(parts, engine, device) if parts else None
     extension = None
-    for around in (yield from _cropped_to_matter([further])):
-        extension = None if around is None else (yield from prepare.pieces(around, engine, device))
+    for around in _cropped_to_matter([further]):
+        extension = None if around is None else prepare(around, engine, device)
     place = torch.device(choose_engine(engine, device)[1])
     centre, corners = torch.as_tensor(grid.centre), torch.as_tensor(grid.corners())
     partial = bool(structures) or not volume.is_hounsfield
     return DrrSubject(both[0], both[1], centre, corners, rendered, place, extension, partial, fingerprint(volume), name)
 
 
-def _cropped_to_matter(parts: list[Attenuation | None]) -> Pieces[list[Attenuation | None]]:
+def _cropped_to_matter(parts: list[Attenuation | None]) -> list[Attenuation | None]:
     """Maps on one grid without the air around all of them; None for those that are all air."""
     there = [part if part is not None and bool(part.mu.any()) else None for part in parts]
     maps = [part.mu.numpy() for part in there if part is not None]
     if not maps:
         return there
-    box = yield from bounds(maps[0].shape, lambda some: np.any([mu[some] > 0 for mu in maps], axis=0))
+    box = bounds(maps[0].shape, lambda some: np.any([mu[some] > 0 for mu in maps], axis=0))
     first, size = box[:, 0], box[:, 1] + 1 - box[:, 0]
     inside = tuple(slice(start, start + count) for start, count in zip(first, size, strict=True))
     # Arrays are stored [k, j, i], grids named (i, j, k).

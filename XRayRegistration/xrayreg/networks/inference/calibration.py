@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ...checks import InputError
 from ...geometry import inverse, pose_difference, retract, rigid
-from ...pieces import Pieces, divisible
 from ...settings import NetworkCamera, PoseDistribution
 from ..data.appearance import apply_appearance, no_appearance
 from ..data.batches import seeded_generator
@@ -52,10 +51,9 @@ class Calibration:
     images: int
 
 
-@divisible
 def calibrate(
     predict: Callable[[Tensor], Hypotheses], subject: DrrSubject, camera: NetworkCamera, poses: PoseDistribution
-) -> Pieces[Calibration]:
+) -> Calibration:
     """Estimate from the network's own predictions where the patient lies.
 
     predict: the network, from inputs (B, 2, H, W) to hypotheses camera_from_canonical. subject: the patient in its own
@@ -73,9 +71,7 @@ def calibrate(
             integrals = render_soft_and_bone(subject, pinhole(camera), camera_from_patient)
             inputs = network_input(*apply_appearance(no_appearance(_DRRS), integrals))
             answers = best(predict(inputs)).double().cpu()
-        yield
         found, rotation_deg, distance_mm = geodesic_median(inverse(answers) @ camera_from_patient, pivot)
-        yield
     if rotation_deg > MOST_DEG or distance_mm > MOST_MM:
         raise InputError(
             "network",

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ...checks import InputError
 from ...ct_alignment.alignment import align
-from ...pieces import Pieces, divisible
 from ...scene import Scene, Volume, rendered_grid
 from ...settings import DeviceName, EngineName
 from ..data.subjects import DrrSubject, prepare_subject
@@ -26,10 +25,9 @@ from .calibration import calibrate
 _SAME_BODY = 0.8
 
 
-@divisible
 def locate_scene(
     checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Pieces[tuple[Tensor, tuple[str, ...]]]:
+) -> tuple[Tensor, tuple[str, ...]]:
     """canonical_from_volume (4, 4) of the scene's volume, and notes on how it was found, one sentence each.
 
     engine, device: render the volume where calibration is needed (see `locate_patient`). Raises InputError for another
@@ -37,29 +35,26 @@ def locate_scene(
     """
     card, volume = checkpoint.card, scene.volume
     for_others = card.kind == "agnostic" or checkpoint.template is not None
-    fit = yield from require_fit.pieces(card, volume, scene.structures, for_others)
+    fit = require_fit(card, volume, scene.structures, for_others)
     notes = (f"{fit[:1].upper()}{fit[1:]}.",) if fit else ()
-    isocentre = yield from _isocentre(card, volume)
+    isocentre = _isocentre(card, volume)
 
     def prepared(patient: Volume) -> DrrSubject:
         voxel_mm = card.settings.pixel_at_patient_mm
         return prepare_subject(patient, card.structures, voxel_mm=voxel_mm, engine=engine, device=device)
 
     alone = card.kind != "agnostic"
-    placed, found = yield from locate_patient.pieces(
-        checkpoint, volume, isocentre.numpy(), prepared, same_patient=alone
-    )
+    placed, found = locate_patient(checkpoint, volume, isocentre.numpy(), prepared, same_patient=alone)
     return torch.as_tensor(placed @ canonical_from_patient(isocentre.numpy())), (*notes, *found)
 
 
-@divisible
 def locate_patient(
     network: Checkpoint,
     volume: Volume,
     isocentre: NDArray[np.float64],
     prepare: Callable[[Volume], DrrSubject],
     same_patient: bool = False,
-) -> Pieces[tuple[NDArray[np.float64], tuple[str, ...]]]:
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Rigid (4, 4) from the frame centred on the patient's isocentre to the network's [mm], and notes on its origin.
 
     isocentre: (3,) of the patient, middle of what is rendered [volume frame, mm]. prepare: makes its subject.
@@ -68,7 +63,7 @@ def locate_patient(
     same_patient: the network knows nobody else, so that another CT must be so like the template that it shows the same
     body; raises InputError where it does not.
     """
-    mark = yield from fingerprint.pieces(volume)
+    mark = fingerprint(volume)
     for card in network.card.subjects:
         if card.fingerprint == mark:
             return np.array(card.placed), ()
@@ -87,7 +82,6 @@ def locate_patient(
             canonical_from_volume = canonical_from_patient(template.isocentre, found.template_from_patient)
             note = f"The CT was aligned with the network's own: {found.note}."
             return np.asarray(canonical_from_volume @ volume_from_own), (note,)
-    yield
     place = next(network.network.parameters()).device
 
     def predict(inputs: Tensor) -> Hypotheses:
@@ -95,7 +89,7 @@ def locate_patient(
         return found
 
     settings = network.card.settings
-    answer = yield from calibrate.pieces(predict, prepare(volume), settings.camera, settings.poses)
+    answer = calibrate(predict, prepare(volume), settings.camera, settings.poses)
     note = (
         f"The network was asked where it finds this patient, because {refusal}; its answers to {answer.images} DRRs "
         f"lay {answer.rotation_deg:.0f} degrees and {answer.distance_mm:.0f} mm apart."
@@ -103,16 +97,16 @@ def locate_patient(
     return answer.canonical_from_patient.numpy() @ volume_from_own, (note,)
 
 
-def _isocentre(card: ModelCard, volume: Volume) -> Pieces[Tensor]:
+def _isocentre(card: ModelCard, volume: Volume) -> Tensor:
     """The middle (3,) of what the network was trained on of such a volume [mm].
 
     Looked for in the volume rather than in the card: the same CT may lie elsewhere now, moved or anonymised.
     """
     try:
-        return torch.as_tensor((yield from rendered_grid.pieces(volume, card.structures)).centre)
+        return torch.as_tensor(rendered_grid(volume, card.structures).centre)
     except InputError:
         # A case may come without labels of the structures; the place they had in training is known.
-        mark = yield from fingerprint.pieces(volume)
+        mark = fingerprint(volume)
         for subject in card.subjects:
             if subject.fingerprint == mark:
                 return torch.tensor(subject.isocentre, dtype=torch.float64)

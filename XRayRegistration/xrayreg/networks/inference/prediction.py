@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...geometry import beam_axes, inverse, placement_of, pose_difference, rigid
-from ...pieces import Pieces, divisible
 from ...scene import Radiograph, Scene
 from ...settings import DeviceName, EngineName, NetworkCamera, PoseDistribution
 from ..model.backbones import PoseNetwork
@@ -43,24 +42,21 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
-@divisible
 def predict(
     checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto", count: int = 1
-) -> Pieces[Prediction]:
+) -> Prediction:
     """The network's hypotheses for each view, all of them as poses of the first view's camera.
 
     count: augmentations of each X-ray (see `test_time_augmentation`). engine, device: render the CT, where needed.
     Raises InputError where the network is for another patient.
     """
     network, camera = checkpoint.network, checkpoint.card.settings.camera
-    canonical_from_volume, notes = yield from locate_scene.pieces(checkpoint, scene, engine, device)
+    canonical_from_volume, notes = locate_scene(checkpoint, scene, engine, device)
     predicted = []
     for view in scene.views:
         inputs, valid = augmented_inputs(view, camera, count)
         notes += coverage_notes(view, camera, valid)
-        yield
         predicted.append(_predicted(network, inputs, camera))
-        yield
     beliefs = torch.cat([some.beliefs for some in predicted])
     estimates = torch.cat([some.poses for some in predicted])
     first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)

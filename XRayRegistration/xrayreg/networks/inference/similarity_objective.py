@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ...checks import InputError
 from ...geometry import Camera, retract, twist_tangents
-from ...pieces import Pieces, divisible
 from ...render import Projector
 from ...similarity import Agreement
 from ..model.learned_similarity import LearnedSimilarity
@@ -60,8 +59,7 @@ class LearnedObjective:
         """What one unit of each of the six numbers stands for in which the network was taught (6,) [rad, mm]."""
         return torch.tensor([1.0] * 3 + [self.scale_mm] * 3, dtype=torch.float64)
 
-    @divisible
-    def scores(self, poses: Tensor) -> Pieces[Tensor]:
+    def scores(self, poses: Tensor) -> Tensor:
         """Minus the similarity (B,) of poses (B, 4, 4), the mean over the views; float64 on the CPU."""
         parts = []
         # Tangents along no number at all: the image alone.
@@ -72,12 +70,10 @@ class LearnedObjective:
                 moving, _ = self._moving(view, some, nowhere.expand(len(some), 0, 4, 4))
                 with torch.no_grad():
                     by_view.append(self._similarity(view, moving))
-                yield
             parts.append(-torch.stack(by_view).mean(0).double().cpu())
         return torch.cat(parts)
 
-    @divisible
-    def agreement(self, poses: Tensor, *, normals: bool = False) -> Pieces[Agreement]:
+    def agreement(self, poses: Tensor, *, normals: bool = False) -> Agreement:
         """Scores and the similarity's gradients (B, 6) by twists [rad, mm] of poses (B, 4, 4), means over the views.
 
         Raises ValueError where normal matrices are wanted of a network that is no sum of squares.
@@ -91,7 +87,6 @@ class LearnedObjective:
             for view in self.views:
                 images = self._moving(view, some, view.view_from_first[None, None] @ tangents)
                 found.append(self._of_squares(view, *images) if normals else self._of_value(view, *images))
-                yield
             score, gradient, normal = (torch.stack(some).mean(0).double().cpu() for some in zip(*found, strict=True))
             parts.append(Agreement(score, gradient, normal))
         return Agreement.joined(parts)
@@ -126,15 +121,14 @@ def refined_maps(network: LearnedSimilarity, projector: Projector) -> Tensor | N
     return None if network.volume_network is None else network.refine_volume(volume_of(projector))
 
 
-@divisible
-def require_telling(objective: LearnedObjective, pose: Tensor, name: str) -> Pieces[None]:
+def require_telling(objective: LearnedObjective, pose: Tensor, name: str) -> None:
     """Raise InputError, naming the similarity, where it tells nothing of poses around one (4, 4).
 
     That is where it is no number, or the same at the pose and at twelve others 9 degrees or 0.15 of `scale_mm` off.
     """
     steps = torch.cat([torch.zeros(1, 6), torch.eye(6), -torch.eye(6)]).double() * _FELT * objective.units
     around = retract(pose.expand(len(steps), 4, 4), steps, objective.pivot)
-    scores = yield from objective.scores.pieces(around)
+    scores = objective.scores(around)
     unknown = int((~scores.isfinite()).sum())
     found = ""
     if unknown:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ...geometry import inverse
-from ...optimize import Progress, TwistChart, levenberg_marquardt, optimise, sgd
+from ...optimize import OnProgress, TwistChart, levenberg_marquardt, optimise, sgd
 from ...optimize.objective import PoseObjective
-from ...pieces import Pieces, Story, divisible
 from ...registration.problem import Problem
 from ...render import choose_device
 from ...scene import Radiograph, Scene
@@ -74,24 +73,21 @@ def needs_learned_maps(file: str | Path) -> bool:
     return wanted is not None and wanted.volume_network
 
 
-@divisible
 def scene_similarity(
     file: str | Path, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Pieces[SceneSimilarity]:
+) -> SceneSimilarity:
     """The similarity in a file, made ready for a scene. engine, device: render the CT.
 
     What it was trained to render is rendered: the whole volume, or the structures of its card.
     Raises InputError for a file that holds no similarity, and for a scene without its structures.
     """
     checkpoint = load_similarity(file)
-    yield
-    return (yield from made_ready.pieces(checkpoint, Path(file).name, scene, engine, device))
+    return made_ready(checkpoint, Path(file).name, scene, engine, device)
 
 
-@divisible
 def made_ready(
     checkpoint: SimilarityCheckpoint, name: str, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
-) -> Pieces[SceneSimilarity]:
+) -> SceneSimilarity:
     """The same for a similarity that was read; `name` is told in errors."""
     card, network = checkpoint.card, checkpoint.network.requires_grad_(False)
     settings = card.settings
@@ -100,9 +96,8 @@ def made_ready(
     device = "cpu" if network.volume_network is not None else device
     place = torch.device(choose_device(device))
     network = network.to(place)
-    notes = yield from _fit_notes(card, scene)
+    notes = _fit_notes(card, scene)
     ct = similarity_ct(scene.volume, settings, card.structures, engine, device)
-    yield
     first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
     views = []
     for view in scene.views:
@@ -111,9 +106,7 @@ def made_ready(
         fixed = fixed_images(attenuation, valid, settings)[0]
         view_from_first = torch.as_tensor(view.camera.camera_from_world) @ inverse(first_from_world)
         views.append(ComparedView(fixed.to(place), view_from_first))
-        yield
     maps = refined_maps(network, ct.projector)
-    yield
     camera, scale_mm = pinhole(settings.camera), settings.similarity.scale_mm
     objective = LearnedObjective(network, ct.projector, camera, tuple(views), ct.isocentre, scale_mm, maps)
     return SceneSimilarity(objective, card, name, notes)
@@ -128,7 +121,9 @@ class Descent:
     reason: str
 
 
-def descended(similarity: SceneSimilarity, start: Tensor, settings: SgdSettings) -> Story[Progress, Descent]:
+def descended(
+    similarity: SceneSimilarity, start: Tensor, settings: SgdSettings, on_progress: OnProgress | None = None
+) -> Descent:
     """Follow the similarity's slope from a pose (4, 4) with momentum, on a rotation vector and t / scale, as ProST.
 
     A similarity that is a sum of squares is followed by Levenberg-Marquardt, in at most as many steps.
@@ -141,14 +136,14 @@ def descended(similarity: SceneSimilarity, start: Tensor, settings: SgdSettings)
         optimiser = sgd(chart.point(start), settings)
     # It scores poses as a Problem does, which is all that is asked of it.
     asked = PoseObjective(cast(Problem, objective), chart)
-    optimum = yield from optimise.pieces(optimiser, asked.answer.pieces)
+    optimum = optimise(optimiser, asked.answer, on_progress)
     return Descent(chart.poses(optimum.point[None])[0], optimum.score, optimum.reason)
 
 
-def _fit_notes(card: ModelCard, scene: Scene) -> Pieces[tuple[str, ...]]:
+def _fit_notes(card: ModelCard, scene: Scene) -> tuple[str, ...]:
     """Sentences on another CT and another part of it than the similarity was trained on."""
     notes = []
-    if not (yield from is_trained_on.pieces(card, scene.volume)):
+    if not is_trained_on(card, scene.volume):
         known = ", ".join(subject.name for subject in card.subjects[:3])
         notes.append(
             f"The similarity was trained on {'other CTs' if len(card.subjects) > 1 else 'another CT'} ({known})."

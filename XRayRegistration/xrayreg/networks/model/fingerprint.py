@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...checks import InputError
-from ...pieces import Pieces, divisible
 from ...scene import Volume
 from .card import ModelCard
 
@@ -16,8 +15,7 @@ from .card import ModelCard
 BLOCKS, STEP_HU = 8, 10.0
 
 
-@divisible
-def fingerprint(volume: Volume) -> Pieces[str]:
+def fingerprint(volume: Volume) -> str:
     """Sixteen hexadecimal digits that identify a CT.
 
     The same for every copy of a CT that holds the same values, however its axes are stored and wherever its origin is
@@ -31,7 +29,6 @@ def fingerprint(volume: Volume) -> Pieces[str]:
         slab = values[low:high].sum(axis=0, dtype=np.float64)
         columns = np.add.reduceat(np.add.reduceat(slab, edges[1][:-1], axis=0), edges[2][:-1], axis=1)
         means[k] = columns / ((high - low) * np.multiply.outer(np.diff(edges[1]), np.diff(edges[2])))
-        yield
     parts = (
         np.array(values.shape),
         np.rint(spacing_mm * 100),
@@ -44,24 +41,20 @@ def fingerprint(volume: Volume) -> Pieces[str]:
     return digest.hexdigest()[:16]
 
 
-@divisible
-def is_trained_on(card: ModelCard, volume: Volume) -> Pieces[bool]:
+def is_trained_on(card: ModelCard, volume: Volume) -> bool:
     """Whether the network saw this CT in training."""
-    mark = yield from fingerprint.pieces(volume)
+    mark = fingerprint(volume)
     return any(subject.fingerprint == mark for subject in card.subjects)
 
 
-@divisible
-def require_fit(
-    card: ModelCard, volume: Volume, structures: tuple[int, ...] = (), may_reframe: bool = True
-) -> Pieces[str]:
+def require_fit(card: ModelCard, volume: Volume, structures: tuple[int, ...] = (), may_reframe: bool = True) -> str:
     """A sentence about how the network fits this CT and its structures, empty when it was trained on just these.
 
     may_reframe: whether the caller can align the CT with the one the network knows.
     Raises InputError for another patient's CT where it cannot.
     """
     notes = []
-    if not (yield from is_trained_on.pieces(card, volume)):
+    if not is_trained_on(card, volume):
         known = ", ".join(subject.name for subject in card.subjects[:3])
         if not may_reframe:
             raise InputError(

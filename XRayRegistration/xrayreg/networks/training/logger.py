@@ -39,14 +39,13 @@ class RunLogger:
         """Whether there is a file `stop`."""
         return self._folder is not None and self._folder.asked_to_stop()
 
-    def log(self, step: TrainStep) -> TrainStep:
-        """The step, written down."""
+    def log(self, step: TrainStep) -> None:
+        """Write a step down."""
         if self._folder is not None and self._curves is not None:
             self._folder.write(step, at_once=step.state != self._last.state)
             if step.iteration:
                 self._curves.add(step)
         self._last = step
-        return step
 
     def log_end(self, state: RunState, message: str) -> None:
         """Write everything for the last time."""

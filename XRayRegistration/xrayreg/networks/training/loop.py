@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from ...checks import InputError
-from ...pieces import Story
 from ...settings import PRECISIONS
 from ..data.batches import prefetch
 from ..model.card import ModelCard
@@ -25,7 +24,7 @@ from .distributed import Process
 from .lesson import Lesson, Validation
 from .optimizer_step import Learner, LossOf, StepTaken
 from .schedule import fraction_done, learning_rate, require_sound, seconds_left
-from .status import TrainStep, last_checkpoint
+from .status import OnTrainStep, TrainStep, last_checkpoint
 
 # Why a run ended; the leading process sends the others the place in this list.
 Ending = Literal["", "time", "iterations", "patience", "asked", "diverged"]
@@ -81,9 +80,11 @@ class _Progress:
 
 
 def train(
-    lesson: Lesson, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]
-) -> Story[TrainStep, TrainingResult]:
-    """Train the lesson's network and keep the best one at `run.out`; yields a step for each iteration and validation.
+    lesson: Lesson, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool], on_step: OnTrainStep
+) -> TrainingResult:
+    """Train the lesson's network and keep the best one at `run.out`.
+
+    on_step: called after each iteration and validation; an error that it raises ends the run and reaches the caller.
 
     The run ends at its limit of time or iterations, when `asked_to_stop`, when validation no longer improves, or when
     the loss is no longer finite; the best network so far stays. Iterations are numbered, and batch and weights of each
@@ -91,14 +92,22 @@ def train(
     (bit for bit on the CPU in float32).
     Raises InputError when there is no room on the disk, no memory for one image, or no usable network to keep.
     """
-    return (yield from _TrainingLoop(lesson, run, process, asked_to_stop).steps())
+    return _TrainingLoop(lesson, run, process, asked_to_stop, on_step).result()
 
 
 class _TrainingLoop:
-    def __init__(self, lesson: Lesson, run: RunInputs, process: Process, asked_to_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        lesson: Lesson,
+        run: RunInputs,
+        process: Process,
+        asked_to_stop: Callable[[], bool],
+        on_step: OnTrainStep,
+    ) -> None:
         require_sound(run.card.settings)
         lesson.trained.to(process.device)
-        self._lesson, self._run, self._process, self._asked = lesson, run, process, asked_to_stop
+        self._lesson, self._run, self._process = lesson, run, process
+        self._asked, self._on_step = asked_to_stop, on_step
         self._settings, self._notes = run.card.settings, list(run.card.notes)
         self._progress = _Progress()
         self._validation: Validation | None = None
@@ -109,21 +118,21 @@ class _TrainingLoop:
         if process.leads:
             _require_room(run.out, lesson.network)
 
-    def steps(self) -> Story[TrainStep, TrainingResult]:
+    def result(self) -> TrainingResult:
         threads = torch.get_num_threads()
         if self._lesson.batch_made_ahead(self._settings):
             # The thread that makes the batches needs cores too; two teams that wait for each other are slower than one.
             torch.set_num_threads(max(1, threads // 2))
         try:
-            return (yield from self._iterations())
+            return self._iterations()
         finally:
             torch.set_num_threads(threads)
 
-    def _iterations(self) -> Story[TrainStep, TrainingResult]:
-        yield self._step("preparing", "choosing the number type")
+    def _iterations(self) -> TrainingResult:
+        self._on_step(self._step("preparing", "choosing the number type"))
         fresh = self._begin()
         if fresh:
-            yield self._step("preparing", fresh)
+            self._on_step(self._step("preparing", fresh))
         self._started = time.monotonic() - self._progress.seconds
         next_validation = self._progress.seconds + self._settings.validate_every_s
         try:
@@ -131,14 +140,14 @@ class _TrainingLoop:
                 ending, fraction = self._ending_and_fraction()
                 if ending:
                     break
-                yield self._iteration(fraction)
+                self._on_step(self._iteration(fraction))
                 if self._progress.seconds >= next_validation:
-                    yield from self._validate()
+                    self._validate()
                     next_validation = self._progress.seconds + self._settings.validate_every_s
         finally:
             self._close_batches()
         if self._validated_at != self._progress.iteration and ending != "diverged":
-            yield from self._validate()
+            self._validate()
         return self._result(ending)
 
     def _begin(self) -> str:
@@ -249,11 +258,11 @@ class _TrainingLoop:
         self._note(note)
         return note
 
-    def _validate(self) -> Story[TrainStep, None]:
+    def _validate(self) -> None:
         """Measure the network, and keep it if it is the best so far."""
         if not self._process.leads:
             return
-        yield self._step("validating", "validating")
+        self._on_step(self._step("validating", "validating"))
         progress, lesson = self._progress, self._lesson
         found = self._validation = lesson.validate(self._process.device)
         self._validated_at = progress.iteration
@@ -265,7 +274,7 @@ class _TrainingLoop:
             "the best so far" if better else f"no better than {progress.best:.1f} {lesson.error_unit}"
         )
         message = f"{lesson.error_name} {found.error:.1f} {lesson.error_unit}, {comparison}"
-        yield replace(self._step("validating", message), validated=True)
+        self._on_step(replace(self._step("validating", message), validated=True))
 
     def _keep(self, better: bool) -> None:
         """Write the network if it is better, and the state to resume from; a full disk may have room later."""

@@ -1,4 +1,4 @@
-"""A training run: read and prepare the CTs, make the validation images, train; yields one step at a time.
+"""A training run: read and prepare the CTs, make the validation images, train.
 
 The run's folder beside the network (see `status`) shows the same to other programs.
 """
@@ -14,7 +14,6 @@ import torch
 
 from ...checks import InputError, require_file
 from ...io import prepare_output
-from ...pieces import Story, retold
 from ...render import choose_engine, warm_up
 from ...settings import SimilaritySettings, TrainingSettings
 from ...settings.plain import from_plain
@@ -42,7 +41,7 @@ from .loop import RunInputs, TrainingResult, train
 from .pose_regression import PoseRegression
 from .schedule import require_sound
 from .similarity_validation import joined_pairs, pairs_of_ct
-from .status import TrainStep, last_checkpoint
+from .status import OnTrainStep, TrainStep, last_checkpoint
 from .training_set import TrainingSet, prepare_training_set
 from .validation_images import joined_sets, validation_set
 
@@ -68,13 +67,16 @@ class TrainingOrder:
 
 
 def train_network(
-    order: TrainingOrder, asked_to_stop: Callable[[], bool] = lambda: False
-) -> Story[TrainStep, TrainingResult]:
-    """Train a network and keep the best one at `order.out`, a step at a time; see `loop.train`.
+    order: TrainingOrder,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    on_step: OnTrainStep = lambda step: None,
+) -> TrainingResult:
+    """Train a network and keep the best one at `order.out`; see `loop.train`.
 
-    The file `stop` in the run's folder ends it too. Started by torchrun, each process trains on batches of its own;
-    the first one alone writes. Raises InputError while another run trains `order.out`, which is left alone, and for
-    anything that cannot be used; the status then says failed.
+    on_step: called with every step; what it raises ends the run and reaches the caller, KeyboardInterrupt as a stop
+    that somebody asked for. The file `stop` in the run's folder ends it too. Started by torchrun, each process trains
+    on batches of its own; the first one alone writes. Raises InputError while another run trains `order.out`, which is
+    left alone, and for anything that cannot be used; the status then says failed.
     """
     require_sound(order.settings)
     _require_files(order)
@@ -84,10 +86,14 @@ def train_network(
     prepare_output(order.out.absolute().parent)
     with joined(device) as process, only_run(order.out) if process.leads else nullcontext("") as taken_over:
         logger = RunLogger(order.out, settings, process, start, taken_over)
+
+        def logged(step: TrainStep) -> None:
+            logger.log(step)
+            on_step(step)
+
         try:
-            steps = _train(replace(order, settings=settings), start, process, logger, asked_to_stop)
-            trained = yield from retold(steps, logger.log)
-        except (KeyboardInterrupt, GeneratorExit):
+            trained = _train(replace(order, settings=settings), start, process, logger, asked_to_stop, logged)
+        except KeyboardInterrupt:
             logger.log_end("stopped", "interrupted")
             raise
         except BaseException as error:
@@ -103,27 +109,29 @@ def _train(
     process: Process,
     logger: RunLogger,
     asked_to_stop: Callable[[], bool],
-) -> Story[TrainStep, TrainingResult]:
+    on_step: OnTrainStep,
+) -> TrainingResult:
+    def preparing(message: str) -> None:
+        on_step(_preparing(message))
+
     sources = sources_of(order.volumes, order.labels)
     settings = replace(order.settings, network=order.settings.network.settled(len(sources), process.count))
     order = replace(order, settings=settings)
     frame = _frame_of(settings, start)
-    yield _preparing("loading the render engine")
+    preparing("loading the render engine")
     learned_maps = settings.similarity is not None and settings.similarity.volume_network
-    yield from retold(warm_up.pieces(settings.engine, settings.device, learned_maps), lambda part: None)
-    training_set = yield from retold(
-        prepare_training_set.pieces(sources, order.structures, settings, start), _preparing
-    )
+    warm_up(settings.engine, settings.device, learned_maps)
+    training_set = prepare_training_set(sources, order.structures, settings, start, preparing)
     try:
         if order.resume and start is not None and not _same(start.card.subjects, training_set.cards):
             raise _not_resumed("the CTs of the run", f"others ({sources[0].name})")
-        lesson = yield from _lesson(training_set, settings, start, frame, process)
+        lesson = _lesson(training_set, settings, start, frame, process, preparing)
         run = RunInputs(_card(order, training_set, frame, start, logger.notes), order.out, start)
 
         def stop() -> bool:
             return asked_to_stop() or logger.asked_to_stop()
 
-        return (yield from train(lesson, run, process, stop))
+        return train(lesson, run, process, stop, on_step)
     finally:
         training_set.close()
 
@@ -134,27 +142,28 @@ def _lesson(
     start: AnyCheckpoint | None,
     frame: CanonicalFrame,
     process: Process,
-) -> Story[TrainStep, Lesson]:
+    preparing: Callable[[str], object],
+) -> Lesson:
     """The lesson that the settings ask for, with the network of `start` or an untrained one.
 
     Of several patients each has its share of the images to judge by, in other poses; the leading process alone judges.
     """
     makers = training_set.validated_on if process.leads else ()
     shares = [
-        (made, _share_of(settings, number, len(makers)), _preparing(_making_images(number, len(makers))))
+        (made, _share_of(settings, number, len(makers)), _making_images(number, len(makers)))
         for number, made in enumerate(makers)
     ]
     if settings.similarity is None:
         sets = []
         for made, share, message in shares:
-            yield message
-            sets.append((yield from validation_set.pieces(*made(), share)))
+            preparing(message)
+            sets.append(validation_set(*made(), share))
         network = start.network if isinstance(start, Checkpoint) else _untrained(settings, frame)
         return PoseRegression(network, training_set.subjects, joined_sets(sets), training_set.template)
     pairs = []
     for made, share, message in shares:
-        yield message
-        pairs.append((yield from pairs_of_ct.pieces(*made(), share)))
+        preparing(message)
+        pairs.append(pairs_of_ct(*made(), share))
     similarity = start.network if isinstance(start, SimilarityCheckpoint) else _untrained_similarity(settings)
     return similarity_lesson(similarity, training_set.subjects, joined_pairs(pairs), training_set.template)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...pieces import Pieces, divisible
 from ...scene import Volume
 from ...settings import SimilaritySettings, Term, TrainingSettings
 from ...similarity import Similarity, Target
@@ -72,8 +71,7 @@ class CtPairs:
     gradients: Mapping[str, Tensor]
 
 
-@divisible
-def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> Pieces[CtPairs]:
+def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> CtPairs:
     """Simulated X-rays of the whole patient and starts for them, with the classical similarities' gradients.
 
     A volume without Hounsfield units has no physics; its X-rays are DRRs of an appearance drawn as for training.
@@ -85,7 +83,7 @@ def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings)
     if volume.is_hounsfield:
         recorded = []
         for number, pose in enumerate(poses):
-            radiograph = yield from simulated_radiograph.pieces(volume, settings.camera, pose, number)
+            radiograph = simulated_radiograph(volume, settings.camera, pose, number)
             recorded.append(to_network_camera(radiograph, settings.camera))
         attenuation, valid = (torch.cat(some) for some in zip(*recorded, strict=True))
     else:

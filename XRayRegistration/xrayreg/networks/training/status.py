@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,10 @@ class TrainStep:
     images_per_second: float | None = None
     validation: Mapping[str, MedianErrors] | Mapping[str, MedianAngles] | None = None
     validated: bool = False
+
+
+# What a training calls with its steps.
+OnTrainStep = Callable[[TrainStep], object]
 
 
 def run_folder(out: Path) -> Path:

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...pieces import Story, divisible
 from ...scene import Volume, rendered_grid
 from ...settings import TrainingSettings
 from ..data.batches import SubjectSource
 from ..data.sources import Source
-from ..data.subject_pool import AlignedMembers, PoolMember, align_members, pool_of_members, subject_in_template
+from ..data.subject_pool import OnMessage, PoolMember, align_members, pool_of_members, subject_in_template
 from ..data.subjects import DrrSubject, prepare_subject
 from ..inference.locate import locate_patient
 from ..model.canonical_frame import canonical_from_patient, moved_to_template
@@ -54,14 +53,18 @@ class _OnePatient:
         return self.patient
 
 
-@divisible
 def prepare_training_set(
-    sources: tuple[Source, ...], structures: tuple[int, ...], settings: TrainingSettings, start: AnyCheckpoint | None
-) -> Story[str, TrainingSet]:
-    """Read and prepare what is trained on; yields a sentence before each long step.
+    sources: tuple[Source, ...],
+    structures: tuple[int, ...],
+    settings: TrainingSettings,
+    start: AnyCheckpoint | None,
+    on_message: OnMessage = lambda message: None,
+) -> TrainingSet:
+    """Read and prepare what is trained on.
 
     start: the network that training begins with. A single patient whom it does not know is placed where its own
     patients lie, so that its poses still hold; many patients are aligned with its template.
+    on_message: called with a sentence before each long part.
     Raises InputError for a patient that cannot be used, or when none of many can.
     """
 
@@ -76,8 +79,8 @@ def prepare_training_set(
         )
 
     if len(sources) > 1:
-        return (yield from _many(sources, structures, settings.seed, start, prepare))
-    return (yield from _one(sources[0], structures, start, prepare))
+        return _many(sources, structures, settings.seed, start, prepare, on_message)
+    return _one(sources[0], structures, start, prepare, on_message)
 
 
 def _one(
@@ -85,20 +88,19 @@ def _one(
     structures: tuple[int, ...],
     start: AnyCheckpoint | None,
     prepare: Callable[[Volume, str], DrrSubject],
-) -> Story[str, TrainingSet]:
-    yield f"reading {source.name}"
+    on_message: OnMessage,
+) -> TrainingSet:
+    on_message(f"reading {source.name}")
     volume = source.read()
-    yield "preparing the volume"
-    isocentre = (yield from rendered_grid.pieces(volume, structures)).centre
-    mark = yield from fingerprint.pieces(volume)
+    on_message("preparing the volume")
+    isocentre = rendered_grid(volume, structures).centre
+    mark = fingerprint(volume)
     placed, template = np.eye(4), template_of(volume, isocentre)
     notes: tuple[str, ...] = ()
     # A similarity's poses are relative to no frame, so it may meet a patient anywhere.
     if isinstance(start, Checkpoint):
-        yield "looking where the network's patients lie"
-        placed, notes = yield from locate_patient.pieces(
-            start, volume, isocentre, lambda volume: prepare(volume, "patient")
-        )
+        on_message("looking where the network's patients lie")
+        placed, notes = locate_patient(start, volume, isocentre, lambda volume: prepare(volume, "patient"))
         template = start.template or _as_placed(template, placed)
     template_from_network = np.linalg.inv(canonical_from_patient(template.isocentre))
     member = PoolMember(source, template_from_network @ placed @ canonical_from_patient(isocentre), mark, isocentre)
@@ -120,12 +122,11 @@ def _many(
     seed: int,
     start: AnyCheckpoint | None,
     prepare: Callable[[Volume, str], DrrSubject],
-) -> Story[str, TrainingSet]:
+    on_message: OnMessage,
+) -> TrainingSet:
     known = {} if start is None else {card.fingerprint: np.array(card.placed) for card in start.card.subjects}
-    found: AlignedMembers = yield from align_members.pieces(
-        sources, structures, None if start is None else start.template, known
-    )
-    yield "preparing the first volumes"
+    found = align_members(sources, structures, None if start is None else start.template, known, on_message)
+    on_message("preparing the first volumes")
     pool = pool_of_members(found, prepare, seed)
     cards = tuple(
         SubjectCard(one.source.name, one.fingerprint, _three(one.isocentre), _rows(one.placed(found.template)))

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pieces import Pieces, divisible
 from ...scene import Radiograph, Volume, line_integrals
 from ...settings import NetworkCamera, TrainingSettings
 from ...simulation import XraySettings, simulate_xray
@@ -34,8 +33,7 @@ _MACHINES = (
 _PIXELS, _SAMPLE_MM, _ENERGIES = 128, 2.0, 5
 
 
-@divisible
-def validation_set(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> Pieces[ValidationSet]:
+def validation_set(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> ValidationSet:
     """DRRs (clean) and simulated X-rays of the whole patient (physics) of poses that no batch draws.
 
     A volume without Hounsfield units has no physics, so that kind is left out.
@@ -45,22 +43,18 @@ def validation_set(subject: DrrSubject, volume: Volume, settings: TrainingSettin
     poses, integrals = visible_views(subject, camera, settings, settings.validation_poses, generator)
     plain = apply_appearance(no_appearance(len(poses)), integrals)
     images = {"clean": _with_truth(subject, network_input(*plain), poses)}
-    yield
     if settings.validation_xrays and volume.is_hounsfield:
         generator = seeded_generator(settings.seed, 0, _XRAYS)
         poses, _ = visible_views(subject, camera, settings, settings.validation_xrays, generator)
         inputs = []
         for number, pose in enumerate(poses):
-            radiograph = yield from simulated_radiograph.pieces(volume, settings.camera, pose, number)
+            radiograph = simulated_radiograph(volume, settings.camera, pose, number)
             inputs.append(network_input(*to_network_camera(radiograph, settings.camera)))
         images["physics"] = _with_truth(subject, torch.cat(inputs), poses)
     return images
 
 
-@divisible
-def simulated_radiograph(
-    volume: Volume, network_camera: NetworkCamera, pose: Tensor, number: int
-) -> Pieces[Radiograph]:
+def simulated_radiograph(volume: Volume, network_camera: NetworkCamera, pose: Tensor, number: int) -> Radiograph:
     """A simulated X-ray of the whole patient at the pose camera_from_volume (4, 4), of the `number`-th machine.
 
     It has the network's field, in pixels at least as fine as the network's.
@@ -73,10 +67,10 @@ def simulated_radiograph(
         rays_per_side=1,
         step_voxels=max(1.0, _SAMPLE_MM / spacing_mm),
     )
-    xray = yield from simulate_xray.pieces(volume, camera, pose.numpy(), machine, seed=number)
+    xray = simulate_xray(volume, camera, pose.numpy(), machine, seed=number)
     recorded = xray.transmission.astype(np.float32)
     # In images this small the border of an X-ray cannot be found as it is in real ones; it is known here.
-    attenuation, _ = yield from line_integrals.pieces(recorded, xray.valid, "transmission")
+    attenuation, _ = line_integrals(recorded, xray.valid, "transmission")
     return Radiograph(recorded, attenuation, xray.valid, camera)
 
 

@@ -17,18 +17,17 @@ from torch import Tensor
 
 from ...geometry import pose_difference, retract
 from ...optimize import State, best_first, descend, falling
-from ...pieces import Pieces, Story, retold
 from ...settings import LevelSettings, PosePrior, SearchSettings, StepSettings
 from ..problem import Problem
 
-# Hypotheses rendered at once: small enough to stay responsive, large enough to keep all cores busy.
+# Hypotheses rendered at once: enough to keep all cores busy, few enough for news to come often.
 _CHUNK = 50
 # Similarity by which the best has to rise to count as found anew.
 _BETTER = 0.005
 # Optima closer than this are one: an angle, and a distance of the isocentre within the image plane.
 _SAME_DEG, _SAME_MM = 2.0, 5.0
 
-ProblemAt = Callable[[LevelSettings, Tensor], Pieces[Problem]]
+ProblemAt = Callable[[LevelSettings, Tensor], Problem]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,9 @@ class Candidates:
     scores: Tensor
     fraction: float
     message: str
+
+
+OnCandidates = Callable[[Candidates], object]
 
 
 def draw_poses(centres: Tensor, pivot: Tensor, prior: PosePrior, count: int, seed: int) -> Tensor:
@@ -71,11 +73,13 @@ def search(
     settings: SearchSettings,
     step: StepSettings,
     seed: int,
-) -> Story[Candidates, Candidates]:
-    """Rank hypotheses (N, 4, 4) and refine the best, telling the candidates after every batch and step.
+    on_candidates: OnCandidates = lambda candidates: None,
+) -> Candidates:
+    """Rank hypotheses (N, 4, 4) and refine the best.
 
     problem_at: makes the problem at a level, for poses (B, 4, 4) around which it will be used.
     pivot: (3,) about which poses turn [volume frame, mm]. seed: of what is drawn anew around the first optima.
+    on_candidates: called with the best so far after every batch and step.
     Returns the distinct optima at the last level.
     """
     first, *finer = settings.levels
@@ -83,27 +87,32 @@ def search(
     kept = (*settings.survivors[1:], settings.finalists)
     parts = 2 + again.rounds + len(finer)
 
-    def part(number: int, story: Story[Candidates, Candidates]) -> Story[Candidates, Candidates]:
-        return retold(story, lambda told: replace(told, fraction=(number + told.fraction) / parts))
+    def part(number: int) -> OnCandidates:
+        return lambda news: on_candidates(replace(news, fraction=(number + news.fraction) / parts))
 
-    ranked = yield from part(0, _ranked(problem_at, hypotheses, first))
+    ranked = _ranked(problem_at, hypotheses, first, part(0))
     chosen = ranked.poses[: settings.survivors[0]]
-    found = yield from part(1, _refined(problem_at, chosen, first, step, kept[0]))
+    found = _refined(problem_at, chosen, first, step, kept[0], part(1))
     barren = 0
     for number in range(again.rounds):
         if barren == again.patience:
             break
         places = len(found.poses)
         drawn = draw_poses(found.poses, pivot, again.prior, again.hypotheses // places, seed + number)[places:]
-        ranked = yield from retold(_ranked(problem_at, drawn, first), lambda told: None)
+        ranked = _ranked(problem_at, drawn, first, _repeating(found, part(2 + number)))
         chosen = ranked.poses[: again.survivors]
-        near = yield from part(2 + number, _refined(problem_at, chosen, first, step, kept[0]))
+        near = _refined(problem_at, chosen, first, step, kept[0], part(2 + number))
         best = float(found.scores[0])
         found = _joined(found, near, pivot, kept[0])
         barren = 0 if float(found.scores[0]) > best + _BETTER else barren + 1
     for number, (level, most) in enumerate(zip(finer, kept[1:], strict=True), 2 + again.rounds):
-        found = yield from part(number, _refined(problem_at, found.poses, level, step, most))
+        found = _refined(problem_at, found.poses, level, step, most, part(number))
     return found
+
+
+def _repeating(found: Candidates, on_candidates: OnCandidates) -> OnCandidates:
+    """News that only what was found before is the best still, as new hypotheses are less good at first."""
+    return lambda news: on_candidates(replace(found, fraction=0.0))
 
 
 def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -130,34 +139,40 @@ def distinct_places(poses: Tensor, pivot: Tensor, most: int) -> list[int]:
     return chosen
 
 
-def _ranked(problem_at: ProblemAt, hypotheses: Tensor, level: LevelSettings) -> Story[Candidates, Candidates]:
-    """All hypotheses (N, 4, 4) in falling order of score, the unusable last; told are only the best so far."""
+def _ranked(problem_at: ProblemAt, hypotheses: Tensor, level: LevelSettings, on_candidates: OnCandidates) -> Candidates:
+    """All hypotheses (N, 4, 4) in falling order of score, the unusable last; the news are only the best so far."""
     scores = torch.empty(0)
     for chunk in hypotheses.split(_CHUNK):
-        problem = yield from problem_at(level, chunk)
-        scores = torch.cat([scores, (yield from problem.scores.pieces(chunk)).nan_to_num(-1)])
+        problem = problem_at(level, chunk)
+        scores = torch.cat([scores, problem.scores(chunk).nan_to_num(-1)])
         best = int(scores.argmax())
         share = len(scores) / len(hypotheses)
-        yield Candidates(hypotheses[best : best + 1], scores[best : best + 1], share, "ranking hypotheses")
+        on_candidates(Candidates(hypotheses[best : best + 1], scores[best : best + 1], share, "ranking hypotheses"))
     order = falling(scores)
     return Candidates(hypotheses[order], scores[order], 1.0, "ranking hypotheses")
 
 
 def _refined(
-    problem_at: ProblemAt, poses: Tensor, level: LevelSettings, step: StepSettings, most: int
-) -> Story[Candidates, Candidates]:
+    problem_at: ProblemAt,
+    poses: Tensor,
+    level: LevelSettings,
+    step: StepSettings,
+    most: int,
+    on_candidates: OnCandidates,
+) -> Candidates:
     """The `most` best distinct optima that poses (B, 4, 4) lead to on a level."""
-    problem = yield from problem_at(level, poses)
+    problem = problem_at(level, poses)
 
-    def told(state: State) -> Candidates:
+    def on_state(state: State) -> None:
         ordered = best_first(state)
         fraction = min(1.0, state.steps / max(1, level.max_steps))
-        return Candidates(ordered.poses, ordered.agreement.score, fraction, f"refining the best at {level.image_px} px")
+        message = f"refining the best at {level.image_px} px"
+        on_candidates(Candidates(ordered.poses, ordered.agreement.score, fraction, message))
 
-    ordered = best_first((yield from retold(descend(problem, poses, level.max_steps, step), told)))
+    ordered = best_first(descend(problem, poses, level.max_steps, step, on_state))
     kept, scores = distinct(ordered.poses, ordered.agreement.score, problem.pivot, most)
     found = Candidates(kept, scores, 1.0, f"{len(kept)} distinct candidates")
-    yield found
+    on_candidates(found)
     return found
 
 

@@ -1,20 +1,19 @@
-"""Optimisers as coroutines on numbers: each asks for scores at points, is sent the answers, and returns the optimum.
+"""What every optimiser is: it asks an objective for scores at points, and returns the best point that it saw.
 
-    optimiser = adam(start, XVR_ADAM)
-    optimum = run(optimiser, objective)
+    optimum = optimise(adam(start, XVR_ADAM), objective)
 
-An optimiser never sees what is scored, so whoever answers it may render on any device, draw a window between two
-answers, or close it. Every one of them is a generator function made `told_best`: it merely says why it ended, and the
-optimum is the best point that was seen, whatever the method was doing when it ended.
+An optimiser works on numbers and never sees what is scored, so whoever answers it may render on any device. What the
+objective raises ends the optimiser and reaches the caller. An optimiser is written as a function of the objective that
+returns why it ended, decorated with `best_seen`: the optimum is the best point seen, wherever the method ended.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import Concatenate, ParamSpec
 
 import torch
 from torch import Tensor
@@ -60,45 +59,70 @@ class Optimum:
     reason: str
 
 
-Optimiser = Generator[Query, Answer, Optimum]
-# What a method itself is: it asks, and returns why it ended.
-Asking = Generator[Query, Answer, str]
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far an optimiser has come: points asked for, the best point (P,) and its score (NaN before there is one)."""
+
+    evaluations: int
+    point: Tensor
+    score: float
+
+
 Objective = Callable[[Query], Answer]
+OnProgress = Callable[[Progress], object]
+Optimiser = Callable[[Objective, OnProgress | None], Optimum]
 
 NOWHERE = "The similarity could not be computed anywhere that was looked at."
 
 
-def told_best(method: Callable[P, Asking]) -> Callable[P, Optimiser]:
-    """Make an optimiser of a generator function that asks and returns why it ended."""
+def best_seen(method: Callable[Concatenate[Objective, P], str]) -> Callable[P, Optimiser]:
+    """Decorate a method, which takes the objective first and returns why it ended, to make optimisers.
+
+    The optimum is the best point that the objective was asked for.
+    """
 
     @functools.wraps(method)
-    def optimiser(*args: P.args, **kwargs: P.kwargs) -> Optimiser:
-        return _watched(method(*args, **kwargs))
+    def made(*args: P.args, **kwargs: P.kwargs) -> Optimiser:
+        def run(objective: Objective, on_progress: OnProgress | None) -> Optimum:
+            seen = _Seen(objective, on_progress)
+            reason = method(seen, *args, **kwargs)
+            if seen.best is None:
+                raise RuntimeError("an optimiser ended without asking for anything")
+            point, score = seen.best
+            return Optimum(point, score, seen.evaluations, NOWHERE if math.isnan(score) else reason)
 
-    return optimiser
+        return run
 
-
-def _watched(asking: Asking) -> Optimiser:
-    best: tuple[Tensor, float] | None = None
-    evaluations = 0
-    try:
-        query = next(asking)
-        while True:
-            answer = yield query
-            _require_complete(query, answer)
-            evaluations += len(query.points)
-            best = better(best, query.points, answer.scores)
-            query = asking.send(answer)
-    except StopIteration as end:
-        if best is None:
-            raise RuntimeError("an optimiser ended without asking for anything") from end
-        point, score = best
-        return Optimum(point, score, evaluations, NOWHERE if math.isnan(score) else end.value)
-    finally:
-        asking.close()
+    return made
 
 
-def better(best: tuple[Tensor, float] | None, points: Tensor, scores: Tensor) -> tuple[Tensor, float]:
+def optimise(optimiser: Optimiser, objective: Objective, on_progress: OnProgress | None = None) -> Optimum:
+    """Run `optimiser` on `objective` to completion.
+
+    on_progress: called after every answer; what it raises, as what the objective raises, reaches the caller.
+    """
+    return optimiser(objective, on_progress)
+
+
+class _Seen:
+    """An objective that remembers the best of what was asked of it."""
+
+    def __init__(self, objective: Objective, on_progress: OnProgress | None) -> None:
+        self._objective, self._on_progress = objective, on_progress
+        self.best: tuple[Tensor, float] | None = None
+        self.evaluations = 0
+
+    def __call__(self, query: Query) -> Answer:
+        answer = self._objective(query)
+        _require_complete(query, answer)
+        self.evaluations += len(query.points)
+        self.best = _better(self.best, query.points, answer.scores)
+        if self._on_progress is not None:
+            self._on_progress(Progress(self.evaluations, *self.best))
+        return answer
+
+
+def _better(best: tuple[Tensor, float] | None, points: Tensor, scores: Tensor) -> tuple[Tensor, float]:
     """The best of what was seen before and these points (N, P)."""
     known = (~scores.isnan()).nonzero()[:, 0]
     number = int(known[scores[known].argmax()]) if len(known) else 0
@@ -118,19 +142,6 @@ def _require_complete(query: Query, answer: Answer) -> None:
             raise InputError(
                 f"{name} of an answer", expected=f"shape {shape}", found=found, remedy="answer what was asked for"
             )
-
-
-def run(optimiser: Optimiser, objective: Objective) -> Optimum:
-    """Let an optimiser have its way with an objective; it is closed whatever happens."""
-    try:
-        query = next(optimiser)
-        while True:
-            query = optimiser.send(objective(query))
-    except StopIteration as end:
-        optimum: Optimum = end.value
-        return optimum
-    finally:
-        optimiser.close()
 
 
 def numbers(values: Tensor, what: str) -> Tensor:
