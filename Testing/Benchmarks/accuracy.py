@@ -67,9 +67,7 @@ def _row(name: str, scene: Scene, start: str, asked: str, repeats: int) -> tuple
 
 
 def _registered(scene: Scene, start: str) -> Registration:
-    *_, last = register(scene, registration_settings(init=start))
-    assert last.result is not None
-    return last.result
+    return register(scene, registration_settings(init=start))
 
 
 def _short(value: float) -> float:

@@ -22,7 +22,6 @@ from scipy import ndimage
 from xrayreg.io import write_nifti
 from xrayreg.networks.training import TrainingOrder, train_network
 from xrayreg.networks.training.status import run_folder
-from xrayreg.pieces import whole
 from xrayreg.scene import Volume
 from xrayreg.settings import DISTRIBUTIONS, NetworkCamera, TrainingSettings
 from xrayreg.simulation import pelvis_phantom
@@ -53,7 +52,7 @@ def bend(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.f
 
 def train(volumes: list[Path], out: Path, settings: TrainingSettings, finetune: Path | None = None) -> list[dict]:
     """Train a network; the rows of its curve at which it was judged."""
-    trained = whole(train_network(TrainingOrder(tuple(volumes), out, settings, finetune=finetune)))
+    trained = train_network(TrainingOrder(tuple(volumes), out, settings, finetune=finetune))
     for note in trained.card.notes:
         print(f"  {note}")
     with (run_folder(out) / "curve.csv").open(encoding="utf-8") as file:

@@ -27,6 +27,7 @@ from tables import Cell, Table
 from torch import Tensor
 
 from xrayreg.geometry import Camera, retract, twist_tangents
+from xrayreg.networks.training.status import TrainStep
 from xrayreg.render import available_engines, choose_engine, render_with_jacobian
 from xrayreg.scene import Attenuation
 
@@ -169,16 +170,19 @@ def training(options: argparse.Namespace) -> Table:
             settings = TrainingSettings(
                 minutes=options.minutes, device=PLACE, network=NetworkSettings(backbone=backbone)
             )
-            story = train_network(TrainingOrder((volume,), Path(name) / f"{backbone}.pt", settings))
             watch: subprocess.Popen[str] | None = None
             images = seconds = 0.0
             last = None
-            for step in story:
-                if step is not None and step.state == "training":
+
+            def on_step(step: TrainStep) -> None:
+                nonlocal watch, images, seconds, last
+                if step.state == "training":
                     watch = watch or _watch_gpu()
                     images, seconds = float(step.images), step.seconds
-                if step is not None and step.validation:
+                if step.validation:
                     last = statistics.median(errors.mtre_mm for errors in step.validation.values())
+
+            train_network(TrainingOrder((volume,), Path(name) / f"{backbone}.pt", settings), on_step=on_step)
             busy = _busy_share(watch)
             rows.append(
                 [

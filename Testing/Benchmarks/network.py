@@ -30,7 +30,6 @@ from xrayreg.networks.data.pose_sampling import sample_poses
 from xrayreg.networks.inference.prediction import predict
 from xrayreg.networks.model.checkpoint import Checkpoint, load_checkpoint
 from xrayreg.networks.training import TrainingOrder, train_network
-from xrayreg.pieces import whole
 from xrayreg.registration.pipeline import register
 from xrayreg.render import prepare, render, warm_up
 from xrayreg.scene import Radiograph, Scene, Volume, attenuation_of, radiograph_from_array
@@ -80,11 +79,10 @@ def registrations(volume: Volume, views: list[Radiograph], truth: Tensor, init: 
     frontal, targets = nominal_pose("pa", volume.grid.centre, POSES.sod_mm), volume.grid.corners()
     errors, seconds, renders = [], [], []
     for view, pose in zip(views, truth.numpy(), strict=True):
-        *_, last = register(Scene(volume, (view,), initial=frontal), registration_settings(init=init))
-        assert last.result is not None
-        errors.append(pose_error(CAMERA, last.result.world_from_volume, pose, targets).mtre_mm)
-        seconds.append(last.result.seconds["total"])
-        renders.append(last.result.renders)
+        found = register(Scene(volume, (view,), initial=frontal), registration_settings(init=init))
+        errors.append(pose_error(CAMERA, found.world_from_volume, pose, targets).mtre_mm)
+        seconds.append(found.seconds["total"])
+        renders.append(found.renders)
     below = sum(error < 1 for error in errors)
     return [f"{below} of {len(errors)}", *(_median(values) for values in (errors, seconds, renders))]
 
@@ -107,7 +105,7 @@ def main() -> None:
         if chosen.model is None:
             camera = NetworkCamera(field_mm=FIELD_MM, sid_mm=SID_MM)
             settings = replace(TrainingSettings(), minutes=chosen.minutes, camera=camera, poses=POSES)
-            whole(train_network(TrainingOrder((path,), model, settings)))
+            train_network(TrainingOrder((path,), model, settings))
         network = load_checkpoint(model)
         generator = torch.Generator().manual_seed(777)
         centre = torch.as_tensor(volume.grid.centre)

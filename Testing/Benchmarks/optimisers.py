@@ -22,6 +22,7 @@ from tables import Cell, Table
 from xrayreg.evaluation import pose_error
 from xrayreg.geometry import Camera, camera_from_carm, retract
 from xrayreg.methods import METHODS, MethodContext
+from xrayreg.registration.results import Step
 from xrayreg.render import warm_up
 from xrayreg.scene import Scene, Volume, radiograph_from_array
 from xrayreg.simulation import XraySettings, pelvis_phantom, simulate_xray
@@ -81,16 +82,15 @@ def run(scene: Scene, name: str) -> Run:
         return pose_error(camera, pose, scene.reference, targets).mtre_mm
 
     renders, errors, last = [0], [error(scene.initial)], None
-    story = METHODS[name].run(scene, MethodContext())
-    try:
-        while True:
-            step = next(story)
-            if step is not None and step.camera_from_volume is not None and step.camera_from_volume is not last:
-                last = step.camera_from_volume
-                renders.append(step.renders)
-                errors.append(error(last))
-    except StopIteration as end:
-        outcome = end.value
+
+    def on_step(step: Step) -> None:
+        nonlocal last
+        if step.camera_from_volume is not None and step.camera_from_volume is not last:
+            last = step.camera_from_volume
+            renders.append(step.renders)
+            errors.append(error(last))
+
+    outcome = METHODS[name].run(scene, MethodContext(), on_step)
     return Run(
         (*renders, outcome.renders), (*errors, error(outcome.camera_from_volume)), outcome.renders, outcome.seconds
     )

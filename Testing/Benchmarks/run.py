@@ -24,7 +24,6 @@ import torch  # noqa: E402
 from accuracy import registrations  # noqa: E402
 from live import live_pictures  # noqa: E402
 from memory import peak_memory  # noqa: E402
-from responsiveness import responsiveness  # noqa: E402
 from rich.console import Console  # noqa: E402
 from sliding import sliding  # noqa: E402
 from speed import beside_nanodrr, by_image_size, training_batches, use_threads  # noqa: E402
@@ -38,7 +37,6 @@ BENCHMARKS: tuple[Callable[[int], Table], ...] = (
     training_batches,
     live_pictures,
     registrations,
-    responsiveness,
     sliding,
     window_stalls,
 )

@@ -20,8 +20,7 @@ from xrayreg.networks.training import validation_set
 from xrayreg.networks.training.distributed import Process
 from xrayreg.networks.training.loop import RunInputs, TrainingResult, train
 from xrayreg.networks.training.pose_regression import PoseRegression
-from xrayreg.networks.training.status import TrainStep
-from xrayreg.pieces import Story
+from xrayreg.networks.training.status import OnTrainStep, TrainStep
 from xrayreg.scene import Volume
 from xrayreg.settings import NetworkCamera, NetworkSettings, TrainingSettings
 from xrayreg.settings.plain import from_plain
@@ -99,19 +98,14 @@ def trained(
 ) -> tuple[list[TrainStep], TrainingResult]:
     """All steps of a run, and what came of it."""
     settings = run.card.settings
-    return followed(train(lesson_of(network or new_network(settings), settings), run, process, asked_to_stop))
+    lesson = lesson_of(network or new_network(settings), settings)
+    return followed(lambda on_step: train(lesson, run, process, asked_to_stop, on_step))
 
 
-def followed(story: Story[TrainStep, TrainingResult]) -> tuple[list[TrainStep], TrainingResult]:
-    """All steps of a run that was begun, and what came of it."""
-    steps = []
-    while True:
-        try:
-            step = next(story)
-        except StopIteration as end:
-            return steps, end.value
-        if step is not None:
-            steps.append(step)
+def followed(run: Callable[[OnTrainStep], TrainingResult]) -> tuple[list[TrainStep], TrainingResult]:
+    """All steps of a run, and what came of it."""
+    steps: list[TrainStep] = []
+    return steps, run(steps.append)
 
 
 def losses(steps: list[TrainStep]) -> list[float]:

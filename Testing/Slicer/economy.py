@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xrayreg.pieces import divisible
-
 try:
     import fcntl
 except ImportError:
@@ -47,16 +45,14 @@ def remember_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     recording = sys.modules.get("xrayreg.scene.recording")
     if recording is not None:
-        monkeypatch.setattr(recording, "find_field", divisible(_remembering(recording.find_field.pieces)))
+        monkeypatch.setattr(recording, "find_field", _remembering(recording.find_field))
 
 
 def _remembering(find: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def found(recorded: Any) -> Any:
         key = (recorded.shape, str(recorded.dtype), hashlib.sha256(np.ascontiguousarray(recorded)).digest())
-        # One pause at least, as where it is looked for.
-        yield
         if key not in _fields:
-            _fields[key] = yield from find(recorded)
+            _fields[key] = find(recorded)
         valid, said = _fields[key]
         # Whoever asks goes on working in the mask.
         return valid.copy(), said

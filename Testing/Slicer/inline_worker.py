@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +17,16 @@ from xrayreg.worker.messages import Unpacker, packed
 T = TypeVar("T")
 
 
+class _Closed(BaseException):
+    """The connection was closed while a request was being done."""
+
+
 class InlineConnection:
-    """Stands in for XRayRegistrationLib.worker.connection.Connection; each look for messages does a piece of work."""
+    """Stands in for XRayRegistrationLib.worker.connection.Connection; each look for messages does some work.
+
+    A request works in a thread of its own up to its next pause, and only while somebody looks for messages: the two
+    never run at the same time, as the window's turn is over then.
+    """
 
     def __init__(self) -> None:
         from xrayreg.worker.requests import HANDLERS
@@ -28,15 +37,19 @@ class InlineConnection:
         self.arrays = ArrayFolder(folder, "s")
         self.room = Room(ArrayFolder(folder, "w"))
         self._outgoing = b""
-        self._service = Service(self.room, HANDLERS, self._answer)
+        self._service = Service(self.room, HANDLERS, self._answer, self._pause)
         self._incoming, self._unpacker = Unpacker(), Unpacker()
+        self._turn, self._over = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     def send(self, message: dict[str, Any]) -> None:
         for each in self._incoming.feed(packed(message)):
             self._service.receive(each)
 
     def receive(self) -> list[dict[str, Any]]:
-        self._service.advance()
+        if self._thread is not None or self._service.busy:
+            self._let_work()
         data, self._outgoing = self._outgoing, b""
         return self._unpacker.feed(data)
 
@@ -47,7 +60,34 @@ class InlineConnection:
         return ""
 
     def close(self) -> None:
+        self._closed = True
+        if self._thread is not None:
+            self._let_work()
         self._folder.cleanup()
+
+    def _let_work(self) -> None:
+        """Let the request that is being done go on to its next pause, or begin the next one."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+        self._turn.release()
+        self._over.acquire()
+
+    def _work(self) -> None:
+        self._turn.acquire()
+        try:
+            self._service.advance()
+        except _Closed:
+            return
+        finally:
+            self._thread = None
+            self._over.release()
+
+    def _pause(self) -> None:
+        self._over.release()
+        self._turn.acquire()
+        if self._closed:
+            raise _Closed
 
     def _answer(self, message: dict[str, Any]) -> None:
         self._outgoing += packed(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -269,11 +269,15 @@ def test_an_error_on_the_way_puts_the_c_arm_back(registration, parameters, input
 
     original = registering.registered
 
-    def failing(*arguments: Any) -> Any:
-        for number, step in enumerate(original(*arguments)):
-            if number == 20:
+    def failing(scene: Any, settings: Any, on_step: Callable[[Any], object], load_seconds: float) -> Any:
+        numbers = itertools.count()
+
+        def on_some(step: Any) -> None:
+            if next(numbers) == 5:
                 raise InputError("test", expected="luck", found="none", remedy="try again")
-            yield step
+            on_step(step)
+
+        return original(scene, settings, on_some, load_seconds)
 
     monkeypatch.setattr(registering, "registered", failing)
     before = world_from_volume(parameters)
@@ -294,13 +298,13 @@ def test_compiling_is_shown_as_a_bar_that_never_ends_before_it_does(registration
     from xrayreg.worker import pictures
     from XRayRegistrationLib.jobs import compiling
 
-    def warm_up(learned_maps: bool) -> Any:
+    def warm_up(learned_maps: bool, on_part: Callable[[str], object]) -> None:
         for _ in range(20):
             time.sleep(0.005)
-            yield "a kernel"
+            on_part("a kernel")
 
     monkeypatch.setattr(pictures, "kernels_are_cached", lambda learned_maps: False)
-    monkeypatch.setattr(pictures, "warm_up", types.SimpleNamespace(pieces=warm_up))
+    monkeypatch.setattr(pictures, "warm_up", warm_up)
     told = list(compiling.compileSteps(inputs.worker))
     waiting = [fraction for fraction, message in told if "Compiling for this computer, once" in message]
     assert len(waiting) >= 5 and waiting == sorted(waiting) and 0 < waiting[-1] < 1
@@ -314,9 +318,7 @@ def test_what_a_similarity_with_a_3d_network_needs_is_compiled_too(registration,
 
     asked = []
     monkeypatch.setattr(pictures, "needs_learned_maps", lambda file: "3D" in file)
-    monkeypatch.setattr(
-        pictures, "warm_up", types.SimpleNamespace(pieces=lambda learned_maps: iter([asked.append(learned_maps)]))
-    )
+    monkeypatch.setattr(pictures, "warm_up", lambda learned_maps, on_part: asked.append(learned_maps))
     list(compiling.compileSteps(inputs.worker, similarity))
     assert asked == [similarity == "with a 3D network.pt"]
 

@@ -103,12 +103,9 @@ def report(logic, folder) -> list[str]:
 @pytest.fixture
 def quick(monkeypatch):
     """Sheets that take no time, where nobody looks at them."""
-    from xrayreg.pieces import divisible
     from xrayreg.report import folder
 
-    @divisible
     def sheet(*_):
-        yield
         return np.zeros((8, 8, 3), dtype=np.uint8)
 
     monkeypatch.setattr(folder, "view_sheet", sheet)
@@ -321,6 +318,7 @@ def test_a_report_given_up_half_way_leaves_nothing(quick, logic, tmp_path):
     while "overlay" not in next(steps).message:
         pass
     steps.close()
+    logic.inputs.worker.settle(60.0)
     assert not list(tmp_path.iterdir())
 
 

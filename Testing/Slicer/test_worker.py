@@ -206,12 +206,11 @@ def test_an_unforeseen_error_arrives_with_its_name_and_its_traceback_in_the_log(
     from xrayreg.worker.service import Handler
     from XRayRegistrationLib.worker.client import WorkerError
 
-    def exhausting(room: Any, content: Any) -> Any:
+    def exhausting(room: Any, content: Any, on_news: Any) -> Any:
         raise MemoryError
-        yield
 
-    def dividing(room: Any, content: Any) -> Any:
-        yield 1 / 0
+    def dividing(room: Any, content: Any, on_news: Any) -> Any:
+        on_news(1 / 0)
 
     monkeypatch.setattr(requests, "HANDLERS", {"exhaust": Handler(exhausting), "divide": Handler(dividing)})
     with pytest.raises(WorkerError, match="memory is used up"):

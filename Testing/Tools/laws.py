@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("geometry", "settings", "checks", "pieces", "slabs", "printing", "processes", "networks"), 0),
+    **dict.fromkeys(("geometry", "settings", "checks", "slabs", "printing", "processes", "networks"), 0),
     **dict.fromkeys(("registration", "reasons", "schemas"), 0),
     "scene": 1,
     **dict.fromkeys(("render", "similarity", "io", "ct_alignment"), 2),
@@ -37,7 +37,6 @@ ACQUAINTED = {
     ("geometry", "checks"),
     ("settings", "checks"),
     ("checks", "printing"),
-    ("slabs", "pieces"),
     ("__main__", "cli"),
 }
 
@@ -47,7 +46,6 @@ LIGHT_IN_BACKEND = {
     "xrayreg",
     "xrayreg.checks",
     "xrayreg.settings",
-    "xrayreg.pieces",
     "xrayreg.worker.arrays",
     "xrayreg.worker.messages",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ import xrayreg.registration.pipeline
 import xrayreg.report.folder
 from xrayreg.cli.session import LEFT_OUT
 from xrayreg.io import read_pose
-from xrayreg.pieces import divisible
 
 OPTIONS = ("--init", "case", "--engine", "torch")
 
@@ -34,14 +32,18 @@ def ctrl_c_at(monkeypatch):
     def arrange(condition, times: int = 1) -> None:
         real = xrayreg.registration.pipeline.register
 
-        def register(*arguments, **named) -> Iterator[xrayreg.registration.pipeline.Step]:
+        def register(scene, settings, on_step, load_seconds):
             sent = False
-            for step in real(*arguments, **named):
+
+            def interrupting(step) -> None:
+                nonlocal sent
                 if not sent and condition(step):
                     sent = True
                     for _ in range(times):
                         signal.raise_signal(signal.SIGINT)
-                yield step
+                on_step(step)
+
+            return real(scene, settings, interrupting, load_seconds)
 
         monkeypatch.setattr(xrayreg.registration.pipeline, "register", register)
 
@@ -92,11 +94,10 @@ def drawing(monkeypatch, *signals: int) -> None:
     """Lets every drawing of a sheet send that many SIGINTs, the first call the first number of them."""
     left = list(signals)
 
-    @divisible
     def interrupted(*_):
         for _ in range(left.pop(0)):
             signal.raise_signal(signal.SIGINT)
-        yield
+        return np.zeros((8, 8, 3), np.uint8)
 
     monkeypatch.setattr(xrayreg.report.folder, "view_sheet", interrupted)
 
@@ -119,9 +120,7 @@ def test_ctrl_c_while_pictures_are_drawn_keeps_the_result_as_it_was_judged(one_v
 
 
 def test_a_library_that_raises_ctrl_c_by_itself_costs_only_the_pictures(one_view, register, tmp_path, monkeypatch):
-    @divisible
     def interrupted(*_):
-        yield
         raise KeyboardInterrupt
 
     monkeypatch.setattr(xrayreg.report.folder, "view_sheet", interrupted)
@@ -137,9 +136,7 @@ def test_a_second_ctrl_c_while_pictures_are_drawn_writes_nothing(one_view, regis
 
 
 def test_a_picture_that_fails_leaves_no_half_result(one_view, register, tmp_path, monkeypatch, capfd):
-    @divisible
     def full(*_):
-        yield
         raise OSError(28, "No space left on device", "sheet_front.png")
 
     monkeypatch.setattr(xrayreg.report.folder, "view_sheet", full)

@@ -225,13 +225,11 @@ def test_a_run_that_was_killed_is_resumed(train, ward, tmp_path):
 def test_ctrl_c_before_there_is_a_network_leaves_none(train, tmp_path, monkeypatch, capfd):
     real = training_run.prepare_training_set
 
-    class Slow:
-        @staticmethod
-        def pieces(*arguments, **named):
-            signal.raise_signal(signal.SIGINT)
-            return (yield from real.pieces(*arguments, **named))
+    def interrupted(*arguments, **named):
+        signal.raise_signal(signal.SIGINT)
+        return real(*arguments, **named)
 
-    monkeypatch.setattr(training_run, "prepare_training_set", Slow)
+    monkeypatch.setattr(training_run, "prepare_training_set", interrupted)
     assert train() == 130
     assert "interrupted" in capfd.readouterr().err
     assert not (tmp_path / "model.pt").exists()

@@ -12,7 +12,6 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, XRayAngiographicImageStorage, generate_uid
 
-from xrayreg.pieces import Pieces, divisible
 from xrayreg.scene import recording
 
 
@@ -109,9 +108,7 @@ def write_series(tmp_path) -> Callable[..., Path]:
 def whole_field(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pixel of an X-ray is image."""
 
-    @divisible
-    def whole_image(image: np.ndarray) -> Pieces[tuple[np.ndarray, tuple[str, ...]]]:
-        yield
+    def whole_image(image: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         return np.ones(image.shape, bool), ("field",)
 
     monkeypatch.setattr(recording, "find_field", whole_image)
@@ -121,9 +118,7 @@ def whole_field(monkeypatch: pytest.MonkeyPatch) -> None:
 def plain_intensities(monkeypatch: pytest.MonkeyPatch, whole_field: None) -> None:
     """Every pixel of an X-ray is image, and its own line integral."""
 
-    @divisible
-    def itself(image: np.ndarray, valid: np.ndarray, kind: str) -> Pieces[tuple[np.ndarray, tuple[str, ...]]]:
-        yield
+    def itself(image: np.ndarray, valid: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[str, ...]]:
         return np.where(valid, image, 0), (f"used as {kind}",)
 
     monkeypatch.setattr(recording, "line_integrals", itself)

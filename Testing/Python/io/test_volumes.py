@@ -278,8 +278,7 @@ def test_what_is_written_as_nifti_comes_back(tmp_path, name, kind):
     """Several slabs of a view with other strides, on a grid that is turned and sheared as under a gantry tilt."""
     values = np.random.default_rng(1).integers(0, 200, (600, 7, 1050)).astype(kind).transpose(1, 2, 0)
     matrix = np.array([[0.9, 0.2, 0.0, -11.0], [-0.3, 0.8, 0.4, 7.0], [0.0, 0.1, 2.0, 900.5], [0, 0, 0, 1]])
-    pauses = sum(1 for _ in write_nifti.pieces(tmp_path / name, values, matrix))
-    assert pauses > 1
+    write_nifti(tmp_path / name, values, matrix)
     volume = read_volume(tmp_path / name)
     np.testing.assert_array_equal(volume.values, values)
     assert volume.values.dtype == values.dtype.newbyteorder("=")

@@ -74,8 +74,3 @@ def test_what_shows_nothing_is_refused(stored: np.ndarray, found: str) -> None:
 def test_an_unknown_meaning_of_grey_is_refused() -> None:
     with pytest.raises(InputError, match="expected auto, transmission, attenuation, found 'dark'"):
         radiograph_from_array(STORED, camera(), intensity="dark")
-
-
-def test_it_comes_in_pieces() -> None:
-    pauses = list(radiograph_from_array.pieces(STORED, camera()))
-    assert len(pauses) > 4 and set(pauses) == {None}

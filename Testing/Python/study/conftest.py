@@ -43,7 +43,7 @@ def make_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         conduct_module,
         "resampled_patient",
-        type("", (), {"pieces": staticmethod(lambda volume, file: _RESAMPLED.pieces(volume, file, 5.0))}),
+        lambda volume, file: _RESAMPLED(volume, file, 5.0),
     )
 
 

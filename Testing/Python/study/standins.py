@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pelvis_scenes import phantom
 
 from xrayreg.checks import InputError
 from xrayreg.evaluation import StudyRow
 from xrayreg.io import write_nifti
 from xrayreg.methods import Method, MethodContext, Outcome, TracePoint
-from xrayreg.pieces import Story
-from xrayreg.registration.results import Step
+from xrayreg.registration.results import OnStep, Step
 from xrayreg.scene import Scene
 from xrayreg.study.conduct import StudyOrder, StudyStep, conduct
 from xrayreg.study.folder import StudyFolder
@@ -56,54 +57,47 @@ def _outcome(scene: Scene, share: float) -> Outcome:
     return Outcome(_at(scene, share), 0.9, 100, 1.0, "It is there.", share < 0.5, trace)
 
 
-def _perfect(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    yield None
+def _perfect(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return _outcome(scene, 0.0)
 
 
-def _halfway(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    yield Step("refine", 0.5, "half")
+def _halfway(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    on_step(Step("refine", 0.5, "half"))
     return _outcome(scene, 0.5)
 
 
-def _start(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    yield None
+def _start(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     assert scene.initial is not None
     return Outcome(scene.initial, float("nan"), 0, 0.0, "As given.")
 
 
-def _breaks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    yield None
+def _breaks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     raise ValueError("a number\nthat is none")
 
 
-def _lost(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    yield None
+def _lost(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return Outcome(np.full((4, 4), np.nan), float("nan"), 3, 0.5, "Lost.")
 
 
-def _dies(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    yield None
+def _dies(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     os.kill(os.getpid(), signal.SIGKILL)
     return _outcome(scene, 0.0)
 
 
-def _sleeps(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _sleeps(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     for _ in range(6000):
         time.sleep(0.01)
-        yield None
-    return _outcome(scene, 0.0)
+        on_step(Step("refine", 0.0, "asleep"))
+        return _outcome(scene, 0.0)
 
 
-def _follows(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _follows(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Comes 9 tenths of the way from its start, so that its error tells where it started."""
-    yield None
     return _outcome(scene, 0.1)
 
 
-def _blinks(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _blinks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """As far, and rejects about half of what it finds, whichever case it is."""
-    yield None
     assert scene.reference is not None
     accepts = int(abs(scene.reference[0, 3]) * 1e6) % 2 == 0
     return replace(_outcome(scene, 0.1), accepted=accepts)
@@ -128,8 +122,25 @@ def order(ct: Path, out: Path, *methods: str, **changes: object) -> StudyOrder:
 
 
 def done(given: StudyOrder) -> list[StudyStep]:
-    story = conduct(given, method)
-    return [step for step in story if step is not None]
+    """Do a study; returns its steps."""
+    steps: list[StudyStep] = []
+    conduct(given, method, steps.append)
+    return steps
+
+
+class Stopped(Exception):
+    """What a step raises to stop a study."""
+
+
+def stopped(given: StudyOrder, when: Callable[[StudyStep], bool]) -> None:
+    """Do a study until a step that meets a condition."""
+
+    def on_step(step: StudyStep) -> None:
+        if when(step):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        conduct(given, method, on_step)
 
 
 def rows(out: Path) -> dict[tuple[str, str], StudyRow]:

@@ -19,9 +19,8 @@ from xrayreg.networks.model.fingerprint import fingerprint
 from xrayreg.networks.model.similarity_table import build_for
 from xrayreg.networks.training import TrainingOrder
 from xrayreg.networks.training.loop import TrainingResult
-from xrayreg.networks.training.status import TrainStep, last_checkpoint
-from xrayreg.pieces import Story
-from xrayreg.registration.results import Step
+from xrayreg.networks.training.status import OnTrainStep, TrainStep, last_checkpoint
+from xrayreg.registration.results import OnStep
 from xrayreg.scene import Scene
 from xrayreg.study.table_networks import Train
 from xrayreg.study.table_order import TableOrder
@@ -36,27 +35,27 @@ def method(name: str) -> Method:
     return Method(name, known.title, known.source, needs, _start if name == "initial" else _halfway)
 
 
-def _start(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
-    return (yield from standins.method("start").run(scene, context))
+def _start(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    return standins.method("start").run(scene, context, on_step)
 
 
-def _halfway(scene: Scene, context: MethodContext) -> Story[Step, Outcome]:
+def _halfway(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Without its way, which takes long to measure."""
-    return replace((yield from standins.method("halfway").run(scene, context)), trace=())
+    return replace(standins.method("halfway").run(scene, context, on_step), trace=())
 
 
-def train(order: TrainingOrder, asked_to_stop: Callable[[], bool]) -> Story[TrainStep, TrainingResult]:
+def train(order: TrainingOrder, asked_to_stop: Callable[[], bool], on_step: OnTrainStep) -> TrainingResult:
     """Two steps of training, each of half the iterations; a line in networks/log for each time it was begun."""
     with (order.out.parent / "log").open("a", encoding="utf-8") as log:
         log.write(f"{order.out.stem} {order.resume} {order.settings.minutes:g}\n")
-    yield TrainStep("preparing", "reading the CT")
+    on_step(TrainStep("preparing", "reading the CT"))
     last_checkpoint(order.out).parent.mkdir(exist_ok=True)
     for share in (0.5, 1.0):
         made = _network(order, share)
         save_checkpoint(order.out, made)
         save_checkpoint(last_checkpoint(order.out), made)
         ending = "asked" if asked_to_stop() else "time"
-        yield TrainStep("training", "training", fraction=share, iteration=made.card.iteration)
+        on_step(TrainStep("training", "training", fraction=share, iteration=made.card.iteration))
         if ending == "asked":
             break
     return TrainingResult(order.out, made.card, ending, "the time is up")
@@ -65,11 +64,11 @@ def train(order: TrainingOrder, asked_to_stop: Callable[[], bool]) -> Story[Trai
 def failing(name: str) -> Train:
     """The same, but for one network that cannot be trained."""
 
-    def train_others(order: TrainingOrder, asked_to_stop: Callable[[], bool]) -> Story[TrainStep, TrainingResult]:
+    def train_others(order: TrainingOrder, asked_to_stop: Callable[[], bool], on_step: OnTrainStep) -> TrainingResult:
         if order.out.stem == name:
-            yield TrainStep("preparing", "reading the CT")
+            on_step(TrainStep("preparing", "reading the CT"))
             raise InputError("memory", expected="enough", found=f"too little for {name}", remedy="free some")
-        return (yield from train(order, asked_to_stop))
+        return train(order, asked_to_stop, on_step)
 
     return train_others
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from study import standins
-from study.standins import done, order, rows
+from study.standins import done, order, rows, stopped
 
 from xrayreg.checks import InputError
 from xrayreg.io import write_nifti
-from xrayreg.pieces import whole
 from xrayreg.study.conduct import conduct
 from xrayreg.study.protocol import arm_named
 from xrayreg.study.summaries import tabulate, write_tables
@@ -115,12 +114,9 @@ def test_a_frame_starts_from_the_last_pose_that_was_not_rejected(tmp_path, ct, n
 @pytest.mark.parametrize("name", ["follows", "blinks"])
 def test_a_cine_stopped_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path, ct, name):
     done(order(ct, tmp_path / "whole", name, arm="T-A", limit=6))
-    story = conduct(order(ct, tmp_path / "parts", name, arm="T-A", limit=6), standins.method)
-    for step in story:
-        if step is not None and step.stage == "run" and step.done == 3:
-            break
-    story.close()
-    done(order(ct, tmp_path / "parts", name, arm="T-A", limit=6))
+    given = order(ct, tmp_path / "parts", name, arm="T-A", limit=6)
+    stopped(given, lambda step: step.stage == "run" and step.done == 3)
+    done(given)
     first, second = rows(tmp_path / "whole"), rows(tmp_path / "parts")
     for key, row in first.items():
         assert row.initial_mtre_mm == pytest.approx(second[key].initial_mtre_mm, rel=1e-12)
@@ -185,7 +181,7 @@ def test_an_arm_of_bones_alone_shows_nothing_else(tmp_path, ct):
 )
 def test_an_order_that_cannot_be_carried_out_is_told_and_nothing_written(tmp_path, ct, change, words):
     with pytest.raises(InputError, match=words):
-        whole(conduct(replace(order(ct, tmp_path / "out"), **change), standins.method))
+        conduct(replace(order(ct, tmp_path / "out"), **change), standins.method)
     assert not (tmp_path / "out").exists()
 
 
@@ -195,11 +191,11 @@ def test_what_a_method_needs_and_no_case_can_bring_is_told_at_once(tmp_path, ct)
 
     given = order(ct, tmp_path / "out", "network")
     with pytest.raises(InputError, match="--network"):
-        whole(conduct(given, find))
+        conduct(given, find)
     with pytest.raises(InputError, match=r"nowhere\.pt"):
-        whole(conduct(replace(given, options={"perfect": {"network": "nowhere.pt"}}), find))
+        conduct(replace(given, options={"perfect": {"network": "nowhere.pt"}}), find)
     with pytest.raises(InputError, match="--structures"):
-        whole(conduct(order(ct, tmp_path / "out", "structures"), find))
+        conduct(order(ct, tmp_path / "out", "structures"), find)
     assert not (tmp_path / "out").exists()
 
 

@@ -15,7 +15,6 @@ from xrayreg.checks import InputError
 from xrayreg.geometry import placement_of
 from xrayreg.io.datasets import CaseExtras
 from xrayreg.methods import Outcome
-from xrayreg.pieces import whole
 from xrayreg.scene import Scene
 from xrayreg.scene.attenuation import rendered_grid
 from xrayreg.study import conduct as conduct_module
@@ -49,7 +48,7 @@ def shelf(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_dataset_is_scored_against_its_own_references(tmp_path, shelf):
-    whole(conduct(StudyOrder(tmp_path / "out", ("perfect", "start"), dataset=shelf), standins.method))
+    conduct(StudyOrder(tmp_path / "out", ("perfect", "start"), dataset=shelf), standins.method)
     rows = StudyFolder(tmp_path / "out").rows()
     assert rows["perfect", "first"].mtre_mm == pytest.approx(0, abs=1e-9)
     assert rows["start", "first"].mtre_mm == pytest.approx(rows["start", "first"].initial_mtre_mm) != 0
@@ -61,22 +60,21 @@ def test_a_dataset_is_scored_against_its_own_references(tmp_path, shelf):
 
 
 def test_a_part_of_a_dataset_is_its_beginning(tmp_path, shelf):
-    whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), standins.method))
+    conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), standins.method)
     assert [case for _, case in StudyFolder(tmp_path / "out").rows()] == ["first"]
 
 
 def test_landmarks_of_a_dataset_reach_the_methods_that_need_them(tmp_path, shelf):
     seen = []
 
-    def spy(scene, context):
+    def spy(scene, context, on_step):
         seen.append(context.options["landmarks"])
-        yield None
         return Outcome(scene.reference, 0.0, 0, 0.0, "Seen.")
 
     def find(name: str):
         return replace(standins.method("perfect"), needs=("landmarks",), run=spy)
 
-    whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), find))
+    conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=shelf, limit=1), find)
     assert np.array_equal(seen[0]["points"], np.arange(6.0).reshape(2, 3)) and seen[0]["names"] == ("a", "b")
 
 
@@ -85,15 +83,14 @@ def test_methods_that_need_a_start_get_a_frontal_view_where_the_dataset_has_none
     seen = {}
 
     def find(name: str):
-        def spy(scene, context):
+        def spy(scene, context, on_step):
             seen[name] = scene.initial
-            yield None
             return Outcome(scene.reference, 0.0, 0, 0.0, "Seen.")
 
         return replace(standins.method("perfect"), name=name, needs=("initial",) if name == "local" else (), run=spy)
 
     given = StudyOrder(tmp_path / "out", ("local", "global"), dataset=shelf, limit=1)
-    whole(conduct(given, find))
+    conduct(given, find)
     assert seen["global"] is None
     scene = pelvis_scenes.scene()
     camera = scene.views[0].camera
@@ -107,7 +104,7 @@ def test_methods_that_need_a_start_get_a_frontal_view_where_the_dataset_has_none
 
 def test_a_dataset_is_found_again_from_wherever_its_report_is_made(tmp_path, shelf, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    whole(conduct(StudyOrder(Path("out"), ("perfect",), dataset=Path("data"), limit=1), standins.method))
+    conduct(StudyOrder(Path("out"), ("perfect",), dataset=Path("data"), limit=1), standins.method)
     assert json.loads((tmp_path / "out/arm.json").read_text())["dataset"] == str(tmp_path / "data")
 
 
@@ -115,5 +112,5 @@ def test_what_is_no_dataset_is_told_and_nothing_written(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/holiday.jpg").write_bytes(b"")
     with pytest.raises(InputError, match="dataset"):
-        whole(conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=tmp_path / "data"), standins.method))
+        conduct(StudyOrder(tmp_path / "out", ("perfect",), dataset=tmp_path / "data"), standins.method)
     assert not (tmp_path / "out").exists()

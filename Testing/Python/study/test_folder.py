@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import pytest
 from study import standins
-from study.standins import done, order, rows
+from study.standins import done, order, rows, stopped
 
 from xrayreg.checks import InputError
-from xrayreg.pieces import whole
 from xrayreg.study import folder as folder_module
 from xrayreg.study.conduct import conduct
 
@@ -63,11 +62,8 @@ def test_a_case_torn_when_the_machine_stopped_is_made_again(tmp_path, ct):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_stopped_in_the_middle_a_study_keeps_what_it_has_and_goes_on(tmp_path, ct, workers):
-    story = conduct(order(ct, tmp_path, "perfect", "halfway", workers=workers), standins.method)
-    for step in story:
-        if step is not None and step.stage == "run" and step.done == 2:
-            break
-    story.close()
+    given = order(ct, tmp_path, "perfect", "halfway", workers=workers)
+    stopped(given, lambda step: step.stage == "run" and step.done == 2)
     assert len(rows(tmp_path)) == 2
     assert not (tmp_path / ".patient.npy").exists()
     steps = done(order(ct, tmp_path, "perfect", "halfway", workers=workers))
@@ -75,12 +71,12 @@ def test_stopped_in_the_middle_a_study_keeps_what_it_has_and_goes_on(tmp_path, c
 
 
 def test_stopped_while_cases_are_made_the_large_file_is_gone(tmp_path, ct):
-    story = conduct(order(ct, tmp_path), standins.method)
-    for step in story:
-        if step is not None and step.stage == "make" and step.done == 1:
-            assert (tmp_path / ".patient.npy").exists()
-            break
-    story.close()
+    def one_is_made(step):
+        made = step.stage == "make" and step.done == 1
+        assert not made or (tmp_path / ".patient.npy").exists()
+        return made
+
+    stopped(order(ct, tmp_path), one_is_made)
     assert not (tmp_path / ".patient.npy").exists() and (tmp_path / "cases/000/case.json").exists()
 
 
@@ -102,13 +98,16 @@ def test_a_folder_of_another_study_is_refused_with_what_differs(tmp_path, ct):
 
 
 def test_a_second_study_in_the_folder_is_refused_while_the_first_goes_on(tmp_path, ct):
-    story = conduct(order(ct, tmp_path), standins.method)
-    for step in story:
-        if step is not None and step.stage == "run" and step.done == 1:
-            break
-    with pytest.raises(InputError, match="no other evaluation that writes to it, found the run of process"):
-        done(order(ct, tmp_path))
-    assert whole(story) == tmp_path
+    refused = []
+
+    def on_step(step):
+        if step.stage == "run" and step.done == 1:
+            with pytest.raises(InputError, match="no other evaluation that writes to it, found the run of process"):
+                done(order(ct, tmp_path))
+            refused.append(step)
+
+    assert conduct(order(ct, tmp_path), standins.method, on_step) == tmp_path
+    assert refused
     assert len(rows(tmp_path)) == 3 and not (tmp_path / "lock").exists()
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
 from xrayreg.checks import InputError
-from xrayreg.study.pool import Alone, Died, Processes
+from xrayreg.study.pool import Alone, Died, Pause, Processes, Work
 
 
-def opening() -> Callable[[Any], Iterator[Any]]:
+def opening(pause: Pause) -> Work:
     return _work
 
 
 def _work(task: Any) -> Iterator[Any]:
     kind, value = task
-    yield None
     if kind == "die":
         yield ("before", value)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -39,13 +38,13 @@ def _work(task: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def processes() -> Iterator[Processes]:
-    made = Processes(2, opening)
+    made = Processes(2, opening, lambda: None)
     yield made
     made.close()
 
 
 def answers(workers: Alone | Processes, tasks: list[Any]) -> list[Any]:
-    return [answer for answer in workers.answers(tasks) if answer is not None]
+    return list(workers.answers(tasks))
 
 
 def is_alive(number: int) -> bool:
@@ -57,7 +56,7 @@ def is_alive(number: int) -> bool:
 
 
 def test_alone_the_tasks_are_done_here_in_order():
-    here = Alone(opening)
+    here = Alone(opening, lambda: None)
     found = answers(here, [("add", 1), ("add", 2)])
     assert [answer[0] for answer in found] == [1, "again", 2, "again"]
     assert {answer[1] for answer in found if answer[0] != "again"} == {os.getpid()}
@@ -95,10 +94,16 @@ def test_a_full_disk_comes_through_as_one(processes):
     assert told.value.errno == 28
 
 
-def test_closing_ends_processes_in_the_middle_of_their_work(processes):
-    story = processes.answers([("sleep", 60), ("sleep", 60)])
-    next(story)
+def stopping() -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_a_pause_raises_ends_the_wait_and_closing_the_processes_with_it():
+    processes = Processes(2, opening, stopping)
+    with pytest.raises(KeyboardInterrupt):
+        answers(processes, [("sleep", 60), ("sleep", 60)])
     numbers = [member.process.pid for member in processes._members]
+    assert all(is_alive(number) for number in numbers)
     began = time.perf_counter()
     processes.close()
     assert time.perf_counter() - began < 10
@@ -115,11 +120,11 @@ def test_ctrl_c_does_not_end_a_process_that_works(processes):
 
 
 def test_what_opens_a_process_may_carry_settings():
-    here = Alone(partial(_opened_with, "x"))
+    here = Alone(partial(_opened_with, "x"), lambda: None)
     assert answers(here, ["task"]) == [("x", "task")]
 
 
-def _opened_with(setting: str) -> Callable[[Any], Iterator[Any]]:
+def _opened_with(setting: str, pause: Pause) -> Work:
     def work(task: Any) -> Iterator[Any]:
         yield (setting, task)
 

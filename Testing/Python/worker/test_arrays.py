@@ -39,16 +39,8 @@ def test_a_large_array_is_put_in_pieces_and_stays_in_its_file(ends, monkeypatch)
     mine, other = ends
     array = np.arange(100 * 64, dtype=np.int32).reshape(100, 64)
     monkeypatch.setattr(arrays, "_AT_ONCE", 10 * array[0].nbytes)
-    steps = mine.put_steps(array)
-    pauses = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            name = end.value
-            break
-        pauses += 1
-    assert pauses == 10
+    name, blocks = mine.begin(array)
+    assert len(list(blocks)) == 10
     mapped = other.mapped(name)
     mapped[0, 0] = 7
     np.testing.assert_array_equal(mapped[1:], array[1:])

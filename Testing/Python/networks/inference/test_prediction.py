@@ -21,7 +21,6 @@ from xrayreg.networks.inference.prediction import departure, predict, unfamiliar
 from xrayreg.networks.model.canonical_frame import canonical_poses, volume_poses
 from xrayreg.networks.model.checkpoint import Checkpoint
 from xrayreg.networks.model.template import template_of
-from xrayreg.pieces import Pieces, divisible
 from xrayreg.scene import Radiograph, Scene, Volume
 from xrayreg.settings import NetworkCamera, PoseDistribution
 
@@ -153,9 +152,7 @@ def of_many(poses: np.ndarray) -> Checkpoint:
 def test_a_network_of_many_patients_is_asked_where_this_one_lies(monkeypatch):
     place = torch.as_tensor(moved(np.eye(4), (20, -10, 5), (30, 40, -50)))
 
-    @divisible
-    def found(ask: object, subject: DrrSubject, camera: object, poses: object) -> Pieces[Calibration]:
-        yield
+    def found(ask: object, subject: DrrSubject, camera: object, poses: object) -> Calibration:
         np.testing.assert_allclose(subject.isocentre.numpy(), pelvis().grid.centre, atol=10)
         return Calibration(place, 3.0, 7.0, 48)
 
@@ -230,11 +227,6 @@ def test_a_network_of_nothing_but_nan_gives_no_pose():
         checkpoint.network.head.last.bias.fill_(torch.nan)
     prediction = predict(checkpoint, scene())
     assert prediction.poses.shape == (0, 4, 4) and prediction.names == ()
-
-
-def test_there_is_a_pause_after_every_view():
-    given = scene(("frontal", "lateral"))
-    assert len(list(predict.pieces(saying(card_for(pelvis(), 3), told()), given))) >= len(given.views)
 
 
 ANY_SIDE = PoseDistribution(

@@ -23,7 +23,6 @@ from xrayreg.networks.inference.similarity_objective import (
 from xrayreg.networks.inference.similarity_scene import descended, made_ready, scene_similarity
 from xrayreg.networks.model.learned_similarity import SimilarityDescription
 from xrayreg.networks.model.similarity_table import build
-from xrayreg.pieces import whole
 from xrayreg.render import prepare, render
 from xrayreg.settings.methods import PROST_SGD_LEARNED
 
@@ -136,7 +135,7 @@ def test_a_descent_leads_to_the_truth_of_a_scene():
         similarity = made_ready(checkpoint(), "sim.pt", given)
     assert similarity.notes == () and similarity.architecture == "prost"
     start = torch.as_tensor(given.initial)
-    found = whole(descended(similarity, start, replace(PROST_SGD_LEARNED, steps=60)))
+    found = descended(similarity, start, replace(PROST_SGD_LEARNED, steps=60))
     before, after = (error_mm(given, pose.numpy()) for pose in (start, found.pose))
     assert before > 20 and after < 0.5 * before and found.score > float(similarity.objective.scores(start[None])[0])
     assert similarity.unfamiliar(given, torch.as_tensor(truth())) == ()
@@ -150,7 +149,7 @@ def test_a_sum_of_squares_is_followed_in_a_few_steps():
     for kind in (Difference, Squares):
         with standing_in(kind):
             similarity = made_ready(checkpoint(), "sim.pt", given)
-        descent = whole(descended(similarity, start, replace(PROST_SGD_LEARNED, steps=60)))
+        descent = descended(similarity, start, replace(PROST_SGD_LEARNED, steps=60))
         found[kind] = descent.score, similarity.objective.projector.renders
     # The same similarity, so the same optimum: momentum circles it, least squares end there.
     assert found[Squares][0] > found[Difference][0]

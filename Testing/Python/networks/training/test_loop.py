@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -198,11 +197,17 @@ def test_a_run_that_is_dropped_in_the_middle_leaves_no_thread_behind(out):
 
     settings = replace(SETTINGS, iterations=50)
     before, cores = set(threading.enumerate()), torch.get_num_threads()
-    story = loop.train(lesson_of(new_network()), run_of(out, settings), loop.Process(torch.device("cpu")), bool)
-    steps: Iterator = (step for step in story if step is not None and step.state == "training")
-    for _ in range(3):
-        next(steps)
-    story.close()
+
+    class Stopped(Exception):
+        pass
+
+    def on_step(step):
+        if step.iteration == 3:
+            raise Stopped
+
+    lesson, process = lesson_of(new_network()), loop.Process(torch.device("cpu"))
+    with pytest.raises(Stopped):
+        loop.train(lesson, run_of(out, settings), process, bool, on_step)
     assert set(threading.enumerate()) <= before
     assert torch.get_num_threads() == cores
 

@@ -54,7 +54,7 @@ def learned(out, settings: TrainingSettings, network: LearnedSimilarity | None =
     made = new_similarity(settings) if network is None else network
     lesson = similarity_lesson(made, OnePatient(), validation())
     run = replace(RunInputs(card_of(settings), out), **changes)
-    return (*followed(train(lesson, run, CPU, stop)), made)
+    return (*followed(lambda on_step: train(lesson, run, CPU, stop, on_step)), made)
 
 
 def after(steps: int):
