@@ -14,7 +14,7 @@ from xrayreg.geometry import Camera, camera_from_carm, retract
 from xrayreg.registration.pipeline import register
 from xrayreg.registration.results import Registration, Step
 from xrayreg.scene import Radiograph, Scene, Volume, find_field, line_integrals
-from xrayreg.settings import registration_settings
+from xrayreg.settings import RegistrationSettings, registration_settings
 from xrayreg.simulation import pelvis_phantom, simulate_xray
 
 Pose = NDArray[np.float64]
@@ -86,14 +86,14 @@ def scene(views: tuple[str, ...] = ("frontal",), **changes: object) -> Scene:
     return Scene(pelvis(), tuple(radiograph(view) for view in views), **fields)  # type: ignore[arg-type]
 
 
-def steps_of(given: Scene, **settings: object) -> list[Step]:
-    return list(register(given, registration_settings(**settings)))  # type: ignore[arg-type]
+def followed(given: Scene, settings: RegistrationSettings) -> tuple[list[Step], Registration]:
+    """All steps of a registration, and its result."""
+    steps: list[Step] = []
+    return steps, register(given, settings, steps.append)
 
 
 def registered(given: Scene, **settings: object) -> Registration:
-    result = steps_of(given, **settings)[-1].result
-    assert result is not None
-    return result
+    return register(given, registration_settings(**settings))  # type: ignore[arg-type]
 
 
 def error(given: Scene, result: Registration, view: int = 0) -> PoseError:

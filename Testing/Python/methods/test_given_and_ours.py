@@ -18,14 +18,8 @@ from xrayreg.settings import registration_settings
 
 def told(name: str, scene, **options):
     """The steps and the outcome of a method."""
-    story, steps = METHODS[name].run(scene, MethodContext(options=options)), []
-    try:
-        while True:
-            step = next(story)
-            if step is not None:
-                steps.append(step)
-    except StopIteration as end:
-        return steps, end.value
+    steps: list[Step] = []
+    return steps, METHODS[name].run(scene, MethodContext(options=options), steps.append)
 
 
 def test_the_initial_pose_comes_back_as_it_is():

@@ -18,8 +18,9 @@ from xrayreg.methods.gradients import only, with_antipode
 from xrayreg.methods.meter import thinned
 from xrayreg.methods.method import TracePoint
 from xrayreg.methods.staged import PUBLISHED_PX, Level, as_fine, as_large, registered
-from xrayreg.optimize import Answer, Optimum, Query, TwistChart
-from xrayreg.pieces import whole
+from xrayreg.optimize import Query, TwistChart
+from xrayreg.optimize.optimiser import best_seen
+from xrayreg.registration.results import Step, unheeded
 from xrayreg.scene import radiograph_from_array
 from xrayreg.settings import Term
 
@@ -79,19 +80,22 @@ def test_the_same_seed_gives_the_same_pose_and_another_seed_another(name):
     assert not np.array_equal(found.camera_from_volume, other.camera_from_volume)
 
 
+@best_seen
+def looks_at(objective, points: torch.Tensor) -> str:
+    """Looks at some points and ends."""
+    objective(Query(points))
+    return "Done."
+
+
 def losing(start: torch.Tensor, pivot: torch.Tensor):
     """A level that looks at a single pose, far from the start."""
-
-    def asking():
-        answer: Answer = yield Query(torch.full((1, 6), 8.0, dtype=torch.float64))
-        return Optimum(torch.full((6,), 8.0, dtype=torch.float64), float(answer.scores[0]), 1, "Lost.")
-
-    return TwistChart(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=torch.float64)), asking()
+    chart = TwistChart(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=torch.float64))
+    return chart, looks_at(torch.full((1, 6), 8.0, dtype=torch.float64))
 
 
 def test_a_method_that_found_worse_gives_back_what_it_was_given():
     level = Level(as_large(24.0), (Term(),), losing, 1, "getting lost")
-    found = whole(registered(small_scene(), MethodContext(), [level], only))
+    found = registered(small_scene(), MethodContext(), [level], only, unheeded)
     np.testing.assert_allclose(found.camera_from_volume, nearby(), atol=1e-9)
     assert found.reason == "Nothing was found that fits better than the start." and found.renders == 2
 
@@ -163,15 +167,26 @@ def test_engines_agree():
     assert error_mm(between, other.camera_from_volume) < 0.1
 
 
+class Left(Exception):
+    """Whoever follows a method does not want it any more."""
+
+
+def left_after(count: int, name: str, context: MethodContext) -> list[Step]:
+    """The first steps of a method that is left then."""
+    steps: list[Step] = []
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        if len(steps) == count:
+            raise Left
+
+    with pytest.raises(Left):
+        METHODS[name].run(small_scene(), context, on_step)
+    return steps
+
+
 def test_a_method_tells_its_steps_and_may_be_left():
-    story = METHODS["xvr"].run(small_scene(), MethodContext(options=BUDGETS["xvr"]))
-    steps = []
-    for step in story:
-        if step is not None:
-            steps.append(step)
-        if len(steps) == 12:
-            break
-    story.close()
+    steps = left_after(12, "xvr", MethodContext(options=BUDGETS["xvr"]))
     # What is to be done is told before anything is.
     assert [step.renders for step in steps] == list(range(12)) and steps[0].similarity is None
     assert all(a.fraction <= b.fraction <= 1 for a, b in pairwise(steps))
@@ -181,14 +196,7 @@ def test_a_method_tells_its_steps_and_may_be_left():
 
 @pytest.mark.parametrize("name", ["grupp-global-full", "grid-full"])
 def test_a_search_for_the_patient_says_first_what_it_will_take_and_may_be_left(name):
-    story, told = METHODS[name].run(small_scene(), MethodContext()), []
-    for step in story:
-        if step is not None:
-            told.append(step)
-        if len(told) == 3:
-            break
-    story.close()
-    first, *later = told
+    first, *later = left_after(3, name, MethodContext())
     assert first.renders == 0 and first.fraction == 0 and first.camera_from_volume is None
     poses = {"grupp-global-full": 400_000, "grid-full": 17 * 17 * 21**3}[name]
     assert int("".join(filter(str.isdigit, first.message.split(",")[1]))) == poses
@@ -201,11 +209,7 @@ def test_a_search_for_the_patient_says_first_what_it_will_take_and_may_be_left(n
 def test_what_is_left_is_told_by_the_pixels_of_what_is_done():
     def waiting(poses):
         def solve(start, pivot):
-            def asking():
-                yield Query(torch.zeros(poses, 6, dtype=torch.float64))
-                return Optimum(torch.zeros(6, dtype=torch.float64), 0.0, poses, "Done.")
-
-            return TwistChart(start, pivot), asking()
+            return TwistChart(start, pivot), looks_at(torch.zeros(poses, 6, dtype=torch.float64))
 
         return solve
 
@@ -213,7 +217,8 @@ def test_what_is_left_is_told_by_the_pixels_of_what_is_done():
         Level(as_large(PUBLISHED_PX / image_px), (Term(),), waiting(poses), poses, str(image_px))
         for image_px, poses in ((16, 32), (64, 2))
     ]
-    steps = [step for step in registered(small_scene(), MethodContext(), levels, only) if step is not None]
+    steps: list[Step] = []
+    registered(small_scene(), MethodContext(), levels, only, steps.append)
     # 32 images of 16 x 16 pixels, then 2 of 64 x 64.
     assert [(step.message, step.fraction) for step in steps] == [("16", 0.0), ("16", 0.5), ("64", 0.5), ("64", 1.0)]
 

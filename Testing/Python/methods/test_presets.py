@@ -18,8 +18,9 @@ from xrayreg.methods import METHODS, MethodContext, Outcome, evolution, gradient
 from xrayreg.methods import given as given_poses
 from xrayreg.methods.similarities import patch_gradient_zncc
 from xrayreg.methods.staged import Level, as_large, held_near, registered
-from xrayreg.optimize import Answer, Optimum, Query, TwistChart
-from xrayreg.pieces import whole
+from xrayreg.optimize import Answer, Query, TwistChart, optimise
+from xrayreg.optimize.optimiser import best_seen
+from xrayreg.registration.results import unheeded
 from xrayreg.settings import PoseSpan, Term
 from xrayreg.similarity import Similarity, Target
 
@@ -35,19 +36,38 @@ def levels_of(monkeypatch) -> Callable[..., list[Level]]:
     """The levels that a method would run."""
     seen: list[Level] = []
 
-    def noted(scene, context, levels, starts_from):
+    def noted(scene, context, levels, starts_from, on_step):
         seen[:] = levels
-        yield None
         return Outcome(np.eye(4), 0.0, 0, 0.0, "Nothing was done.")
 
     for room in (evolution, gradients):
         monkeypatch.setattr(room, "registered", noted)
 
     def levels(name: str, **options: object) -> list[Level]:
-        list(METHODS[name].run(small_scene(), MethodContext(options={"landmarks": landmarks("frontal"), **options})))
+        options = {"landmarks": landmarks("frontal"), **options}
+        METHODS[name].run(small_scene(), MethodContext(options=options), unheeded)
         return list(seen)
 
     return levels
+
+
+class Enough(Exception):
+    """No more answers."""
+
+
+def queries_of(optimiser, answers: list[Answer]) -> list[Query]:
+    """What an optimiser asks that is given some answers, and what it asks after these."""
+    queries: list[Query] = []
+
+    def objective(query: Query) -> Answer:
+        queries.append(query)
+        if len(queries) > len(answers):
+            raise Enough
+        return answers[len(queries) - 1]
+
+    with pytest.raises(Enough):
+        optimise(optimiser, objective)
+    return queries
 
 
 # Longest side of the images on the published detector, and windows of each level.
@@ -84,17 +104,16 @@ def test_grupps_numbers_are_those_of_se3_about_the_pivot(name, levels_of):
     to_pivot[:3, 3] = -(START[:3, :3] @ PIVOT + START[:3, 3])
     expected = torch.linalg.inv(to_pivot) @ torch.matrix_exp(screw) @ to_pivot @ START
     for level in levels_of(name):
-        chart, optimiser = level.solver(START, PIVOT)
-        optimiser.close()
+        chart, _ = level.solver(START, PIVOT)
         torch.testing.assert_close(chart.poses(point)[0], expected, rtol=0, atol=1e-9)
 
 
 def test_published_first_generations_are_as_wide_as_they_were(levels_of):
     level, _ = levels_of("xreg")
     _, optimiser = level.solver(START, PIVOT)
-    assert not next(optimiser).points.any()
-    drawn = optimiser.send(Answer(torch.zeros(1, dtype=DOUBLE))).points
-    optimiser.close()
+    first, second = queries_of(optimiser, [Answer(torch.zeros(1, dtype=DOUBLE))])
+    assert not first.points.any()
+    drawn = second.points
     wide = torch.tensor([math.radians(a) for a in (15, 15, 30)] + [50.0, 50.0, 100.0], dtype=DOUBLE)
     assert drawn.shape == (100, 6)
     # A standard deviation of 100 draws is known to seven per cent.
@@ -115,11 +134,12 @@ def looking_at(place: float):
     def solve(start: torch.Tensor, pivot: torch.Tensor):
         point = torch.full((6,), place, dtype=DOUBLE)
 
-        def asking():
-            answer = yield Query(point[None])
-            return Optimum(point, float(answer.scores[0]), 1, "Looked.")
+        @best_seen
+        def looks(objective) -> str:
+            objective(Query(point[None]))
+            return "Looked."
 
-        return TwistChart(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=DOUBLE)), asking()
+        return TwistChart(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=DOUBLE)), looks()
 
     return solve
 
@@ -132,7 +152,7 @@ def test_a_penalty_counts_from_where_its_level_starts(place, cost):
         Level(as_large(24.0), (Term(),), looking_at(place), 1, "held", held_near(step, (0.0, 1.0))),
         Level(as_large(24.0), (Term(),), looking_at(0.0), 1, "at last"),
     ]
-    found = whole(registered(small_scene(), MethodContext(), levels, gradients.only))
+    found = registered(small_scene(), MethodContext(), levels, gradients.only, unheeded)
     (held,) = [point.similarity for point in found.trace if point.level == 2]
     # Half for one standard deviation of each number; three angles of 3 degrees are a rotation vector's to a hundredth.
     assert held == pytest.approx(-cost, rel=0.02, abs=1e-9)
@@ -141,7 +161,7 @@ def test_a_penalty_counts_from_where_its_level_starts(place, cost):
 def landmark_cost(views: tuple[str, ...], given: dict, pose: np.ndarray) -> float:
     """What the penalty of `xreg-landmarks` on a scene of those views takes off at a pose of the first camera."""
     scene, context = small_scene(views), MethodContext(options={"landmarks": given})
-    found = whole(given_poses.landmark_pose(scene, context))
+    found = given_poses.landmark_pose(scene, context)
     regulariser = evolution._held_to_landmarks(scene, context, found)
     assert regulariser.weight == 0.9
     at = torch.from_numpy(pose)[None]
@@ -192,12 +212,10 @@ def test_prosts_numbers_are_told_in_half_the_volumes_largest_edge(levels_of):
     # Of a slope of one the first step is the lowest rate; the momentum of 0.9 stays in the second, a hundredth of the
     # way to the highest.
     slope = torch.ones(1, 6, dtype=DOUBLE)
-    query, places = next(optimiser), []
-    for score in range(2):
-        assert query.derivatives == 1
-        query = optimiser.send(Answer(torch.tensor([float(score)], dtype=DOUBLE), slope))
-        places.append(float(query.points[0, 0]))
-    optimiser.close()
+    answers = [Answer(torch.tensor([float(score)], dtype=DOUBLE), slope) for score in range(2)]
+    queries = queries_of(optimiser, answers)
+    assert [query.derivatives for query in queries] == [1, 1, 1]
+    places = [float(query.points[0, 0]) for query in queries[1:]]
     assert places == pytest.approx([1e-3, 1e-3 + 1.9 * 1.02e-3])
 
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from phantoms import PIVOT, camera_at, frontal, furthest_mm, phantom_map, xray
 
-from xrayreg.optimize import best_first, descend
-from xrayreg.pieces import whole
+from xrayreg.optimize import State, best_first, descend
 from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.render import prepare
 from xrayreg.settings import StepSettings, Term
@@ -42,7 +41,7 @@ def problem(similarity: str, engine: str = "numba", size: int = 48) -> Problem:
 def test_it_finds_the_pose_of_an_analytic_xray(engine, similarity):
     start = furthest_mm(STARTS, TRUTH)
     assert start[1:].min() > 15
-    last = whole(descend(problem(similarity, engine), STARTS, 30, StepSettings()))
+    last = descend(problem(similarity, engine), STARTS, 30, StepSettings())
     # Pixels are 3.5 mm at the patient and noise-free; linear interpolation of lumps four voxels wide flattens the DRR
     # by 1 % and moves the optimum in depth by a fraction of a millimetre of 700.
     assert furthest_mm(last.poses, TRUTH).max() < 0.7
@@ -50,7 +49,8 @@ def test_it_finds_the_pose_of_an_analytic_xray(engine, similarity):
 
 
 def test_the_state_is_never_worse_than_the_start_and_says_why_it_stopped():
-    states = [state for state in descend(problem("gradient patches"), STARTS, 30, StepSettings()) if state is not None]
+    states: list[State] = []
+    descend(problem("gradient patches"), STARTS, 30, StepSettings(), states.append)
     for before, after in pairwise(states):
         assert (after.agreement.score >= before.agreement.score).all()
     assert not states[-1].active.any()
@@ -59,29 +59,30 @@ def test_the_state_is_never_worse_than_the_start_and_says_why_it_stopped():
 
 def test_a_start_alone_ends_where_it_ends_in_company():
     given = problem("gradient patches")
-    together = whole(descend(given, STARTS, 30, StepSettings()))
+    together = descend(given, STARTS, 30, StepSettings())
     for n in range(len(STARTS)):
-        alone = whole(descend(given, STARTS[n : n + 1], 30, StepSettings()))
+        alone = descend(given, STARTS[n : n + 1], 30, StepSettings())
         # Sums over pixels may be rounded in another order; the last step allowed is 0.02 mm and 0.005 degrees.
         assert furthest_mm(alone.poses, together.poses[n : n + 1]).item() < 0.05
 
 
 def test_starts_that_rest_are_not_rendered_again():
     given = problem("global")
-    states = [state for state in descend(given, STARTS, 30, StepSettings()) if state is not None]
+    states: list[State] = []
+    descend(given, STARTS, 30, StepSettings(), states.append)
     moving = sum(int(state.active.sum()) for state in states[:-1])
     assert given.projector.renders == len(STARTS) + moving
 
 
 def test_used_up_steps_are_reported():
-    last = whole(descend(problem("global"), STARTS[1:], 1, StepSettings()))
+    last = descend(problem("global"), STARTS[1:], 1, StepSettings())
     assert last.active.all()
     assert all("steps were used up" in reason for reason in last.reasons)
 
 
 def test_best_first_sorts_everything_together():
     given = problem("global")
-    last = whole(descend(given, STARTS, 1, StepSettings()))
+    last = descend(given, STARTS, 1, StepSettings())
     shuffled = best_first(replace(last, reasons=("a.", "b.", "c.")))
     scores = shuffled.agreement.score
     assert torch.equal(scores, scores.sort(descending=True).values)

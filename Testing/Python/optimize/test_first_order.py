@@ -13,7 +13,7 @@ import torch
 from optimiser_problems import Watched, quadratic, valley
 
 import xrayreg
-from xrayreg.optimize import Query, adam, run, sgd
+from xrayreg.optimize import Query, adam, optimise, sgd
 from xrayreg.settings import AdamSettings, Cycle, Plateau, SgdSettings, Stairs
 from xrayreg.settings.methods import xvr_adam
 
@@ -22,7 +22,7 @@ def test_adam_has_a_rate_for_each_number_of_every_object():
     task = quadratic(12, 100.0)
     rates = tuple(0.01 * (n + 1) for n in range(6))
     watched = Watched(task.answer)
-    run(adam(task.start, AdamSettings(rates, steps=1)), watched)
+    optimise(adam(task.start, AdamSettings(rates, steps=1)), watched)
     # Adam's first step is as long as the rate.
     moved = (watched.points[1] - watched.points[0]).abs()
     torch.testing.assert_close(moved, torch.tensor(rates * 2, dtype=torch.float64), rtol=1e-5, atol=0)
@@ -45,7 +45,7 @@ SCHEDULES: dict[str, tuple[AdamSettings, Callable[[torch.optim.Optimizer], objec
 def test_adam_goes_where_a_plain_loop_with_torch_goes(settings, schedule):
     task = valley(6)
     watched = Watched(task.answer)
-    optimum = run(adam(task.start, settings), watched)
+    optimum = optimise(adam(task.start, settings), watched)
     leaf = task.start.clone().requires_grad_()
     optimiser = torch.optim.Adam([leaf], lr=0.05, maximize=True)
     scheduler = schedule(optimiser)
@@ -68,7 +68,7 @@ def test_adam_goes_where_a_plain_loop_with_torch_goes(settings, schedule):
 def test_momentum_goes_where_a_plain_loop_with_torch_goes():
     task = quadratic(6, 10.0)
     watched = Watched(task.answer)
-    run(sgd(task.start, SgdSettings((0.01,), 0.9, steps=30)), watched)
+    optimise(sgd(task.start, SgdSettings((0.01,), 0.9, steps=30)), watched)
     leaf = task.start.clone().requires_grad_()
     optimiser = torch.optim.SGD([leaf], lr=0.01, momentum=0.9, maximize=True)
     for point in watched.points[:-1]:
@@ -81,13 +81,13 @@ def test_momentum_goes_where_a_plain_loop_with_torch_goes():
 def test_scores_that_stand_still_end_it_after_ten():
     task = quadratic(6, 10.0)
     watched = Watched(task.answer)
-    optimum = run(sgd(task.start, SgdSettings((1e-9,), steps=100, still=1e-3)), watched)
+    optimum = optimise(sgd(task.start, SgdSettings((1e-9,), steps=100, still=1e-3)), watched)
     assert optimum.evaluations == 10 and "no longer changes" in optimum.reason
 
 
 def test_the_last_step_is_looked_at_too():
     task = quadratic(6, 10.0)
-    optimum = run(adam(task.start, AdamSettings((0.1,), steps=1)), task.answer)
+    optimum = optimise(adam(task.start, AdamSettings((0.1,), steps=1)), task.answer)
     assert optimum.evaluations == 2 and not torch.equal(optimum.point, task.start)
 
 
@@ -95,9 +95,9 @@ def test_seconds_are_not_spent_on_loading_torchs_optimisers():
     """torch.optim loads a compiler when it is first used, which takes seconds."""
     script = """
 import sys, torch
-from xrayreg.optimize import Answer, adam, run
+from xrayreg.optimize import Answer, adam, optimise
 from xrayreg.settings import AdamSettings
-run(adam(torch.ones(6), AdamSettings((0.1,), 2)), lambda query: Answer(torch.zeros(1), torch.ones(1, 6)))
+optimise(adam(torch.ones(6), AdamSettings((0.1,), 2)), lambda query: Answer(torch.zeros(1), torch.ones(1, 6)))
 assert "torch._dynamo" not in sys.modules
 """
     environment = os.environ | {"PYTHONPATH": str(Path(xrayreg.__file__).parents[1])}

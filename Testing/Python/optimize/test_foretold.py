@@ -12,7 +12,6 @@ from phantoms import PIVOT, camera_at, frontal, furthest_mm, phantom_map, xray
 from xrayreg.geometry import pose_difference, retract
 from xrayreg.optimize import Place, foretold, rendered
 from xrayreg.optimize.foretold import _place, _tried
-from xrayreg.pieces import whole
 from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.render import prepare
 from xrayreg.settings import ForetoldSettings, LevelSettings, Term
@@ -42,13 +41,15 @@ def problem(size: int = 48) -> Problem:
 
 
 def places(start: torch.Tensor, settings: ForetoldSettings = SETTINGS) -> list[Place]:
-    return [place for place in foretold(rendered(problem(), start), settings) if place is not None]
+    found: list[Place] = []
+    foretold(rendered(problem(), start), settings, found.append)
+    return found
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_it_finds_the_pose_of_an_analytic_xray_in_a_handful_of_renders(start):
     given = problem()
-    last = whole(foretold(rendered(given, STARTS[start]), SETTINGS))
+    last = foretold(rendered(given, STARTS[start]), SETTINGS)
     # As in test_descent: interpolated lumps move the optimum in depth by about a millimetre of 700.
     assert furthest_mm(last.pose[None], TRUTH).max() < 1.0
     assert given.projector.renders == last.renders <= 6
@@ -70,25 +71,25 @@ def test_it_tells_every_better_pose_of_levels_that_follow_each_other(start):
 
 def test_renders_are_limited():
     given = problem()
-    last = whole(foretold(rendered(given, STARTS["40 mm"]), replace(SETTINGS, renders=2)))
+    last = foretold(rendered(given, STARTS["40 mm"]), replace(SETTINGS, renders=2))
     assert given.projector.renders == 2 and last.renders == 2
     assert last.reason == "The renders were used up while it was still improving."
 
 
 def test_a_pose_that_is_worse_is_replaced_by_nearer_ones():
     images = rendered(problem(), STARTS["20 mm"])
-    first = whole(_place(images, SETTINGS, 2, 1))
+    first = _place(images, SETTINGS, 2, 1)
     home = pose_difference(TRUTH, STARTS["20 mm"], PIVOT)
     # Three times too far is worse; nearly as far as the truth is better.
-    found = whole(_tried(first, retract(STARTS["20 mm"], 3 * home, PIVOT), SETTINGS))
+    found = _tried(first, retract(STARTS["20 mm"], 3 * home, PIVOT), SETTINGS)
     assert found.renders == 3 and found.score > first.score
     torch.testing.assert_close(pose_difference(found.images.poses, STARTS["20 mm"], PIVOT), 0.9 * home)
     # The other way nothing is better.
-    astray = whole(_tried(first, retract(STARTS["20 mm"], -home, PIVOT), SETTINGS))
+    astray = _tried(first, retract(STARTS["20 mm"], -home, PIVOT), SETTINGS)
     assert astray.renders == 4 and not astray.score > first.score
 
 
 def test_a_structure_outside_of_the_image_is_said_to_be():
     last = places(frontal((0, 0, 0), (900.0, 0.0, 0.0)))[-1]
-    end = whole(foretold(rendered(problem(), last.images.poses), SETTINGS))
+    end = foretold(rendered(problem(), last.images.poses), SETTINGS)
     assert end.renders == 1 and end.reason.endswith(".") and torch.equal(end.pose, last.pose)

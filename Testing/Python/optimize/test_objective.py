@@ -1,8 +1,7 @@
-"""A problem on a chart as an objective, and an optimiser's run as a story."""
+"""A problem on a chart as an optimiser's objective."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import pytest
@@ -23,16 +22,13 @@ from xrayreg.optimize import (
     SeveralChart,
     TwistChart,
     adam,
-    bobyqa,
     cma_es,
     lbfgs,
     levenberg_marquardt,
     optimise,
-    run,
     span,
 )
-from xrayreg.pieces import Pieces, divisible, whole
-from xrayreg.settings import BobyqaSettings, CmaSettings, LbfgsSettings, LmSettings, PoseSpan
+from xrayreg.settings import CmaSettings, LbfgsSettings, LmSettings, PoseSpan
 from xrayreg.settings.methods import XVR_ADAM
 from xrayreg.similarity import Agreement
 
@@ -120,44 +116,23 @@ def test_weights_and_penalties_add_up():
 def test_xvrs_adam_finds_the_pose_by_its_own_numbers():
     chart = EulerZXYChart(PIVOT)
     settings = replace(XVR_ADAM, schedule=replace(XVR_ADAM.schedule, threshold=1e-6))
-    optimum = run(adam(chart.point(START), settings), PoseObjective(small_problem(), chart).answer)
+    optimum = optimise(adam(chart.point(START), settings), PoseObjective(small_problem(), chart).answer)
     assert furthest_mm(chart.poses(optimum.point[None]), TRUTH[None]) < 3
 
 
-def test_a_story_tells_the_best_so_far_and_ends_with_what_a_plain_run_finds():
+def test_progress_holds_the_best_so_far_and_changes_nothing():
     chart = start_chart()
     objective = PoseObjective(small_problem(), chart)
     start = torch.zeros(6, dtype=DOUBLE)
     settings = CmaSettings(population=8, generations=6)
     watched = Watched(objective.answer)
-    plain = run(cma_es(start, torch.ones(6), settings), watched)
-    story = optimise.pieces(cma_es(start, torch.ones(6), settings), objective.answer.pieces)
-    news: list[Progress | None] = []
-    while True:
-        try:
-            news.append(next(story))
-        except StopIteration as end:
-            optimum = end.value
-            break
-    told = [progress for progress in news if progress is not None]
-    assert [progress.evaluations for progress in told] == [1 + 8 * n for n in range(7)]
+    plain = optimise(cma_es(start, torch.ones(6), settings), watched)
+    news: list[Progress] = []
+    optimum = optimise(cma_es(start, torch.ones(6), settings), objective.answer, news.append)
+    assert [progress.evaluations for progress in news] == [1 + 8 * n for n in range(7)]
     best = torch.cat(watched.scores).cummax(0).values
-    assert [progress.score for progress in told] == [float(best[progress.evaluations - 1]) for progress in told]
+    assert [progress.score for progress in news] == [float(best[progress.evaluations - 1]) for progress in news]
     assert torch.equal(optimum.point, plain.point) and optimum.evaluations == plain.evaluations == 49
-    # Images come in pieces: there are pauses between the news.
-    assert len(news) > 2 * len(told)
-
-
-@pytest.mark.parametrize("pauses", [1, 2, 5, 20])
-def test_a_story_that_is_closed_closes_its_optimiser(pauses):
-    before = set(threading.enumerate())
-    objective = PoseObjective(small_problem(), start_chart())
-    box = torch.full((6,), 8.0, dtype=DOUBLE)
-    story = optimise.pieces(bobyqa(torch.zeros(6), -box, box, BobyqaSettings()), objective.answer.pieces)
-    for _ in range(pauses):
-        next(story)
-    story.close()
-    assert set(threading.enumerate()) == before
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -172,7 +147,7 @@ def test_several_objects_are_found_together(count):
         lbfgs(start, LbfgsSettings()),
         levenberg_marquardt(start, LmSettings(stop_step=1e-4, stop_gain=1e-8)),
     ):
-        optimum = run(optimiser, objective.answer)
+        optimum = optimise(optimiser, objective.answer)
         found = chart.poses(optimum.point[None])[0]
         assert furthest_mm(found, TRUTH.expand(count, 4, 4)).max() < 0.8
 
@@ -180,15 +155,13 @@ def test_several_objects_are_found_together(count):
 class Together:
     """The small problem for several objects at once: the mean of their similarities."""
 
-    @divisible
-    def scores(self, poses: Tensor) -> Pieces[Tensor]:
-        each = yield from small_problem().scores.pieces(poses.flatten(0, 1))
+    def scores(self, poses: Tensor) -> Tensor:
+        each = small_problem().scores(poses.flatten(0, 1))
         return each.unflatten(0, poses.shape[:2]).mean(1)
 
-    @divisible
-    def agreement(self, poses: Tensor, *, normals: bool) -> Pieces[Agreement]:
+    def agreement(self, poses: Tensor, *, normals: bool) -> Agreement:
         count, objects = poses.shape[:2]
-        each = yield from small_problem().agreement.pieces(poses.flatten(0, 1), normals=normals)
+        each = small_problem().agreement(poses.flatten(0, 1), normals=normals)
         normal = torch.zeros(count, 6 * objects, 6 * objects, dtype=DOUBLE)
         for n in range(objects):
             place = slice(6 * n, 6 * n + 6)
@@ -200,7 +173,6 @@ class Together:
 def test_a_chart_far_from_the_scene_scores_and_never_breaks_the_run():
     chart = start_chart()
     away = torch.tensor([0.0, 0.0, 0.0, 3000.0, 0.0, 0.0], dtype=DOUBLE)
-    optimum = run(lbfgs(away, LbfgsSettings(steps=3)), PoseObjective(small_problem(), chart).answer)
+    optimum = optimise(lbfgs(away, LbfgsSettings(steps=3)), PoseObjective(small_problem(), chart).answer)
     assert optimum.reason.endswith(".") and optimum.evaluations >= 1
-    whole(optimise.pieces(lbfgs(away, LbfgsSettings(3)), PoseObjective(small_problem(), chart).answer.pieces))
     assert pose_difference(chart.poses(away[None])[0], START, PIVOT)[3] == pytest.approx(3000.0)

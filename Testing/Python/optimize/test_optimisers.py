@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import sys
-import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -29,6 +28,7 @@ from phantoms import furthest_mm
 
 from xrayreg.checks import InputError
 from xrayreg.optimize import (
+    Answer,
     Optimiser,
     Optimum,
     Query,
@@ -39,11 +39,11 @@ from xrayreg.optimize import (
     grid,
     lbfgs,
     levenberg_marquardt,
-    run,
+    optimise,
     sgd,
 )
-from xrayreg.optimize.asking import NOWHERE
 from xrayreg.optimize.evolution import _others
+from xrayreg.optimize.optimiser import NOWHERE
 from xrayreg.settings import (
     AdamSettings,
     BobyqaSettings,
@@ -213,7 +213,7 @@ def in_the_bowl(name: str) -> tuple[Optimum, Watched]:
 
 def solved(name: str, task: Task, seed: int = 0) -> tuple[Optimum, Watched]:
     watched = Watched(task.answer)
-    return run(OPTIMISERS[name](task, seed), watched), watched
+    return optimise(OPTIMISERS[name](task, seed), watched), watched
 
 
 # Where a method promises nothing, once in a bowl and on what can go wrong is enough.
@@ -277,30 +277,20 @@ def test_a_registration_ends_at_the_pose(name):
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 @pytest.mark.parametrize("answers", [0, 1, 3])
-def test_closing_it_early_ends_everything(name, answers):
-    before = set(threading.enumerate())
-    task = quadratic(6, 10.0)
-    optimiser = OPTIMISERS[name](task, 0)
-    query = next(optimiser)
-    for _ in range(answers):
-        query = optimiser.send(task.answer(query))
-    optimiser.close()
-    assert set(threading.enumerate()) == before
-    with pytest.raises(StopIteration):
-        next(optimiser)
+def test_what_the_objective_raises_ends_it_and_reaches_the_caller(name, error, answers):
+    task, asked = bowl(), []
 
+    def broken(query: Query) -> Answer:
+        if len(asked) == answers:
+            raise error("the renderer broke")
+        asked.append(query)
+        return task.answer(query)
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_an_objective_that_fails_is_heard_and_leaves_no_thread_behind(name):
-    before = set(threading.enumerate())
-
-    def broken(query: Query) -> None:
-        raise ZeroDivisionError("the renderer broke")
-
-    with pytest.raises(ZeroDivisionError, match="renderer"):
-        run(OPTIMISERS[name](quadratic(6, 10.0), 0), broken)
-    assert set(threading.enumerate()) == before
+    with pytest.raises(error, match="renderer"):
+        optimise(OPTIMISERS[name](task, 0), broken)
+    assert len(asked) == answers
 
 
 @pytest.mark.parametrize("name", sorted(set(OPTIMISERS) - STARTLESS - {"differential evolution"}))
@@ -337,7 +327,7 @@ WRONG = {
 @pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)
 def test_what_cannot_be_meant_is_refused_before_anything_is_asked(make):
     with pytest.raises(InputError):
-        next(make())
+        optimise(make(), lambda query: pytest.fail("something was asked"))
 
 
 @pytest.mark.parametrize("package", ["nlopt", "cmaes"])
@@ -351,7 +341,7 @@ def test_a_missing_package_is_named_with_the_way_to_it(monkeypatch, package):
 def test_a_grid_is_walked_in_batches_and_whole():
     lower, upper = torch.tensor([0.0, -2.0, 5.0]), torch.tensor([2.0, 2.0, 7.0])
     watched = Watched(lambda query: quadratic(6, 10.0).answer(Query(query.points.repeat(1, 2))))
-    run(grid(lower, upper, GridSettings((3, 2, 1), batch=4)), watched)
+    optimise(grid(lower, upper, GridSettings((3, 2, 1), batch=4)), watched)
     assert [len(query.points) for query in watched.queries] == [4, 2]
     assert watched.points.tolist() == [[x, y, 6.0] for x in (0.0, 1.0, 2.0) for y in (-2.0, 2.0)]
 
@@ -361,7 +351,7 @@ def test_numbers_that_cannot_move_stay_in_bobyqa():
     lower, upper = task.lower.clone(), task.upper.clone()
     lower[2] = upper[2] = 0.5
     watched = Watched(task.answer)
-    run(bobyqa(task.start, lower, upper, BobyqaSettings(1e-8)), watched)
+    optimise(bobyqa(task.start, lower, upper, BobyqaSettings(1e-8)), watched)
     assert (watched.points[:, 2] == 0.5).all()
 
 

@@ -199,13 +199,6 @@ def test_voxels_suit_the_picture(spacing):
     assert (2 * coarse > min(max(spacing, 160 / 192), coarse.max())).all()
 
 
-def test_preparing_pauses_and_can_be_left(volume):
-    pieces = prepare_live.pieces(volume)
-    for _ in range(5):
-        next(pieces)
-    pieces.close()
-
-
 def test_torch_and_numba_show_the_same(volume, live):
     other = prepare_live(volume, engine="torch", device="cpu")
     difference = np.abs(live.image(CAMERA, pose(20, 30)) - other.image(CAMERA, pose(20, 30)))

@@ -1,4 +1,4 @@
-"""Weighing a refined pose: what is measured for the verdict, in pieces, and which of two poses is kept."""
+"""Weighing a refined pose: what is measured for the verdict, and which of two poses is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from pelvis_scenes import moved, scene, truth
 
 from xrayreg.optimize import State, best_first, descend
-from xrayreg.pieces import whole
 from xrayreg.reasons import ReasonCode
 from xrayreg.registration.assessment import Found, assess
 from xrayreg.registration.problem_cache import REFINE_MARGIN_MM, ProblemCache, problem_cache_for
@@ -26,7 +25,7 @@ def refined() -> tuple[ProblemCache, State]:
     level = problems.settings.refine.levels[-1]
     near = torch.as_tensor(moved(truth(), (0.3, -0.2, 0.2), (0.5, -0.5, 3.0)))[None]
     problem = problems.problem(level, near, REFINE_MARGIN_MM)
-    return problems, best_first(whole(descend(problem, near, level.max_steps, problems.settings.refine.step)))
+    return problems, best_first(descend(problem, near, level.max_steps, problems.settings.refine.step))
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,7 +50,7 @@ def test_the_similarity_of_several_views_is_the_mean_of_theirs():
     problems = problem_cache_for(scene(("frontal", "lateral")), registration_settings())
     level = problems.settings.refine.levels[-1]
     near = torch.as_tensor(truth())[None]
-    state = whole(descend(problems.problem(level, near, REFINE_MARGIN_MM), near, 1, problems.settings.refine.step))
+    state = descend(problems.problem(level, near, REFINE_MARGIN_MM), near, 1, problems.settings.refine.step)
     both = assess(problems, state, None, near[0], "a test")
     assert both.evidence.similarity == pytest.approx(np.mean(both.similarities), abs=1e-6)
     assert len(set(both.similarities)) == 2 and both.evidence.weakest_view == min(both.similarities)
@@ -61,17 +60,11 @@ def test_a_pose_beside_the_truth_is_told_from_it_by_its_contrast():
     problems, _ = refined()
     beside = torch.as_tensor(moved(truth(), (8.0, 5.0, 0.0), (15.0, 10.0, 0.0)))[None]
     level = problems.settings.refine.levels[-1]
-    wrong = whole(descend(problems.problem(level, beside, REFINE_MARGIN_MM), beside, 0, problems.settings.refine.step))
+    wrong = descend(problems.problem(level, beside, REFINE_MARGIN_MM), beside, 0, problems.settings.refine.step)
     weighed = assess(problems, wrong, None, beside[0], "a test")
     assert not weighed.verdict.accepted
     assert weighed.evidence.contrast < 0.5 * found().evidence.contrast
     assert found().is_better_than(weighed) and not weighed.is_better_than(found())
-
-
-def test_weighing_pauses_for_each_of_its_many_images():
-    problems, state = refined()
-    # Two dozen displaced poses and some twenty images of the mirrored X-ray.
-    assert sum(1 for _ in assess.pieces(problems, state, None, state.poses[0], "a test")) > 20
 
 
 def test_an_accepted_pose_is_kept_before_a_more_similar_one():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from pelvis_scenes import (
     SIZE_PX,
     camera,
     error,
+    followed,
     frontal,
     moved,
     nearby,
@@ -21,7 +22,6 @@ from pelvis_scenes import (
     read,
     registered,
     scene,
-    steps_of,
     truth,
 )
 from scipy.ndimage import gaussian_filter
@@ -39,15 +39,13 @@ GOAL_MM = 1.0
 
 
 @functools.lru_cache(maxsize=1)
-def told() -> tuple[Step, ...]:
-    """The steps of a registration that starts from nearby."""
-    return tuple(steps_of(scene(initial=nearby())))
+def followed_from_nearby() -> tuple[list[Step], Registration]:
+    """The steps and the result of a registration that starts from nearby."""
+    return followed(scene(initial=nearby()), registration_settings())
 
 
 def near_result() -> Registration:
-    result = told()[-1].result
-    assert result is not None
-    return result
+    return followed_from_nearby()[1]
 
 
 def test_it_registers_from_a_pose_some_degrees_and_millimetres_off():
@@ -93,16 +91,16 @@ def lost() -> Scene:
 
 
 @functools.lru_cache(maxsize=1)
-def told_from_nowhere() -> tuple[Step, ...]:
-    return tuple(steps_of(lost()))
+def followed_from_nowhere() -> tuple[list[Step], Registration]:
+    return followed(lost(), registration_settings())
 
 
 def test_a_start_that_leads_nowhere_is_followed_by_a_search():
-    given, stages = lost(), told_from_nowhere()
-    result = stages[-1].result
-    assert result is not None and result.start == "a search" and result.verdict.accepted
+    given = lost()
+    steps, result = followed_from_nowhere()
+    assert result.start == "a search" and result.verdict.accepted
     assert error(given, result).mtre_mm < GOAL_MM
-    messages = told_messages(list(stages))
+    messages = told_messages(steps)
     assert "the case's initial pose: leads nowhere" in messages and "a search: accepted" in messages
     # What was hopeless was not judged.
     assert [message for message in messages if message.startswith("judging")] == ["judging a search"]
@@ -124,15 +122,14 @@ def _poor() -> np.ndarray:
 
 def test_a_pose_on_a_poor_xray_is_looked_at_again_before_it_is_trusted():
     given = replace(scene(initial=nearby()), views=(read(_poor(), camera()),))
-    steps = steps_of(given, init="case")
-    result = steps[-1].result
-    assert result is not None and result.verdict.accepted and result.start == "the case's initial pose"
+    steps, result = followed(given, registration_settings(init="case"))
+    assert result.verdict.accepted and result.start == "the case's initial pose"
     assert result.evidence.similarity < SURE_SIMILARITY
     assert f"{AROUND_BEST}: accepted" in told_messages(steps)
     # A thirtieth of the photons that the other X-rays have.
     assert error(given, result).mtre_mm < 2 * GOAL_MM
     # What is clear is not looked at again.
-    assert not any(message.startswith(AROUND_BEST) for message in told_messages(list(told())))
+    assert not any(message.startswith(AROUND_BEST) for message in told_messages(followed_from_nearby()[0]))
 
 
 def test_what_is_nearly_right_is_searched_around():
@@ -141,10 +138,9 @@ def test_what_is_nearly_right_is_searched_around():
     unmoved = tuple(replace(level, max_steps=0) for level in settings.search.levels)
     poor = replace(settings.search, hypotheses=0, levels=unmoved, resampling=Resampling(rounds=0))
     given = scene(initial=moved(truth(), (20, 0, 0), (10, 5, 10)))
-    steps = list(register(given, replace(settings, search=poor)))
-    result = steps[-1].result
+    steps, result = followed(given, replace(settings, search=poor))
     assert "a search: not trusted" in told_messages(steps)
-    assert result is not None and result.start == AROUND_BEST and result.verdict.accepted
+    assert result.start == AROUND_BEST and result.verdict.accepted
     assert error(given, result).mtre_mm < GOAL_MM
     # The wrong optimum is the rival that the right one is measured against.
     assert result.evidence.gap is not None and result.evidence.gap > 0.2
@@ -153,7 +149,7 @@ def test_what_is_nearly_right_is_searched_around():
 def test_no_second_look_is_taken_when_none_is_allowed():
     settings = registration_settings(init="case")
     given = replace(scene(initial=nearby()), views=(read(_poor(), camera()),))
-    steps = list(register(given, replace(settings, second=replace(settings.second, rounds=0))))
+    steps, _ = followed(given, replace(settings, second=replace(settings.second, rounds=0)))
     assert not any(message.startswith(AROUND_BEST) for message in told_messages(steps))
 
 
@@ -255,65 +251,58 @@ def test_a_body_that_is_its_own_mirror_image_is_not_trusted():
 
 def test_progress_never_falls_and_ends_with_the_result():
     # The start fails, so both a refinement and a search are told.
-    steps = told_from_nowhere()
+    steps, result = followed_from_nowhere()
     fractions = [step.fraction for step in steps]
     assert fractions[0] == 0.0 and fractions[-1] == 1.0
     assert all(after >= before for before, after in pairwise(fractions))
-    assert [step.result is None for step in steps] == [True] * (len(steps) - 1) + [False]
+    assert (steps[-1].stage, steps[-1].message) == ("done", result.verdict.reason)
     assert {"prepare", "refine", "search", "judge"} <= {step.stage for step in steps}
     assert all(step.message for step in steps)
 
 
 def test_every_step_after_the_preparation_shows_a_pose():
-    steps = told()
+    steps, result = followed_from_nearby()
     prepared = [step.stage for step in steps].index("refine")
     assert {step.stage for step in steps[:prepared]} == {"prepare"}
     for step in steps[prepared:]:
         assert step.camera_from_volume is not None and step.camera_from_volume.shape == (4, 4)
         assert step.similarity is not None and math.isfinite(step.similarity)
-    last = told()[-1]
-    assert last.camera_from_volume is not None and last.result is not None
-    given = scene()
-    np.testing.assert_allclose(world_pose(given, last.camera_from_volume), last.result.world_from_volume, atol=1e-12)
-    assert last.message == last.result.verdict.reason
+    last = steps[-1].camera_from_volume
+    assert last is not None
+    np.testing.assert_allclose(world_pose(scene(), last), result.world_from_volume, atol=1e-12)
 
 
-def test_what_is_told_again_is_the_same_step_and_pauses_come_between_all_news():
-    steps = told()
-    news = [step for before, step in pairwise(steps) if step is not before]
-    assert len(news) == len({id(step) for step in news}) < len(steps) / 2
-    # Judging renders two dozen images and descends on the mirrored X-ray: that is not one step.
-    assert sum(step.message.startswith("judging") for step in steps) > 20
+class Left(Exception):
+    """Whoever follows a registration does not want it any more."""
 
 
-@pytest.mark.parametrize("after", [1, 10, 40, 80])
-def test_a_registration_may_be_left_in_any_piece(after):
-    going = register(scene(initial=nearby()), registration_settings())
-    assert len(list(islice(going, after))) == after
-    going.close()
-    with pytest.raises(StopIteration):
-        next(going)
+@pytest.mark.parametrize("after", [1, 3, 10, 20])
+def test_a_registration_may_be_left_at_any_step(after):
+    given, steps = scene(initial=nearby()), []
 
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        if len(steps) == after:
+            raise Left
 
-def test_a_registration_may_be_left_after_three_steps():
-    given = scene(initial=nearby())
-    going = register(given, registration_settings())
-    first = list(islice(going, 3))
-    going.close()
-    assert [step.result for step in first] == [None] * 3
-    with pytest.raises(StopIteration):
-        next(going)
+    with pytest.raises(Left):
+        register(given, registration_settings(), on_step)
+    assert len(steps) == after
     # What was left behind does not show in the next one.
     np.testing.assert_array_equal(registered(given).world_from_volume, near_result().world_from_volume)
 
 
-def test_two_registrations_may_take_turns():
-    given = scene(initial=nearby())
+def test_another_registration_may_run_within_a_step():
+    given, found = scene(initial=nearby()), []
     settings = registration_settings(init="case")
-    turns = list(zip(register(given, settings), register(given, settings), strict=True))
-    assert turns[-1][0].result is not None
-    for one, other in turns:
-        np.testing.assert_array_equal(one.camera_from_volume, other.camera_from_volume)
+
+    def on_step(step: Step) -> None:
+        if step.stage == "refine" and not found:
+            found.append(register(given, settings))
+
+    outer = register(given, settings, on_step)
+    for one in (outer, *found):
+        np.testing.assert_array_equal(one.world_from_volume, register(given, settings).world_from_volume)
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -339,12 +328,12 @@ def test_engines_agree_on_the_pose():
 
 def test_an_unknown_start_is_refused_by_name():
     with pytest.raises(InputError, match=r"init: expected one of auto, case, search or the file .*, found psychic"):
-        next(register(scene(), registration_settings(init="psychic")))
+        register(scene(), registration_settings(init="psychic"))
 
 
 def test_a_start_from_the_case_needs_one():
     with pytest.raises(InputError, match=r'"initial" pose in the case.*--init search'):
-        next(register(scene(), registration_settings(init="case")))
+        register(scene(), registration_settings(init="case"))
 
 
 OUT_OF_VIEW = {
@@ -359,14 +348,22 @@ OUT_OF_VIEW = {
 def test_an_initial_pose_out_of_view_is_refused(twist, init):
     given = scene(initial=moved(truth(), twist[:3], twist[3:]))
     with pytest.raises(InputError, match=r"initial pose: .* entirely outside the view"):
-        list(register(given, registration_settings(init=init)))
+        register(given, registration_settings(init=init))
 
 
 def test_an_initial_pose_in_one_view_of_two_is_enough():
     # 330 mm along the lateral beam and so towards its source: beside the frontal beam, but on the lateral one's axis.
     given = scene(("frontal", "lateral"), initial=moved(truth(), (0, 0, 0), (330, 0, 0)))
-    going = register(given, registration_settings())
-    assert next(step for step in going if step.stage == "refine").similarity is not None
+    steps: list[Step] = []
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        if step.stage == "refine":
+            raise Left
+
+    with pytest.raises(Left):
+        register(given, registration_settings(), on_step)
+    assert steps[-1].similarity is not None
 
 
 def test_the_result_file_has_what_the_contract_names():
@@ -393,6 +390,5 @@ def test_the_result_file_has_what_the_contract_names():
 
 
 def test_time_spent_loading_is_counted():
-    *_, last = register(scene(initial=nearby()), registration_settings(init="case"), load_seconds=2.5)
-    assert last.result is not None
-    assert last.result.seconds["load"] == 2.5 and last.result.seconds["total"] > 2.5
+    seconds = register(scene(initial=nearby()), registration_settings(init="case"), load_seconds=2.5).seconds
+    assert seconds["load"] == 2.5 and seconds["total"] > 2.5

@@ -75,4 +75,4 @@ def test_a_pose_beyond_the_detector_is_not_accepted_however_well_it_matches():
 
 def test_one_xray_given_as_two_views_is_refused():
     with pytest.raises(InputError, match="expected a different X-ray for each"):
-        next(iter(register(scene(("frontal", "frontal"), initial=nearby()), registration_settings())))
+        register(scene(("frontal", "frontal"), initial=nearby()), registration_settings())

@@ -15,7 +15,6 @@ from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from torch import Tensor
 
 from xrayreg.geometry import Camera, pose_difference, retract, transform_points
-from xrayreg.pieces import Pieces, divisible
 from xrayreg.reasons import ReasonCode
 from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.registration.verdict import (
@@ -322,9 +321,7 @@ class Landscape:
     pivot: Tensor = PIVOT
     counts: list[int] = field(default_factory=list)
 
-    @divisible
-    def scores(self, poses: Tensor) -> Pieces[Tensor]:
-        yield
+    def scores(self, poses: Tensor) -> Tensor:
         self.counts.append(len(poses))
         twist = pose_difference(poses, self.summit, self.pivot)
         distance = twist / torch.tensor([0.03, 0.03, 0.03, 3.0, 3.0, 15.0], dtype=DOUBLE)

@@ -14,7 +14,6 @@ from render_checks import ENGINES, noise_map, relative
 from xrayreg import slabs
 from xrayreg.geometry import VoxelGrid, twist_tangents
 from xrayreg.geometry.cameras import MOST_PX
-from xrayreg.pieces import Pieces
 from xrayreg.render import Projector, numba_maps, render, render_with_jacobian
 from xrayreg.scene import Attenuation
 
@@ -107,8 +106,7 @@ def holed_map() -> Attenuation:
     return Attenuation(mu.float(), VoxelGrid.from_spacing((81, 65, 70), (1, 1, 1)))
 
 
-def all_blocks(packed: NDArray, air: int, bits: int) -> Pieces[NDArray]:
-    yield
+def all_blocks(packed: NDArray, air: int, bits: int) -> NDArray:
     return np.ones([-(-size // 16) for size in packed.shape], dtype=bool)
 
 

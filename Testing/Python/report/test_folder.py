@@ -15,7 +15,6 @@ from PIL import Image
 
 from xrayreg.checks import InputError
 from xrayreg.io import read_pose
-from xrayreg.pieces import divisible
 from xrayreg.report import Screenshot, folder, scored, write_results
 from xrayreg.scene import Scene
 
@@ -42,9 +41,7 @@ def content(given: Scene, **changes: Any) -> dict[str, Any]:
 def quick(monkeypatch):
     """Sheets that take no time, where nobody looks at them."""
 
-    @divisible
     def sheet(*_):
-        yield
         return np.zeros((8, 8, 3), dtype=np.uint8)
 
     monkeypatch.setattr(folder, "view_sheet", sheet)
@@ -125,7 +122,8 @@ def test_views_with_awkward_names_get_files_of_their_own(quick, tmp_path):
 
 def test_news_come_before_each_picture_and_never_go_back(quick, tmp_path):
     given = scene("front", "side")
-    steps = [step for step in write_results.pieces(tmp_path, given, content(given), "Pelvis") if step is not None]
+    steps = []
+    write_results(tmp_path, given, content(given), "Pelvis", on_step=steps.append)
     assert [step.fraction for step in steps] == sorted(step.fraction for step in steps)
     assert {"front: drawing the overlay", "side: drawing the overlay"} <= {step.message for step in steps}
 
@@ -136,10 +134,14 @@ def test_giving_up_half_way_leaves_nothing(quick, tmp_path, existed):
     if existed:
         out.mkdir()
         (out / "mine.txt").write_text("keep")
-    work = write_results.pieces(out, given, content(given), "Pelvis")
-    while "overlay" not in (next(work) or pelvis.Step("", 0, "")).message:
+
+    def on_step(step):
         assert out.exists()
-    work.close()
+        if "overlay" in step.message:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_results(out, given, content(given), "Pelvis", on_step=on_step)
     assert names_in(tmp_path) == ({"out"} if existed else set())
     assert not existed or names_in(out) == {"mine.txt"}
 

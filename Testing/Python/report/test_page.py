@@ -90,14 +90,6 @@ def test_pictures_are_embedded_at_a_moderate_size_with_their_colours(tmp_path, p
     assert np.abs(shown[12, 100] - 90).max() < 6
 
 
-def test_a_window_can_live_while_pictures_are_embedded(tmp_path, picture):
-    shown = [("a", picture), ("b", picture), ("c", picture)]
-    # Reading, shrinking and packing each picture are steps of their own.
-    assert sum(1 for _ in write_report.pieces(tmp_path, "Knee", RESULT, shown)) >= 3 * len(shown)
-    taken = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert taken == write_report(tmp_path, "Knee", RESULT, shown).read_text(encoding="utf-8")
-
-
 def test_a_rejected_and_an_unjudged_result_are_told_apart(tmp_path):
     rejected = page_of(write_report(tmp_path, "a", {"accepted": False, "reason": "Too far."}, [])).text
     assert "Rejected" in rejected and "Accepted" not in rejected

@@ -13,7 +13,6 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from xrayreg.geometry import pose_difference, retract
-from xrayreg.pieces import Pieces, divisible, whole
 from xrayreg.registration.initial import Candidates, distinct, draw_poses, search
 from xrayreg.registration.problem import Prior
 from xrayreg.registration.problem_cache import problem_cache_for
@@ -103,13 +102,10 @@ class Hills:
     hills: tuple[tuple[float, Tensor], ...]
     pivot: Tensor = PIVOT
 
-    @divisible
-    def scores(self, poses: Tensor) -> Pieces[Tensor]:
-        return (yield from self.agreement.pieces(poses)).score
+    def scores(self, poses: Tensor) -> Tensor:
+        return self.agreement(poses).score
 
-    @divisible
-    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
-        yield
+    def agreement(self, poses: Tensor) -> Agreement:
         total = Agreement(torch.zeros(len(poses)), torch.zeros(len(poses), 6), torch.zeros(len(poses), 6, 6))
         for height, summit in self.hills:
             part = Prior(summit, DEVIATION, 1.0).agreement(poses, self.pivot)
@@ -129,13 +125,9 @@ SETTINGS = SearchSettings(hypotheses=200, levels=(LevelSettings(32, 30), LevelSe
 
 def candidates_of(hills: Hills, hypotheses: Tensor, settings: SearchSettings = SETTINGS) -> list[Candidates]:
     step = replace(StepSettings(), stop_gain=1e-9)
-    told = search(lambda level, around: made(hills), hypotheses, PIVOT, settings, step, seed=0)  # type: ignore[arg-type]
-    return [candidates for candidates in told if candidates is not None]
-
-
-def made(hills: Hills) -> Pieces[Hills]:
-    yield
-    return hills
+    found: list[Candidates] = []
+    search(lambda level, around: hills, hypotheses, PIVOT, settings, step, 0, found.append)  # type: ignore[arg-type,return-value]
+    return found
 
 
 def test_search_finds_the_highest_hill_and_names_the_next():
@@ -163,9 +155,8 @@ def test_search_tells_its_way_and_arrives_at_one():
 class Islands(Hills):
     """Hills that end two deviations from their summits: from farther off nothing leads to them."""
 
-    @divisible
-    def agreement(self, poses: Tensor) -> Pieces[Agreement]:
-        total = yield from super().agreement.pieces(poses)
+    def agreement(self, poses: Tensor) -> Agreement:
+        total = super().agreement(poses)
         near = [(pose_difference(poses, summit, self.pivot) / DEVIATION).norm(dim=-1) < 2 for _, summit in self.hills]
         seen = torch.stack(near).any(0).to(DOUBLE)
         return Agreement(total.score * seen, total.gradient * seen[:, None], total.normal * seen[:, None, None])
@@ -214,15 +205,13 @@ def test_search_finds_the_pelvis_from_a_frontal_start():
     # 11 degrees and 59 mm off, and the patient turned about another centre than the one expected.
     start = torch.as_tensor(pelvis_scenes.moved(pelvis_scenes.truth(), (-8, 6, -4), (20, -25, 50)))
     drawn = draw_poses(start[None], problems.pivot, settings.search.prior, settings.search.hypotheses, seed=0)
-    last = whole(
-        search(
-            lambda level, around: problems.problem.pieces(level, around, 100.0),
-            drawn,
-            problems.pivot,
-            settings.search,
-            settings.refine.step,
-            seed=0,
-        )
+    last = search(
+        lambda level, around: problems.problem(level, around, 100.0),
+        drawn,
+        problems.pivot,
+        settings.search,
+        settings.refine.step,
+        seed=0,
     )
     twist = pose_difference(last.poses[0], torch.as_tensor(pelvis_scenes.truth()), problems.pivot)
     # Pixels of 4.4 mm at the patient: good to half a pixel, and to a few in depth.

@@ -111,8 +111,9 @@ def search(
 
 
 def _repeating(found: Candidates, on_candidates: OnCandidates) -> OnCandidates:
-    """News that only what was found before is the best still, as new hypotheses are less good at first."""
-    return lambda news: on_candidates(replace(found, fraction=0.0))
+    """News of what was found before, as new hypotheses are less good until they are refined."""
+    again = replace(found, fraction=0.0, message="ranking hypotheses around the best")
+    return lambda news: on_candidates(again)
 
 
 def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[Tensor, Tensor]:
