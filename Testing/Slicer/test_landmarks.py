@@ -27,14 +27,14 @@ TRUE = camera_from_placement(Placement(-28.0, 9.0, 4.0, 6.0, -5.0, 690.0), MIDDL
 
 @pytest.fixture
 def landmarks(app: Any) -> Any:
-    from XRayRegistrationLib.scene import landmarks
+    from XRayRegistrationLib.mrml import landmarks
 
     app.scene.Clear(0)
     return landmarks
 
 
 def rig_of(*given: Projection) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     made = rig.createRig()
     for number, projection in enumerate(given):
@@ -68,7 +68,7 @@ def mark(landmarks: Any, shown: Any, which: slice = slice(None), noise: float = 
 
 @pytest.mark.parametrize("given", [(FRONT,), (FRONT, SIDE)], ids=["one view", "two views"])
 def test_the_pose_that_explains_the_clicks_is_found(landmarks, given):
-    from XRayRegistrationLib.scene import posing, rig
+    from XRayRegistrationLib.mrml import posing, rig
 
     shown, volume = rig_of(*given), add_ct()
     posing.placeAtFirst(shown, volume)
@@ -103,7 +103,7 @@ def test_points_are_paired_by_name_and_the_others_are_told(landmarks):
 
 
 def test_a_landmark_may_be_marked_in_one_view_only(landmarks):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig_of(FRONT, SIDE)
     for view, which in zip(shown.views, (slice(0, 5), slice(3, 7)), strict=True):
@@ -115,7 +115,7 @@ def test_a_landmark_may_be_marked_in_one_view_only(landmarks):
 
 
 def test_points_of_a_moved_ct_count_where_they_are_now(landmarks):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown, volume, points = rig_of(FRONT), add_ct(), add_points()
     transform(some_pose(), volume, points)
@@ -128,7 +128,7 @@ def test_points_of_a_moved_ct_count_where_they_are_now(landmarks):
     ("which", "sentence"), [(slice(0, 2), "landmarks"), (slice(0, 0), "landmarks")], ids=["two", "none"]
 )
 def test_too_few_leave_the_c_arm_where_it_stands(landmarks, which, sentence):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig_of(FRONT)
     rig.setWorldFromVolume(shown, some_pose())
@@ -155,7 +155,7 @@ def test_marking_a_landmark_again_moves_it(landmarks):
 
 
 def test_marks_lie_on_the_detector_and_go_with_the_c_arm(landmarks):
-    from XRayRegistrationLib.scene import detector, rig
+    from XRayRegistrationLib.mrml import detector, rig
 
     shown = rig_of(FRONT)
     landmarks.addLandmark(shown, shown.views[0], "tip", 100.0, 200.0)
@@ -177,7 +177,7 @@ def test_a_mark_off_the_detector_counts_for_the_ray_it_lies_on(landmarks):
 
 
 def test_marks_stay_on_the_stored_image_when_the_geometry_is_corrected(landmarks):
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     shown = rig_of(FRONT)
     view = shown.views[0]
@@ -192,7 +192,7 @@ def test_marks_stay_on_the_stored_image_when_the_geometry_is_corrected(landmarks
 
 
 def test_there_are_no_marks_before_somebody_makes_some_and_none_after_the_view_was_removed(landmarks, app):
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     shown = rig_of(FRONT)
     view = shown.views[0]
@@ -207,7 +207,7 @@ def test_there_are_no_marks_before_somebody_makes_some_and_none_after_the_view_w
 def test_a_saved_scene_keeps_the_marks(landmarks, app, tmp_path):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig_of(FRONT)
     landmarks.addLandmark(shown, shown.views[0], "tip", 100.0, 200.0)
@@ -218,7 +218,7 @@ def test_a_saved_scene_keeps_the_marks(landmarks, app, tmp_path):
 
 
 def test_points_are_reprojected_where_the_camera_sees_them(landmarks):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown, node = rig_of(FRONT, SIDE), add_points()
     behind = np.linalg.inv(TRUE) @ (0.0, 0.0, -300.0, 1.0)

@@ -14,7 +14,7 @@ def loaded(app, widget):
     """The panel with a CT, an X-ray of measured geometry, and five landmarks on the CT."""
     import slicer
 
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     widget.ui.volumeSelector.setCurrentNode(user.add_ct())
     user.choose_xray(app, widget, user.add_xray(size=(300, 260)))
@@ -42,7 +42,7 @@ def click(app, widget, pixel):
     """Place a point of the list that is being marked, as a click in the X-ray's view does."""
     import slicer
 
-    from XRayRegistrationLib.scene import detector
+    from XRayRegistrationLib.mrml import detector
 
     node = slicer.mrmlScene.GetNodeByID(slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID())
     place = detector.rasFromPixels(widget.logic.rig().views[0].picture) @ (*pixel, 0.0, 1.0)

@@ -41,7 +41,7 @@ def real(app: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def inputs(app: Any) -> Any:
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     app.scene.Clear(0)
     made = Inputs()
@@ -55,7 +55,7 @@ def ask(inputs: Any, kind: str = "compile") -> Any:
 
 def test_a_registration_in_another_process_survives_a_worker_that_is_killed(real, inputs, case, compiled):
     from XRayRegistrationLib.jobs import registration
-    from XRayRegistrationLib.scene import importing, rig
+    from XRayRegistrationLib.mrml import importing, rig
     from XRayRegistrationLib.worker.client import WorkerEnded
 
     parameters = new_parameters()

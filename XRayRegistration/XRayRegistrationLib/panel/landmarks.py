@@ -5,7 +5,7 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..scene import landmarks
+from ..mrml import landmarks
 from .controls import Control, Resized, cell, fitHeight, sentence, stretch
 
 _NAME, _VIEW, _RESIDUAL = range(3)
