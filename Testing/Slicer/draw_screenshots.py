@@ -135,6 +135,7 @@ def landmarks(window: demo.Window) -> None:
     window.ui.apButton.click()
     window.settle()
     window.ui.solveButton.click()
+    window.settle()
     window.ui.landmarksCollapsibleButton.setProperty("collapsed", False)
     Camera(window).take("landmarks", "pose")
 

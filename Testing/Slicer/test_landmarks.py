@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes import RAS_FROM_INDEX, SHAPE, add_ct, add_xray, reopen, some_pose, transform
+from inline_worker import new_worker
+from nodes import RAS_FROM_INDEX, SHAPE, add_ct, add_xray, reopen, run, some_pose, transform
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, Placement, Projection, camera_from_placement
@@ -58,6 +59,13 @@ def seen(projection: Projection, points: np.ndarray = POINTS) -> np.ndarray:
     return camera.project(points @ pose[:3, :3].T + pose[:3, 3])
 
 
+def solved(shown: Any, volume: Any, points: Any) -> Any:
+    """The LandmarkFit of the points on the CT and their marks."""
+    from XRayRegistrationLib.mrml import landmarks
+
+    return run(landmarks.poseSteps(new_worker(), shown, volume, points))
+
+
 def mark(landmarks: Any, shown: Any, which: slice = slice(None), noise: float = 0.0) -> None:
     generator = np.random.default_rng(0)
     for view in shown.views:
@@ -74,7 +82,7 @@ def test_the_pose_that_explains_the_clicks_is_found(landmarks, given):
     posing.placeAtFirst(shown, volume)
     before = rig.worldFromVolume(shown)
     mark(landmarks, shown)
-    fit = landmarks.poseFromLandmarks(shown, volume, add_points())
+    fit = solved(shown, volume, add_points())
     np.testing.assert_allclose(rig.cameraFromVolume(shown, shown.views[0]), TRUE, atol=1e-4)
     np.testing.assert_array_equal(fit.before, before)
     assert posing.isPosed(shown) and fit.unpaired == ()
@@ -86,8 +94,8 @@ def test_each_landmarks_own_error_is_told_the_worst_first(landmarks):
     mark(landmarks, shown)
     column, row = seen(FRONT)[4]
     landmarks.addLandmark(shown, shown.views[0], "mark 4", column + 10, row)
-    fit = landmarks.poseFromLandmarks(shown, add_ct(), add_points())
-    assert fit.lines[0] == f"mark 4 in view 0: {fit.result.residuals_mm.max():.1f} mm"
+    fit = solved(shown, add_ct(), add_points())
+    assert fit.lines[0] == f"mark 4 in view 0: {fit.residualsMm.max():.1f} mm"
     told = [float(line.split()[-2]) for line in fit.lines]
     assert told == sorted(told, reverse=True) and told[0] > 1.0
 
@@ -97,9 +105,9 @@ def test_points_are_paired_by_name_and_the_others_are_told(landmarks):
     mark(landmarks, shown, slice(1, 7))
     landmarks.addLandmark(shown, shown.views[0], "elsewhere", 10.0, 10.0)
     order = [3, 0, 6, 2, 5, 1, 4]
-    fit = landmarks.poseFromLandmarks(shown, add_ct(), add_points(POINTS[order], [NAMES[n] for n in order]))
+    fit = solved(shown, add_ct(), add_points(POINTS[order], [NAMES[n] for n in order]))
     assert fit.unpaired == ("elsewhere", "mark 0")
-    np.testing.assert_allclose(fit.result.residuals_px, 0, atol=1e-3)
+    np.testing.assert_allclose(fit.residualsPx, 0, atol=1e-3)
 
 
 def test_a_landmark_may_be_marked_in_one_view_only(landmarks):
@@ -109,7 +117,7 @@ def test_a_landmark_may_be_marked_in_one_view_only(landmarks):
     for view, which in zip(shown.views, (slice(0, 5), slice(3, 7)), strict=True):
         for name, (column, row) in list(zip(NAMES, seen(view.projection), strict=True))[which]:
             landmarks.addLandmark(shown, view, name, column, row)
-    fit = landmarks.poseFromLandmarks(shown, add_ct(), add_points())
+    fit = solved(shown, add_ct(), add_points())
     np.testing.assert_allclose(rig.cameraFromVolume(shown, shown.views[0]), TRUE, atol=1e-3)
     assert len(fit.lines) == 9
 
@@ -120,7 +128,7 @@ def test_points_of_a_moved_ct_count_where_they_are_now(landmarks):
     shown, volume, points = rig_of(FRONT), add_ct(), add_points()
     transform(some_pose(), volume, points)
     mark(landmarks, shown)
-    landmarks.poseFromLandmarks(shown, volume, points)
+    solved(shown, volume, points)
     np.testing.assert_allclose(rig.cameraFromVolume(shown, shown.views[0]) @ some_pose(), TRUE, atol=1e-4)
 
 
@@ -134,17 +142,29 @@ def test_too_few_leave_the_c_arm_where_it_stands(landmarks, which, sentence):
     rig.setWorldFromVolume(shown, some_pose())
     mark(landmarks, shown, which)
     with pytest.raises(InputError, match=sentence):
-        landmarks.poseFromLandmarks(shown, add_ct(), add_points())
+        solved(shown, add_ct(), add_points())
     with pytest.raises(InputError, match="points on the CT, found none"):
-        landmarks.poseFromLandmarks(shown, add_ct(), None)
+        solved(shown, add_ct(), None)
     np.testing.assert_allclose(rig.worldFromVolume(shown), some_pose(), atol=1e-12)
+
+
+def test_a_view_that_is_removed_meanwhile_ends_in_a_sentence(landmarks, app):
+    from XRayRegistrationLib.mrml import rig
+
+    shown = rig_of(FRONT)
+    mark(landmarks, shown)
+    steps = landmarks.poseSteps(new_worker(), shown, add_ct(), add_points())
+    next(steps)
+    app.scene.RemoveNode(shown.views[0].picture)
+    with pytest.raises(rig.NodesRemoved):
+        run(steps)
 
 
 def test_a_name_that_two_points_have_is_refused(landmarks):
     shown = rig_of(FRONT)
     mark(landmarks, shown)
     with pytest.raises(InputError, match="landmarks on CT: expected a name for each, found several called mark 1"):
-        landmarks.poseFromLandmarks(shown, add_ct(), add_points(POINTS, ["mark 1", *NAMES[1:]]))
+        solved(shown, add_ct(), add_points(POINTS, ["mark 1", *NAMES[1:]]))
 
 
 def test_marking_a_landmark_again_moves_it(landmarks):

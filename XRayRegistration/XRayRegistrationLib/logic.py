@@ -21,7 +21,7 @@ from xrayreg.checks import InputError
 from xrayreg.pieces import whole
 
 from . import dependencies
-from .mrml import importing, outcome, posing, rig
+from .mrml import importing, landmarks, outcome, posing, rig
 from .mrml.backend import Inputs
 from .parameters import Parameters
 
@@ -173,6 +173,16 @@ class Logic(ScriptedLoadableModuleLogic):
         from .jobs import estimate
 
         return estimate.estimateSteps(self.inputs, self.getParameterNode())
+
+    def poseFromLandmarks(self):
+        """Move the C-arm to the pose that the landmarks of the parameters give (mrml.landmarks.LandmarkFit)."""
+        return whole(self.landmarkSteps())
+
+    def landmarkSteps(self):
+        """`poseFromLandmarks` in short steps."""
+        dependencies.ensure()
+        shown, _view, volume = self._placed()
+        return (yield from landmarks.poseSteps(self.inputs.worker, shown, volume, self.getParameterNode().landmarks))
 
     def undo(self):
         """Move the C-arm back to where it stood before the last registration; returns whether there was one."""

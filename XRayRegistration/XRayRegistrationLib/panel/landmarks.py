@@ -94,15 +94,22 @@ class LandmarksPart(VTKObservationMixin):
         self._sayNext()
 
     def onSolve(self):
-        try:
-            fit = landmarks.poseFromLandmarks(self._now.rig, self._now.volume, self._now.parameters.landmarks)
-        except Exception as error:
-            self._say(sentence(error))
-            return
-        said = [fit.result.reason]
+        self._panel.run(_("The pose from landmarks"), self._solveSteps(), self._onStep, self._onEnd)
+
+    def _solveSteps(self):
+        fit = yield from self._panel.logic.landmarkSteps()
+        said = [fit.reason]
         if fit.unpaired:
             said.append(_("Without a partner: {names}.").format(names=", ".join(fit.unpaired)))
         self._say(" ".join(said))
+
+    def _onStep(self, message):
+        if message:
+            self._say(message)
+
+    def _onEnd(self, problem):
+        if problem:
+            self._say(problem)
 
     @vtk.calldata_type(vtk.VTK_INT)
     def _onMarked(self, caller, event, index):

@@ -25,6 +25,7 @@ HANDLERS: Mapping[str, Handler] = {
     "images": Handler(pictures.images),
     "register": Handler(registering.register),
     "estimate": Handler(registering.estimate),
+    "landmarks": Handler(registering.landmarks),
     "report": Handler(files.report),
     "training files": Handler(files.training_files),
 }
