@@ -70,8 +70,8 @@ class _Slider:
 
         from XRayRegistrationLib.display import layout
         from XRayRegistrationLib.display.live import LiveOverlay
-        from XRayRegistrationLib.scene import rig
-        from XRayRegistrationLib.scene.backend import Inputs
+        from XRayRegistrationLib.mrml import rig
+        from XRayRegistrationLib.mrml.backend import Inputs
 
         self._app.scene.Clear(0)
         self._isocentre, self._angle = volume.grid.centre, 0.0

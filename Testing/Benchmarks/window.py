@@ -93,8 +93,8 @@ class Window:
         return done
 
 
-def phantom(window: Window, case: Path) -> None:
-    """A case is imported, shown and registered."""
+def phantom(window: Window, case: Path) -> str:
+    """A case is imported, shown and registered, and the C-arm is placed by landmarks; returns the verdict."""
     panel = window.widget.panel
 
     def idle() -> bool:
@@ -102,6 +102,28 @@ def phantom(window: Window, case: Path) -> None:
 
     window.do("import a case", lambda: panel.inputs.importCase(str(case)), idle)
     window.do("register", lambda: window.widget.ui.registerButton.click(), idle)
+    verdict: str = window.widget.ui.verdictTitleLabel.text
+    mark_landmarks(window)
+    window.do("place by landmarks", lambda: window.widget.ui.solveButton.click(), idle)
+    return verdict
+
+
+def mark_landmarks(window: Window) -> None:
+    """Mark points of the CT and where they appear in the first X-ray, then move the C-arm away."""
+    import slicer
+
+    from XRayRegistrationLib.mrml import landmarks, posing, rig
+
+    parameters, shown = window.widget.logic.getParameterNode(), window.widget.logic.rig()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Landmarks")
+    view, pose = shown.views[0], rig.cameraFromVolume(shown, shown.views[0])
+    places = posing.isocentre(parameters.volume) + np.random.default_rng(0).uniform(-40, 40, (6, 3))
+    for number, place in enumerate(places):
+        node.AddControlPoint(*place, f"L-{number}")
+        pixel = view.camera.project(pose[:3, :3] @ place + pose[:3, 3])
+        landmarks.addLandmark(shown, view, f"L-{number}", *pixel)
+    parameters.landmarks = node
+    window.widget.logic.setPlacement(roll_deg=window.widget.logic.placement().roll_deg + 20.0)
 
 
 def large(window: Window) -> None:
@@ -132,11 +154,11 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "XRayRegistration"))
     sys.path.insert(0, str(ROOT / "Testing" / "Slicer"))
     window = Window()
+    verdict = ""
     if sys.argv[1] == "phantom":
-        phantom(window, Path(sys.argv[2]))
+        verdict = phantom(window, Path(sys.argv[2]))
     else:
         large(window)
-    verdict = window.widget.ui.verdictTitleLabel.text
     # Only what has ended is counted.
     window.app.closeModule(window.widget)
     own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -179,7 +179,7 @@ def described(window: Window) -> dict[str, Any]:
     """What must come back with the scene, as plain values."""
     import slicer
 
-    from XRayRegistrationLib.scene import outcome, rig
+    from XRayRegistrationLib.mrml import outcome, rig
 
     parameters, shown = window.widget.logic.getParameterNode(), window.widget.logic.rig()
     found = outcome.outcomeOf(shown)

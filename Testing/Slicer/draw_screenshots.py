@@ -116,8 +116,8 @@ def landmarks(window: demo.Window) -> None:
     """The C-arm placed by landmarks that were clicked on the CT and on the X-ray."""
     import slicer
 
-    from XRayRegistrationLib.scene import backend
-    from XRayRegistrationLib.scene import landmarks as marks
+    from XRayRegistrationLib.mrml import backend
+    from XRayRegistrationLib.mrml import landmarks as marks
 
     window.panel.inputs.loadSample(lateral=False)
     window.settle()
@@ -135,6 +135,7 @@ def landmarks(window: demo.Window) -> None:
     window.ui.apButton.click()
     window.settle()
     window.ui.solveButton.click()
+    window.settle()
     window.ui.landmarksCollapsibleButton.setProperty("collapsed", False)
     Camera(window).take("landmarks", "pose")
 

@@ -126,7 +126,7 @@ def scene_of(inputs: Any, parameters: Any, initial: Any = None) -> Any:
 
 
 def registered_scene(inputs: Any, sent: Any) -> Any:
-    """A scene.backend.SentScene as the worker reads it (xrayreg.scene.Scene)."""
+    """A mrml.backend.SentScene as the worker reads it (xrayreg.scene.Scene)."""
     from xrayreg.worker import inputs as requests
 
     return requests.scene_of(inputs.worker._connection.room, json.loads(json.dumps(sent.content())))

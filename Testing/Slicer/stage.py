@@ -84,13 +84,13 @@ class Stage:
 
     @property
     def rig(self) -> Any:
-        from XRayRegistrationLib.scene.rig import rigOf
+        from XRayRegistrationLib.mrml.rig import rigOf
 
         return rigOf(self.parameters.pose)
 
     def turn(self, first_pose: NDArray) -> None:
         """Move the C-arm so that the first view stands at a pose; the others go with it."""
-        from XRayRegistrationLib.scene import rig
+        from XRayRegistrationLib.mrml import rig
 
         moved = np.linalg.inv(self.poses[0]) @ first_pose
         self.poses = tuple(pose @ moved for pose in self.poses)
@@ -149,7 +149,7 @@ def build(app: Any, *names: str, arms: tuple[Arm, ...] = ARMS) -> Stage:
     import slicer
 
     from xrayreg.geometry import Camera, Projection
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     app.scene.Clear(0)
     volume = slicer.util.addVolumeFromArray(hounsfield(), RAS_FROM_INDEX, "CT")
@@ -174,7 +174,7 @@ def show(stage: Stage) -> Any:
     """Bring the layout up with an overlay that follows; returns the settled LiveOverlay."""
     from XRayRegistrationLib.display import layout
     from XRayRegistrationLib.display.live import LiveOverlay
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     live = LiveOverlay(Inputs())
     live.follow(stage.parameters)

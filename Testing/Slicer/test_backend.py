@@ -20,7 +20,7 @@ ONE, TWO = box(slice(5, 20), slice(5, 25), slice(10, 30)), box(slice(15, 35), sl
 
 @pytest.fixture
 def inputs(app: Any) -> Any:
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     app.scene.Clear(0)
     return Inputs()
@@ -103,7 +103,7 @@ def test_a_ct_is_converted_once_until_its_voxels_or_its_place_change(inputs):
 
 
 def prepared(**values: Any) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig.addView(rig.createRig(), add_xray(name="front"), KNOWN)
     shown = rig.addView(shown, add_xray(name="side"), KNOWN)
@@ -138,7 +138,7 @@ def test_a_scene_without_its_parts_says_which_are_missing(inputs):
 
 
 def test_what_was_assumed_while_a_ct_was_read_stays_with_it_until_its_spacing_is_corrected(inputs):
-    from XRayRegistrationLib.scene import sources
+    from XRayRegistrationLib.mrml import sources
 
     node = add_ct()
     assert sources.readOf(node) == ((), ())
@@ -155,7 +155,7 @@ def test_what_was_assumed_while_a_ct_was_read_stays_with_it_until_its_spacing_is
 
 
 def test_views_placed_by_nominal_angles_are_assumed_and_calibrated_ones_are_not(inputs):
-    from XRayRegistrationLib.scene import backend, projections, rig
+    from XRayRegistrationLib.mrml import backend, projections, rig
 
     parameters = prepared()
     shown = backend.requireRig(parameters)
@@ -174,7 +174,7 @@ def test_views_placed_by_nominal_angles_are_assumed_and_calibrated_ones_are_not(
 
 
 def test_a_reference_counts_only_for_the_ct_that_it_was_made_for(inputs):
-    from XRayRegistrationLib.scene import backend
+    from XRayRegistrationLib.mrml import backend
 
     parameters = prepared()
     shown = backend.requireRig(parameters)

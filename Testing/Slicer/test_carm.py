@@ -21,7 +21,7 @@ def carm(app: Any) -> Any:
 def shown(stage: stages.Stage, eye: bool = False) -> None:
     """The layout with bones and X-rays, and nothing that follows it."""
     from XRayRegistrationLib.display import bones, layout
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     for view, arm in zip(stage.rig.views, stage.arms, strict=True):
         rig.showPixels(view, (arm.picture() >> 8).astype(np.uint8))

@@ -20,7 +20,7 @@ FULL = Projection.assumed(*SIZE).changed(
 
 @pytest.fixture
 def table(app: Any) -> Any:
-    from XRayRegistrationLib.scene import geometryTable
+    from XRayRegistrationLib.mrml import geometryTable
 
     return geometryTable
 

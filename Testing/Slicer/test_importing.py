@@ -25,7 +25,7 @@ POSE[:3, 3] = 20.0, -10.0, 700.0
 
 @pytest.fixture
 def importing(app: Any) -> Any:
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     app.scene.Clear(0)
     return importing
@@ -89,7 +89,7 @@ def same(first: Any, second: Any) -> None:
 
 def imported(importing: Any, path: Path) -> tuple[Any, Any, Any]:
     """Parameters, rig and the scene that the nodes give."""
-    from XRayRegistrationLib.scene import backend
+    from XRayRegistrationLib.mrml import backend
 
     parameters = new_parameters()
     run(importing.importCaseSteps(new_worker(), parameters, path))
@@ -120,7 +120,7 @@ def test_the_images_are_kept_as_they_are_stored(importing, tmp_path):
 
 
 def test_the_c_arm_stands_where_the_case_says(importing, tmp_path):
-    from XRayRegistrationLib.scene import posing, projections, rig
+    from XRayRegistrationLib.mrml import posing, projections, rig
 
     parameters, shown, _scene = imported(importing, write(tmp_path))
     np.testing.assert_allclose(rig.worldFromVolume(shown), POSE, atol=1e-12)
@@ -142,7 +142,7 @@ def without_pitch() -> tuple[CaseView, ...]:
 
 def corners_in(shown: Any, view: Any) -> np.ndarray:
     """The outer corners of a CT's voxels in a view's camera frame [mm], (8, 3)."""
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     k, j, i = SHAPE
     corners = np.array([(*corner, 1.0) for corner in product((-0.5, i - 0.5), (-0.5, j - 0.5), (-0.5, k - 0.5))])
@@ -170,7 +170,7 @@ def test_a_detector_at_an_unknown_distance_is_drawn_behind_the_patient(importing
 
 
 def test_a_distance_typed_by_an_operator_is_left_alone(importing, tmp_path):
-    from XRayRegistrationLib.scene import geometryTable, posing
+    from XRayRegistrationLib.mrml import geometryTable, posing
 
     views = tuple(replace(view, image=tmp_path / view.image) for view in without_pitch())
     parameters, shown, _scene = imported(importing, write(tmp_path, views=views))
@@ -199,7 +199,7 @@ def dicom_case(folder: Path) -> Path:
 
 
 def test_dicom_views_keep_their_geometry_their_frame_and_their_place(importing, tmp_path):
-    from XRayRegistrationLib.scene import posing, projections
+    from XRayRegistrationLib.mrml import posing, projections
 
     path = dicom_case(tmp_path)
     parameters, shown, scene = imported(importing, path)
@@ -251,7 +251,7 @@ def test_wherever_it_is_cancelled_nothing_stays(importing, app, tmp_path):
 
 
 def test_another_case_takes_the_place_of_the_first_one_and_removes_only_what_was_ours(importing, app, tmp_path):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     parameters, first, _scene = imported(importing, write(tmp_path))
     images = [view.source for view in first.views]
@@ -269,7 +269,7 @@ def test_another_case_takes_the_place_of_the_first_one_and_removes_only_what_was
 
 
 def test_the_rig_of_a_registration_stays_where_it_found_the_patient(importing, tmp_path):
-    from XRayRegistrationLib.scene import outcome, rig
+    from XRayRegistrationLib.mrml import outcome, rig
 
     parameters, first, _scene = imported(importing, write(tmp_path))
     content = {"world_from_volume": POSE.tolist(), "accepted": True, "reason": "Yes."}
@@ -279,7 +279,7 @@ def test_the_rig_of_a_registration_stays_where_it_found_the_patient(importing, t
 
 
 def test_a_calibration_goes_to_the_view_of_its_image(importing, tmp_path):
-    from XRayRegistrationLib.scene import projections, rig
+    from XRayRegistrationLib.mrml import projections, rig
 
     path = write(tmp_path)
     shown = run(importing.addXraySteps(new_worker(), rig.createRig(), add_xray(name="front")))
@@ -297,7 +297,7 @@ def test_a_calibration_goes_to_the_view_of_its_image(importing, tmp_path):
 def test_an_xray_is_added_with_what_is_known_and_refused_whole(importing, app):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = run(importing.addXraySteps(new_worker(), rig.createRig(), add_xray(name="front")))
     assert shown.views[0].projection.assumptions == ("SID", "pixel pitch")
@@ -309,7 +309,7 @@ def test_an_xray_is_added_with_what_is_known_and_refused_whole(importing, app):
 
 
 def test_angles_typed_for_both_views_place_them_and_removing_one_leaves_the_other(importing):
-    from XRayRegistrationLib.scene import geometryTable, projections, rig
+    from XRayRegistrationLib.mrml import geometryTable, projections, rig
 
     shown = run(importing.addXraySteps(new_worker(), rig.createRig(), add_xray(name="front")))
     shown = run(importing.addXraySteps(new_worker(), shown, add_xray(name="side")))
@@ -328,7 +328,7 @@ def test_angles_typed_for_both_views_place_them_and_removing_one_leaves_the_othe
 def test_real_cases_come_back_from_the_scene(importing, name):
     if not (SHARED / name).exists():
         pytest.skip(f"{SHARED / name} is not here")
-    from XRayRegistrationLib.scene import posing
+    from XRayRegistrationLib.mrml import posing
 
     parameters, shown, scene = imported(importing, SHARED / name)
     same(scene, read_case(SHARED / name))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nodes import RAS_FROM_INDEX, SHAPE, add_ct, add_xray, reopen, some_pose, transform
+from inline_worker import new_worker
+from nodes import RAS_FROM_INDEX, SHAPE, add_ct, add_xray, reopen, run, some_pose, transform
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, Placement, Projection, camera_from_placement
@@ -27,14 +28,14 @@ TRUE = camera_from_placement(Placement(-28.0, 9.0, 4.0, 6.0, -5.0, 690.0), MIDDL
 
 @pytest.fixture
 def landmarks(app: Any) -> Any:
-    from XRayRegistrationLib.scene import landmarks
+    from XRayRegistrationLib.mrml import landmarks
 
     app.scene.Clear(0)
     return landmarks
 
 
 def rig_of(*given: Projection) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     made = rig.createRig()
     for number, projection in enumerate(given):
@@ -58,6 +59,13 @@ def seen(projection: Projection, points: np.ndarray = POINTS) -> np.ndarray:
     return camera.project(points @ pose[:3, :3].T + pose[:3, 3])
 
 
+def solved(shown: Any, volume: Any, points: Any) -> Any:
+    """The LandmarkFit of the points on the CT and their marks."""
+    from XRayRegistrationLib.mrml import landmarks
+
+    return run(landmarks.poseSteps(new_worker(), shown, volume, points))
+
+
 def mark(landmarks: Any, shown: Any, which: slice = slice(None), noise: float = 0.0) -> None:
     generator = np.random.default_rng(0)
     for view in shown.views:
@@ -68,13 +76,13 @@ def mark(landmarks: Any, shown: Any, which: slice = slice(None), noise: float = 
 
 @pytest.mark.parametrize("given", [(FRONT,), (FRONT, SIDE)], ids=["one view", "two views"])
 def test_the_pose_that_explains_the_clicks_is_found(landmarks, given):
-    from XRayRegistrationLib.scene import posing, rig
+    from XRayRegistrationLib.mrml import posing, rig
 
     shown, volume = rig_of(*given), add_ct()
     posing.placeAtFirst(shown, volume)
     before = rig.worldFromVolume(shown)
     mark(landmarks, shown)
-    fit = landmarks.poseFromLandmarks(shown, volume, add_points())
+    fit = solved(shown, volume, add_points())
     np.testing.assert_allclose(rig.cameraFromVolume(shown, shown.views[0]), TRUE, atol=1e-4)
     np.testing.assert_array_equal(fit.before, before)
     assert posing.isPosed(shown) and fit.unpaired == ()
@@ -86,8 +94,8 @@ def test_each_landmarks_own_error_is_told_the_worst_first(landmarks):
     mark(landmarks, shown)
     column, row = seen(FRONT)[4]
     landmarks.addLandmark(shown, shown.views[0], "mark 4", column + 10, row)
-    fit = landmarks.poseFromLandmarks(shown, add_ct(), add_points())
-    assert fit.lines[0] == f"mark 4 in view 0: {fit.result.residuals_mm.max():.1f} mm"
+    fit = solved(shown, add_ct(), add_points())
+    assert fit.lines[0] == f"mark 4 in view 0: {fit.residualsMm.max():.1f} mm"
     told = [float(line.split()[-2]) for line in fit.lines]
     assert told == sorted(told, reverse=True) and told[0] > 1.0
 
@@ -97,30 +105,30 @@ def test_points_are_paired_by_name_and_the_others_are_told(landmarks):
     mark(landmarks, shown, slice(1, 7))
     landmarks.addLandmark(shown, shown.views[0], "elsewhere", 10.0, 10.0)
     order = [3, 0, 6, 2, 5, 1, 4]
-    fit = landmarks.poseFromLandmarks(shown, add_ct(), add_points(POINTS[order], [NAMES[n] for n in order]))
+    fit = solved(shown, add_ct(), add_points(POINTS[order], [NAMES[n] for n in order]))
     assert fit.unpaired == ("elsewhere", "mark 0")
-    np.testing.assert_allclose(fit.result.residuals_px, 0, atol=1e-3)
+    np.testing.assert_allclose(fit.residualsPx, 0, atol=1e-3)
 
 
 def test_a_landmark_may_be_marked_in_one_view_only(landmarks):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig_of(FRONT, SIDE)
     for view, which in zip(shown.views, (slice(0, 5), slice(3, 7)), strict=True):
         for name, (column, row) in list(zip(NAMES, seen(view.projection), strict=True))[which]:
             landmarks.addLandmark(shown, view, name, column, row)
-    fit = landmarks.poseFromLandmarks(shown, add_ct(), add_points())
+    fit = solved(shown, add_ct(), add_points())
     np.testing.assert_allclose(rig.cameraFromVolume(shown, shown.views[0]), TRUE, atol=1e-3)
     assert len(fit.lines) == 9
 
 
 def test_points_of_a_moved_ct_count_where_they_are_now(landmarks):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown, volume, points = rig_of(FRONT), add_ct(), add_points()
     transform(some_pose(), volume, points)
     mark(landmarks, shown)
-    landmarks.poseFromLandmarks(shown, volume, points)
+    solved(shown, volume, points)
     np.testing.assert_allclose(rig.cameraFromVolume(shown, shown.views[0]) @ some_pose(), TRUE, atol=1e-4)
 
 
@@ -128,23 +136,35 @@ def test_points_of_a_moved_ct_count_where_they_are_now(landmarks):
     ("which", "sentence"), [(slice(0, 2), "landmarks"), (slice(0, 0), "landmarks")], ids=["two", "none"]
 )
 def test_too_few_leave_the_c_arm_where_it_stands(landmarks, which, sentence):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig_of(FRONT)
     rig.setWorldFromVolume(shown, some_pose())
     mark(landmarks, shown, which)
     with pytest.raises(InputError, match=sentence):
-        landmarks.poseFromLandmarks(shown, add_ct(), add_points())
+        solved(shown, add_ct(), add_points())
     with pytest.raises(InputError, match="points on the CT, found none"):
-        landmarks.poseFromLandmarks(shown, add_ct(), None)
+        solved(shown, add_ct(), None)
     np.testing.assert_allclose(rig.worldFromVolume(shown), some_pose(), atol=1e-12)
+
+
+def test_a_view_that_is_removed_meanwhile_ends_in_a_sentence(landmarks, app):
+    from XRayRegistrationLib.mrml import rig
+
+    shown = rig_of(FRONT)
+    mark(landmarks, shown)
+    steps = landmarks.poseSteps(new_worker(), shown, add_ct(), add_points())
+    next(steps)
+    app.scene.RemoveNode(shown.views[0].picture)
+    with pytest.raises(rig.NodesRemoved):
+        run(steps)
 
 
 def test_a_name_that_two_points_have_is_refused(landmarks):
     shown = rig_of(FRONT)
     mark(landmarks, shown)
     with pytest.raises(InputError, match="landmarks on CT: expected a name for each, found several called mark 1"):
-        landmarks.poseFromLandmarks(shown, add_ct(), add_points(POINTS, ["mark 1", *NAMES[1:]]))
+        solved(shown, add_ct(), add_points(POINTS, ["mark 1", *NAMES[1:]]))
 
 
 def test_marking_a_landmark_again_moves_it(landmarks):
@@ -155,7 +175,7 @@ def test_marking_a_landmark_again_moves_it(landmarks):
 
 
 def test_marks_lie_on_the_detector_and_go_with_the_c_arm(landmarks):
-    from XRayRegistrationLib.scene import detector, rig
+    from XRayRegistrationLib.mrml import detector, rig
 
     shown = rig_of(FRONT)
     landmarks.addLandmark(shown, shown.views[0], "tip", 100.0, 200.0)
@@ -177,7 +197,7 @@ def test_a_mark_off_the_detector_counts_for_the_ray_it_lies_on(landmarks):
 
 
 def test_marks_stay_on_the_stored_image_when_the_geometry_is_corrected(landmarks):
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     shown = rig_of(FRONT)
     view = shown.views[0]
@@ -192,7 +212,7 @@ def test_marks_stay_on_the_stored_image_when_the_geometry_is_corrected(landmarks
 
 
 def test_there_are_no_marks_before_somebody_makes_some_and_none_after_the_view_was_removed(landmarks, app):
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     shown = rig_of(FRONT)
     view = shown.views[0]
@@ -207,7 +227,7 @@ def test_there_are_no_marks_before_somebody_makes_some_and_none_after_the_view_w
 def test_a_saved_scene_keeps_the_marks(landmarks, app, tmp_path):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown = rig_of(FRONT)
     landmarks.addLandmark(shown, shown.views[0], "tip", 100.0, 200.0)
@@ -218,7 +238,7 @@ def test_a_saved_scene_keeps_the_marks(landmarks, app, tmp_path):
 
 
 def test_points_are_reprojected_where_the_camera_sees_them(landmarks):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown, node = rig_of(FRONT, SIDE), add_points()
     behind = np.linalg.inv(TRUE) @ (0.0, 0.0, -300.0, 1.0)

@@ -14,7 +14,7 @@ def loaded(app, widget):
     """The panel with a CT, an X-ray of measured geometry, and five landmarks on the CT."""
     import slicer
 
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     widget.ui.volumeSelector.setCurrentNode(user.add_ct())
     user.choose_xray(app, widget, user.add_xray(size=(300, 260)))
@@ -42,7 +42,7 @@ def click(app, widget, pixel):
     """Place a point of the list that is being marked, as a click in the X-ray's view does."""
     import slicer
 
-    from XRayRegistrationLib.scene import detector
+    from XRayRegistrationLib.mrml import detector
 
     node = slicer.mrmlScene.GetNodeByID(slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID())
     place = detector.rasFromPixels(widget.logic.rig().views[0].picture) @ (*pixel, 0.0, 1.0)
@@ -119,8 +119,7 @@ def test_solving_moves_the_c_arm_to_where_the_marks_say(app, loaded):
     assert table.rowCount == 5
     residuals = [float(table.item(row, 2).text().split()[0]) for row in range(5)]
     assert max(residuals) > 5.0
-    ui.solveButton.click()
-    user.settle(app)
+    user.press(app, loaded, ui.solveButton)
     np.testing.assert_allclose(user.pose_of(loaded), true, atol=1e-3)
     assert [table.item(row, 2).text() for row in range(5)] == ["0.0 mm"] * 5
     assert [table.item(row, 0).text() for row in range(5)] == list(POINTS)
@@ -139,7 +138,7 @@ def test_too_few_landmarks_become_a_line_and_move_nothing(app, loaded):
         click(app, loaded, pixel)
     loaded.ui.apButton.click()
     before = user.pose_of(loaded)
-    loaded.ui.solveButton.click()
+    user.press(app, loaded, loaded.ui.solveButton)
     assert "four" in loaded.ui.poseMessageLabel.text or "4" in loaded.ui.poseMessageLabel.text
     assert (user.pose_of(loaded) == before).all()
 
@@ -152,7 +151,7 @@ def test_two_landmarks_of_one_name_are_told_and_do_not_stop_the_panel(app, loade
     node.SetNthControlPointLabel(1, "L-1")
     user.settle(app)
     loaded.ui.apButton.click()
-    loaded.ui.solveButton.click()
+    user.press(app, loaded, loaded.ui.solveButton)
     assert "L-1" in loaded.ui.poseMessageLabel.text
     loaded.panel.refresh()
     assert loaded.ui.registerButton.enabled

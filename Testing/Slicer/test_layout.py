@@ -25,7 +25,7 @@ def layout(app: Any) -> Any:
 
 def show_pixels(stage: stages.Stage) -> None:
     """Put each X-ray on its detector, as it was stored."""
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     for view, arm in zip(stage.rig.views, stage.arms, strict=True):
         rig.showPixels(view, (arm.picture() >> 8).astype(np.uint8))
@@ -84,7 +84,7 @@ def test_each_shown_view_has_its_own_slice_view_under_its_name(app, layout):
 
 
 def test_a_removed_view_leaves_its_slice_view_empty(app, layout):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     stage = stages.build(app, "frontal", "lateral")
     layout.showLayout(stage.rig, stage.parameters)
@@ -137,7 +137,7 @@ def test_a_choice_in_the_patients_slices_is_kept_while_the_layout_is_shown(app, 
 
 
 def test_zoom_and_pan_stay_until_the_xray_has_another_size(app, layout):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     stage = stages.build(app, "frontal")
     layout.showLayout(stage.rig, stage.parameters)

@@ -179,7 +179,7 @@ def test_changes_of_patient_geometry_and_xray_are_drawn(app, show):
 def test_another_geometry_is_drawn(app, show):
     from dataclasses import replace
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     stage = stages.build(app, "frontal")
     live = show(stage)

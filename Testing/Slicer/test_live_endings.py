@@ -61,7 +61,7 @@ def test_an_xray_that_was_removed_leaves_the_others_alone(app, show):
 
 def test_one_who_is_told_hears_of_changes_only(app):
     from XRayRegistrationLib.display.live import LiveOverlay
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     stage = stages.build(app, "frontal")
     told = []
@@ -81,7 +81,7 @@ def test_one_who_is_told_hears_of_changes_only(app):
 @pytest.mark.parametrize("moment", ["preparing", "drawing", "at rest"])
 def test_closing_the_scene_at_any_moment_ends_it(app, show, moment):
     from XRayRegistrationLib.display.live import LiveOverlay
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     stage = stages.build(app, "frontal", "lateral")
     if moment == "preparing":
@@ -159,7 +159,7 @@ def test_a_scene_that_was_read_is_followed_with_everything_in_place(app, show, t
 
 @pytest.mark.parametrize("steps_done", [0, 1, 3, 6])
 def test_a_view_that_is_removed_while_it_is_drawn_is_let_go_of_without_a_word(app, show, caplog, steps_done):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     stage = stages.build(app, "frontal", "lateral")
     live = show(stage)

@@ -59,6 +59,27 @@ def test_a_script_registers_and_takes_it_back(logic, case):
     assert not logic.undo()
 
 
+def test_a_script_places_the_c_arm_by_landmarks(logic):
+    import slicer
+
+    from XRayRegistrationLib.mrml import landmarks, rig
+
+    parameters = logic.getParameterNode()
+    parameters.volume = user.add_ct()
+    view = logic.addXray(user.add_xray())
+    pose = rig.cameraFromVolume(logic.rig(), view)
+    parameters.landmarks = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    for number, place in enumerate([(40, 40, 30), (110, 45, 35), (60, 90, 80), (100, 95, 25), (75, 60, 60)]):
+        parameters.landmarks.AddControlPoint(*place, f"L-{number}")
+        landmarks.addLandmark(
+            logic.rig(), view, f"L-{number}", *view.camera.project(pose[:3, :3] @ place + pose[:3, 3])
+        )
+    logic.setPlacement(primary_deg=150.0, up_mm=30.0)
+    fit = logic.poseFromLandmarks()
+    assert fit.unpaired == () and fit.reason
+    np.testing.assert_allclose(rig.cameraFromVolume(logic.rig(), view), pose, atol=1e-3)
+
+
 def test_an_xray_that_cannot_be_used_leaves_no_rig(logic, app):
     ct = user.add_ct()
     # The parameter node is made when it is first asked for.
@@ -75,9 +96,10 @@ def test_an_xray_that_cannot_be_used_leaves_no_rig(logic, app):
     [
         (lambda logic: logic.placement(), "X-ray: expected one or more"),
         (lambda logic: logic.importCalibration("nothing.txt"), "X-ray: expected one or more"),
+        (lambda logic: logic.poseFromLandmarks(), "X-ray: expected one or more"),
         (lambda logic: logic.register(), "CT|X-ray"),
     ],
-    ids=["placement", "calibration", "registration"],
+    ids=["placement", "calibration", "landmarks", "registration"],
 )
 def test_what_is_missing_is_said(logic, use, said):
     with pytest.raises(ValueError, match=said):

@@ -307,7 +307,7 @@ def test_without_numba_the_panel_says_what_would_be_faster(app, widget, monkeypa
 
 
 def test_an_unforeseen_error_is_told_and_logged(app, loaded, monkeypatch, caplog):
-    from XRayRegistrationLib.scene import backend
+    from XRayRegistrationLib.mrml import backend
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("division by zero")

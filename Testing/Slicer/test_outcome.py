@@ -26,7 +26,7 @@ CONTENT = {
 
 @pytest.fixture
 def outcome(app: Any) -> Any:
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     app.scene.Clear(0)
     return outcome
@@ -34,7 +34,7 @@ def outcome(app: Any) -> Any:
 
 @pytest.fixture
 def shown(outcome: Any) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     made = rig.addView(rig.createRig(), add_xray(name="front"), KNOWN)
     rig.setWorldFromVolume(made, some_pose())
@@ -43,7 +43,7 @@ def shown(outcome: Any) -> Any:
 
 def registered(outcome: Any, shown: Any, volume: Any, shift: float, posed: bool = True, **changes: Any) -> Any:
     """As a registration does it: move the C-arm, then keep what was found."""
-    from XRayRegistrationLib.scene import posing, rig
+    from XRayRegistrationLib.mrml import posing, rig
 
     before = rig.worldFromVolume(shown)
     found = before.copy()
@@ -72,7 +72,7 @@ def test_the_outcome_comes_back_from_the_scene(outcome, shown):
 def test_a_saved_scene_keeps_the_outcome_and_the_way_back(outcome, shown, app, tmp_path):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     registered(outcome, shown, add_ct(), 3.0)
     made = registered(outcome, shown, slicer.util.getNode("CT"), 2.0)
@@ -120,7 +120,7 @@ def test_an_open_pose_is_told_in_words_and_not_in_kilometres(outcome, shown, num
 
 
 def test_moving_the_c_arm_makes_it_stale_and_moving_it_back_does_not(outcome, shown):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     volume = add_ct()
     found = registered(outcome, shown, volume, 3.0)
@@ -132,7 +132,7 @@ def test_moving_the_c_arm_makes_it_stale_and_moving_it_back_does_not(outcome, sh
 
 
 def test_another_geometry_another_ct_and_another_xray_make_it_stale(outcome, shown):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     volume = add_ct()
     registered(outcome, shown, volume, 3.0)
@@ -146,7 +146,7 @@ def test_another_geometry_another_ct_and_another_xray_make_it_stale(outcome, sho
 
 
 def test_undo_goes_back_one_registration_at_a_time(outcome, shown):
-    from XRayRegistrationLib.scene import posing, rig
+    from XRayRegistrationLib.mrml import posing, rig
 
     volume = add_ct()
     first = registered(outcome, shown, volume, 3.0, posed=False)

@@ -21,7 +21,7 @@ def overlay(app: Any) -> Any:
 def stage(app: Any) -> stages.Stage:
     """One X-ray of a single grey in the layout, with an even DRR over its left half and edges on a row of blocks."""
     from XRayRegistrationLib.display import drawing, layout
-    from XRayRegistrationLib.scene import detector, rig
+    from XRayRegistrationLib.mrml import detector, rig
 
     made = stages.build(app, "oblique")
     arm, view = made.arms[0], made.rig.views[0]

@@ -154,7 +154,7 @@ def test_every_plan_has_one_copy_in_each_view_as_long_as_it_is_seen(app, points)
 
 
 def test_copies_go_with_their_view(app, points):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     stage = stages.build(app, "frontal", "lateral")
     markups("Line", stages.ISOCENTRE + DISPLAYED[:2])
@@ -166,7 +166,7 @@ def test_copies_go_with_their_view(app, points):
 
 
 def test_what_belongs_to_the_c_arm_is_no_plan(app, points):
-    from XRayRegistrationLib.scene import landmarks
+    from XRayRegistrationLib.mrml import landmarks
 
     stage = stages.build(app, "frontal")
     landmarks.addLandmark(stage.rig, stage.rig.views[0], "hip", 20, 30)

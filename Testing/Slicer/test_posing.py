@@ -18,14 +18,14 @@ MIDDLE = (RAS_FROM_INDEX @ (*(np.array(SHAPE[::-1]) - 1) / 2, 1.0))[:3]
 
 @pytest.fixture
 def posing(app: Any) -> Any:
-    from XRayRegistrationLib.scene import posing
+    from XRayRegistrationLib.mrml import posing
 
     app.scene.Clear(0)
     return posing
 
 
 def rig_of(*given: Projection) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     made = rig.createRig()
     for projection in given or (KNOWN,):
@@ -133,7 +133,7 @@ def test_a_pose_that_is_none_has_no_six_numbers(posing):
 
 
 def test_a_first_place_does_not_count_as_chosen_until_it_is_moved(posing):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown, volume = rig_of(), add_ct()
     assert not posing.isPosed(shown)
@@ -156,7 +156,7 @@ def test_a_first_place_by_dicom_angles_counts_as_chosen(posing):
 def test_a_saved_scene_remembers_whether_a_pose_was_chosen(posing, app, tmp_path, posed):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     shown, volume = rig_of(), add_ct()
     posing.placeAtFirst(shown, volume)

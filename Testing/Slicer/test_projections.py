@@ -21,7 +21,7 @@ COUNTS = np.clip(blob(), 0, 4095).astype(np.uint16)
 
 @pytest.fixture
 def projections(app: Any) -> Any:
-    from XRayRegistrationLib.scene import projections
+    from XRayRegistrationLib.mrml import projections
 
     app.scene.Clear(0)
     return projections
@@ -44,7 +44,7 @@ def test_the_resolution_for_printing_is_not_taken_for_a_pixel_pitch(projections,
 
 
 def test_a_spacing_is_proposed_as_pitch_and_has_to_be_confirmed(projections):
-    from XRayRegistrationLib.scene.geometryTable import setRow
+    from XRayRegistrationLib.mrml.geometryTable import setRow
 
     node = add_xray()
     node.SetSpacing(0.388, 0.39, 1.0)
@@ -104,7 +104,7 @@ def test_a_database_that_lost_its_file_leaves_assumed_numbers(projections):
 def test_each_frame_of_a_run_has_its_own_angles(projections, app, tmp_path):
     import slicer
 
-    from XRayRegistrationLib.scene import importing, rig
+    from XRayRegistrationLib.mrml import importing, rig
 
     increments = {"PositionerPrimaryAngleIncrement": [0, 5, 10], "PositionerSecondaryAngleIncrement": [0, 0, 1]}
     uid = write_xray(tmp_path / "run.dcm", np.stack([COUNTS, COUNTS // 2, COUNTS // 3]), **ANGIOGRAPHY, **increments)
@@ -194,7 +194,7 @@ def test_a_calibration_with_the_pixel_pitch_closes_what_one_without_it_left_open
 
 
 def rig_of(*given: Projection) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     made = rig.createRig()
     for projection in given:

@@ -200,7 +200,7 @@ def test_another_frame_of_a_run_makes_the_verdict_out_of_date(app, loaded):
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     loaded.ui.viewsTable.cellWidget(0, 3).click()
     user.choose_xray(app, loaded, browser.GetProxyNode(run))
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     rig = loaded.logic.rig()
     importing.setGeometry(rig, rig.views[0], known)
@@ -219,7 +219,7 @@ def test_another_frame_of_a_run_makes_the_verdict_out_of_date(app, loaded):
 
 def test_an_assumed_geometry_is_never_trusted(app, loaded):
     from xrayreg.geometry import Projection
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     rig = loaded.logic.rig()
     (view,) = rig.views

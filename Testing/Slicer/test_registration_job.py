@@ -27,7 +27,7 @@ def registration(app: Any) -> Any:
 @pytest.fixture
 def parameters(registration: Any, case: Path) -> Any:
     """The phantom in the scene, the C-arm some 15 mm and 5 degrees off."""
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     made = new_parameters()
     run(importing.importCaseSteps(new_worker(), made, case))
@@ -36,13 +36,13 @@ def parameters(registration: Any, case: Path) -> Any:
 
 @pytest.fixture
 def inputs(registration: Any) -> Any:
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     return Inputs()
 
 
 def rig_of(parameters: Any) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     return rig.rigOf(parameters.pose)
 
@@ -63,7 +63,7 @@ def until_moved(steps: Any, parameters: Any) -> None:
 
 
 def test_the_phantom_is_registered_judged_and_kept(registration, parameters, inputs):
-    from XRayRegistrationLib.scene import outcome, posing
+    from XRayRegistrationLib.mrml import outcome, posing
 
     before = world_from_volume(parameters)
     told = list(registration.registrationSteps(inputs, parameters))
@@ -110,7 +110,7 @@ def test_registering_again_converts_nothing_again(registration, parameters, inpu
 
 
 def test_assumed_numbers_are_never_accepted(registration, parameters, inputs):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     (view,) = rig_of(parameters).views
     rig.setProjection(view, view.projection.changed("assumed: nobody knows", sid_mm=view.projection.sid_mm))
@@ -120,7 +120,7 @@ def test_assumed_numbers_are_never_accepted(registration, parameters, inputs):
 
 
 def test_without_a_chosen_pose_it_looks_all_around(registration, parameters, inputs):
-    from XRayRegistrationLib.scene import posing
+    from XRayRegistrationLib.mrml import posing
 
     shown = rig_of(parameters)
     # A place that tells nothing: the patient from the other side.
@@ -138,8 +138,8 @@ def test_a_search_is_made_when_it_is_asked_for(registration, parameters, inputs)
 
 
 def test_the_pose_shown_can_be_made_to_count_alone(registration, parameters, inputs):
+    from XRayRegistrationLib.mrml import posing
     from XRayRegistrationLib.parameters import Start
-    from XRayRegistrationLib.scene import posing
 
     parameters.start = Start.case
     posing.markPosed(rig_of(parameters), False)
@@ -152,7 +152,7 @@ def test_notes_on_the_way_in_reach_the_result(registration, parameters, inputs):
     from nodes import add_segmentation
 
     shape = slicer.util.arrayFromVolume(parameters.volume).shape
-    from XRayRegistrationLib.scene.world import worldFromIndex
+    from XRayRegistrationLib.mrml.world import worldFromIndex
 
     matrix = worldFromIndex(parameters.volume, "CT")
     mask = np.ones(shape, bool)
@@ -165,7 +165,7 @@ def test_notes_on_the_way_in_reach_the_result(registration, parameters, inputs):
 
 
 def test_cancelled_it_keeps_the_best_pose_without_a_verdict_and_the_way_back(registration, parameters, inputs):
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     before = world_from_volume(parameters)
     steps = registration.registrationSteps(inputs, parameters)
@@ -183,7 +183,7 @@ def test_cancelled_it_keeps_the_best_pose_without_a_verdict_and_the_way_back(reg
 
 
 def test_cancelled_before_it_moved_anything_it_leaves_nothing(registration, parameters, inputs):
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     before = world_from_volume(parameters)
     for number in range(1, 8):
@@ -206,7 +206,7 @@ def removable(parameters: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("what", ["CT", "X-ray", "pose", "picture", "edges"])
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_node_that_is_removed_ends_it_at_the_next_step(registration, parameters, inputs, app, what, moved):
-    from XRayRegistrationLib.scene.rig import NodesRemoved
+    from XRayRegistrationLib.mrml.rig import NodesRemoved
 
     steps = registration.registrationSteps(inputs, parameters)
     if moved:
@@ -222,7 +222,7 @@ def test_a_node_that_is_removed_ends_it_at_the_next_step(registration, parameter
 
 
 def test_a_scene_that_is_closed_while_it_compiles_ends_it(registration, parameters, inputs, app):
-    from XRayRegistrationLib.scene.rig import NodesRemoved
+    from XRayRegistrationLib.mrml.rig import NodesRemoved
 
     steps = registration.registrationSteps(inputs, parameters)
     while next(steps).stage != "compile":
@@ -234,7 +234,7 @@ def test_a_scene_that_is_closed_while_it_compiles_ends_it(registration, paramete
 
 @pytest.mark.parametrize("closed", [False, True], ids=["advanced", "closed"])
 def test_nothing_is_written_into_a_closed_scene(registration, parameters, inputs, app, closed):
-    from XRayRegistrationLib.scene.rig import NodesRemoved
+    from XRayRegistrationLib.mrml.rig import NodesRemoved
 
     steps = registration.registrationSteps(inputs, parameters)
     until_moved(steps, parameters)
@@ -252,7 +252,7 @@ def test_nothing_is_written_into_a_closed_scene(registration, parameters, inputs
 
 
 def test_a_start_that_shows_nothing_of_the_patient_is_refused_and_the_c_arm_stays(registration, parameters, inputs):
-    from XRayRegistrationLib.scene import outcome, rig
+    from XRayRegistrationLib.mrml import outcome, rig
 
     shown = rig_of(parameters)
     away = rig.worldFromVolume(shown)

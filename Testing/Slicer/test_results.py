@@ -41,7 +41,7 @@ def logic(app, biplane) -> Any:
 @pytest.fixture
 def outcome(logic):
     """Keeps an outcome with the rig as a registration would, of the pose that is shown."""
-    from XRayRegistrationLib.scene import outcome, rig
+    from XRayRegistrationLib.mrml import outcome, rig
 
     def keep(accepted: bool = True, assumed: tuple = ()) -> Any:
         pose = rig.worldFromVolume(logic.rig())
@@ -64,13 +64,13 @@ def outcome(logic):
 
 
 def standing(logic) -> Any:
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     return results.standingOf(logic.rig(), logic.getParameterNode().volume)
 
 
 def directions(logic) -> dict[str, Any]:
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     return {direction.title: direction for direction in results.directionsOf(logic.rig())}
 
@@ -124,7 +124,7 @@ def test_every_direction_is_offered_once_and_named_by_both_ends(logic):
 
 
 def test_exported_transforms_take_things_where_they_say(logic, app):
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     source, lateral = np.zeros((1, 3)), logic.rig().views[1]
     made = {
@@ -144,7 +144,7 @@ def test_exported_transforms_take_things_where_they_say(logic, app):
 
 
 def test_an_exported_transform_stays_when_the_carm_moves(logic):
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     made = results.createTransform(directions(logic)["C-arm to patient"], standing(logic), "hip")
     before = through(made, np.eye(3))
@@ -157,7 +157,7 @@ def test_an_exported_transform_stays_when_the_carm_moves(logic):
 @pytest.mark.parametrize("suffix", [".tfm", ".h5"])
 @pytest.mark.parametrize("number", range(4))
 def test_a_file_holds_the_direction_it_is_named_after(logic, tmp_path, suffix, number):
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     direction = list(directions(logic).values())[number]
     written = results.writeTransform(direction, tmp_path / f"pose{suffix}")
@@ -169,7 +169,7 @@ def test_a_file_holds_the_direction_it_is_named_after(logic, tmp_path, suffix, n
 def test_slicer_reads_the_file_as_the_node(logic, tmp_path):
     import slicer
 
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     direction = directions(logic)["C-arm to patient"]
     written = results.writeTransform(direction, tmp_path / "pose.tfm")
@@ -182,13 +182,13 @@ def test_slicer_reads_the_file_as_the_node(logic, tmp_path):
 
 
 def test_a_name_without_suffix_becomes_a_transform_file(logic, tmp_path):
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     assert results.writeTransform(directions(logic)["Patient to C-arm"], tmp_path / "hip 1.5").name == "hip 1.5.tfm"
 
 
 def test_a_transform_that_cannot_be_written_is_told(logic, tmp_path):
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="a folder that can be written to"):
@@ -219,7 +219,7 @@ def test_names_say_how_far_a_pose_is_trusted(logic, outcome):
 
 
 def test_an_exported_transform_carries_the_reason(logic, outcome):
-    from XRayRegistrationLib.scene import results
+    from XRayRegistrationLib.mrml import results
 
     outcome(accepted=False)
     made = results.createTransform(directions(logic)["C-arm to patient"], standing(logic), "hip")
@@ -231,7 +231,7 @@ def test_an_exported_transform_carries_the_reason(logic, outcome):
 
 
 def test_the_report_has_what_the_command_line_writes_and_the_pose_shown(logic, outcome, tmp_path):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     outcome(accepted=True)
     messages = report(logic, tmp_path)
@@ -292,7 +292,7 @@ def test_a_pose_set_by_hand_is_reported_as_unjudged(quick, logic, tmp_path):
 
 
 def test_the_pose_of_a_cancelled_registration_is_reported_as_such(quick, logic, tmp_path):
-    from XRayRegistrationLib.scene import outcome, rig
+    from XRayRegistrationLib.mrml import outcome, rig
 
     pose = rig.worldFromVolume(logic.rig())
     # What `jobs.registration` keeps of one.

@@ -75,7 +75,7 @@ def test_the_choice_of_direction_survives_what_happens_elsewhere(loaded, widget)
 
 
 def test_the_pose_is_saved_where_the_dialog_says(loaded, widget, tmp_path):
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     loaded.ui.saveTransformButton.click()
     dialog = loaded._dialogs._dialog

@@ -206,7 +206,7 @@ def test_epipolar_lines_need_two_xrays_and_follow_a_click(app, widget):
     ui.epipolarButton.click()
     assert "Click a point" in ui.reviewMessageLabel.text
     node = slicer.mrmlScene.GetNodeByID(slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID())
-    from XRayRegistrationLib.scene import detector
+    from XRayRegistrationLib.mrml import detector
 
     first = widget.logic.rig().views[0]
     node.AddControlPointWorld(*(detector.rasFromPixels(first.picture) @ (30.0, 20.0, 0.0, 1.0))[:3])

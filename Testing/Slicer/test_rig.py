@@ -31,7 +31,7 @@ def projection(*arguments: Any) -> Projection:
 @pytest.fixture
 def rig(app: Any) -> Any:
     """The module under test, in an empty scene."""
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     app.scene.Clear(0)
     return rig

@@ -79,7 +79,7 @@ def test_thumbnails_fit_the_page(sources):
 def test_a_click_makes_everything_ready_to_register(app, widget, sources, views, monkeypatch):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     source = list(sources.values())[views - 1]
     slicer.util.selectModule("XRayRegistration")

@@ -16,14 +16,14 @@ ONE, TWO = box(slice(5, 20), slice(5, 25), slice(10, 30)), box(slice(15, 35), sl
 
 @pytest.fixture
 def inputs(app: Any) -> Any:
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     app.scene.Clear(0)
     return Inputs()
 
 
 def test_segments_become_labels_in_their_order(inputs):
-    from XRayRegistrationLib.scene import segments
+    from XRayRegistrationLib.mrml import segments
 
     node = add_segmentation(TWO & ~ONE, ONE)
     volume = volume_of(inputs, add_ct(), node)
@@ -45,7 +45,7 @@ def test_where_segments_overlap_the_later_one_counts_and_a_note_says_so(inputs):
 def test_twenty_segments_in_one_image_or_in_twenty(inputs):
     import slicer
 
-    from XRayRegistrationLib.scene import segments
+    from XRayRegistrationLib.mrml import segments
 
     masks = [box(slice(2 * n, 2 * n + 1), slice(n, 2 * n + 3), slice(5, 40)) for n in range(20)]
     expected = sum(number * mask for number, mask in enumerate(masks, 1))

@@ -23,14 +23,14 @@ class Drawn:
 
     def __init__(self, stage: stages.Stage) -> None:
         from XRayRegistrationLib.display import drawing
-        from XRayRegistrationLib.scene.backend import Inputs
+        from XRayRegistrationLib.mrml.backend import Inputs
 
         self.inputs = Inputs()
         volume = run(self.inputs.volumeSteps(stage.parameters.volume, stage.parameters.segmentation))
         self.patient = run(drawing.patientSteps(self.inputs.worker, volume, ()))
 
     def steps(self, silhouettes: Any, stage: stages.Stage, index: int) -> Any:
-        from XRayRegistrationLib.scene.segments import labelsOf
+        from XRayRegistrationLib.mrml.segments import labelsOf
 
         node, patient = stage.parameters.segmentation, self.patient
         return silhouettes.silhouetteSteps(

@@ -118,7 +118,7 @@ def test_a_network_for_the_initial_pose_as_similarity_is_told_where_it_belongs(a
 
 
 def test_a_user_registers_with_a_similarity(app, loaded, similarity, screenshot):
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     ui = loaded.panel.register.similarity.ui
     choose(app, loaded, similarity)
@@ -149,7 +149,7 @@ def test_a_user_registers_with_a_similarity(app, loaded, similarity, screenshot)
 
 
 def test_without_one_a_registration_asks_none(app, loaded, similarity):
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     choose(app, loaded, similarity)
     loaded.panel.register.similarity.ui.similaritySelector.setCurrentIndex(0)
@@ -161,7 +161,7 @@ def test_without_one_a_registration_asks_none(app, loaded, similarity):
 
 
 def test_the_choice_and_what_it_has_found_are_saved_with_the_scene(app, loaded, similarity, tmp_path):
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     choose(app, loaded, similarity)
     user.register(app, loaded)

@@ -20,14 +20,14 @@ KNOWN = Projection.of_camera(Camera.from_sid(1000.0, 0.3, 120, 90), "test")
 
 @pytest.fixture
 def inputs(app: Any) -> Any:
-    from XRayRegistrationLib.scene.backend import Inputs
+    from XRayRegistrationLib.mrml.backend import Inputs
 
     app.scene.Clear(0)
     return Inputs()
 
 
 def view_of(source: Any, projection: Projection = KNOWN) -> Any:
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     return rig.addView(rig.createRig(), source, projection).views[-1]
 
@@ -37,7 +37,7 @@ def test_slicers_readers_keep_the_first_row_at_the_top(inputs, app, tmp_path, en
     """Whatever a format says about directions: xrayreg reads the same picture from the file as from the scene."""
     import slicer
 
-    from XRayRegistrationLib.scene import sources
+    from XRayRegistrationLib.mrml import sources
 
     picture, path = np.clip(blob(), 0, 4095).astype(np.uint16), tmp_path / f"xray{ending}"
     if ending == ".dcm":
@@ -139,7 +139,7 @@ def test_each_frame_of_a_run_is_its_own_image(inputs, app, tmp_path):
 def test_an_xray_is_converted_once_until_its_pixels_or_its_geometry_change(inputs):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     source = add_xray()
     view = view_of(source)
@@ -167,7 +167,7 @@ def test_the_picture_on_the_detector_shows_the_upright_image(inputs):
 def test_a_picture_that_went_black_with_another_size_is_shown_again(inputs):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     view = view_of(add_xray())
     run(inputs.pictureSteps(view))
@@ -182,7 +182,7 @@ def test_a_picture_that_went_black_with_another_size_is_shown_again(inputs):
 def test_a_geometry_that_is_corrected_while_the_image_is_read_keeps_its_own_size(inputs):
     import slicer
 
-    from XRayRegistrationLib.scene import rig
+    from XRayRegistrationLib.mrml import rig
 
     view = view_of(add_xray())
     steps = inputs.pictureSteps(view)

@@ -134,7 +134,7 @@ def test_a_registration_starts_from_the_network(app, loaded, trained):
     ui.effortSelector.setCurrentIndex(0)
     user.register(app, loaded)
     assert ui.statusLabel.text.startswith("Done in ")
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     content = outcome.outcomeOf(loaded.logic.rig()).content
     assert "network" in content["start"] or "search" in content["start"]
@@ -142,7 +142,7 @@ def test_a_registration_starts_from_the_network(app, loaded, trained):
 
 @pytest.mark.long
 def test_a_similarity_is_trained_offered_and_used(app, loaded, tmp_path):
-    from XRayRegistrationLib.scene import outcome
+    from XRayRegistrationLib.mrml import outcome
 
     train_ui, ui = loaded.panel.train.ui, loaded.panel.register.similarity.ui
     train_ui.kindSelector.setCurrentIndex(train_ui.kindSelector.findText("Similarity: ProST"))

@@ -20,7 +20,7 @@ import pytest
 
 def test_the_process_gets_the_ct_in_ras_world_and_the_ticked_structures(app, widget, section, wishes):
     from xrayreg.io import read_labels, read_volume
-    from XRayRegistrationLib.scene.world import worldFromIndex
+    from XRayRegistrationLib.mrml.world import worldFromIndex
 
     wishes.story = "slow"
     ct = nodes.add_ct(name="Oblique")
@@ -57,7 +57,7 @@ def test_the_camera_is_that_of_the_widest_xray(app, widget, section, wishes):
     assert field == pytest.approx(64 * view.projection.pixel_mm[0])
     user.until_trained(app, section)
     user.choose_xray(app, widget, user.add_xray("wide", (64, 48), 2.0))
-    from XRayRegistrationLib.scene import importing
+    from XRayRegistrationLib.mrml import importing
 
     rig = widget.logic.rig()
     wide = rig.views[1].projection.changed("test", pixel_mm=(20.0, 20.0))

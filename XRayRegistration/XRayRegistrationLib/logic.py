@@ -20,9 +20,9 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from xrayreg.checks import InputError
 
 from . import dependencies
+from .mrml import importing, landmarks, outcome, posing, rig
+from .mrml.backend import Inputs
 from .parameters import Parameters
-from .scene import importing, outcome, posing, rig
-from .scene.backend import Inputs
 from .steps import whole
 
 
@@ -43,7 +43,7 @@ class Logic(ScriptedLoadableModuleLogic):
         return Parameters(super().getParameterNode())
 
     def rig(self):
-        """The C-arm's pose with its X-rays (scene.rig.Rig), or None before the first one is added."""
+        """The C-arm's pose with its X-rays (mrml.rig.Rig), or None before the first one is added."""
         return rig.rigOf(self.getParameterNode().pose)
 
     def suggestVolume(self):
@@ -55,7 +55,7 @@ class Logic(ScriptedLoadableModuleLogic):
             parameters.volume = found[0]
 
     def addXray(self, sourceNode, name=None):
-        """Add an X-ray (a volume node with one slice) and make it the active one; returns its scene.rig.View.
+        """Add an X-ray (a volume node with one slice) and make it the active one; returns its mrml.rig.View.
 
         Its geometry comes from its DICOM file where there is one. The first one puts the C-arm at a first place.
         """
@@ -132,7 +132,7 @@ class Logic(ScriptedLoadableModuleLogic):
         yield from sampleData.sampleSteps(self.inputs.worker, self.getParameterNode(), lateral)
 
     def register(self):
-        """Register and return the outcome (scene.outcome.Outcome); the C-arm stands where it was found to."""
+        """Register and return the outcome (mrml.outcome.Outcome); the C-arm stands where it was found to."""
         return _last(self.registrationSteps()).outcome
 
     def registrationSteps(self):
@@ -173,6 +173,16 @@ class Logic(ScriptedLoadableModuleLogic):
         from .jobs import estimate
 
         return estimate.estimateSteps(self.inputs, self.getParameterNode())
+
+    def poseFromLandmarks(self):
+        """Move the C-arm to the pose that the landmarks of the parameters give (mrml.landmarks.LandmarkFit)."""
+        return whole(self.landmarkSteps())
+
+    def landmarkSteps(self):
+        """`poseFromLandmarks` in short steps."""
+        dependencies.ensure()
+        shown, _view, volume = self._placed()
+        return (yield from landmarks.poseSteps(self.inputs.worker, shown, volume, self.getParameterNode().landmarks))
 
     def undo(self):
         """Move the C-arm back to where it stood before the last registration; returns whether there was one."""

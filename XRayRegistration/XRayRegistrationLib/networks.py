@@ -115,7 +115,7 @@ def requireKindSteps(worker, path, similarity):
 def surveySteps(inputs, volumeNode, paths):
     """Pause, and return a Network for each file, told whether it was trained on the CT.
 
-    inputs: scene.backend.Inputs. Raises InputError for a CT that cannot be used.
+    inputs: mrml.backend.Inputs. Raises InputError for a CT that cannot be used.
     """
     volume = yield from inputs.volumeSteps(volumeNode)
     yield

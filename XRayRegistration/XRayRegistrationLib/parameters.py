@@ -58,7 +58,7 @@ class Comparison(enum.Enum):
 
 @parameterNodeWrapper
 class Parameters:
-    """Inputs, choices and appearance. `pose` leads to the X-ray views (see scene.rig)."""
+    """Inputs, choices and appearance. `pose` leads to the X-ray views (see mrml.rig)."""
 
     volume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode

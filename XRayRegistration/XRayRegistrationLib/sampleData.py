@@ -54,7 +54,7 @@ def sampleSteps(worker, parameters, lateral=False):
     Raises MissingPackages.
     """
     dependencies.ensure()
-    from .scene import importing
+    from .mrml import importing
 
     folder = cacheFolder(lateral)
     if not (folder / CASE).is_file():

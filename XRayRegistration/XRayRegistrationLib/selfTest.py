@@ -86,7 +86,7 @@ def placementIsTwoWay(case, logic):
 def liveDrrMatchesTheXray(case, logic):
     """At the true pose the DRR looks like the X-ray, and 30 mm beside it less so."""
     from .display.live import LiveOverlay
-    from .scene import rig
+    from .mrml import rig
 
     content = _load(case, logic)
     # The DRR is only drawn where it is seen.
@@ -114,8 +114,8 @@ def liveDrrMatchesTheXray(case, logic):
 
 def registrationFindsThePose(case, logic):
     """Registering ends within two millimetres of the truth with a positive verdict, and Undo takes it back."""
+    from .mrml import outcome
     from .parameters import Effort
-    from .scene import outcome
 
     content = _load(case, logic)
     logic.getParameterNode().effort = Effort.fast
@@ -136,7 +136,7 @@ def registrationFindsThePose(case, logic):
 
 def searchFindsThePose(case, logic):
     """From a textbook view, some way off, a search ends within two millimetres of the truth."""
-    from .scene import posing
+    from .mrml import posing
 
     _load(case, logic)
     posing.toNominal(logic.rig(), logic.rig().views[0], logic.getParameterNode().volume, "pa")
@@ -147,8 +147,8 @@ def searchFindsThePose(case, logic):
 
 def savedSceneComesBack(case, logic):
     """Saved, closed and loaded again, the scene holds pose, X-rays, geometry and verdict as they were."""
+    from .mrml import outcome
     from .parameters import Effort
-    from .scene import outcome
 
     _load(case, logic)
     logic.getParameterNode().effort = Effort.fast
@@ -209,7 +209,7 @@ def _requirePackages(case):
 
 
 def _pose(logic):
-    from .scene import rig
+    from .mrml import rig
 
     return rig.worldFromVolume(logic.rig())
 

@@ -4,8 +4,8 @@ import numpy as np
 import slicer
 import vtk
 
-from ..scene import rig as rigs
-from ..scene.hidden import addHidden
+from ..mrml import rig as rigs
+from ..mrml.hidden import addHidden
 from . import layout
 
 # Bone begins here [HU]. Volumes without negative values hold thousandths of water's attenuation.

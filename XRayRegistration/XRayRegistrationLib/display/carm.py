@@ -5,8 +5,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from ..scene import detector
-from ..scene import rig as rigs
+from ..mrml import detector
+from ..mrml import rig as rigs
 from . import bones, layout
 
 _BAR_COLOR = (0.62, 0.66, 0.74)

@@ -6,9 +6,9 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene import detector, results
-from ..scene.rig import removeNode
-from ..scene.segments import labelsOf
+from ..mrml import detector, results
+from ..mrml.rig import removeNode
+from ..mrml.segments import labelsOf
 from . import silhouettes
 
 # Width of the copied edges in an image whose longer side has 1000 pixels; at least one pixel.
@@ -26,7 +26,7 @@ class _Shown:
 def copySteps(worker, theRig, scene, parameters, standing):
     """Make the folder for the pose that is shown; yield (fraction, message) before each part that takes long.
 
-    worker: worker.client.Worker. scene: scene.backend.SentScene. standing: scene.results.Standing.
+    worker: worker.client.Worker. scene: mrml.backend.SentScene. standing: mrml.results.Standing.
     X-ray, DRR and edges have the resolution of the X-ray. All stand under a transform of their own, which does not
     follow the C-arm. Returns the folder's item; nothing stays when the work is given up half-way.
     """

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..mrml import detector
+from ..mrml.segments import labelsOf
 from ..parameters import Comparison
-from ..scene import detector
-from ..scene.segments import labelsOf
 
 # The DRR's black; white is 255 above. Between a pixel of the DRR and a 0 beside it Slicer interpolates, and what comes
 # out below black is not shown: so the DRR ends sharply, without a dark rim. Single precision still tells these apart.
@@ -63,7 +63,7 @@ def structuresOf(parameters):
 class Patient:
     """A CT that the worker has ready to be drawn.
 
-    volume, structures: what it was made of (scene.backend.SentVolume, labels). live, anatomy: handles of what requests
+    volume, structures: what it was made of (mrml.backend.SentVolume, labels). live, anatomy: handles of what requests
     for pictures and silhouettes need. labels: those that silhouettes can be drawn of.
     """
 
@@ -78,7 +78,7 @@ class Patient:
 
 
 def patientSteps(worker, volume, structures):
-    """Have the worker make a CT (scene.backend.SentVolume) ready, in short steps that yield None; returns Patient."""
+    """Have the worker make a CT (mrml.backend.SentVolume) ready, in short steps that yield None; returns Patient."""
     answer = yield from worker.askSteps("patient", volume=volume.handle.number, structures=list(structures))
     live, anatomy = worker.keep(answer["live"]), worker.keep(answer["anatomy"])
     return Patient(volume, structures, live, anatomy, frozenset(answer["labels"]))
@@ -87,7 +87,7 @@ def patientSteps(worker, volume, structures):
 def drawSteps(worker, view, patient, cameraFromVolume, wanted, xray, finely=False):
     """Draw DRR and edges of a view at a pose (4, 4) [mm], in short steps that yield None.
 
-    xray: scene.backend.SentXray; where bone is dark in it the DRR follows. finely: with more pixels than at the pace of
+    xray: mrml.backend.SentXray; where bone is dark in it the DRR follows. finely: with more pixels than at the pace of
     a hand. Nothing is drawn once the view has left the scene.
     """
     answer = yield from worker.askSteps(

@@ -7,9 +7,9 @@ from slicer.util import VTKObservationMixin
 
 from xrayreg.checks import InputError
 
-from ..scene import detector
-from ..scene import rig as rigs
-from ..scene.hidden import addHidden
+from ..mrml import detector
+from ..mrml import rig as rigs
+from ..mrml.hidden import addHidden
 from ..timing import Timer
 from . import layout
 

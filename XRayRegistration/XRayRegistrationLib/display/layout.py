@@ -10,8 +10,8 @@ import numpy as np
 import qt
 import slicer
 
-from ..scene import detector
-from ..scene.rig import MOST_VIEWS, rigOf
+from ..mrml import detector
+from ..mrml.rig import MOST_VIEWS, rigOf
 
 THREED_VIEW, EYE_VIEW = "XRay3D", "XRayEye"
 _CT_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}

@@ -11,10 +11,10 @@ from xrayreg.checks import InputError
 from .. import dependencies
 from ..jobs.compiling import compileSteps
 from ..jobs.job import StepJob
+from ..mrml import rig as rigs
+from ..mrml import segments
 from ..observing import Observers
 from ..parameters import Comparison
-from ..scene import rig as rigs
-from ..scene import segments
 from ..timing import Timer
 from ..worker.client import WorkerEnded
 from . import bones, carm, drawing, layout, overlay, points, silhouettes
@@ -30,7 +30,7 @@ _LEFT_TO_OTHERS = 4
 class LiveOverlay:
     """Keeps what is laid over the X-rays up to date with the scene, for the parameter node it follows.
 
-    inputs: scene.backend.Inputs. onChanged() is called when `ready` or `obstacle` have changed.
+    inputs: mrml.backend.Inputs. onChanged() is called when `ready` or `obstacle` have changed.
     """
 
     def __init__(self, inputs, onChanged=None):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..mrml import rig as rigs
+from ..mrml.hidden import addHidden
 from ..parameters import Comparison
-from ..scene import rig as rigs
-from ..scene.hidden import addHidden
 from ..timing import Timer
 from . import drawing, layout
 

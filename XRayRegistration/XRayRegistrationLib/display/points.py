@@ -3,9 +3,9 @@
 import numpy as np
 import slicer
 
-from ..scene import detector
-from ..scene import rig as rigs
-from ..scene.hidden import addHidden
+from ..mrml import detector
+from ..mrml import rig as rigs
+from ..mrml.hidden import addHidden
 
 _PLAN_OF = "XRayRegistration.planOf"
 # What is drawn as a line through its control points, and what along its own curve; boxes and planes are left out.

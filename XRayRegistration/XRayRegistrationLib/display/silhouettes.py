@@ -7,7 +7,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from ..scene import detector
+from ..mrml import detector
 from . import layout
 
 # Longer side of the grid on which silhouettes are drawn [pixels].

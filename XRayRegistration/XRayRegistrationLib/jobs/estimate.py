@@ -4,14 +4,14 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from .. import dependencies, networks
-from ..scene import backend, posing, rig
+from ..mrml import backend, posing, rig
 from .registration import Progress
 
 
 def estimateSteps(inputs, parameters):
     """Yield Progress while the network of `parameters` looks at the X-rays; then the C-arm stands where it says.
 
-    inputs: scene.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
+    inputs: mrml.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
     for a network that is not one or does not know this CT; MissingPackages; NodesRemoved.
     """
     yield Progress(0.0, _("Looking for the Python packages"), "packages")

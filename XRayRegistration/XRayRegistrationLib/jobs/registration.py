@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 from .. import dependencies, networks
-from ..scene import backend, outcome, posing, projections, rig
+from ..mrml import backend, outcome, posing, projections, rig
 from .compiling import compileSteps
 
 # Where on the progress bar the engine is ready, and where the images are.
@@ -25,7 +25,7 @@ class Progress:
 
     fraction: of the whole, 0 to 1, never falling. message: what is being done. stage: packages, compile, prepare,
     search, refine, judge or done. similarity: at the best pose so far, where there is one; comparable within a stage
-    only. outcome: scene.outcome.Outcome on the last one.
+    only. outcome: mrml.outcome.Outcome on the last one.
     """
 
     fraction: float
@@ -53,7 +53,7 @@ class Progress:
 def registrationSteps(inputs, parameters):
     """Yield Progress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
 
-    inputs: scene.backend.Inputs. The registration starts where `parameters.start` says: from the pose shown when
+    inputs: mrml.backend.Inputs. The registration starts where `parameters.start` says: from the pose shown when
     somebody chose it, else it looks all around, or where a network sees the C-arm; `parameters.similarity`, where one
     is chosen, tells where to look first. Closed before its end it leaves the best pose so far, which `outcome.undo`
     takes back; after an error the C-arm stands where it stood. Raises InputError for what cannot be registered,

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 
 from .. import dependencies
 from ..display import copies, pictures
-from ..scene import results
-from ..scene.rig import rigOf
+from ..mrml import results
+from ..mrml.rig import rigOf
 from .registration import Progress
 
 # Share of the work that converting the scene's nodes is.
@@ -20,7 +20,7 @@ def reportSteps(inputs, parameters, parent):
     """Yield Progress while pictures and a report of the pose shown are written, all of them or none.
 
     They get a folder of their own inside the folder `parent`; the last message has a link to it (HTML).
-    inputs: scene.backend.Inputs. Raises MissingPackages, and InputError for a
+    inputs: mrml.backend.Inputs. Raises MissingPackages, and InputError for a
     folder that cannot be written to and for inputs that cannot be used.
     """
     yield Progress(0.0, _("Looking for the Python packages"), "packages")
@@ -60,7 +60,7 @@ def reportSteps(inputs, parameters, parent):
 def copySteps(inputs, parameters):
     """Yield Progress while X-ray, DRR, edges and segments of each view are put into a folder of the subject hierarchy.
 
-    inputs: scene.backend.Inputs. Raises InputError for inputs that cannot be used.
+    inputs: mrml.backend.Inputs. Raises InputError for inputs that cannot be used.
     """
     yield Progress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 from .. import dependencies, networks
-from ..scene import backend, rig
+from ..mrml import backend, rig
 from ..worker import python
 from ..worker.client import WorkerEnded, WorkerError
 from .runFolder import Run, folderOf
@@ -136,7 +136,7 @@ def withSuffix(path):
 def trainingSteps(inputs, parameters, resume=False, more=()):
     """Yield (fraction, message) while the CT is written, start the process, and return its Run.
 
-    inputs: scene.backend.Inputs. resume: go on with the network that is in the file. more: further options of the
+    inputs: mrml.backend.Inputs. resume: go on with the network that is in the file. more: further options of the
     command line. Raises InputError for a CT or a place for the network that cannot be used, and MissingPackages.
     """
     yield 0.0, _("Looking for the Python packages")

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 from ..dependencies import MissingPackages
-from ..scene.rig import NodesRemoved
+from ..mrml.rig import NodesRemoved
 from ..timing import Timer
 from ..worker.client import WorkerEnded
 
@@ -41,7 +41,7 @@ def widgetsIn(container, fileName):
 class Situation:
     """What the panel shows, taken anew for each refresh so that nothing in it grows old.
 
-    parameters: the parameter node, or None while there is no scene. rig: scene.rig.Rig or None.
+    parameters: the parameter node, or None while there is no scene. rig: mrml.rig.Rig or None.
     running: what is being done, as the beginning of a sentence; empty when nothing is.
     """
 

@@ -5,7 +5,7 @@ import functools
 import qt
 from slicer.i18n import tr as _
 
-from ..scene import geometryTable, importing
+from ..mrml import geometryTable, importing
 from .controls import (
     ASSUMED_COLOR,
     Control,

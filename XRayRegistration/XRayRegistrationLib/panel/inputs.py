@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..display import layout
-from ..scene import sources
+from ..mrml import sources
 from ..timing import Timer
 from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, stretch, swatch, tell
 from .dialogs import FileDialogs

@@ -5,7 +5,7 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..scene import landmarks
+from ..mrml import landmarks
 from .controls import Control, Resized, cell, fitHeight, sentence, stretch
 
 _NAME, _VIEW, _RESIDUAL = range(3)
@@ -94,15 +94,22 @@ class LandmarksPart(VTKObservationMixin):
         self._sayNext()
 
     def onSolve(self):
-        try:
-            fit = landmarks.poseFromLandmarks(self._now.rig, self._now.volume, self._now.parameters.landmarks)
-        except Exception as error:
-            self._say(sentence(error))
-            return
-        said = [fit.result.reason]
+        self._panel.run(_("The pose from landmarks"), self._solveSteps(), self._onStep, self._onEnd)
+
+    def _solveSteps(self):
+        fit = yield from self._panel.logic.landmarkSteps()
+        said = [fit.reason]
         if fit.unpaired:
             said.append(_("Without a partner: {names}.").format(names=", ".join(fit.unpaired)))
         self._say(" ".join(said))
+
+    def _onStep(self, message):
+        if message:
+            self._say(message)
+
+    def _onEnd(self, problem):
+        if problem:
+            self._say(problem)
 
     @vtk.calldata_type(vtk.VTK_INT)
     def _onMarked(self, caller, event, index):

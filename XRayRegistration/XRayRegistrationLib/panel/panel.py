@@ -7,9 +7,9 @@ from slicer.i18n import tr as _
 from ..display import layout
 from ..display.live import LiveOverlay
 from ..jobs.job import StepJob
+from ..mrml import landmarks
+from ..mrml.rig import rigOf
 from ..observing import Observers
-from ..scene import landmarks
-from ..scene.rig import rigOf
 from ..timing import Timer
 from .controls import Situation, sentence
 from .geometry import GeometrySection

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from slicer.i18n import tr as _
 
-from ..scene import posing, projections
+from ..mrml import posing, projections
 from .controls import Control, fillViewSelector, quiet, sentence, tell
 from .landmarks import LandmarksPart
 from .network import NetworkPart

@@ -2,8 +2,8 @@
 
 from slicer.i18n import tr as _
 
+from ..mrml import outcome
 from ..parameters import Start
-from ..scene import outcome
 from .choice import NetworkChoice, Purpose
 from .controls import Control, say, widgetsIn
 from .curve import SimilarityCurve

@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..jobs import saving
-from ..scene import results
+from ..mrml import results
 from .controls import Control, quiet, sentence, widgetsIn
 from .dialogs import FileDialogs
 

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from ..display import layout
 from ..display.epipolar import EpipolarTool
-from ..scene import outcome, rig
+from ..mrml import outcome, rig
 from .controls import Control, quiet, say
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from .. import networks
 from ..jobs.job import StepJob
-from ..scene import backend
+from ..mrml import backend
 from .controls import sentence
 
 

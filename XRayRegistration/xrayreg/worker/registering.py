@@ -1,4 +1,4 @@
-"""Requests for poses: a registration, and what a network sees."""
+"""Requests for poses: a registration, what a network sees, and what landmarks give."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..evaluation import pose_error
+from ..geometry import Projection
 from ..reasons import NoteCode, noted
+from ..registration.initial import pose_from_landmarks
 from ..registration.pipeline import estimate as estimated
 from ..registration.pipeline import register as registered
 from ..registration.results import Step, with_notes
@@ -48,6 +50,27 @@ def estimate(room: Room, content: Content, on_news: OnNews) -> Content:
     scene = scene_of(room, content["scene"])
     found = estimated(scene, registration_settings(init=content["init"]))
     return {"world_from_volume": found.world_from_volume.tolist(), "notes": list(found.notes)}
+
+
+def landmarks(room: Room, content: Content, on_news: OnNews) -> Content:
+    """The pose that landmarks give.
+
+    content: projections of the V views (Projection.as_dict); points (N, 3) in the volume frame [mm]; pixels (V, N, 2)
+    as (column, row) of the upright image, NaN where one is not marked; isocentre (3,) in the volume frame [mm]; names.
+    Answer: world_from_volume (4, 4) [mm]; residuals_px and residuals_mm (V, N), NaN where one is not marked; reason, a
+    sentence. Raises InputError as `pose_from_landmarks` does.
+    """
+    cameras = [Projection.from_dict(each).camera() for each in content["projections"]]
+    points = np.array(content["points"], float).reshape(-1, 3)
+    found = pose_from_landmarks(
+        cameras,
+        points,
+        list(np.array(content["pixels"], float).reshape(len(cameras), len(points), 2)),
+        content["isocentre"],
+        content["names"],
+    )
+    poses = {name: getattr(found, name).tolist() for name in ("world_from_volume", "residuals_px", "residuals_mm")}
+    return {**poses, "reason": found.reason}
 
 
 def _news(step: Step) -> dict[str, Any]:

@@ -25,6 +25,7 @@ HANDLERS: Mapping[str, Handler] = {
     "images": Handler(pictures.images, Haste.LONG),
     "register": Handler(registering.register, Haste.LONG),
     "estimate": Handler(registering.estimate, Haste.LONG),
+    "landmarks": Handler(registering.landmarks),
     "report": Handler(files.report, Haste.LONG),
     "training files": Handler(files.training_files, Haste.LONG),
 }

@@ -21,7 +21,7 @@ _LONGEST_NAME = 40
 class Standing:
     """How far the pose that is shown may be trusted.
 
-    found: scene.outcome.Outcome where it belongs to the pose shown, else None. reason: a sentence about the pose.
+    found: mrml.outcome.Outcome where it belongs to the pose shown, else None. reason: a sentence about the pose.
     """
 
     found: object

@@ -18,12 +18,15 @@ _LANDMARKS, _PROJECTION = "XRayRegistration.landmarks", "XRayRegistration.projec
 class LandmarkFit:
     """The pose that landmarks gave.
 
-    result: xrayreg.registration.initial.LandmarkPose, its residuals by view and landmark. names: of the landmarks, in
-    its order. views: names of the views, in its order. unpaired: names without a partner. before: the pose
-    world_from_volume (4, 4) [mm] that the C-arm had.
+    reason: how far to trust it, a sentence. residualsPx, residualsMm: (views, landmarks) how far each landmark projects
+    from its mark, in pixels and in mm at the landmark's depth; NaN where it is not marked. names: of the landmarks.
+    views: names of the views. unpaired: names without a partner. before: the pose world_from_volume (4, 4) [mm] that
+    the C-arm had.
     """
 
-    result: object
+    reason: str
+    residualsPx: np.ndarray
+    residualsMm: np.ndarray
     names: tuple
     views: tuple
     unpaired: tuple
@@ -33,7 +36,7 @@ class LandmarkFit:
     def lines(self):
         """How far each landmark is off, one sentence for each, the worst first."""
         told = []
-        for view, row in zip(self.views, self.result.residuals_mm, strict=True):
+        for view, row in zip(self.views, self.residualsMm, strict=True):
             for name, off in zip(self.names, row, strict=True):
                 if np.isfinite(off):
                     told.append((off, _("{name} in {view}: {off:.1f} mm").format(name=name, view=view, off=off)))
@@ -128,14 +131,13 @@ def followGeometry(view):
     node.SetAttribute(_PROJECTION, view.picture.GetAttribute(_PROJECTION))
 
 
-def poseFromLandmarks(theRig, volumeNode, landmarksNode):
-    """Move the C-arm to the pose that the landmarks with partners give; returns LandmarkFit.
+def poseSteps(worker, theRig, volumeNode, landmarksNode):
+    """Move the C-arm to the pose that the landmarks with partners give, in short steps; returns LandmarkFit.
 
-    landmarksNode: the points on the CT. Raises InputError where they are too few or leave the pose open; the C-arm
-    stays then.
+    A step brings a message or None. worker: worker.client.Worker. landmarksNode: the points on the CT. Raises
+    InputError where they are too few or leave the pose open, and rig.NodesRemoved where a node of the rig was removed
+    meanwhile; the C-arm stays then.
     """
-    from xrayreg.registration.initial import pose_from_landmarks
-
     if landmarksNode is None:
         raise InputError(
             _("landmarks"), expected=_("points on the CT"), found=_("none"), remedy=_("choose or place some")
@@ -147,14 +149,29 @@ def poseFromLandmarks(theRig, volumeNode, landmarksNode):
     paired = [number for number, name in enumerate(names) if name in anywhere]
     labels = tuple(names[number] for number in paired)
     pixels = [np.array([view.get(name, (np.nan, np.nan)) for name in labels]).reshape(-1, 2) for view in seen]
-    result = pose_from_landmarks(
-        [view.camera for view in theRig.views], points[paired], pixels, posing.isocentre(volumeNode), labels
+    yield _("Looking for the pose that fits the landmarks")
+    found = yield from worker.askSteps(
+        "landmarks",
+        projections=[view.projection.as_dict() for view in theRig.views],
+        points=points[paired].tolist(),
+        pixels=[each.tolist() for each in pixels],
+        isocentre=posing.isocentre(volumeNode).tolist(),
+        names=labels,
     )
+    theRig.requireAll()
     before = rig.worldFromVolume(theRig)
-    rig.setWorldFromVolume(theRig, result.world_from_volume)
+    rig.setWorldFromVolume(theRig, np.array(found["world_from_volume"]))
     posing.markPosed(theRig)
     unpaired = tuple(sorted(set(names) ^ anywhere))
-    return LandmarkFit(result, labels, tuple(view.name for view in theRig.views), unpaired, before)
+    return LandmarkFit(
+        found["reason"],
+        np.array(found["residuals_px"]),
+        np.array(found["residuals_mm"]),
+        labels,
+        tuple(view.name for view in theRig.views),
+        unpaired,
+        before,
+    )
 
 
 def residuals(theRig, landmarksNode):
