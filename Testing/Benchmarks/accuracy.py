@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tables import Cell, Table
 
-from xrayreg.evaluation import pose_error
 from xrayreg.io import read_case
+from xrayreg.metrics import pose_error
 from xrayreg.registration.pipeline import register
 from xrayreg.registration.results import Registration
 from xrayreg.render import warm_up

@@ -23,9 +23,9 @@ from rich.console import Console
 from tables import Cell, Table
 from torch import Tensor
 
-from xrayreg.evaluation import pose_error
 from xrayreg.geometry import Camera, nominal_pose, rotation_angle
 from xrayreg.io import read_volume
+from xrayreg.metrics import pose_error
 from xrayreg.networks.data.pose_sampling import sample_poses
 from xrayreg.networks.inference.prediction import predict
 from xrayreg.networks.model.checkpoint import Checkpoint, load_checkpoint

@@ -19,9 +19,9 @@ import torch
 from rich.console import Console
 from tables import Cell, Table
 
-from xrayreg.evaluation import pose_error
+from xrayreg.benchmark.methods import METHODS, MethodContext
 from xrayreg.geometry import Camera, camera_from_carm, retract
-from xrayreg.methods import METHODS, MethodContext
+from xrayreg.metrics import pose_error
 from xrayreg.registration.results import Step
 from xrayreg.render import warm_up
 from xrayreg.scene import Scene, Volume, radiograph_from_array

@@ -13,10 +13,11 @@ import numpy as np
 import pelvis_scenes
 from numpy.typing import NDArray
 
-from xrayreg.evaluation import StudyRow, far_lever_mtre, pose_error, xvr_mtre
+from xrayreg.benchmark.statistics import StudyRow, far_lever_mtre, xvr_mtre
 from xrayreg.geometry import Camera
 from xrayreg.io import write_image, write_nifti
 from xrayreg.io.case_file import CaseFile, CaseView, write_case
+from xrayreg.metrics import pose_error
 from xrayreg.overlay import rendered
 from xrayreg.render import Projector, prepare
 from xrayreg.scene import attenuation_of

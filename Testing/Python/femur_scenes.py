@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from pelvis_scenes import camera, pelvis, truth
 
+from xrayreg.benchmark.methods.joints import joint_centre
 from xrayreg.geometry import Camera, retract
-from xrayreg.methods.joints import joint_centre
 from xrayreg.scene import Radiograph, Scene
 from xrayreg.simulation.projector import line_integrals, pixel_rays
 

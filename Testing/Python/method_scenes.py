@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pelvis_scenes import camera, nearby, pelvis, radiograph, truth
 
-from xrayreg.evaluation import pose_error
-from xrayreg.methods import METHODS, MethodContext, Outcome, run_method
+from xrayreg.benchmark.methods import METHODS, MethodContext, Outcome, run_method
+from xrayreg.metrics import pose_error
 from xrayreg.scene import Scene
 
 Pose = NDArray[np.float64]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xrayreg.evaluation.metrics import PoseError, pose_error
 from xrayreg.geometry import Camera, camera_from_carm, retract
+from xrayreg.metrics import PoseError, pose_error
 from xrayreg.registration.pipeline import register
 from xrayreg.registration.results import Registration, Step
 from xrayreg.scene import Radiograph, Scene, Volume, find_field, line_integrals

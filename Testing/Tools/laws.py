@@ -15,18 +15,20 @@ from pathlib import PurePosixPath
 
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("geometry", "settings", "checks", "slabs", "printing", "processes", "networks"), 0),
-    **dict.fromkeys(("registration", "reasons", "schemas"), 0),
-    "scene": 1,
+    **dict.fromkeys(("registration", "reasons", "schemas", "benchmark"), 0),
+    **dict.fromkeys(("scene", "metrics"), 1),
     **dict.fromkeys(("render", "similarity", "io", "ct_alignment"), 2),
     **dict.fromkeys(("registration.problem", "networks.model"), 3),
     **dict.fromkeys(("optimize", "registration.problem_cache", "networks.data"), 4),
     **dict.fromkeys(("registration.initial", "registration.verdict", "networks.inference"), 5),
     **dict.fromkeys(("registration.assessment", "registration.results", "registration.starts"), 6),
-    **dict.fromkeys(("evaluation", "overlay", "simulation"), 6),
+    **dict.fromkeys(("overlay", "simulation", "benchmark.statistics", "benchmark.datasets", "benchmark.plotting"), 6),
     **dict.fromkeys(("registration.pipeline", "report", "networks.training"), 7),
-    **dict.fromkeys(("methods", "api", "worker"), 8),
-    "study": 9,
-    **dict.fromkeys(("cli", "__main__"), 10),
+    **dict.fromkeys(("api", "worker", "benchmark.methods"), 8),
+    "benchmark.study": 9,
+    **dict.fromkeys(("benchmark.tables", "benchmark.landscape"), 10),
+    "benchmark.report": 11,
+    **dict.fromkeys(("cli", "__main__"), 12),
 }
 # Packages that are divided into rooms.
 DIVIDED = {room.split(".")[0] for room in FLOORS if "." in room}

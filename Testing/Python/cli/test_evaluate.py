@@ -18,12 +18,13 @@ from constant_networks import card_for, checkpoint_for
 from learned_scenes import standing_in, written
 from pelvis_scenes import phantom
 
+from xrayreg.benchmark.methods import METHODS
+from xrayreg.benchmark.report import study_report as report
+from xrayreg.benchmark.study import summaries
+from xrayreg.benchmark.study.protocol import arm_names
 from xrayreg.cli import main
 from xrayreg.io import read_volume, write_nifti
-from xrayreg.methods import METHODS
 from xrayreg.networks.model.checkpoint import save_checkpoint
-from xrayreg.study import report, summaries
-from xrayreg.study.protocol import arm_names
 
 PACKAGE = Path(__file__).resolve().parents[3] / "XRayRegistration"
 

@@ -6,12 +6,12 @@ import json
 import signal
 
 import pytest
-from study import table_standins
-from study.conftest import make_coarse
-from study.standins import write_patient
+from benchmark.study import table_standins
+from benchmark.study.conftest import make_coarse
+from benchmark.study.standins import write_patient
 
+from xrayreg.benchmark.tables import table_study
 from xrayreg.cli import main
-from xrayreg.study import table_study
 
 RUN = table_study.run_table
 

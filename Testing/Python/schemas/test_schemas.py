@@ -19,10 +19,10 @@ from result_schema import require_valid
 
 from xrayreg.checks import InputError
 from xrayreg.cli import main
-from xrayreg.evaluation.metrics import PoseError
 from xrayreg.geometry import Camera
 from xrayreg.io import CaseFile, CaseView, case_text, parse_case
 from xrayreg.io.case_file import _CAMERA_KEYS, _CASE_KEYS, _INITIAL_KEYS, _REFERENCE_KEYS, _VIEW_KEYS
+from xrayreg.metrics import PoseError
 from xrayreg.reasons import NoteCode, ReasonCode
 from xrayreg.registration.verdict import Evidence, Place, Uncertainty
 from xrayreg.schemas import SCHEMAS, schema, schema_text

@@ -16,7 +16,7 @@ from .options import PROGRAM, add_command, add_settings, add_structures, number,
 from .terminal import printable_json
 
 if TYPE_CHECKING:
-    from ..study.conduct import StudyOrder
+    from ..benchmark.study.runner import StudyOrder
     from .study_display import StudyDisplay
 
 FINISHED, INTERRUPTED = 0, 130
@@ -135,8 +135,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def order_of(arguments: argparse.Namespace) -> StudyOrder:
     """What the options ask for; raises InputError."""
+    from ..benchmark.study.runner import StudyOrder
     from ..checks import InputError
-    from ..study.conduct import StudyOrder
 
     # A landscape needs the cases alone.
     asked = [("initial",)] if arguments.landscape else arguments.methods or [DEFAULT_METHODS]
@@ -170,7 +170,7 @@ def order_of(arguments: argparse.Namespace) -> StudyOrder:
 
 def _followed(order: StudyOrder, display: StudyDisplay) -> bool:
     """Do the study; returns whether Ctrl-C ended it."""
-    from ..study.conduct import conduct
+    from ..benchmark.study.runner import conduct
     from .session import ctrl_c_noted
 
     with ctrl_c_noted() as asked_to_stop:
@@ -191,10 +191,10 @@ def _finished(
     folder: Path, arguments: argparse.Namespace, display: StudyDisplay, settings: dict[str, Any] | None
 ) -> int:
     """Write the tables and the report, and print what was asked for; returns the exit code."""
-    from ..study.folder import room_for_results
-    from ..study.paper_rows import write_paper_table
-    from ..study.reading import TABLE
-    from ..study.summaries import write_tables
+    from ..benchmark.study.reading import TABLE
+    from ..benchmark.study.study_folder import room_for_results
+    from ..benchmark.study.summaries import write_tables
+    from ..benchmark.tables.paper_rows import write_paper_table
     from .paper_display import show_paper_table
     from .study_display import show_table
 
@@ -221,7 +221,7 @@ def _finished(
 def _report(folder: Path, display: StudyDisplay) -> list[Path]:
     """The report's files; none, and a word about it, where a package for it is not installed."""
     try:
-        from ..study.report import write_report
+        from ..benchmark.report.study_report import write_report
     except ImportError as error:
         display.say(f"no report: {error}; install the package, then: {PROGRAM} evaluate --report-only {folder}")
         return []
@@ -229,7 +229,7 @@ def _report(folder: Path, display: StudyDisplay) -> list[Path]:
 
 
 def _has_results(folder: Path) -> bool:
-    from ..study.folder import StudyFolder
+    from ..benchmark.study.study_folder import StudyFolder
 
     return bool(StudyFolder(folder).rows())
 
@@ -248,8 +248,8 @@ def _options(arguments: argparse.Namespace, methods: tuple[str, ...]) -> dict[st
     """Options by method from --network, --similarity and --set; raises InputError."""
     import json
 
+    from ..benchmark.methods import method_named
     from ..checks import InputError
-    from ..methods import method_named
 
     options: dict[str, dict[str, Any]] = {name: {} for name in methods}
     similarities = similarities_of(arguments.similarity)

@@ -13,10 +13,10 @@ from .options import PROGRAM
 from .terminal import printable_json
 
 if TYPE_CHECKING:
+    from ..benchmark.study.runner import StudyStep
+    from ..benchmark.tables.paper_rows import MeasuredTable
+    from ..benchmark.tables.table_order import TableOrder
     from ..networks.training.status import TrainStep
-    from ..study.conduct import StudyStep
-    from ..study.paper_rows import MeasuredTable
-    from ..study.table_order import TableOrder
     from .study_display import StudyDisplay
 
 FINISHED, INCOMPLETE, INTERRUPTED = 0, 3, 130
@@ -30,7 +30,7 @@ _REPEATED = ("table", "volume", "labels", "structures", "out", "limit", "seed", 
 
 def run_table_command(arguments: argparse.Namespace, workers: int) -> int:
     """Train, run and write the table; returns the exit code."""
-    from ..study.table_study import Listener, TableOutcome, run_table
+    from ..benchmark.tables.table_study import Listener, TableOutcome, run_table
     from .session import ctrl_c_noted
     from .study_display import StudyDisplay
 
@@ -66,9 +66,9 @@ def _incomplete(untrained: Mapping[str, str], command: str) -> str:
 
 def table_order_of(arguments: argparse.Namespace, workers: int) -> TableOrder:
     """What the options ask for; raises InputError for those that a table decides itself."""
+    from ..benchmark.tables.papers import paper_table
+    from ..benchmark.tables.table_order import TableOrder
     from ..checks import InputError, require_file
-    from ..study.papers import paper_table
-    from ..study.table_order import TableOrder
 
     table = paper_table(arguments.table)
     for name in _NOT_WITH:
@@ -113,9 +113,9 @@ def command_of(arguments: argparse.Namespace) -> str:
 
 def _written(order: TableOrder, arguments: argparse.Namespace, display: StudyDisplay) -> list[MeasuredTable]:
     """Write tables and report of every arm that has results; returns the paper's tables."""
-    from ..study.folder import StudyFolder, room_for_results
-    from ..study.paper_rows import write_paper_table
-    from ..study.summaries import write_tables
+    from ..benchmark.study.study_folder import StudyFolder, room_for_results
+    from ..benchmark.study.summaries import write_tables
+    from ..benchmark.tables.paper_rows import write_paper_table
 
     made = []
     for arm in order.paper.arms:
@@ -136,7 +136,7 @@ def _written(order: TableOrder, arguments: argparse.Namespace, display: StudyDis
 def _report(folder: Path, display: StudyDisplay) -> None:
     """Write the report; a word about it where a package for it is not installed."""
     try:
-        from ..study.report import write_report
+        from ..benchmark.report.study_report import write_report
     except ImportError as error:
         display.say(f"no report: {error}; install the package, then: {PROGRAM} evaluate --report-only {folder}")
         return
@@ -147,7 +147,7 @@ def _shown(order: TableOrder, tables: list[MeasuredTable], arguments: argparse.N
     """Print the tables as was asked for."""
     import json
 
-    from ..study.paper_rows import PAPER_TABLE
+    from ..benchmark.tables.paper_rows import PAPER_TABLE
     from .paper_display import show_paper_table
 
     if arguments.json:

@@ -10,8 +10,8 @@ from .options import number, whole
 from .terminal import printable_json
 
 if TYPE_CHECKING:
-    from ..study.conduct import StudyOrder
-    from ..study.survey import Surveyed
+    from ..benchmark.landscape.survey import Surveyed
+    from ..benchmark.study.runner import StudyOrder
     from .study_display import StudyDisplay
 
 
@@ -51,7 +51,7 @@ def run_landscape(
     from ..checks import InputError
 
     try:
-        from ..study.survey import SurveyOrder, survey
+        from ..benchmark.landscape.survey import SurveyOrder, survey
     except ImportError as error:
         raise InputError(
             "--landscape", expected="matplotlib, which draws it", found=str(error), remedy="install the package"

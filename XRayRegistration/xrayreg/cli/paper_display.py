@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from ..printing import printable
 
 if TYPE_CHECKING:
-    from ..evaluation import Summary
-    from ..study.paper_rows import MeasuredTable
+    from ..benchmark.statistics import Summary
+    from ..benchmark.tables.paper_rows import MeasuredTable
 
 # A terminal that is narrower breaks the lines of this table.
 _WIDTH = 260
@@ -25,8 +25,8 @@ def show_paper_table(table: MeasuredTable, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..study.paper_report import longer_of, published_of, training_of
-    from ..study.wording import count, length, rate
+    from ..benchmark.report.paper_report import longer_of, published_of, training_of
+    from ..benchmark.report.wording import count, length, rate
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -72,6 +72,6 @@ def show_paper_table(table: MeasuredTable, folder: Path) -> None:
 
 
 def _best(figures: Summary) -> str:
-    from ..study.wording import best
+    from ..benchmark.report.wording import best
 
     return " / ".join(best(share) for share in figures.best)

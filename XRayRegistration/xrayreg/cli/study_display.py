@@ -10,9 +10,9 @@ from ..printing import printable
 from .progress import Bar
 
 if TYPE_CHECKING:
+    from ..benchmark.study.runner import StudyStep
+    from ..benchmark.study.summaries import StudyTable, TableRow
     from ..networks.training.status import TrainStep
-    from ..study.conduct import StudyStep
-    from ..study.summaries import StudyTable, TableRow
 
 # Over so many seconds the time left is reckoned: runs differ, and a few of them say little.
 _PERIOD_S = 900.0
@@ -94,7 +94,7 @@ def show_table(table: StudyTable, file: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from ..study.wording import verdicts
+    from ..benchmark.report.wording import verdicts
 
     console = Console(highlight=False)
     wide = not console.is_terminal or console.width >= _WIDE
@@ -130,8 +130,8 @@ def show_choices() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..methods import METHODS
-    from ..study.protocol import arm_named, arm_names
+    from ..benchmark.methods import METHODS
+    from ..benchmark.study.protocol import arm_named, arm_names
 
     console = Console(highlight=False)
     for heading, choices in (
@@ -162,7 +162,7 @@ def _grid(rows: tuple[TableRow, ...], heading: str, names: list[str], wide: bool
     from rich.table import Table
     from rich.text import Text
 
-    from ..study.wording import best, count, length, percent, rate
+    from ..benchmark.report.wording import best, count, length, percent, rate
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(heading, no_wrap=True)

@@ -16,15 +16,7 @@ from .xray_cameras import camera_doubts, require_xray_camera
 
 if TYPE_CHECKING:
     from .eulers import euler_axes, eulers_from_rotation, rotation_from_eulers
-    from .poses import (
-        inverse,
-        pose_difference,
-        retract,
-        rigid,
-        rotation_angle,
-        transform_points,
-        twist_tangents,
-    )
+    from .poses import inverse, pose_difference, retract, rigid, rotation_angle, transform_points, twist_tangents
     from .rotations import left_jacobian, left_jacobian_inverse, rotation_from_vector, skew, vector_from_rotation
 
 __all__ = [

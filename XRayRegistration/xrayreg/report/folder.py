@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..evaluation import pose_error
 from ..io import safe_name, write_image, write_json, write_pose
 from ..io.delivery import delivered
+from ..metrics import pose_error
 from ..overlay import Anatomy, Caption, overlay_view, prepare_anatomy, rendered, view_sheet
 from ..registration.results import OnStep, Step, unheeded, withheld
 from ..scene import Radiograph, Scene

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation import pose_error
 from ..geometry import Projection
+from ..metrics import pose_error
 from ..reasons import NoteCode, noted
 from ..registration.initial import pose_from_landmarks
 from ..registration.pipeline import estimate as estimated

@@ -17,13 +17,7 @@ from .affine_coupling import InvertibleBranch
 from .feature_measures import normalised_correlation, repeated
 from .fourier_mixing import FourierBlock
 from .global_pooling import STAGES, STEM, pooling_encoder
-from .learned_similarity import (
-    REFINED_CHANNELS,
-    Comparison,
-    LearnedSimilarity,
-    SimilarityDescription,
-    for_each_image,
-)
+from .learned_similarity import REFINED_CHANNELS, Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .volume_network import CORRELATION_CHANNELS, volume_network
 
 COUPLINGS = 3

@@ -1,0 +1,199 @@
+"""Classical methods as levels, one after the other: a resolution, a similarity, and an optimiser on numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...geometry import Camera, nominal_pose, nominal_sod_mm
+from ...optimize import Chart, EulerPenalty, Optimiser, Optimum, Penalty, PoseObjective, Progress, optimise, span
+from ...registration.problem import Problem
+from ...registration.problem_cache import ProblemCache, problem_cache_for
+from ...registration.results import OnStep
+from ...scene import Scene
+from ...settings import LevelSettings, PoseSpan, Term, registration_settings
+from .meter import Meter, single
+from .method import MethodContext, Outcome
+
+# Images on which published factors of downsampling were set: 1536 pixels less 50 on each side, and the distance of
+# 1020 mm from source to image in their pixels of 0.194 mm.
+PUBLISHED_PX = 1436
+PUBLISHED_FOCAL_PX = 1020 / 0.194
+
+# One unit of each number of a twist: small steps, depth being the least determined [rad, mm].
+UNITS = torch.tensor([math.radians(1.0)] * 3 + [1.0, 1.0, 3.0], dtype=torch.float64)
+
+# Longest side [pixels] to which a camera's images are brought, by the nearest whole factor.
+Size = Callable[[Camera], float]
+# From where a level starts (4, 4) and the pivot (3,): how poses are written there, and what looks for the best.
+Solver = Callable[[Tensor, Tensor], tuple[Chart, Optimiser]]
+
+
+def as_large(downsampling: float) -> Size:
+    """Images as large as the published ones made smaller by `downsampling`, whatever their pixels are."""
+    return lambda camera: PUBLISHED_PX / downsampling
+
+
+def as_fine(downsampling: float) -> Size:
+    """Images whose pixels are as wide, seen from the source, as the published ones made smaller by `downsampling`.
+
+    For methods whose windows are lengths on the detector: smaller detectors have smaller images.
+    """
+
+    def size(camera: Camera) -> float:
+        return max(camera.width, camera.height) * PUBLISHED_FOCAL_PX / (downsampling * camera.focal_px)
+
+    return size
+
+
+@dataclass(frozen=True, eq=False)
+class Regulariser:
+    """What is known of the pose besides the images.
+
+    penalties: from where a level starts (4, 4) and the pivot (3,). weight: of the similarity beside them.
+    """
+
+    penalties: Callable[[Tensor, Tensor], tuple[Penalty, ...]]
+    weight: float
+
+
+def held_near(spread: PoseSpan, weights: tuple[float, float]) -> Regulariser:
+    """A penalty on poses far from where a level starts: `weights` of similarity and penalty, `spread` of the latter."""
+    of_similarity, of_penalty = weights
+    return Regulariser(lambda start, pivot: (EulerPenalty(start, pivot, span(spread), of_penalty),), of_similarity)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level of a method.
+
+    size: of the images. terms: of the similarity. solver: what looks for its best value.
+    evaluations: about how many poses that takes. message: what is done, for people.
+    regulariser: what else is known of the pose, if anything; the last level of a method has none.
+    """
+
+    size: Size
+    terms: tuple[Term, ...]
+    solver: Solver
+    evaluations: int
+    message: str
+    regulariser: Regulariser | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where a run of levels ended: pose (4, 4), its score on the last one, and why."""
+
+    pose: Tensor
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the whole work: where it begins, how long it is, and about how many evaluations it takes."""
+
+    before: float
+    share: float
+    evaluations: int
+    message: str
+
+
+def registered(
+    scene: Scene,
+    context: MethodContext,
+    levels: Sequence[Level],
+    starts_from: Callable[[Tensor, Tensor], list[Tensor]],
+    on_step: OnStep,
+) -> Outcome:
+    """Run the levels from every start and keep the best pose by the last level's score.
+
+    starts_from: the starts (4, 4), the given one first, from the given one (4, 4) and the pivot (3,).
+    The whole image is compared, also where only some structures are rendered. A method that found nothing better than
+    what it was given by its own measure gives that back.
+    """
+    settings = registration_settings(engine=context.engine, device=context.device, seed=context.seed)
+    problems = replace(problem_cache_for(scene, settings), partial=False)
+    meter = Meter(lambda: problems.renders)
+    given = given_start(scene, problems.pivot)
+    starts = starts_from(given, problems.pivot)
+    best: Found | None = None
+    for number, start in enumerate(starts):
+        found = _through(problems, levels, start, meter, number / len(starts), 1 / len(starts), on_step)
+        best = found if best is None or not best.score >= found.score else best
+    assert best is not None
+    problem = _problem(problems, levels[-1], best.pose)
+    as_given = float(problem.scores(given[None])[0])
+    if as_given > best.score or math.isnan(best.score):
+        return meter.outcome(given, as_given, "Nothing was found that fits better than the start.")
+    return meter.outcome(best.pose, best.score, best.reason)
+
+
+def given_start(scene: Scene, pivot: Tensor) -> Tensor:
+    """The pose (4, 4) that a scene gives, a nominal frontal one where it gives none."""
+    camera = scene.views[0].camera
+    if scene.initial is not None:
+        return single(camera.camera_from_world @ scene.initial)
+    return single(nominal_pose("pa", pivot.numpy(), nominal_sod_mm(camera)))
+
+
+def _through(
+    problems: ProblemCache,
+    levels: Sequence[Level],
+    start: Tensor,
+    meter: Meter,
+    before: float,
+    share: float,
+    on_step: OnStep,
+) -> Found:
+    pose, score, reason = start, math.nan, ""
+    # What a level takes is about the pixels of all its images.
+    costs = [level.evaluations * _image_px(problems.scene, level) ** 2 for level in levels]
+    for level, cost in zip(levels, costs, strict=True):
+        chart, optimiser = level.solver(pose, problems.pivot)
+        objective = _objective(_problem(problems, level, pose), level, chart, pose)
+        part = Part(before, share * cost / sum(costs), level.evaluations, level.message)
+        optimum = played(optimiser, objective, meter, part, on_step)
+        before += part.share
+        score, reason = optimum.score, optimum.reason
+        if not math.isnan(score):
+            pose = chart.poses(optimum.point[None])[0]
+    return Found(pose, score, reason)
+
+
+def _problem(problems: ProblemCache, level: Level, around: Tensor) -> Problem:
+    """The problem of a level for poses near one (4, 4), on whole images."""
+    settings = LevelSettings(_image_px(problems.scene, level), 0, level.terms)
+    return problems.problem(settings, around[None], math.inf)
+
+
+def _objective(problem: Problem, level: Level, chart: Chart, start: Tensor) -> PoseObjective:
+    """The objective of a level that starts at a pose (4, 4)."""
+    if level.regulariser is None:
+        return PoseObjective(problem, chart)
+    penalties = level.regulariser.penalties(start, problem.pivot)
+    return PoseObjective(problem, chart, penalties, level.regulariser.weight)
+
+
+def _image_px(scene: Scene, level: Level) -> int:
+    """Longest side of a level's images [pixels]; images are made smaller, never larger."""
+    cameras = [view.camera for view in scene.views]
+    longest = max(max(camera.width, camera.height) for camera in cameras)
+    return min(longest, max(1, round(level.size(cameras[0]))))
+
+
+def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: Part, on_step: OnStep) -> Optimum:
+    """Run `optimiser` on `objective` as a level of its own; a step follows every answer."""
+    meter.next_level()
+
+    def on_progress(progress: Progress) -> None:
+        meter.saw(objective.chart.poses(progress.point[None])[0], progress.score)
+        done = min(1.0, progress.evaluations / max(1, part.evaluations))
+        on_step(meter.step(part.before + part.share * done, part.message))
+
+    on_step(meter.step(part.before, part.message))
+    return optimise(optimiser, objective.answer, on_progress)
