@@ -123,13 +123,13 @@ class Logic(ScriptedLoadableModuleLogic):
     def importCaseSteps(self, path):
         """`importCase` in short steps, each with a message."""
         dependencies.ensure()
-        yield from importing.importCaseSteps(self.inputs.worker, self.getParameterNode(), path)
+        yield from importing.importCaseSteps(self.inputs, self.getParameterNode(), path)
 
     def sampleSteps(self, lateral=False):
         """Bring the phantom with one X-ray, or with a lateral one as well, into the scene, in short steps."""
         from . import sampleData
 
-        yield from sampleData.sampleSteps(self.inputs.worker, self.getParameterNode(), lateral)
+        yield from sampleData.sampleSteps(self.inputs, self.getParameterNode(), lateral)
 
     def register(self):
         """Register and return the outcome (mrml.outcome.Outcome); the C-arm stands where it was found to."""

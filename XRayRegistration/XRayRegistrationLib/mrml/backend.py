@@ -1,7 +1,7 @@
 """The scene's nodes as values that the worker keeps: sent once, and again when their nodes change."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import slicer
@@ -113,6 +113,15 @@ class Inputs:
             for identifier in [each for each in kept if slicer.mrmlScene.GetNodeByID(each) is None]:
                 del kept[identifier]
 
+    def adoptVolume(self, node, sent):
+        """Take a CT (SentVolume) that the worker read itself for the content of a node, until that changes."""
+        self._volume, self._labelled = _Kept(_volumeState(node), sent), None
+
+    def adoptXray(self, view, sent):
+        """Take an X-ray (SentXray) that the worker read itself for the source of a view, until its pixels change."""
+        # Which camera it was read with does not matter: it gets that of the view when it is asked for.
+        self._xrays[view.picture.GetID()] = _Kept((_pixelState(view), None), sent)
+
     def volumeSteps(self, volumeNode, segmentationNode=None):
         """The CT in RAS world, with the segments as its labels (SentVolume).
 
@@ -140,24 +149,18 @@ class Inputs:
         """
         source = _requireSource(view)
         pixels = sources.storedPixels(source)
-        projection = json.loads(json.dumps(view.projection.as_dict()))
-        state = (stateOf(source), sources.frameOf(source), projection, view.name)
+        described = {"projection": json.loads(json.dumps(view.projection.as_dict())), "name": view.name}
+        state = (_pixelState(view), described)
         identifier = view.picture.GetID()
         kept = self._xrays.get(identifier)
         if kept is None or not kept.isOf(state):
             yield _("Reading {name}").format(name=view.name)
-            file, frame = sources.fileOf(source) or (None, 0)
-            answer = yield from self.worker.askSteps(
-                "radiograph",
-                pixels=(yield from self.worker.putSteps(pixels)),
-                projection=projection,
-                name=view.name,
-                file=None if file is None else str(file),
-                frame=frame,
-            )
-            picture = self.worker.take(answer["picture"])
-            kept = _Kept(state, SentXray(self.worker.keep(answer["xray"]), picture, answer["dense_is_dark"]))
-            self._xrays[identifier] = kept
+            if kept is not None and kept.isOf((state[0], kept.state[1])):
+                answer = yield from self.worker.askSteps("camera", xray=kept.value.handle.number, **described)
+                sent = replace(kept.value, handle=self.worker.keep(answer["xray"]))
+            else:
+                sent = yield from self._sentXraySteps(source, pixels, described)
+            self._xrays[identifier] = kept = _Kept(state, sent)
         return kept.value
 
     def pictureSteps(self, view):
@@ -188,6 +191,18 @@ class Inputs:
         reference, targets = referenceOf(theRig, parameters.volume)
         return SentScene(volume, tuple(xrays), tuple(places), structures, initial, reference, targets)
 
+    def _sentXraySteps(self, source, pixels, described):
+        """Pause, and return an X-ray whose pixels are sent (SentXray); described: its projection and name."""
+        file, frame = sources.fileOf(source) or (None, 0)
+        answer = yield from self.worker.askSteps(
+            "radiograph",
+            pixels=(yield from self.worker.putSteps(pixels)),
+            file=None if file is None else str(file),
+            frame=frame,
+            **described,
+        )
+        return shownXray(self.worker, answer)
+
     def _labelledSteps(self, volumeNode, segmentationNode):
         """Pause, and return the CT with its labels (SentLabels, or SentVolume without a segmentation)."""
         bare = yield from self._bareSteps(volumeNode)
@@ -214,8 +229,7 @@ class Inputs:
     def _bareSteps(self, node):
         """Pause, and return the CT without labels (_Kept of SentVolume)."""
         _requireImage(node)
-        matrix = worldFromIndex(node, "CT")
-        state = (stateOf(node), matrix.tobytes())
+        state = _volumeState(node)
         kept = self._volume
         if kept is None or not kept.isOf(state):
             yield _("Reading the CT")
@@ -223,7 +237,7 @@ class Inputs:
             answer = yield from self.worker.askSteps(
                 "volume",
                 values=(yield from self.worker.putSteps(slicer.util.arrayFromVolume(node))),
-                matrix=matrix.tolist(),
+                matrix=worldFromIndex(node, "CT").tolist(),
                 notes=list(notes),
                 assumed=list(assumed),
             )
@@ -231,6 +245,11 @@ class Inputs:
             self._volume = kept
             self._labelled = None
         return kept
+
+
+def shownXray(worker, answer):
+    """The X-ray of an answer to "radiograph", or of a view of a case (SentXray)."""
+    return SentXray(worker.keep(answer["xray"]), worker.take(answer["picture"]), answer["dense_is_dark"])
 
 
 def _structures(parameters, volume):
@@ -327,6 +346,18 @@ def _wrongCt(node, expected, found, remedy):
 def _isThere(state):
     """Whether the node of a `stateOf` is in the scene."""
     return slicer.mrmlScene.GetNodeByID(state[0]) is not None
+
+
+def _volumeState(node):
+    """A value that changes whenever the CT of a node does; raises InputError under a transform that bends it."""
+    return stateOf(node), worldFromIndex(node, "CT").tobytes()
+
+
+def _pixelState(view):
+    """A value that changes whenever the source of a view has to be read again."""
+    projection = view.projection
+    reading = (projection.quarter_turns, projection.mirrored, projection.intensity)
+    return stateOf(view.source), sources.frameOf(view.source), reading
 
 
 def stateOf(node):

@@ -54,17 +54,21 @@ def importCalibrationSteps(worker, theRig, view, path):
     setGeometry(theRig, view, found)
 
 
-def importCaseSteps(worker, parameters, path):
+def importCaseSteps(inputs, parameters, path):
     """Bring a case.json into the scene in short steps, each with a message: CT, segments, X-rays and their geometry.
 
-    Fills `parameters`; the rig that they had before is removed, the images that it showed stay. Raises InputError for a
-    case that cannot be read. Unless it comes to its end, nothing is left in the scene and `parameters` stay.
+    inputs: backend.Inputs, which keeps what the worker has read. Fills `parameters`; the rig that they had before is
+    removed, the images that it showed stay. Raises InputError for a case that cannot be read. Unless it comes to its
+    end, nothing is left in the scene and `parameters` stay.
     """
     from xrayreg.geometry import Projection
 
     path = Path(path)
     yield _("Reading {name}").format(name=path.name)
+    worker = inputs.worker
     case = yield from worker.askSteps("case", path=str(path))
+    sentVolume = backend.SentVolume(worker.keep(case["volume"]["number"]), case["volume"]["bytes"])
+    sentXrays = [backend.shownXray(worker, view) for view in case["views"]]
     created = []
     try:
         yield _("Loading the CT into the scene")
@@ -83,6 +87,9 @@ def importCaseSteps(worker, parameters, path):
     except BaseException:
         _remove(created)
         raise
+    inputs.adoptVolume(volume, sentVolume)
+    for view, sent in zip(theRig.views, sentXrays, strict=True):
+        inputs.adoptXray(view, sent)
     _replaceRig(parameters, theRig)
     parameters.volume, parameters.segmentation = volume, segmentation
     parameters.structures = _segmentIds(segmentation, case["structures"])
