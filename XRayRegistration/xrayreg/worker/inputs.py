@@ -98,13 +98,12 @@ def shown(room: Room, made: Radiograph) -> Content:
     }
 
 
-def camera(room: Room, content: Content) -> Task:
+def camera(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep an X-ray once more, with another camera and name; its pixels are not looked at again.
 
     content: xray, its number; projection (Projection.as_dict), turned, mirrored and read as the one with which it was
     made; name. Answer: xray, the number of the new one. Raises InputError for a camera that does not fit.
     """
-    yield None
     before = room.kept.value(content["xray"], ShownXray)
     projection, name = Projection.from_dict(content["projection"]), content["name"]
     fitting = projection.camera()
