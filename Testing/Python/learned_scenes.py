@@ -15,7 +15,7 @@ from torch import Tensor
 
 from xrayreg.networks.model.checkpoint import SimilarityCheckpoint, save_checkpoint
 from xrayreg.networks.model.learned_similarity import (
-    Comparison,
+    FeatureComparison,
     LearnedSimilarity,
     SimilarityDescription,
     for_each_image,
@@ -36,11 +36,11 @@ class Difference(LearnedSimilarity):
         # A checkpoint without any weight is none.
         self.weight = torch.nn.Parameter(torch.ones(1))
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`."""
         self.require_images(fixed, moving)
         one, other = (_normal(image) for image in (fixed, moving))
-        return Comparison((one - other).square().flatten(1).mean(1) * self.weight)
+        return FeatureComparison((one - other).square().flatten(1).mean(1) * self.weight)
 
 
 class Squares(Difference):
@@ -65,9 +65,9 @@ class Nothing(Difference):
 
     number = 0.5
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`."""
-        return Comparison(0 * super().compare(fixed, moving).similarity + self.number)
+        return FeatureComparison(0 * super().compare(fixed, moving).similarity + self.number)
 
 
 class NoNumber(Nothing):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pelvis_scenes import camera, nearby, pelvis, radiograph, truth
 
-from xrayreg.benchmark.methods import METHODS, MethodContext, Outcome, run_method
+from xrayreg.benchmark.methods import METHODS, MethodContext, MethodOutcome, run_method
 from xrayreg.metrics import pose_error
 from xrayreg.scene import Scene
 
@@ -69,13 +69,13 @@ def _small(view: str):
     return radiograph(view).reduced(3)
 
 
-def run(name: str, scene: Scene, seed: int = 0, **options: object) -> Outcome:
+def run(name: str, scene: Scene, seed: int = 0, **options: object) -> MethodOutcome:
     """A method on a scene, on a small budget."""
     return run_method(METHODS[name], scene, MethodContext(seed=seed, options={**BUDGETS.get(name, {}), **options}))
 
 
 @functools.cache
-def near(name: str) -> Outcome:
+def near(name: str) -> MethodOutcome:
     """What a method makes of the small scene from nearby."""
     return run(name, small_scene())
 

@@ -70,10 +70,10 @@ def test_a_user_registers_the_phantom(app, loaded, case, screenshot):
 
 
 def test_what_comes_again_while_there_is_no_news_is_drawn_once(app, loaded):
-    from XRayRegistrationLib.jobs.registration import Progress
+    from XRayRegistrationLib.jobs.registration import RegistrationProgress
 
     section = loaded.panel.register
-    first, second = (Progress(0.1 * n, "refining", "refine", 0.5 * n) for n in (1, 2))
+    first, second = (RegistrationProgress(0.1 * n, "refining", "refine", 0.5 * n) for n in (1, 2))
     for progress in (first, first, first, second, second):
         section._onStep(progress)
     assert section.curve.points == [0.5, 1.0]

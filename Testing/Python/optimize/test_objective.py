@@ -16,9 +16,9 @@ from xrayreg.optimize import (
     EulerZXY,
     MultiObject,
     ObjectPenalty,
+    OptimiserProgress,
     PartlyFixed,
     PoseObjective,
-    Progress,
     Query,
     RotVec,
     adam,
@@ -127,7 +127,7 @@ def test_progress_holds_the_best_so_far_and_changes_nothing():
     settings = CmaSettings(population=8, generations=6)
     watched = Watched(objective.answer)
     plain = optimise(cma_es(start, torch.ones(6), settings), watched)
-    news: list[Progress] = []
+    news: list[OptimiserProgress] = []
     optimum = optimise(cma_es(start, torch.ones(6), settings), objective.answer, news.append)
     assert [progress.evaluations for progress in news] == [1 + 8 * n for n in range(7)]
     best = torch.cat(watched.scores).cummax(0).values

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xrayreg.checks import InputError
-from xrayreg.optimize import Answer, Objective, Progress, Query, optimise
+from xrayreg.optimize import Answer, Objective, OptimiserProgress, Query, optimise
 from xrayreg.optimize.optimiser import NOWHERE, best_seen
 
 NAN = math.nan
@@ -86,7 +86,7 @@ def test_an_optimum_does_not_change_with_what_it_was_taken_from():
 def test_progress_follows_every_answer_and_may_end_the_search(after):
     news = []
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: OptimiserProgress) -> None:
         news.append(progress)
         if len(news) == after:
             raise KeyboardInterrupt

@@ -276,21 +276,42 @@ def test_a_registration_ends_at_the_pose(name):
     assert furthest_mm(pose, TRUTH[None]) < (4.0 if name in ("Adam", "differential evolution") else 0.8)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
-@pytest.mark.parametrize("answers", [0, 1, 3])
-def test_what_the_objective_raises_ends_it_and_reaches_the_caller(name, error, answers):
-    task, asked = bowl(), []
+def raised_after(answers: int, name: str, error: BaseException, by: str) -> tuple[BaseException, int]:
+    """What the caller gets when the objective or on_progress raises after some calls, and how many calls there were."""
+    task, calls = bowl(), []
 
-    def broken(query: Query) -> Answer:
-        if len(asked) == answers:
-            raise error("the renderer broke")
-        asked.append(query)
+    def broken(place: str) -> None:
+        if place == by:
+            calls.append(place)
+            if len(calls) == answers + 1:
+                raise error
+
+    def objective(query: Query) -> Answer:
+        broken("the objective")
         return task.answer(query)
 
-    with pytest.raises(error, match="renderer"):
-        optimise(OPTIMISERS[name](task, 0), broken)
-    assert len(asked) == answers
+    with pytest.raises(type(error)) as caught:
+        optimise(OPTIMISERS[name](task, 0), objective, lambda progress: broken("on_progress"))
+    return caught.value, len(calls)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, StopIteration])
+@pytest.mark.parametrize("answers", [0, 1, 3, "all but the last"])
+@pytest.mark.parametrize("by", ["the objective", "on_progress"])
+def test_what_its_caller_raises_ends_it_and_comes_out_unchanged(name, error, answers, by):
+    if answers == "all but the last":
+        answers = len(in_the_bowl(name)[1].queries) - 1
+    raised = error("the renderer broke")
+    caught, calls = raised_after(answers, name, raised, by)
+    assert caught is raised and calls == answers + 1
+
+
+@pytest.mark.parametrize("answers", [0, 20])
+def test_an_objective_that_raises_nlopts_own_error_does_not_pass_for_bobyqas_end(answers):
+    raised = pytest.importorskip("nlopt").RoundoffLimited("in another search")
+    caught, calls = raised_after(answers, "BOBYQA", raised, "the objective")
+    assert caught is raised and calls == answers + 1
 
 
 @pytest.mark.parametrize("name", sorted(set(OPTIMISERS) - STARTLESS - {"differential evolution"}))

@@ -10,7 +10,7 @@ import torch
 from phantoms import PIVOT, camera_at, frontal, furthest_mm, phantom_map, xray
 
 from xrayreg.geometry import pose_difference, retract
-from xrayreg.optimize import Place, rendered, surrogate_lm
+from xrayreg.optimize import RenderedPose, rendered, surrogate_lm
 from xrayreg.optimize.surrogate_lm import _place, _tried
 from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.render import prepare
@@ -40,8 +40,8 @@ def problem(size: int = 48) -> Problem:
     )
 
 
-def places(start: torch.Tensor, settings: SurrogateSettings = SETTINGS) -> list[Place]:
-    found: list[Place] = []
+def places(start: torch.Tensor, settings: SurrogateSettings = SETTINGS) -> list[RenderedPose]:
+    found: list[RenderedPose] = []
     surrogate_lm(rendered(problem(), start), settings, found.append)
     return found
 

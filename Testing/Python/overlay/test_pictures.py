@@ -12,7 +12,7 @@ from xrayreg.geometry import Camera
 from xrayreg.overlay import (
     Caption,
     Lines,
-    Panel,
+    SheetPanel,
     Silhouette,
     checkerboard,
     compared_region,
@@ -195,7 +195,7 @@ def test_the_compared_region_surrounds_the_drr_within_the_field():
 @pytest.mark.parametrize(("accepted", "colour"), [(True, ACCEPTED), (False, REJECTED), (None, None)])
 def test_a_sheet_holds_its_panels_and_shows_the_verdict_by_colour(accepted, colour):
     rng = np.random.default_rng(0)
-    panels = [Panel(f"panel {n}", rng.integers(0, 256, (50 + n, 70, 3), dtype=np.uint8)) for n in range(3)]
+    panels = [SheetPanel(f"panel {n}", rng.integers(0, 256, (50 + n, 70, 3), dtype=np.uint8)) for n in range(3)]
     caption = Caption("a very long name of a view " * 9, (("mTRE", "0.4 mm"),), accepted, "because " * 60)
     sheet = compose_sheet(caption, panels, [((1, 2, 3), f"label {n}") for n in range(40)])
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3

@@ -12,7 +12,7 @@ from pelvis_scenes import moved, scene, truth
 
 from xrayreg.optimize import State, best_first, descend
 from xrayreg.reasons import ReasonCode
-from xrayreg.registration.assessment import Found, assess
+from xrayreg.registration.assessment import AssessedPose, assess
 from xrayreg.registration.problem_cache import REFINE_MARGIN_MM, ProblemCache, problem_cache_for
 from xrayreg.registration.verdict import SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART, Place, Verdict
 from xrayreg.settings import registration_settings
@@ -29,7 +29,7 @@ def refined() -> tuple[ProblemCache, State]:
 
 
 @functools.lru_cache(maxsize=1)
-def found() -> Found:
+def found() -> AssessedPose:
     problems, state = refined()
     return assess(problems, state, 0.3, state.poses[0], "a test")
 
@@ -98,7 +98,7 @@ def test_clear_is_what_is_accepted_and_fits_as_wrong_optima_never_did(accepted, 
     assert given.is_clear(partial) is clear
 
 
-def rival(similarity: float, gap: float | None, *offset: float) -> Found:
+def rival(similarity: float, gap: float | None, *offset: float) -> AssessedPose:
     """Another pose, `offset` mm off, with another similarity."""
     evidence = replace(found().evidence, similarity=similarity, gap=gap)
     pose = found().pose.clone()

@@ -13,7 +13,7 @@ from pelvis_scenes import error, frontal, moved, nearby, pelvis, registered, sce
 
 from xrayreg.checks import InputError
 from xrayreg.networks.model.checkpoint import SimilarityCheckpoint, save_checkpoint
-from xrayreg.networks.model.learned_similarity import Comparison
+from xrayreg.networks.model.learned_similarity import FeatureComparison
 from xrayreg.networks.model.similarity_table import build_for
 from xrayreg.registration import pipeline
 from xrayreg.registration.results import Step
@@ -27,7 +27,7 @@ class Contrary(Difference):
     """Takes what is least alike for alike: leads astray wherever it starts."""
 
     def compare(self, fixed, moving):
-        return Comparison(-super().compare(fixed, moving).similarity)
+        return FeatureComparison(-super().compare(fixed, moving).similarity)
 
 
 @pytest.fixture

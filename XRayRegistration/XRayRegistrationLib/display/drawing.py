@@ -26,7 +26,7 @@ _TILES = 8
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PictureRequest:
     """What is to be drawn, and how.
 
     drr, edges: whether they are seen at all. matched: the DRR in the tones of the X-ray, to be seen in its place.
@@ -45,7 +45,7 @@ class Wanted:
 def wantedOf(parameters, shownPx=None):
     """What the module's parameters want drawn in a view, on so many pixels of the screen (None for none known)."""
     blended = parameters.comparison is Comparison.blend
-    return Wanted(
+    return PictureRequest(
         drr=not blended or parameters.drrOpacity > 0,
         matched=not blended,
         tiled=parameters.comparison is Comparison.checkerboard,
@@ -64,7 +64,7 @@ def structuresOf(parameters):
 
 
 @dataclass(frozen=True, eq=False)
-class Patient:
+class DrawnPatient:
     """A CT that the worker has ready to be drawn.
 
     volume, structures: what it was made of. live, anatomy: handles of what requests
@@ -85,7 +85,7 @@ def patientSteps(worker, volume, structures):
     """Have the worker make a CT (mrml.backend.SentVolume) ready, in short steps that yield None; returns Patient."""
     answer = yield from worker.askSteps("patient", volume=volume.handle.number, structures=list(structures))
     live, anatomy = worker.keep(answer["live"]), worker.keep(answer["anatomy"])
-    return Patient(volume, structures, live, anatomy, frozenset(answer["labels"]))
+    return DrawnPatient(volume, structures, live, anatomy, frozenset(answer["labels"]))
 
 
 def drawSteps(worker, view, patient, cameraFromVolume, wanted, xray, finely=False):

@@ -51,7 +51,7 @@ class LiveOverlay:
             Reaction.stop: self._onSceneClosed,
         }
         self._parameters: Any = None
-        self._patient: drawing.Patient | None
+        self._patient: drawing.DrawnPatient | None
         self._xrays: dict[str, SentXray]
         self._preparing: StepJob | None
         self._painting: StepJob | None

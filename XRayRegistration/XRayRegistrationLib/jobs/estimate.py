@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from .. import dependencies, networks
 from ..mrml import backend, posing, rig
-from .registration import Progress
+from .registration import RegistrationProgress
 
 
 def estimateSteps(inputs, parameters):
@@ -16,7 +16,7 @@ def estimateSteps(inputs, parameters):
     inputs: mrml.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
     for a network that is not one or does not know this CT; MissingPackages; NodesRemoved.
     """
-    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    yield RegistrationProgress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()
     theRig = backend.requireRig(parameters)
     file = backend.requireNetwork(parameters)
@@ -28,7 +28,7 @@ def estimateSteps(inputs, parameters):
     rig.setWorldFromVolume(theRig, np.array(found["world_from_volume"]))
     posing.markPosed(theRig)
     told = _("The C-arm stands where the network sees it; it was not refined.")
-    yield Progress(1.0, " ".join([told, *found["notes"]]), "done")
+    yield RegistrationProgress(1.0, " ".join([told, *found["notes"]]), "done")
 
 
 def _told(steps, fraction, message):
@@ -38,4 +38,4 @@ def _told(steps, fraction, message):
             told = next(steps)
         except StopIteration as done:
             return done.value
-        yield Progress(fraction, told or message, "prepare")
+        yield RegistrationProgress(fraction, told or message, "prepare")

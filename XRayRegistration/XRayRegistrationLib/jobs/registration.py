@@ -23,7 +23,7 @@ _CASE_POSE = "the case's initial pose"
 
 
 @dataclass(frozen=True)
-class Progress:
+class RegistrationProgress:
     """One moment of a registration.
 
     fraction: of the whole, 0 to 1, never falling. message: what is being done. stage: packages, compile, prepare,
@@ -71,7 +71,7 @@ def searchSteps(inputs, parameters):
 
 
 def _steps(inputs, parameters, start):
-    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    yield RegistrationProgress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()
     work = _Work(parameters)
     init = backend.requireNetwork(parameters) if start == "network" else start
@@ -84,7 +84,7 @@ def _steps(inputs, parameters, start):
     for fraction, message in compileSteps(inputs.worker, similarity):
         work.requireAll()
         done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
-        yield Progress(done, message, "compile")
+        yield RegistrationProgress(done, message, "compile")
     began = time.perf_counter()
     # Whoever asks a network lets it alone tell where the C-arm stood.
     fromShown = start == "case" or (work.wasPosed and start != "network")
@@ -113,13 +113,13 @@ def _steps(inputs, parameters, start):
     work.requireAll()
     found = work.judged(answer["result"], answer["error_mm"])
     message = _("Done in {seconds:.1f} s").format(seconds=answer["result"]["seconds"]["total"])
-    yield Progress(1.0, message, "done", _finite(answer["similarity"]), found)
+    yield RegistrationProgress(1.0, message, "done", _finite(answer["similarity"]), found)
 
 
 def _quietly(steps):
     """Steps that bring no news, as Progress."""
     for _step in steps:
-        yield Progress(0.0, _("Loading the libraries"), "packages")
+        yield RegistrationProgress(0.0, _("Loading the libraries"), "packages")
 
 
 def _followed(work, asked, done):
@@ -137,7 +137,7 @@ def _followed(work, asked, done):
                     work.move(np.array(news["pose"]))
                 last = _told(news, done)
             # Until there are others the last news are shown.
-            yield last or Progress(done, _("Preparing the images"), "prepare")
+            yield last or RegistrationProgress(done, _("Preparing the images"), "prepare")
     finally:
         # At once: an error would keep it, and the worker busy, for as long as somebody looks at it.
         asked.close()
@@ -154,14 +154,14 @@ def _prepared(work, steps, done):
             return finished.value, end
         # Nobody knows how many steps there are.
         done += 0.2 * (end - done)
-        yield Progress(done, message or _("Preparing the images"), "prepare")
+        yield RegistrationProgress(done, message or _("Preparing the images"), "prepare")
 
 
 def _told(news, done):
     """News of the worker as Progress, of which the fraction `done` was over when it began."""
     message = news["message"].replace(_CASE_POSE, _("the pose shown"))
     fraction = done + (1 - done) * news["fraction"]
-    return Progress(fraction, message[:1].upper() + message[1:], news["stage"], _finite(news["similarity"]))
+    return RegistrationProgress(fraction, message[:1].upper() + message[1:], news["stage"], _finite(news["similarity"]))
 
 
 def _inWords(error):

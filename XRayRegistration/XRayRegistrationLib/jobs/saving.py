@@ -12,7 +12,7 @@ from .. import dependencies
 from ..display import copies, pictures
 from ..mrml import results
 from ..mrml.rig import rigOf
-from .registration import Progress
+from .registration import RegistrationProgress
 
 # Share of the work that converting the scene's nodes is.
 _READING = 0.1
@@ -25,7 +25,7 @@ def reportSteps(inputs, parameters, parent):
     inputs: mrml.backend.Inputs. Raises MissingPackages, and InputError for a
     folder that cannot be written to and for inputs that cannot be used.
     """
-    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    yield RegistrationProgress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensureForReports()
     from xrayreg.io import require_output
 
@@ -49,14 +49,14 @@ def reportSteps(inputs, parameters, parent):
             {"caption": shot.caption, "stem": shot.stem, "picture": worker.put(shot.pixels)} for shot in screenshots
         ],
     )
-    told = Progress(_READING, _("Preparing the pictures"), "write")
+    told = RegistrationProgress(_READING, _("Preparing the pictures"), "write")
     for news in steps:
         if news is not None:
-            told = Progress(_READING + (1 - _READING) * news["fraction"], news["message"], "write")
+            told = RegistrationProgress(_READING + (1 - _READING) * news["fraction"], news["message"], "write")
         # A pause without news is one too.
         yield told
     link = f'<a href="{folder.as_uri()}">{escape(str(folder))}</a>'
-    yield Progress(1.0, _("Saved in {folder}").format(folder=link), "done")
+    yield RegistrationProgress(1.0, _("Saved in {folder}").format(folder=link), "done")
 
 
 def copySteps(inputs, parameters):
@@ -64,14 +64,14 @@ def copySteps(inputs, parameters):
 
     inputs: mrml.backend.Inputs. Raises InputError for inputs that cannot be used.
     """
-    yield Progress(0.0, _("Looking for the Python packages"), "packages")
+    yield RegistrationProgress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()
     theRig = rigOf(parameters.pose)
     standing = results.standingOf(theRig, parameters.volume)
     scene = yield from _told(inputs.sceneSteps(parameters))
     for fraction, message in copies.copySteps(inputs.worker, theRig, scene, parameters, standing):
-        yield Progress(_READING + (1 - _READING) * fraction, message, "write")
-    yield Progress(1.0, _("The folder is in the module Data."), "done")
+        yield RegistrationProgress(_READING + (1 - _READING) * fraction, message, "write")
+    yield RegistrationProgress(1.0, _("The folder is in the module Data."), "done")
 
 
 def _told(steps):
@@ -81,4 +81,4 @@ def _told(steps):
             message = next(steps)
         except StopIteration as done:
             return done.value
-        yield Progress(0.0, message or _("Reading the images"), "prepare")
+        yield RegistrationProgress(0.0, message or _("Reading the images"), "prepare")

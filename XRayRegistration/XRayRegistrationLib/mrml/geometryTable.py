@@ -17,7 +17,7 @@ _MOST_MM, _LEAST_PITCH_MM, _MOST_PITCH_MM = 10000.0, 1e-3, 20.0
 
 
 @dataclass(frozen=True)
-class Row:
+class GeometryRow:
     """One number of the geometry table.
 
     key: what `setRow` takes. name, text, unit, origin: what the table shows. hint: what the number means and how it is
@@ -63,7 +63,7 @@ def _distances(projection):
     pitch, isAssumed = told.get("pixel pitch", ""), "pixel pitch" in assumed
     field = (width * projection.pixel_mm[0], height * projection.pixel_mm[1])
     return (
-        Row(
+        GeometryRow(
             "sid",
             _("SID"),
             _text(projection.sid_mm),
@@ -72,7 +72,7 @@ def _distances(projection):
             _("Distance from the X-ray source to the detector."),
             assumed="SID" in assumed,
         ),
-        Row(
+        GeometryRow(
             "pitch",
             _("Pixel pitch"),
             _text(*dict.fromkeys(projection.pixel_mm)),
@@ -81,7 +81,7 @@ def _distances(projection):
             _("Distance between neighbouring pixels at the detector: between columns x between rows, or one number."),
             assumed=isAssumed,
         ),
-        Row(
+        GeometryRow(
             "field",
             _("Image size"),
             _text(*field),
@@ -90,7 +90,7 @@ def _distances(projection):
             _("Width x height of the image on the detector. It gives the pixel pitch."),
             assumed=isAssumed,
         ),
-        Row(
+        GeometryRow(
             "size",
             _("Pixels"),
             _text(width, height),
@@ -99,7 +99,7 @@ def _distances(projection):
             _("The image has this many pixels; load another one to change it."),
             editable=False,
         ),
-        Row(
+        GeometryRow(
             "principal",
             _("Central ray"),
             _text(*projection.principal_px),
@@ -113,7 +113,7 @@ def _distances(projection):
 def _carm(projection):
     told = projection.origins
     return (
-        Row(
+        GeometryRow(
             "primary",
             _("Primary angle"),
             _angleText(projection.primary_deg, _primaryWords()),
@@ -121,7 +121,7 @@ def _carm(projection):
             told.get("angles", ""),
             _("LAO or RAO angle as the C-arm tells it, such as LAO 30. Empty where it is not known."),
         ),
-        Row(
+        GeometryRow(
             "secondary",
             _("Secondary angle"),
             _angleText(projection.secondary_deg, _secondaryWords()),
@@ -129,7 +129,7 @@ def _carm(projection):
             told.get("angles", ""),
             _("CRAN or CAUD angle as the C-arm tells it, such as CAUD 10. Empty where it is not known."),
         ),
-        Row(
+        GeometryRow(
             "sod",
             _("SOD"),
             "" if projection.sod_mm is None else _text(projection.sod_mm),
@@ -145,7 +145,7 @@ def _image(projection):
     orientation = told.get("orientation", "")
     canTurn = not projection.skew_px
     return (
-        Row(
+        GeometryRow(
             "mirrored",
             _("Mirrored"),
             _mirrorings()[int(projection.mirrored)],
@@ -154,7 +154,7 @@ def _image(projection):
             _("Whether the stored image shows the patient as a mirror does. Check a side marker."),
             choices=_mirrorings(),
         ),
-        Row(
+        GeometryRow(
             "turned",
             _("Turned"),
             _turns()[projection.quarter_turns],
@@ -166,7 +166,7 @@ def _image(projection):
             editable=canTurn,
             choices=_turns(),
         ),
-        Row(
+        GeometryRow(
             "intensity",
             _("Grey values"),
             _intensities()[_INTENSITIES.index(projection.intensity)],

@@ -33,7 +33,7 @@ class GeometrySection:
         self._panel = panel
         self.ui = ui = panel.ui
         self._now = Situation()
-        self._rows: tuple[geometryTable.Row, ...] = ()
+        self._rows: tuple[geometryTable.GeometryRow, ...] = ()
         self._choices: dict[int, Any] = {}
         self._shown = None
         self._unfoldedFor = set()

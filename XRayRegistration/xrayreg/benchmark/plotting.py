@@ -106,7 +106,7 @@ def styled() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class FigurePage:
     """Sizes [inch] of a figure of equal panels: the panel (width, height), the margins around all, the gaps between."""
 
     panel: tuple[float, float]
@@ -117,7 +117,7 @@ class Sheet:
     gap: tuple[float, float] = (0.3, 0.55)
 
 
-def panels(count: int, columns: int, sheet: Sheet) -> tuple[Figure, list[Axes]]:
+def panels(count: int, columns: int, sheet: FigurePage) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels in rows of `columns`."""
     columns = min(count, columns)
     rows = -(-count // columns)

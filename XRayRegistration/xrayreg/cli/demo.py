@@ -16,7 +16,7 @@ from .options import add_command, add_settings, place, registration_settings_fro
 if TYPE_CHECKING:
     from ..simulation import SimulatedXray
     from .progress import Display
-    from .session import Outcome
+    from .session import CaseOutcome
 
 VOXEL_MM = 1.5
 SIZE_PX, PIXEL_MM, SID_MM = 512, 0.75, 1000.0
@@ -104,7 +104,7 @@ def _xray(volume: Any) -> SimulatedXray:
     return simulate_xray(volume, camera, pose, machine)
 
 
-def _draw_side_by_side(case: Path, outcome: Outcome) -> None:
+def _draw_side_by_side(case: Path, outcome: CaseOutcome) -> None:
     """Write the X-ray, and the anatomy drawn on it at the start and where it was found."""
     import numpy as np
 

@@ -27,7 +27,7 @@ LEFT_OUT = "The pictures and the report were left out: Ctrl-C came while they we
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """The content of result.json, where it lies, and the exit code."""
 
     content: dict[str, Any]
@@ -50,7 +50,7 @@ def register_case(
     display: Display,
     pictures: bool = True,
     title: str = "",
-) -> Outcome:
+) -> CaseOutcome:
     """Register a case and write its results to the folder `out`, all of them or none.
 
     case: the path of a case.json, or a case made of files, which is then written beside the result (see `kept_text`).
@@ -74,15 +74,15 @@ def register_case(
         if compile_seconds > 0:
             result.seconds["compile"] = compile_seconds
         content = _written(out, scene, result.as_dict(), keeping, settings, display, pictures)
-        return Outcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
+        return CaseOutcome(content, out, ACCEPTED if result.verdict.accepted else REJECTED)
     display.stage("writing the result without pictures")
     seconds = {"load": load_seconds, "total": load_seconds + time.perf_counter() - started}
-    return Outcome(write_interrupted(out, scene, result, engine, seconds, keeping.case), out, INTERRUPTED)
+    return CaseOutcome(write_interrupted(out, scene, result, engine, seconds, keeping.case), out, INTERRUPTED)
 
 
 def estimate_case(
     case: Path | CaseFile, out: Path, settings: RegistrationSettings, display: Display, pictures: bool = True
-) -> Outcome:
+) -> CaseOutcome:
     """Write a network's pose for a case to the folder `out`, neither refined nor judged; all files or none.
 
     Raises InputError for anything that cannot be used, with nothing written.
@@ -94,7 +94,7 @@ def estimate_case(
     display.stage("asking the network")
     found = estimate(scene, settings, load_seconds)
     content = _written(out, scene, found.as_dict(), keeping, settings, display, pictures)
-    return Outcome(content, out, REJECTED)
+    return CaseOutcome(content, out, REJECTED)
 
 
 def _written(

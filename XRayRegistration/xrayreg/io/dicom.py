@@ -17,7 +17,7 @@ from .dicom_orientation import orientation_of
 from .dicom_pitch import detector_pitch
 from .dicom_plausible import GIVEN, contradictions, require_plausible_pitch, required_sid, usable_sod
 from .dicom_readout import central_ray
-from .dicom_tags import Found, TagReader, tag_text
+from .dicom_tags import TagReader, TagValue, tag_text
 
 # Angles beyond these [degrees] are no positions of a C-arm (rotation runs count on past half a turn).
 _MOST_DEG = 720.0
@@ -75,10 +75,10 @@ def geometry_of(
     if pixel_mm is None:
         pitch, doubts, guesses = detector_pitch(tags, sid.value, sod_mm)
     else:
-        pitch, doubts, guesses = Found((pixel_mm, pixel_mm), GIVEN), (), ()
+        pitch, doubts, guesses = TagValue((pixel_mm, pixel_mm), GIVEN), (), ()
     require_plausible_pitch(pitch, rows, columns)
     angles, angle_doubts = _angles(tags)
-    modality = (tags.text("Modality") or Found("", "")).value
+    modality = (tags.text("Modality") or TagValue("", "")).value
     orientation = orientation_of(tags, None if angles is None else angles.value, modality)
     ray = central_ray(tags, pitch.value, rows, columns)
     assumed += (*guesses, *ray.assumed)
@@ -103,7 +103,7 @@ def geometry_of(
         patient_position=None if position is None else position.value,
         patient_orientation=None if patient is None else patient.value,
         modality=modality,
-        photometric=(tags.text("PhotometricInterpretation") or Found("", "")).value,
+        photometric=(tags.text("PhotometricInterpretation") or TagValue("", "")).value,
         intensity_relationship=None if relation is None else relation.value,
         intensity_sign=None if sign is None else int(sign.value),
         quarter_turns=orientation.quarter_turns,
@@ -158,7 +158,7 @@ def camera_from_volume_of(geometry: DicomGeometry, isocentre_ras: ArrayLike) -> 
     return camera_from_carm(geometry.primary_deg, geometry.secondary_deg, geometry.sod_mm, isocentre_ras)
 
 
-def _angles(tags: TagReader) -> tuple[Found[tuple[float, float]] | None, tuple[str, ...]]:
+def _angles(tags: TagReader) -> tuple[TagValue[tuple[float, float]] | None, tuple[str, ...]]:
     """The C-arm's angles at this frame, and a sentence where they cannot be used.
 
     Rotation runs store one step for all frames, or each frame's offset from the first (PS3.3 C.8.7.5.1.3).
@@ -186,10 +186,10 @@ def _angles(tags: TagReader) -> tuple[Found[tuple[float, float]] | None, tuple[s
         return None, (
             f"The C-arm's angles {turned[0]:g} and {turned[1]:g} degrees are no positions of a C-arm; not used.",
         )
-    return Found((turned[0], turned[1]), primary.origin), ()
+    return TagValue((turned[0], turned[1]), primary.origin), ()
 
 
-def _doubts(tags: TagReader, sid_mm: float, sod: Found[float] | None) -> list[str]:
+def _doubts(tags: TagReader, sid_mm: float, sod: TagValue[float] | None) -> list[str]:
     doubts = []
     factor = tags.positive("EstimatedRadiographicMagnificationFactor")
     apart = 0.0 if factor is None or sod is None else abs(factor.value * sod.value / sid_mm - 1)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from ..checks import InputError
 from .dicom_layout import image_size
-from .dicom_tags import Found, TagReader, tag_text, unusable
+from .dicom_tags import TagReader, TagValue, tag_text, unusable
 
 _AT_OBJECT = ("GEOMETRY", "FIDUCIAL")
 # Ratio of the two spacings that a magnification SID / SOD can explain (methods.md C6), and what no magnification can.
 _MAGNIFIED, _POSSIBLE = (1.1, 2.0), (0.98, 3.0)
 
-Pitch = tuple[Found[tuple[float, float]], tuple[str, ...], tuple[str, ...]]
+Pitch = tuple[TagValue[tuple[float, float]], tuple[str, ...], tuple[str, ...]]
 
 
 def detector_pitch(tags: TagReader, sid_mm: float, sod_mm: float | None) -> Pitch:
@@ -30,17 +30,17 @@ def detector_pitch(tags: TagReader, sid_mm: float, sod_mm: float | None) -> Pitc
     return _from_field(tags)
 
 
-def _pair(tags: TagReader, keyword: str) -> Found[tuple[float, float]] | None:
+def _pair(tags: TagReader, keyword: str) -> TagValue[tuple[float, float]] | None:
     found = tags.numbers(keyword, 2)
     if found is None or not found.value.any():
         return None
     if min(found.value) <= 0:
         raise unusable(keyword, "two numbers above 0", found.value.tolist())
-    return Found((float(found.value[0]), float(found.value[1])), found.origin)
+    return TagValue((float(found.value[0]), float(found.value[1])), found.origin)
 
 
 def _compared(
-    imager: Found[tuple[float, float]], patient: Found[tuple[float, float]] | None
+    imager: TagValue[tuple[float, float]], patient: TagValue[tuple[float, float]] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A warning where the two spacings differ, and the same as an assumption where no magnification explains it."""
     if patient is None:
@@ -61,7 +61,7 @@ def _compared(
 
 
 def _from_pixel_spacing(
-    tags: TagReader, patient: Found[tuple[float, float]], sid_mm: float, sod_mm: float | None
+    tags: TagReader, patient: TagValue[tuple[float, float]], sid_mm: float, sod_mm: float | None
 ) -> Pitch:
     calibration = tags.text("PixelSpacingCalibrationType")
     if calibration is None or calibration.value not in _AT_OBJECT:
@@ -77,7 +77,7 @@ def _from_pixel_spacing(
         f"PixelSpacing {patient.value[0]:g} mm was calibrated at the object ({calibration.value}); times {source} "
         f"{magnification:.3f} it gives {pitch[0]:.4g} mm at the detector."
     )
-    return Found(pitch, f"{patient.origin} times {source}"), (warning,), ()
+    return TagValue(pitch, f"{patient.origin} times {source}"), (warning,), ()
 
 
 def _magnification(tags: TagReader, sid_mm: float, sod_mm: float | None) -> tuple[float, str]:
@@ -121,4 +121,4 @@ def _from_field(tags: TagReader) -> Pitch:
         )
     found = (float(pitch[0]), float(pitch[1]))
     doubt = (f"The file has no pixel spacing; {found[0]:.4g} x {found[1]:.4g} mm was guessed from {what}.",)
-    return Found(found, f"{origin} divided by the image size"), doubt, doubt
+    return TagValue(found, f"{origin} divided by the image size"), doubt, doubt

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..checks import InputError
-from .dicom_tags import Found, TagReader, tag_text
+from .dicom_tags import TagReader, TagValue, tag_text
 
 # The origin of a number that somebody gave in place of the file's.
 GIVEN = "given"
@@ -36,13 +36,13 @@ _OTHER_UNITS = ((1000.0, "metres"), (10.0, "centimetres"), (0.001, "micrometres"
 _REMEDY = 'correct it or give the view a "camera" in case.json'
 
 
-def required_sid(tags: TagReader, given_mm: float | None = None) -> Found[float]:
+def required_sid(tags: TagReader, given_mm: float | None = None) -> TagValue[float]:
     """The source-to-detector distance [mm], the one given or the file's.
 
     Raises InputError where there is none, and for one that no machine has.
     """
     if given_mm is not None:
-        sid: Found[float] | None = Found(given_mm, GIVEN)
+        sid: TagValue[float] | None = TagValue(given_mm, GIVEN)
         name = "SID that was given"
     else:
         sid = tags.positive("DistanceSourceToDetector")
@@ -59,7 +59,7 @@ def required_sid(tags: TagReader, given_mm: float | None = None) -> Found[float]
     return sid
 
 
-def require_plausible_pitch(pitch: Found[tuple[float, float]], rows: int, columns: int) -> None:
+def require_plausible_pitch(pitch: TagValue[tuple[float, float]], rows: int, columns: int) -> None:
     """Raise InputError for a pitch (between rows, between columns) [mm] that no detector has."""
     name = f"pixel pitch at the detector ({pitch.origin})"
     for value in pitch.value:
@@ -82,7 +82,7 @@ def require_plausible_pitch(pitch: Found[tuple[float, float]], rows: int, column
         )
 
 
-def usable_sod(tags: TagReader, sid_mm: float) -> tuple[Found[float] | None, tuple[str, ...]]:
+def usable_sod(tags: TagReader, sid_mm: float) -> tuple[TagValue[float] | None, tuple[str, ...]]:
     """The source-to-isocentre (or patient) distance [mm], None where there is none that can be, and why."""
     sod = tags.positive("DistanceSourceToIsocenter") or tags.positive("DistanceSourceToPatient")
     if sod is None:

@@ -34,7 +34,7 @@ _SHOWN = 60
 
 
 @dataclass(frozen=True)
-class Found(Generic[T]):
+class TagValue(Generic[T]):
     """A value and where it was found, for people: "DICOM (0018,1110)"."""
 
     value: T
@@ -53,7 +53,7 @@ class TagReader:
     dataset: pydicom.Dataset
     frame: int = 0
 
-    def numbers(self, keyword: str, count: int | None = None) -> Found[NDArray[np.float64]] | None:
+    def numbers(self, keyword: str, count: int | None = None) -> TagValue[NDArray[np.float64]] | None:
         """The attribute as finite numbers (N,), exactly `count` of them where that is given."""
         found = self._find(keyword)
         if found is None:
@@ -63,14 +63,14 @@ class TagReader:
         if len(fitting) != len(numbers) or (count is not None and len(numbers) != count):
             expected = "finite numbers" if count is None else "one number" if count == 1 else f"{count} numbers"
             raise unusable(keyword, expected, found.value)
-        return Found(np.array(fitting, dtype=np.float64), found.origin)
+        return TagValue(np.array(fitting, dtype=np.float64), found.origin)
 
-    def number(self, keyword: str) -> Found[float] | None:
+    def number(self, keyword: str) -> TagValue[float] | None:
         """The attribute as one number."""
         found = self.numbers(keyword, 1)
-        return None if found is None else Found(float(found.value[0]), found.origin)
+        return None if found is None else TagValue(float(found.value[0]), found.origin)
 
-    def positive(self, keyword: str) -> Found[float] | None:
+    def positive(self, keyword: str) -> TagValue[float] | None:
         """The attribute as one number above 0; 0, which devices write for "unknown", counts as absent."""
         found = self.number(keyword)
         if found is not None and found.value < 0:
@@ -88,7 +88,7 @@ class TagReader:
             raise unusable(keyword, f"a whole number from {least} to {most}", found.value)
         return int(found.value)
 
-    def texts(self, keyword: str) -> Found[tuple[str, ...]] | None:
+    def texts(self, keyword: str) -> TagValue[tuple[str, ...]] | None:
         """The attribute as words in capitals."""
         found = self._find(keyword)
         if found is None:
@@ -96,9 +96,9 @@ class TagReader:
         words = _listed(found.value)
         if not all(isinstance(word, str) and word.isprintable() for word in words):
             raise unusable(keyword, "words", found.value)
-        return Found(tuple(word.strip().upper() for word in words), found.origin)
+        return TagValue(tuple(word.strip().upper() for word in words), found.origin)
 
-    def text(self, keyword: str) -> Found[str] | None:
+    def text(self, keyword: str) -> TagValue[str] | None:
         """The attribute as one word in capitals."""
         found = self.texts(keyword)
         words = () if found is None else tuple(word for word in found.value if word)
@@ -106,7 +106,7 @@ class TagReader:
             return None
         if len(words) != 1:
             raise unusable(keyword, "one word", "\\".join(words))
-        return Found(words[0], found.origin)
+        return TagValue(words[0], found.origin)
 
     def items(self, keyword: str) -> tuple[pydicom.Dataset, ...]:
         """The items of a sequence, none where it is absent."""
@@ -118,7 +118,7 @@ class TagReader:
         found = self._find(keyword)
         return None if found is None else found.value
 
-    def _find(self, keyword: str) -> Found[Any] | None:
+    def _find(self, keyword: str) -> TagValue[Any] | None:
         places: list[tuple[str, Callable[[], pydicom.Dataset | None]]] = [
             (f", frame {self.frame}", lambda: self._group("PerFrameFunctionalGroupsSequence", self.frame)),
             (", shared by all frames", lambda: self._group("SharedFunctionalGroupsSequence", 0)),
@@ -127,9 +127,9 @@ class TagReader:
             for dataset in _nested(group()):
                 value = _value_in(dataset, keyword)
                 if value is not None:
-                    return Found(value, f"DICOM {tag_text(keyword)}{where}")
+                    return TagValue(value, f"DICOM {tag_text(keyword)}{where}")
         value = _value_in(self.dataset, keyword)
-        return None if value is None else Found(value, f"DICOM {tag_text(keyword)}")
+        return None if value is None else TagValue(value, f"DICOM {tag_text(keyword)}")
 
     def _group(self, keyword: str, item: int) -> pydicom.Dataset | None:
         groups = _value_in(self.dataset, keyword)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..scene import IntensityKind, zero_of_counts
 from .dicom_layout import PixelLayout
 from .dicom_table import ModalityTable, modality_table
-from .dicom_tags import Found, TagReader, unusable
+from .dicom_tags import TagReader, TagValue, unusable
 
 _REMEDY = "export the image again"
 # Radiographs, whose photometric interpretation shows bones bright.
@@ -136,7 +136,7 @@ def _told(relation: _Relation) -> str:
 
 def _relation(tags: TagReader) -> _Relation:
     """How stored values relate to X-rays; DISP without a sign says nothing. XA images have no sign: all grow."""
-    kind = tags.text("PixelIntensityRelationship") or Found("", "")
+    kind = tags.text("PixelIntensityRelationship") or TagValue("", "")
     sign = tags.number("PixelIntensityRelationshipSign")
     if sign is not None and sign.value not in (1, -1):
         raise unusable("PixelIntensityRelationshipSign", "1 or -1", sign.value, _REMEDY)

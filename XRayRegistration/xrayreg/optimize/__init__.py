@@ -8,12 +8,12 @@ from .grid import grid
 from .levenberg_marquardt import levenberg_marquardt
 from .lm_batch import State, ask, start, tell
 from .objective import PoseObjective
-from .optimiser import Answer, Objective, OnProgress, Optimiser, Optimum, Progress, Query, optimise
+from .optimiser import Answer, Objective, OnProgress, Optimiser, OptimiserProgress, Optimum, Query, optimise
 from .parameterisation import AP_AXES, EulerZXY, MultiObject, Parameterisation, PartlyFixed, RotVec, SE3Log, span
 from .penalties import EulerPenalty, LandmarkPenalty, ObjectPenalty, Penalty
 from .plane_parallax import PlaneParallax, Rendered, rendered
 from .quasi_newton import lbfgs
-from .surrogate_lm import Place, surrogate_lm
+from .surrogate_lm import RenderedPose, surrogate_lm
 
 __all__ = [
     "AP_AXES",
@@ -26,16 +26,16 @@ __all__ = [
     "Objective",
     "OnProgress",
     "Optimiser",
+    "OptimiserProgress",
     "Optimum",
     "Parameterisation",
     "PartlyFixed",
     "Penalty",
-    "Place",
     "PlaneParallax",
     "PoseObjective",
-    "Progress",
     "Query",
     "Rendered",
+    "RenderedPose",
     "RotVec",
     "SE3Log",
     "State",

@@ -31,10 +31,15 @@ def bobyqa(objective: Objective, start: Tensor, lower: Tensor, upper: Tensor, se
     if int((high > low).sum()) < 2:
         raise InputError("BOBYQA", expected="room in two numbers at least", found="less", remedy="widen the bounds")
     losses = Losses()
+    answered = True
 
     def loss(values: NDArray[np.float64], slope: NDArray[np.float64]) -> float:
+        nonlocal answered
+        answered = False
+        score = float(objective(Query(torch.from_numpy(values.copy())[None])).scores[0])
+        answered = True
         # The tolerance is relative to the cost, which is counted from a perfect correlation.
-        return 1 + losses.of(float(objective(Query(torch.from_numpy(values.copy())[None])).scores[0]))
+        return 1 + losses.of(score)
 
     method = nlopt.opt(nlopt.LN_BOBYQA, len(first))
     method.set_min_objective(loss)
@@ -47,6 +52,9 @@ def bobyqa(objective: Objective, start: Tensor, lower: Tensor, upper: Tensor, se
     try:
         method.optimize(first.numpy())
     except nlopt.RoundoffLimited:
+        # Raised by the objective, it is not about this search.
+        if not answered:
+            raise
         return "Rounding leaves no better step."
     return {
         nlopt.FTOL_REACHED: "The similarity no longer rises.",

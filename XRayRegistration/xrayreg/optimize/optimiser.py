@@ -60,7 +60,7 @@ class Optimum:
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class OptimiserProgress:
     """How far an optimiser has come: points asked for, the best point (P,) and its score (NaN before there is one)."""
 
     evaluations: int
@@ -69,7 +69,7 @@ class Progress:
 
 
 Objective = Callable[[Query], Answer]
-OnProgress = Callable[[Progress], object]
+OnProgress = Callable[[OptimiserProgress], object]
 Optimiser = Callable[[Objective, OnProgress | None], Optimum]
 
 NOWHERE = "The similarity could not be computed anywhere that was looked at."
@@ -118,7 +118,7 @@ class _Seen:
         self.evaluations += len(query.points)
         self.best = _better(self.best, query.points, answer.scores)
         if self._on_progress is not None:
-            self._on_progress(Progress(self.evaluations, *self.best))
+            self._on_progress(OptimiserProgress(self.evaluations, *self.best))
         return answer
 
 

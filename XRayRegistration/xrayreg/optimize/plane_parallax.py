@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from ..geometry import Camera, inverse, left_jacobian_inverse, pose_difference, transform_points, twist_tangents
-from ..registration.problem import Problem, View, reduction
+from ..registration.problem import Problem, ProblemView, reduction
 from ..render import render_with_jacobian
 from ..settings import LevelSettings
 from ..similarity import Agreement, Similarity, Target, support_mask
@@ -109,7 +109,7 @@ class PlaneParallax(Problem):
         assert total is not None
         return total.scaled(1 / len(self.views))
 
-    def predicted(self, view: View, layers: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def predicted(self, view: ProblemView, layers: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A view's images (B, H, W) at poses (B, 4, 4), their Jacobians (B, 6, H, W), and where they are known."""
         twist = pose_difference(poses, self.rendered, self.pivot)
         parallax = layers[:, 1:7]
@@ -129,7 +129,7 @@ def _known(images: Tensor) -> Tensor:
     return (images[:, 7] > _KNOWN).to(images)
 
 
-def _plane(view: View, rendered: Tensor, poses: Tensor, pivot: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+def _plane(view: ProblemView, rendered: Tensor, poses: Tensor, pivot: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels (B, H W, 2) where a view showed the plane at `rendered` (B, 4, 4), and the plane's points (B, H W, 3) now.
 
     In the order of the pixels that show those points at `poses` (B, 4, 4): (column, row), and mm in the view's camera
@@ -148,7 +148,7 @@ def _plane(view: View, rendered: Tensor, poses: Tensor, pivot: Tensor, like: Ten
     return before @ torch.as_tensor(view.camera.matrix[:2].T).to(like), points
 
 
-def plane_jacobian(view: View, image: Tensor, points: Tensor, poses: Tensor, pivot: Tensor) -> Tensor:
+def plane_jacobian(view: ProblemView, image: Tensor, points: Tensor, poses: Tensor, pivot: Tensor) -> Tensor:
     """Derivatives (B, 6, H, W) of images (B, H, W) by twists of poses (B, 4, 4), were all they show on a plane.
 
     points: (B, H W, 3) those of the plane that the pixels show [view's camera frame, mm].
@@ -175,7 +175,7 @@ def _directions(camera: Camera) -> Tensor:
     return pixels @ torch.linalg.inv(torch.as_tensor(camera.matrix)).mT
 
 
-def _averaged(view: View, factor: int) -> View:
+def _averaged(view: ProblemView, factor: int) -> ProblemView:
     """A view averaged over blocks of pixels as in `Radiograph.reduced`, unusable ones left out."""
     usable = view.target.mask
     share = _means(usable, factor)

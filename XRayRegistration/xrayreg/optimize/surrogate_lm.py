@@ -30,7 +30,7 @@ _LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class RenderedPose:
     """A pose that was rendered, as a level compares it.
 
     images: of the finest level. compared: as this level does; agreement: so found. level: its number.
@@ -55,10 +55,10 @@ class Place:
         return float(self.agreement.score[0])
 
 
-OnPlace = Callable[[Place], object]
+OnPlace = Callable[[RenderedPose], object]
 
 
-def surrogate_lm(images: Rendered, settings: SurrogateSettings, on_place: OnPlace = lambda place: None) -> Place:
+def surrogate_lm(images: Rendered, settings: SurrogateSettings, on_place: OnPlace = lambda place: None) -> RenderedPose:
     """Refine the pose (1, 4, 4) of images; returns the last place.
 
     on_place: called with the start of every level and with every better pose.
@@ -72,7 +72,7 @@ def surrogate_lm(images: Rendered, settings: SurrogateSettings, on_place: OnPlac
     return best
 
 
-def _on_level(best: Place, settings: SurrogateSettings, on_place: OnPlace) -> Place:
+def _on_level(best: RenderedPose, settings: SurrogateSettings, on_place: OnPlace) -> RenderedPose:
     """The best pose of a level, or the first after which predictions that see less far will do."""
     least_gain, finest = settings.least_gains[best.level], best.level + 1 == len(settings.levels)
     share = 1.0
@@ -95,7 +95,7 @@ def _on_level(best: Place, settings: SurrogateSettings, on_place: OnPlace) -> Pl
     return replace(best, reason="The renders were used up while it was still improving.")
 
 
-def _aim(place: Place, settings: SurrogateSettings, share: float) -> tuple[Tensor, float]:
+def _aim(place: RenderedPose, settings: SurrogateSettings, share: float) -> tuple[Tensor, float]:
     """The best pose (1, 4, 4) that is surrogate_lm, and by how much.
 
     A single step needs the derivatives alone, which are exact, and no images of other poses; share: by how much of the
@@ -117,7 +117,7 @@ def _aim(place: Place, settings: SurrogateSettings, share: float) -> tuple[Tenso
     return state.poses, float(state.agreement.score[0]) - place.score
 
 
-def _tried(best: Place, aim: Tensor, settings: SurrogateSettings) -> Place:
+def _tried(best: RenderedPose, aim: Tensor, settings: SurrogateSettings) -> RenderedPose:
     """What is found at a pose (1, 4, 4), or nearer and nearer to the best one until it is better."""
     problem, poses = best.images.problem, best.images.poses
     step = pose_difference(aim, poses, problem.pivot)
@@ -130,6 +130,6 @@ def _tried(best: Place, aim: Tensor, settings: SurrogateSettings) -> Place:
     return found
 
 
-def _place(images: Rendered, settings: SurrogateSettings, level: int, renders: int) -> Place:
+def _place(images: Rendered, settings: SurrogateSettings, level: int, renders: int) -> RenderedPose:
     compared = images.on_level(settings.levels[level])
-    return Place(images, compared, compared.agreement(), level, renders)
+    return RenderedPose(images, compared, compared.agreement(), level, renders)

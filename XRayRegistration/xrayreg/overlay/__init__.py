@@ -4,7 +4,7 @@ from .anatomy import Anatomy, pose_edges, pose_silhouettes, prepare_anatomy, pre
 from .drawing import Silhouette, Style, checkerboard, difference, draw_edges, draw_overlay, label_colour
 from .lines import Lines, drr_edges, outline, stroke
 from .live import LIVE_PX, LiveDrr, prepare_live
-from .sheet import Caption, Panel, compose_sheet
+from .sheet import Caption, SheetPanel, compose_sheet
 from .tones import compared_region, dense_is_dark, matched_tones, shown_grey
 from .view import overlay_view, resampled, view_sheet
 
@@ -14,7 +14,7 @@ __all__ = [
     "Caption",
     "Lines",
     "LiveDrr",
-    "Panel",
+    "SheetPanel",
     "Silhouette",
     "Style",
     "checkerboard",

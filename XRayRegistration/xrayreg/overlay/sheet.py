@@ -15,7 +15,7 @@ REJECTED: Colour = (213, 94, 0)
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class SheetPanel:
     """A picture (uint8 RGB) with its title and a key of colours."""
 
     title: str
@@ -37,7 +37,7 @@ class Caption:
     reason: str = ""
 
 
-def compose_sheet(caption: Caption, panels: Sequence[Panel], legend: Sequence[tuple[Colour, str]] = ()) -> Picture:
+def compose_sheet(caption: Caption, panels: Sequence[SheetPanel], legend: Sequence[tuple[Colour, str]] = ()) -> Picture:
     """Caption, panels in two columns and a legend of colours, as uint8 RGB (H, W, 3)."""
     # Pillow and matplotlib, which brings the fonts, are needed here alone: edges and live pictures go without.
     from . import sheet_parts

@@ -10,7 +10,7 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from .drawing import Colour
-from .sheet import ACCEPTED, REJECTED, Caption, Panel
+from .sheet import ACCEPTED, REJECTED, Caption, SheetPanel
 
 _BACKGROUND: Colour = (18, 21, 26)
 _STRIP: Colour = (30, 35, 43)
@@ -22,7 +22,7 @@ _GAP = 20
 _LEAST_COLUMN = 640
 
 
-def composed(caption: Caption, panels: Sequence[Panel], legend: Sequence[tuple[Colour, str]]) -> Image.Image:
+def composed(caption: Caption, panels: Sequence[SheetPanel], legend: Sequence[tuple[Colour, str]]) -> Image.Image:
     """Caption, panels in two columns and a legend of colours."""
     columns = [max([_LEAST_COLUMN, *(panel.picture.shape[1] for panel in panels[n::2])]) for n in range(2)]
     width = sum(columns) + _GAP + 2 * _MARGIN
@@ -73,7 +73,7 @@ def _caption_strip(caption: Caption, width: int) -> Image.Image:
     return strip
 
 
-def _row(panels: Sequence[Panel], columns: Sequence[int], width: int) -> Image.Image:
+def _row(panels: Sequence[SheetPanel], columns: Sequence[int], width: int) -> Image.Image:
     head = 44
     row = Image.new("RGB", (width, head + max(panel.picture.shape[0] for panel in panels) + _GAP), _BACKGROUND)
     draw = ImageDraw.Draw(row)

@@ -20,7 +20,7 @@ from .drawing import (
     draw_overlay,
     label_colour,
 )
-from .sheet import Caption, Panel, compose_sheet
+from .sheet import Caption, SheetPanel, compose_sheet
 from .tones import Floats, compared_region, dense_is_dark, matched_tones, shown_grey
 
 # Width [pixels] of lines on the sheet.
@@ -65,10 +65,10 @@ def view_sheet(
         before = overlay_view(close, anatomy, initial, style)
     after = overlay_view(close, anatomy, registered, style)
     title = "Pose" if caption is None or caption.accepted is None else "Registered pose"
-    panels = [Panel("X-ray" if initial is None else "Initial pose", before), Panel(title, after)]
-    panels.append(Panel("X-ray and DRR in turn", checkerboard(grey, matched, region)))
+    panels = [SheetPanel("X-ray" if initial is None else "Initial pose", before), SheetPanel(title, after)]
+    panels.append(SheetPanel("X-ray and DRR in turn", checkerboard(grey, matched, region)))
     key = ((XRAY_DENSER, "X-ray denser"), (DRR_DENSER, "DRR denser"))
-    panels.append(Panel("Difference", difference(grey, matched, region, dark), key=key))
+    panels.append(SheetPanel("Difference", difference(grey, matched, region, dark), key=key))
     sheet = compose_sheet(caption or Caption(view.name), panels, _legend(anatomy, style))
     return sheet
 

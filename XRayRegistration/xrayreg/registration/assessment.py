@@ -41,7 +41,7 @@ _PIXELS_PER_VALUE = 36
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class AssessedPose:
     """A refined pose (4, 4) of the first camera and what speaks for it.
 
     started_from: (4, 4) the pose before any step; start: which way of starting that was, in words.
@@ -58,29 +58,29 @@ class Found:
     verdict: Verdict
     similarities: tuple[float, ...]
 
-    def is_better_than(self, other: Found) -> bool:
+    def is_better_than(self, other: AssessedPose) -> bool:
         """Whether this is the one to keep of two."""
         if self.verdict.accepted != other.verdict.accepted:
             return self.verdict.accepted
         return self.evidence.similarity > other.evidence.similarity
 
-    def is_where(self, other: Found, pivot: Tensor) -> bool:
+    def is_where(self, other: AssessedPose, pivot: Tensor) -> bool:
         """Whether both are the same optimum; pivot as in ProblemCache."""
         return len(distinct_places(torch.stack([self.pose, other.pose]), pivot, 2)) == 1
 
-    def beside(self, rival: Found, pivot: Tensor) -> Found:
+    def beside(self, rival: AssessedPose, pivot: Tensor) -> AssessedPose:
         """The same pose, judged in the knowledge that another attempt ended in `rival`."""
         apart = self.evidence.similarity - rival.evidence.similarity
         gaps = (self.evidence.gap, rival.evidence.gap if self.is_where(rival, pivot) else apart)
         evidence = replace(self.evidence, gap=min((gap for gap in gaps if gap is not None), default=None))
         return replace(self, evidence=evidence, verdict=judge(evidence))
 
-    def or_better(self, other: Found, pivot: Tensor) -> Found:
+    def or_better(self, other: AssessedPose, pivot: Tensor) -> AssessedPose:
         """The one to keep of two, each judged in the knowledge of the other."""
         one, other = self.beside(other, pivot), other.beside(self, pivot)
         return other if other.is_better_than(one) else one
 
-    def unconfirmed(self) -> Found:
+    def unconfirmed(self) -> AssessedPose:
         """The same pose, not trusted as nothing led back to it."""
         if not self.verdict.accepted:
             return self
@@ -97,7 +97,7 @@ class Found:
         return self.verdict.accepted and self.evidence.similarity >= sure
 
 
-def assess(problems: ProblemCache, state: State, gap: float | None, started: Tensor, name: str) -> Found:
+def assess(problems: ProblemCache, state: State, gap: float | None, started: Tensor, name: str) -> AssessedPose:
     """Evidence, uncertainty and verdict for the best pose of a state at the finest level.
 
     gap: how much lower the best other optimum scores, where one was found. started, name: as in Found.
@@ -126,7 +126,7 @@ def assess(problems: ProblemCache, state: State, gap: float | None, started: Ten
         weakest_view=_least(per_view) if len(per_view) > 1 else None,
         place=place_of(problems.attenuation, problem, pose),
     )
-    return Found(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
+    return AssessedPose(pose, started, name, state.reasons[0], evidence, uncertainty, judge(evidence), per_view)
 
 
 def _by_view(problem: Problem, pose: Tensor, together: float) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ from ..reasons import Note, NoteCode, noted
 from ..render import choose_device, choose_engine, kernels_are_cached, warm_up
 from ..scene import Scene, require_different_views
 from ..settings import LevelSettings, RegistrationSettings, SearchSettings
-from .assessment import Found, assess
+from .assessment import AssessedPose, assess
 from .initial import Candidates, distinct, search
 from .problem import Prior, Problem
 from .problem_cache import REFINE_MARGIN_MM, ProblemCache, problem_cache_for
@@ -157,9 +157,9 @@ def _similarity_notes(similarity: SceneSimilarity, settings: RegistrationSetting
     return (done, *similarity.notes)
 
 
-def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock, on_step: OnStep) -> Found:
+def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock, on_step: OnStep) -> AssessedPose:
     """What the planned attempts and the second looks end in."""
-    best: Found | None = None
+    best: AssessedPose | None = None
     for number, attempt in enumerate(planned):
         span = _Span(_PLANNED * number / len(planned), _PLANNED / len(planned))
         found = _try(problems, attempt, span, clock, on_step)
@@ -172,7 +172,7 @@ def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock, on_ste
     return _looked_again(problems, best, clock, on_step)
 
 
-def _looked_again(problems: ProblemCache, best: Found, clock: _Clock, on_step: OnStep) -> Found:
+def _looked_again(problems: ProblemCache, best: AssessedPose, clock: _Clock, on_step: OnStep) -> AssessedPose:
     """The best pose once it is beyond doubt, or the best of all that second looks found.
 
     Beyond doubt is a pose that is clear by itself, or that a search around it leads back to. On poor X-rays right and
@@ -239,7 +239,7 @@ class _Field:
         return _Field(poses, self.origins[order], tuple(self.names[n] for n in order.tolist()), gap)
 
 
-def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, on_step: OnStep) -> Found | None:
+def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, on_step: OnStep) -> AssessedPose | None:
     """Run one attempt: search where it asks for that, refine, judge; None where it is given up as hopeless."""
     field = _Field(attempt.hypotheses, attempt.hypotheses, attempt.names)
     # The first level of an attempt without a search stands for one.
@@ -320,7 +320,7 @@ def _gap(scores: Tensor) -> float | None:
 def _registration(
     scene: Scene,
     renders: int,
-    found: Found,
+    found: AssessedPose,
     engine: str,
     seconds: dict[str, float],
     notes: tuple[Note, ...],

@@ -22,7 +22,7 @@ _BATCH_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class ProblemView:
     """One view of a problem: its X-ray at this resolution, its camera, and where that stands.
 
     view_from_first: (4, 4) from the first view's camera frame to this view's.
@@ -69,7 +69,7 @@ class Problem:
     """
 
     projector: Projector
-    views: tuple[View, ...]
+    views: tuple[ProblemView, ...]
     similarity: Similarity
     pivot: Tensor
     prior: Prior | None = None
@@ -157,7 +157,7 @@ def build_problem(
     place = projector.mu.device
     first_from_world = torch.as_tensor(views[0].camera.camera_from_world)
     problem_views = tuple(
-        View(
+        ProblemView(
             camera=view.camera,
             target=Target(
                 torch.from_numpy(np.ascontiguousarray(view.attenuation)).to(place),

@@ -54,7 +54,7 @@ class Circle:
 
 
 @dataclass(frozen=True)
-class Line:
+class EdgeLine:
     """A straight blade: outward normal at `angle` [rad] from the column axis, `offset` pixels from (0, 0)."""
 
     angle: float
@@ -78,20 +78,20 @@ class Line:
         points = foot + along[:, None] * np.array([-normal[1], normal[0]])
         return points, np.broadcast_to(normal, points.shape)
 
-    def fitted(self, points: NDArray[np.float64]) -> Line:
+    def fitted(self, points: NDArray[np.float64]) -> EdgeLine:
         """The line nearest to `points` (N, 2) (total least squares), its normal kept on the same side."""
         centre = points.mean(0)
         normal = np.linalg.svd(points - centre, full_matrices=False)[2][1]
         normal = normal if normal @ self.normal > 0 else -normal
-        return Line(float(np.arctan2(normal[1], normal[0])), float(normal @ centre))
+        return EdgeLine(float(np.arctan2(normal[1], normal[0])), float(normal @ centre))
 
-    def scaled(self, factor: int) -> Line:
+    def scaled(self, factor: int) -> EdgeLine:
         """The same line in the image of which this one's pixels are blocks of `factor` x `factor`."""
         shift = (factor - 1) / 2 * float(self.normal.sum())
-        return Line(self.angle, self.offset * factor + shift)
+        return EdgeLine(self.angle, self.offset * factor + shift)
 
 
-Curve = Circle | Line
+Curve = Circle | EdgeLine
 
 
 def _nearest(
@@ -194,7 +194,7 @@ def _shown(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.boo
 
 
 @dataclass(frozen=True)
-class Evidence:
+class BoundaryEvidence:
     """How well the edges bear out a field.
 
     coverage: share of the visible boundary at which the tone jumps more than elsewhere beyond it.
@@ -224,7 +224,7 @@ class Evidence:
         return 2 * self.coverage + 0.5 * min(self.extent, 1.0) - 3 * self.unrest - self.rivals - self.ghosts
 
 
-def weigh(curves: tuple[Curve, ...], edges: Edges) -> Evidence | None:
+def weigh(curves: tuple[Curve, ...], edges: Edges) -> BoundaryEvidence | None:
     """The evidence for the field bounded by `curves`; None when too little of the image, or of them, can be seen."""
     # Every second pixel each way will do for shares and quantiles.
     strength = edges.strength[::2, ::2]
@@ -247,7 +247,7 @@ def weigh(curves: tuple[Curve, ...], edges: Edges) -> Evidence | None:
     jumps = np.concatenate([side.jumps for side in seen])
     restless = max(2.5 * usual, _LEAST_JUMP)
     strong = max(restless, 0.6 * float(np.median(jumps))) if len(jumps) else restless
-    return Evidence(
+    return BoundaryEvidence(
         coverage=borne_out / boundary,
         each=tuple(float(side.hit.mean()) if len(side.hit) else 0.0 for side in sides),
         unrest=float((quiet > restless).mean()),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..checks import InputError
-from .boundary import Circle, Curve, Edges, Evidence, FineEdges, Line, attracted, weigh
+from .boundary import BoundaryEvidence, Circle, Curve, EdgeLine, Edges, FineEdges, attracted, weigh
 
 # Side [pixels] of the reduced image in which candidates are sought: fine enough to end within a third of a pixel.
 _SEARCH_PX = 220
@@ -88,11 +88,11 @@ def _constant_rows(image: NDArray[np.float32]) -> int:
     return count if ends else 0
 
 
-def _boundary(image: NDArray[np.float32]) -> tuple[tuple[Curve, ...], Evidence | None]:
+def _boundary(image: NDArray[np.float32]) -> tuple[tuple[Curve, ...], BoundaryEvidence | None]:
     """The curves that bound the field of `image`, in its pixels, and the evidence; none when it is not collimated."""
     factor = max(1, round(max(image.shape) / _SEARCH_PX))
     small = _block_means(image, factor)
-    best: tuple[Evidence, tuple[Curve, ...], bool] | None = None
+    best: tuple[BoundaryEvidence, tuple[Curve, ...], bool] | None = None
     for ranked in (False, True):
         edges = Edges.of(np.interp(small, *_tone_table(small, ranked)).astype(np.float32))
         for curves in _hypotheses(edges):
@@ -128,7 +128,7 @@ def _tone_table(image: NDArray[np.float32], ranked: bool) -> tuple[NDArray[np.fl
     return np.array([low, max(high, low + 1e-9)]), np.array([0.0, 1.0])
 
 
-def _convincing(curves: tuple[Curve, ...], evidence: Evidence) -> bool:
+def _convincing(curves: tuple[Curve, ...], evidence: BoundaryEvidence) -> bool:
     if evidence.rivals > 0.12 or evidence.ghosts > 0.2:
         return False
     # Taking most of the image away needs more than a round shadow in it.
@@ -214,7 +214,7 @@ def _repeats(circle: Circle, others: list[Circle]) -> bool:
     return any(np.abs(here - [other.column, other.row, other.radius]).max() < 0.5 for other in others)
 
 
-def _lines(points: NDArray[np.float64], edges: Edges) -> list[Line]:
+def _lines(points: NDArray[np.float64], edges: Edges) -> list[EdgeLine]:
     """The straight edges through most of `points` (N, 2), facing outwards (Hough transform, Duda and Hart 1972)."""
     middle = (np.asarray(edges.size) - 1) / 2
     reach = int(np.hypot(*middle) / 2) + 1
@@ -227,21 +227,21 @@ def _lines(points: NDArray[np.float64], edges: Edges) -> list[Line]:
     votes = np.bincount(directions * reach + bins.astype(int), minlength=120 * reach).reshape(120, reach)
     smooth = ndimage.gaussian_filter(votes.astype(np.float32), 1.0, mode=("wrap", "constant"))
     peaks = (smooth == ndimage.maximum_filter(smooth, 5, mode=("wrap", "constant"))) & (smooth > 0)
-    found: list[Line] = []
+    found: list[EdgeLine] = []
     for flat in np.argsort(-np.where(peaks, smooth, 0).ravel())[:_LINES]:
         direction, step = np.radians(3) * (flat // reach), 2 * (flat % reach) + 1
-        line: Curve = Line(direction, step + float(middle @ [np.cos(direction), np.sin(direction)]))
+        line: Curve = EdgeLine(direction, step + float(middle @ [np.cos(direction), np.sin(direction)]))
         for width in (4.0, 2.0):
             line = attracted(line, edges, width)
-        if isinstance(line, Line):
+        if isinstance(line, EdgeLine):
             found.append(line)
     return found
 
 
-def _distinct(lines: list[Line], edges: Edges) -> list[Line]:
+def _distinct(lines: list[EdgeLine], edges: Edges) -> list[EdgeLine]:
     """`lines` beyond each of which the image is quiet, without near repetitions."""
     judged = [(evidence, line) for line in lines if (evidence := weigh((line,), edges)) is not None]
-    kept: list[Line] = []
+    kept: list[EdgeLine] = []
     for evidence, line in sorted(judged, key=lambda pair: -pair[0].score):
         apart = all(line.normal @ other.normal < 0.86 for other in kept)
         if evidence.unrest < 0.08 and evidence.rivals < 0.15 and evidence.coverage > 0.1 and apart:
@@ -264,7 +264,7 @@ def _pruned(curves: tuple[Curve, ...], edges: Edges) -> tuple[Curve, ...]:
 
 def _named(curves: tuple[Curve, ...]) -> str:
     """The field in words."""
-    blades = sum(isinstance(curve, Line) for curve in curves)
+    blades = sum(isinstance(curve, EdgeLine) for curve in curves)
     words = ["a circle"] if blades < len(curves) else []
     if blades:
         words.append("a straight blade" if blades == 1 else f"{blades} straight blades")

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from pelvis_scenes import nearby, pelvis, truth
 from scipy.ndimage import convolve1d, gaussian_filter
 
-from xrayreg.benchmark.methods import METHODS, MethodContext, Outcome, evolution, gradients
+from xrayreg.benchmark.methods import METHODS, MethodContext, MethodOutcome, evolution, gradients
 from xrayreg.benchmark.methods import given as given_poses
 from xrayreg.benchmark.methods.similarities import patch_gradient_zncc
 from xrayreg.benchmark.methods.staged import Level, as_large, held_near, registered
@@ -38,7 +38,7 @@ def levels_of(monkeypatch) -> Callable[..., list[Level]]:
 
     def noted(scene, context, levels, starts_from, on_step):
         seen[:] = levels
-        return Outcome(np.eye(4), 0.0, 0, 0.0, "Nothing was done.")
+        return MethodOutcome(np.eye(4), 0.0, 0, 0.0, "Nothing was done.")
 
     for room in (evolution, gradients):
         monkeypatch.setattr(room, "registered", noted)

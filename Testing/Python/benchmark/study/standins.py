@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pelvis_scenes import phantom
 
-from xrayreg.benchmark.methods import Method, MethodContext, Outcome, TracePoint
+from xrayreg.benchmark.methods import Method, MethodContext, MethodOutcome, TracePoint
 from xrayreg.benchmark.statistics import StudyRow
 from xrayreg.benchmark.study.runner import StudyOrder, StudyStep, conduct
 from xrayreg.benchmark.study.study_folder import StudyFolder
@@ -49,54 +49,54 @@ def _at(scene: Scene, share: float) -> np.ndarray:
     return pose
 
 
-def _outcome(scene: Scene, share: float) -> Outcome:
+def _outcome(scene: Scene, share: float) -> MethodOutcome:
     trace = tuple(
         TracePoint(0.01 * n, n, n / 100, _at(scene, 1 - (1 - share) * n / 100))  # on the way
         for n in range(101)
     )
-    return Outcome(_at(scene, share), 0.9, 100, 1.0, "It is there.", share < 0.5, trace)
+    return MethodOutcome(_at(scene, share), 0.9, 100, 1.0, "It is there.", share < 0.5, trace)
 
 
-def _perfect(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _perfect(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     return _outcome(scene, 0.0)
 
 
-def _halfway(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _halfway(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     on_step(Step("refine", 0.5, "half"))
     return _outcome(scene, 0.5)
 
 
-def _start(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _start(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     assert scene.initial is not None
-    return Outcome(scene.initial, float("nan"), 0, 0.0, "As given.")
+    return MethodOutcome(scene.initial, float("nan"), 0, 0.0, "As given.")
 
 
-def _breaks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _breaks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     raise ValueError("a number\nthat is none")
 
 
-def _lost(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
-    return Outcome(np.full((4, 4), np.nan), float("nan"), 3, 0.5, "Lost.")
+def _lost(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
+    return MethodOutcome(np.full((4, 4), np.nan), float("nan"), 3, 0.5, "Lost.")
 
 
-def _dies(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _dies(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     os.kill(os.getpid(), signal.SIGKILL)
     return _outcome(scene, 0.0)
 
 
-def _sleeps(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _sleeps(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     for _ in range(6000):
         time.sleep(0.01)
         on_step(Step("refine", 0.0, "asleep"))
         return _outcome(scene, 0.0)
 
 
-def _follows(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _follows(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Comes 9 tenths of the way from its start, so that its error tells where it started."""
     return _outcome(scene, 0.1)
 
 
-def _blinks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _blinks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """As far, and rejects about half of what it finds, whichever case it is."""
     assert scene.reference is not None
     accepts = int(abs(scene.reference[0, 3]) * 1e6) % 2 == 0

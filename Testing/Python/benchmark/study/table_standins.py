@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.study import standins
 from constant_networks import checkpoint_for
 
-from xrayreg.benchmark.methods import METHODS, Method, MethodContext, Outcome
+from xrayreg.benchmark.methods import METHODS, Method, MethodContext, MethodOutcome
 from xrayreg.benchmark.tables.table_networks import Train
 from xrayreg.benchmark.tables.table_order import TableOrder
 from xrayreg.checks import InputError
@@ -35,11 +35,11 @@ def method(name: str) -> Method:
     return Method(name, known.title, known.source, needs, _start if name == "initial" else _halfway)
 
 
-def _start(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _start(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     return standins.method("start").run(scene, context, on_step)
 
 
-def _halfway(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _halfway(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Without its way, which takes long to measure."""
     return replace(standins.method("halfway").run(scene, context, on_step), trace=())
 

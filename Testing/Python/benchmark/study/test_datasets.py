@@ -12,7 +12,7 @@ import pytest
 from benchmark.study import standins
 
 from xrayreg.benchmark.datasets import CaseExtras
-from xrayreg.benchmark.methods import Outcome
+from xrayreg.benchmark.methods import MethodOutcome
 from xrayreg.benchmark.study import runner as conduct_module
 from xrayreg.benchmark.study import tasks as workplace
 from xrayreg.benchmark.study.runner import StudyOrder, conduct
@@ -69,7 +69,7 @@ def test_landmarks_of_a_dataset_reach_the_methods_that_need_them(tmp_path, shelf
 
     def spy(scene, context, on_step):
         seen.append(context.options["landmarks"])
-        return Outcome(scene.reference, 0.0, 0, 0.0, "Seen.")
+        return MethodOutcome(scene.reference, 0.0, 0, 0.0, "Seen.")
 
     def find(name: str):
         return replace(standins.method("perfect"), needs=("landmarks",), run=spy)
@@ -85,7 +85,7 @@ def test_methods_that_need_a_start_get_a_frontal_view_where_the_dataset_has_none
     def find(name: str):
         def spy(scene, context, on_step):
             seen[name] = scene.initial
-            return Outcome(scene.reference, 0.0, 0, 0.0, "Seen.")
+            return MethodOutcome(scene.reference, 0.0, 0, 0.0, "Seen.")
 
         return replace(standins.method("perfect"), name=name, needs=("initial",) if name == "local" else (), run=spy)
 

@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up_is_told_and_the_results_so_far_stay(tmp_path, ct, 
 
 
 def test_a_disk_that_fills_up_while_cases_are_made_is_told(tmp_path, ct, monkeypatch):
-    import xrayreg.benchmark.study.simulate as making
+    import xrayreg.benchmark.study.case_making as making
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

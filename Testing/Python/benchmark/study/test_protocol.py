@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from xrayreg.benchmark.statistics import cube_corners
 from xrayreg.benchmark.statistics.comparison import best_share
-from xrayreg.benchmark.study.poses import nominal_of, posed_cases
+from xrayreg.benchmark.study.case_poses import nominal_of, posed_cases
 from xrayreg.benchmark.study.protocol import TARGET_EDGE_MM, Arm, arm_from, arm_named, arm_names
 from xrayreg.checks import InputError
 from xrayreg.networks.data.pose_sampling import sample_poses

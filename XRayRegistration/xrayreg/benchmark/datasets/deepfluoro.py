@@ -42,7 +42,7 @@ _KEPT_SUBJECTS = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class DeepFluoroSubject:
     """A specimen: its CT with labels, the labels of what moves as one with the pelvis, and its landmarks (RAS)."""
 
     volume: Volume
@@ -51,7 +51,7 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class DeepFluoroFrame:
     """One image's geometry: how it becomes a pinhole image, poses camera_from_volume (RAS), landmarks as stored."""
 
     projection: StoredProjection
@@ -130,7 +130,7 @@ class DeepFluoro:
             others=frame.others,
         )
 
-    def frame(self, specimen: str, number: str) -> Frame:
+    def frame(self, specimen: str, number: str) -> DeepFluoroFrame:
         """The geometry of one image, checked against the file's own 2D landmarks; raises InputError."""
         with opened(self.path) as root:
             params, group = root.group("proj-params"), _projection(root, specimen, number)
@@ -147,7 +147,7 @@ class DeepFluoro:
             )
             camera_from_world = require_rigid(params.numbers("extrinsic", (4, 4)), f"{params.place}, extrinsic")
             poses = group.group("gt-poses")
-            frame = Frame(
+            frame = DeepFluoroFrame(
                 projection,
                 _pose(poses, _PELVIS, projection, camera_from_world),
                 {
@@ -164,7 +164,7 @@ class DeepFluoro:
         specimen, number = require_case(case, self.cases, self.name, self.left_out).split("/")
         return specimen, number
 
-    def _read_subject(self, specimen: str) -> Subject:
+    def _read_subject(self, specimen: str) -> DeepFluoroSubject:
         """A specimen's CT, labels and landmarks, kept for the cases that follow."""
         with opened(self.path) as root:
             group = root.group(specimen)
@@ -177,7 +177,7 @@ class DeepFluoro:
         # The ground truth is the pelvis's; the femurs turn in their joints.
         moving = {label for label, name in names.items() if "femur" in name.lower()}
         structures = tuple(label for label in present_labels(labels) if label not in moving)
-        return Subject(Volume(compact(values), grid, labels, names), structures, landmarks)
+        return DeepFluoroSubject(Volume(compact(values), grid, labels, names), structures, landmarks)
 
 
 def landmarks_of(specimen: Group) -> dict[str, Array]:
@@ -221,7 +221,7 @@ def _points(parent: Group, name: str, size: int) -> dict[str, Array]:
     return {point: group.numbers(point, (size,)) for point in group.names()}
 
 
-def _require_agreement(frame: Frame, points: Mapping[str, Array], group: Group) -> None:
+def _require_agreement(frame: DeepFluoroFrame, points: Mapping[str, Array], group: Group) -> None:
     """Raise InputError where the 3D landmarks do not project to the file's own 2D ones."""
     names = [name for name in points if name in frame.landmarks_px]
     if not names:

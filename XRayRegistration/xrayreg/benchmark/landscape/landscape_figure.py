@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ..plotting import END_IN, FAINT, QUIET, Drawn, Look, Sheet, label_ends, looks, panels, styled, text_in
+from ..plotting import END_IN, FAINT, QUIET, Drawn, FigurePage, Look, label_ends, looks, panels, styled, text_in
 from .capture_range import Captured
 from .profiles import RANDOM, REACH, LinePoint
 
@@ -34,7 +34,7 @@ def draw_landscape(points: Sequence[LinePoint]) -> Drawn:
     look, shown = looks(names), [*REACH, *([RANDOM] if any(p.line.startswith(RANDOM) for p in points) else [])]
     with styled():
         right = END_IN + text_in(names)
-        sheet = Sheet((1.75, 1.9), left=0.75, right=right, top=0.4, bottom=0.6, gap=(0.22, 0.5))
+        sheet = FigurePage((1.75, 1.9), left=0.75, right=right, top=0.4, bottom=0.6, gap=(0.22, 0.5))
         figure, axes = panels(2 * len(shown), len(shown), sheet)
         ends: list[tuple[float, str, str]] = []
         for number, line in enumerate(shown):
@@ -67,7 +67,7 @@ def draw_capture(found: Sequence[Captured], success_mm: float) -> Drawn:
     names = [captured.method for captured in found]
     look = looks(names)
     with styled():
-        sheet = Sheet((4.2, 0.32 * len(found) + 0.3), left=0.4 + text_in(names), right=0.3, top=0.35, bottom=0.55)
+        sheet = FigurePage((4.2, 0.32 * len(found) + 0.3), left=0.4 + text_in(names), right=0.3, top=0.35, bottom=0.55)
         figure, (panel,) = panels(1, 1, sheet)
         for place, captured in enumerate(reversed(found)):
             style = look[captured.method]

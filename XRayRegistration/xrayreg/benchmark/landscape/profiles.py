@@ -64,7 +64,7 @@ class LinePoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class ProfileLine:
     """A line of poses through the truth. direction: (6,) twist [rad, mm] for a unit of the offset; offsets: (N,)."""
 
     name: str
@@ -88,17 +88,17 @@ def truth_of(scene: Scene) -> Tensor:
     return torch.as_tensor(scene.views[0].camera.camera_from_world @ scene.reference)
 
 
-def lines_of(scene: Scene, pivot: Tensor, random: int, points: int, seed: int) -> Iterator[Line]:
+def lines_of(scene: Scene, pivot: Tensor, random: int, points: int, seed: int) -> Iterator[ProfileLine]:
     """The six pose axes and so many random lines through a scene's truth, `points` places on each, the truth one."""
     share = np.linspace(-1, 1, points | 1)
     for number, (name, reach) in enumerate(REACH.items()):
         direction = torch.zeros(6, dtype=torch.float64)
         direction[number] = math.radians(1.0) if number < 3 else 1.0
-        yield Line(name, direction, reach * share)
+        yield ProfileLine(name, direction, reach * share)
     generator = np.random.default_rng(seed)
     for number in range(1, random + 1):
         drawn = torch.from_numpy(generator.normal(size=6)) * units()
-        yield Line(f"{RANDOM} {number}", drawn / _per_mm(scene, pivot, drawn), RANDOM_MM * share)
+        yield ProfileLine(f"{RANDOM} {number}", drawn / _per_mm(scene, pivot, drawn), RANDOM_MM * share)
 
 
 def units() -> Tensor:
@@ -107,7 +107,7 @@ def units() -> Tensor:
 
 
 def measured_line(
-    name: str, case: str, measure: Problem | LearnedObjective, scene: Scene, line: Line
+    name: str, case: str, measure: Problem | LearnedObjective, scene: Scene, line: ProfileLine
 ) -> list[LinePoint]:
     """A similarity along a line through a scene's truth."""
     pivot, truth = measure.pivot, truth_of(scene)

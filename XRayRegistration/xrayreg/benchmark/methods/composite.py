@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...geometry import twist_tangents
-from ...registration.problem import View
+from ...registration.problem import ProblemView
 from ...render import Projector, render, render_with_jacobian
 from ...similarity import Agreement, Similarity, support_mask
 
@@ -26,7 +26,7 @@ class CompositeProblem:
     """
 
     projectors: tuple[Projector, ...]
-    views: tuple[View, ...]
+    views: tuple[ProblemView, ...]
     similarity: Similarity
     pivots: Tensor
 
@@ -76,7 +76,7 @@ class CompositeProblem:
             views.append(replace(view, support=torch.stack(supports).amax(0)))
         return replace(self, views=tuple(views))
 
-    def _image(self, view: View, poses: Tensor) -> Tensor:
+    def _image(self, view: ProblemView, poses: Tensor) -> Tensor:
         total: Tensor | None = None
         for number, projector in enumerate(self.projectors):
             own = poses[:, number]
@@ -86,7 +86,7 @@ class CompositeProblem:
         assert total is not None
         return total.expand(len(poses), -1, -1)
 
-    def _with_jacobian(self, view: View, poses: Tensor) -> tuple[Tensor, Tensor]:
+    def _with_jacobian(self, view: ProblemView, poses: Tensor) -> tuple[Tensor, Tensor]:
         images, jacobians = [], []
         for number, (projector, pivot) in enumerate(zip(self.projectors, self.pivots, strict=True)):
             own = poses[:, number]

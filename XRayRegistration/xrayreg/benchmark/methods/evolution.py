@@ -46,7 +46,7 @@ from ...settings.methods import (
 )
 from .given import landmark_pose
 from .gradients import only
-from .method import LANDMARKS, Method, MethodContext, Outcome, Run, settings_with_options
+from .method import LANDMARKS, Method, MethodContext, MethodOutcome, Run, settings_with_options
 from .similarities import multiscale_zncc, patch_gradient_zncc
 from .staged import PUBLISHED_FOCAL_PX, Level, Regulariser, Solver, as_fine, held_near, registered
 
@@ -111,7 +111,7 @@ QUICK_GLOBAL = GlobalSettings(population=120, generations=60, counts=(3, 3, 3, 3
 QUICK_GRID = ExhaustiveSettings((7, 7, 3, 5, 5, 5), (24.0, 24.0, 8.0), (40.0, 40.0, 80.0), _QUICK)
 
 
-def _xreg(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _xreg(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """CMA-ES at 1/8 of the resolution, then BOBYQA at 1/4 in a small box, on xReg's patch gradient correlation.
 
     Constants: population 100, sigma 15, 15, 30 degrees and 50, 50, 100 mm, tolerances 0.01; the box is +-2.5 degrees
@@ -128,7 +128,7 @@ def _xreg(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return registered(scene, context, _xreg_levels(settings, context.seed, regulariser), only, on_step)
 
 
-def _xreg_landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _xreg_landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """As `xreg`, held to landmarks: Grupp's third intraoperative method, from the pose that they give (PnP).
 
     CMA-ES has 0.9 similarity and 0.1 penalty, half the squared distances on the detector between landmarks and where
@@ -199,7 +199,7 @@ def boxed_cma(preset: CmaSettings) -> Run:
     published as 0.05 to 1 of it, ours is 0.3.
     """
 
-    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         settings = settings_with_options(ChenSettings(), context)
         cma = replace(preset, population=settings.population, generations=settings.generations, seed=context.seed)
         edge = torch.ones(6, dtype=torch.float64)
@@ -224,7 +224,7 @@ def _global(preset: GlobalSettings) -> Run:
     needs landmarks and is left out.
     """
 
-    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         settings = settings_with_options(preset, context)
         wide = replace(GRUPP_DE, population=settings.population, generations=settings.generations, seed=context.seed)
         levels = [
@@ -246,7 +246,7 @@ def _grid(preset: ExhaustiveSettings) -> Run:
     Grupp's second global method. The particle swarm and the wider BOBYQA that follow it there are left to CMA-ES.
     """
 
-    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         settings = settings_with_options(preset, context)
         box = PoseSpan(settings.rotation_deg, settings.translation_mm)
         levels = [

@@ -16,7 +16,7 @@ from ...registration.initial import LandmarkPose, pose_from_landmarks
 from ...registration.results import OnStep
 from ...scene import Scene
 from ...scene.attenuation import rendered_grid
-from .method import ANGLES, LANDMARKS, Method, MethodContext, Outcome, require_no_options, settings_with_options
+from .method import ANGLES, LANDMARKS, Method, MethodContext, MethodOutcome, require_no_options, settings_with_options
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class FixedSettings:
     depth_share: float = 0.85
 
 
-def _initial(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _initial(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The case's own initial pose."""
     require_no_options(context)
     assert scene.initial is not None
     return _untouched(scene.views[0].camera.camera_from_world @ scene.initial, "The initial pose as it was given.")
 
 
-def _fixed(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _fixed(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """One frontal pose at a nominal depth (Grupp's first method: 0.85 of the source-to-image distance)."""
     began = perf_counter()
     settings = settings_with_options(FixedSettings(), context)
@@ -47,7 +47,7 @@ def _fixed(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return _untouched(pose, f"A nominal {settings.view} view.", perf_counter() - began)
 
 
-def _dicom(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _dicom(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The C-arm's own angles about the centre of what is rendered, as a DICOM header tells them."""
     began = perf_counter()
     require_no_options(context)
@@ -56,7 +56,7 @@ def _dicom(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return _untouched(pose, "The C-arm's angles and distance as its header tells them.", perf_counter() - began)
 
 
-def _landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The pose whose landmarks project nearest to where they were marked (PnP)."""
     began = perf_counter()
     require_no_options(context)
@@ -84,8 +84,10 @@ def _centre(scene: Scene) -> NDArray[np.float64]:
     return centre
 
 
-def _untouched(pose: NDArray[np.float64], reason: str, seconds: float = 0.0, accepted: bool | None = None) -> Outcome:
-    return Outcome(np.asarray(pose), float("nan"), 0, seconds, reason, accepted)
+def _untouched(
+    pose: NDArray[np.float64], reason: str, seconds: float = 0.0, accepted: bool | None = None
+) -> MethodOutcome:
+    return MethodOutcome(np.asarray(pose), float("nan"), 0, seconds, reason, accepted)
 
 
 def _told(value: Any) -> str:

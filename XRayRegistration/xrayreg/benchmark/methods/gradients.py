@@ -14,7 +14,7 @@ from ...registration.results import OnStep
 from ...scene import Scene
 from ...settings import AdamSettings, LbfgsSettings, LmSettings, Term
 from ...settings.methods import DIFFPOSE_ADAM, PROST_SGD_GRADIENT, xvr_adam
-from .method import Method, MethodContext, Outcome, settings_with_options
+from .method import Method, MethodContext, MethodOutcome, settings_with_options
 from .similarities import gradient_zncc, multiscale_zncc
 from .staged import UNITS, Level, Solver, as_large, registered
 
@@ -63,7 +63,7 @@ class LmMethodSettings:
     steps: int = 50
 
 
-def xvr(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def xvr(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Adam on Euler angles and the source's place, three resolutions, half mNCC and half gradient NCC.
 
     Constants: rates 1e-2 rad and 1 mm, times 0.1 after ten steps without a relative gain of 1e-4, three plateaus,
@@ -104,7 +104,7 @@ def only(given: Tensor, pivot: Tensor) -> list[Tensor]:
     return [given]
 
 
-def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Adam on a twist at 256 pixels with mNCC of windows of 13: rates 7.5e-3 rad and 7.5 mm, times 0.9 every 25."""
     settings = settings_with_options(DiffposeSettings(), context)
     rates = AdamSettings(DIFFPOSE_ADAM.rates, settings.steps, DIFFPOSE_ADAM.schedule)
@@ -125,7 +125,7 @@ def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return registered(scene, context, levels, only, on_step)
 
 
-def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Gradient ascent with momentum at 128 pixels, on the whole images' gradient NCC: ProST's second stage alone.
 
     Constants: momentum 0.9, rates from 0.001 to 0.003 and back in 200 steps, 500 steps; ends when the last ten scores
@@ -147,7 +147,7 @@ def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> Ou
     return registered(scene, context, [level], only, on_step)
 
 
-def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """L-BFGS on a twist, otherwise as xvr: the quasi-Newton method in Adam's place."""
     settings = settings_with_options(LbfgsMethodSettings(), context)
 
@@ -161,7 +161,7 @@ def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return registered(scene, context, levels, only, on_step)
 
 
-def _lm(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _lm(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Levenberg-Marquardt on a twist, otherwise as xvr: what curvature is worth, everything else being equal."""
     settings = settings_with_options(LmMethodSettings(), context)
 

@@ -20,7 +20,7 @@ from ...checks import InputError
 from ...networks.inference.similarity_objective import require_telling
 from ...networks.inference.similarity_scene import descended, scene_similarity
 from ...networks.model.checkpoint import read_card
-from ...optimize import Optimiser, Parameterisation, Progress, RotVec, sgd
+from ...optimize import Optimiser, OptimiserProgress, Parameterisation, RotVec, sgd
 from ...registration.results import OnStep, Step
 from ...scene import Scene
 from ...settings import SgdSettings, SimilarityName, Term
@@ -28,7 +28,7 @@ from ...settings.methods import CHEN_CMA, PROST_SGD_LEARNED
 from .evolution import ChenSettings, boxed_cma
 from .gradients import only
 from .meter import Meter, thinned
-from .method import CASE_OPTIONS, SIMILARITY, Method, MethodContext, Outcome, Run, settings_with_options
+from .method import CASE_OPTIONS, SIMILARITY, Method, MethodContext, MethodOutcome, Run, settings_with_options
 from .ours import OursSettings, refined, searched_with_similarity
 from .similarities import gradient_zncc, zncc
 from .staged import Level, given_start, registered
@@ -76,7 +76,7 @@ def _learned(architecture: SimilarityName) -> Run:
     Levenberg-Marquardt, in as many steps at most, and has none of the other constants.
     """
 
-    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         settings = settings_with_options(DescentSettings(), context)
         file = str(context.options[SIMILARITY])
         similarity = scene_similarity(file, scene, context.engine, context.device)
@@ -87,7 +87,7 @@ def _learned(architecture: SimilarityName) -> Run:
         require_telling(objective, start, similarity.name)
         parameters = RotVec(start, objective.pivot, objective.units)
 
-        def on_progress(progress: Progress) -> None:
+        def on_progress(progress: OptimiserProgress) -> None:
             meter.saw(parameters.poses(progress.point[None])[0], progress.score)
             on_step(meter.step(progress.evaluations / max(1, settings.steps), "following the learned similarity"))
 
@@ -110,7 +110,7 @@ def _require_architecture(found: str, wanted: SimilarityName, file: str) -> None
 def _classic(terms: tuple[Term, ...], what: str) -> Run:
     """Descent on a similarity that nobody has taught, with the steps of the learned ones, at 128 pixels."""
 
-    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         settings = settings_with_options(ClassicDescentSettings(), context)
         units = torch.tensor([1.0] * 3 + [settings.scale_mm] * 3, dtype=torch.float64)
 
@@ -128,7 +128,7 @@ def followed(first: Run, second: Run, of_second: type) -> Run:
     """One method, then another from where that ended. of_second: the settings that are options of the latter."""
     names = {field.name for field in fields(of_second)}
 
-    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         before, after = _shared(context.options, names)
 
         def in_first(step: Step) -> None:
@@ -152,7 +152,7 @@ def _shared(options: Mapping[str, Any], of_second: set[str]) -> tuple[dict[str, 
     return before, after
 
 
-def _moved(scene: Scene, found: Outcome) -> Scene:
+def _moved(scene: Scene, found: MethodOutcome) -> Scene:
     """The scene started from what was found; as it is where that puts the patient where none can be."""
     try:
         return replace(scene, initial=np.linalg.inv(scene.views[0].camera.camera_from_world) @ found.camera_from_volume)
@@ -160,7 +160,7 @@ def _moved(scene: Scene, found: Outcome) -> Scene:
         return scene
 
 
-def _together(first: Outcome, second: Outcome) -> Outcome:
+def _together(first: MethodOutcome, second: MethodOutcome) -> MethodOutcome:
     """The second outcome with what the first one has cost, and the way through both."""
     level = 1 + (first.trace[-1].level if first.trace else 0)
     later = [
@@ -194,7 +194,7 @@ def _family(name: str, title: str, source: str, needs: tuple[str, ...], descent:
 def _similarity(name: SimilarityName, title: str, source: str) -> tuple[Method, ...]:
     """The family of a learned similarity, and our search that asks it where to look."""
 
-    def searched(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+    def searched(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         """See `searched_with_similarity`."""
         file = str(context.options[SIMILARITY])
         wanted = read_card(file).settings.similarity

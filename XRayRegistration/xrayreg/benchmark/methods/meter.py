@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...registration.results import Step
-from .method import Outcome, TracePoint
+from .method import MethodOutcome, TracePoint
 
 # Points of a trace that are kept.
 _MOST_POINTS = 48
@@ -24,7 +24,7 @@ class Meter:
     renders: tells how many images have been made so far. after: what was done before, whose costs count too.
     """
 
-    def __init__(self, renders: Callable[[], int], after: Outcome | None = None) -> None:
+    def __init__(self, renders: Callable[[], int], after: MethodOutcome | None = None) -> None:
         spent = (0, 0.0) if after is None else (after.renders, after.seconds)
         self._renders, self._before = renders, renders() - spent[0]
         self._since = time.perf_counter() - spent[1]
@@ -60,12 +60,12 @@ class Meter:
         similarity = self._best if math.isfinite(self._best) else None
         return Step("refine", min(1.0, fraction), message, pose, similarity, renders=self.renders)
 
-    def outcome(self, pose: Tensor, score: float, reason: str) -> Outcome:
+    def outcome(self, pose: Tensor, score: float, reason: str) -> MethodOutcome:
         """What came out: a pose (4, 4) of the first camera, which is where the trace ends."""
         if self._pose is None or not torch.equal(pose, self._pose):
             self.next_level()
             self.saw(pose, score)
-        return Outcome(pose.numpy(), score, self.renders, self.seconds, reason, trace=thinned(self._points))
+        return MethodOutcome(pose.numpy(), score, self.renders, self.seconds, reason, trace=thinned(self._points))
 
 
 def thinned(points: list[TracePoint]) -> tuple[TracePoint, ...]:

@@ -57,7 +57,7 @@ class TracePoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class MethodOutcome:
     """What a method found.
 
     camera_from_volume: (4, 4) of the first view. similarity: there, by the method's own last measure; NaN without one.
@@ -77,7 +77,7 @@ class Outcome:
     reason_code: str = ""
 
 
-Run = Callable[[Scene, MethodContext, OnStep], Outcome]
+Run = Callable[[Scene, MethodContext, OnStep], MethodOutcome]
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ from ...similarity import Similarity
 from .composite import CompositeProblem
 from .joints import joint_centre
 from .meter import Meter
-from .method import CASE_OPTIONS, Method, MethodContext, Outcome
+from .method import CASE_OPTIONS, Method, MethodContext, MethodOutcome
 from .ours import refined
 from .staged import UNITS, Part, given_start, played
 
@@ -99,7 +99,7 @@ class _Bones:
 
 def register_objects(
     scene: Scene, objects: Sequence[RigidObject], context: MethodContext, on_step: OnStep = unheeded
-) -> Outcome:
+) -> MethodOutcome:
     """Register objects one after the other and then together, from the scene's initial pose, the first one first.
 
     Raises InputError for labels that no voxel has and for a joint that is none.
@@ -208,7 +208,7 @@ def objects_of(scene: Scene, context: MethodContext) -> tuple[RigidObject, ...]:
     return (RigidObject("pelvis", main), *(RigidObject(name, (label,)) for label, name in sorted(femurs.items())))
 
 
-def _objects(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _objects(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Pelvis, then each femur about its head, then all at once."""
     return register_objects(scene, objects_of(scene, context), context, on_step)
 

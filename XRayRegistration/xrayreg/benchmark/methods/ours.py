@@ -10,7 +10,7 @@ from time import perf_counter
 from torch import Tensor
 
 from ...checks import InputError
-from ...optimize import Place, State, descend, rendered, surrogate_lm
+from ...optimize import RenderedPose, State, descend, rendered, surrogate_lm
 from ...registration.initial import deviations
 from ...registration.pipeline import estimate, register
 from ...registration.problem import Prior
@@ -20,7 +20,7 @@ from ...registration.starts import network_file
 from ...scene import Scene
 from ...settings import Effort, LevelSettings, RegistrationSettings, SurrogateSettings, registration_settings
 from .meter import Meter, thinned
-from .method import NETWORK, SIMILARITY, Method, MethodContext, Outcome, TracePoint, settings_with_options
+from .method import NETWORK, SIMILARITY, Method, MethodContext, MethodOutcome, TracePoint, settings_with_options
 from .staged import given_start
 
 
@@ -35,36 +35,36 @@ class OursSettings:
 _START_MARGIN_MM = 40.0
 
 
-def _ours(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _ours(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Everything a user gets: the initial pose, a search where that leads nowhere, refinement and verdict."""
     return _registered(scene, _settings(context), on_step)
 
 
-def _ours_search(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _ours_search(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The same without a look at the initial pose alone: a search around it, or around all nominal views."""
     return _registered(scene, _settings(context, "search"), on_step)
 
 
-def _network_ours(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _network_ours(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The same from a trained network's poses."""
     return _registered(scene, _settings(context, _network(context)), on_step)
 
 
-def searched_with_similarity(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def searched_with_similarity(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The same as `ours`, with a learned similarity that is asked first where to look (`register --similarity`)."""
     settings = replace(_settings(context), similarity=str(context.options[SIMILARITY]))
     return _registered(scene, settings, on_step)
 
 
-def network_alone(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def network_alone(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The pose a trained network believes in most, as it is."""
     began = perf_counter()
     found = estimate(scene, _settings(context, _network(context)))
     _, pose = found.views[0]
-    return Outcome(pose, float("nan"), 0, perf_counter() - began, f"{found.start}, believed {found.belief:.2f}.")
+    return MethodOutcome(pose, float("nan"), 0, perf_counter() - began, f"{found.start}, believed {found.belief:.2f}.")
 
 
-def refined(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def refined(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """The pyramid of Levenberg-Marquardt from the initial pose, without search and verdict."""
     problems, given, prior, meter = _begun(scene, context)
     settings = problems.settings.refine
@@ -80,7 +80,7 @@ def refined(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     return _better(meter, (given, as_given), (pose, score), reason)
 
 
-def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
+def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Levenberg-Marquardt on what each render predicts of poses around it: a quarter of the renders.
 
     On X-rays of the generated pelvis, from some 30 mm off, it makes 7 renders where the pyramid makes 28 and Adam (xvr)
@@ -95,7 +95,7 @@ def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     first = rendered(problem, given[None], margin_px)
     level = -1
 
-    def on_place(place: Place) -> None:
+    def on_place(place: RenderedPose) -> None:
         nonlocal level
         if place.level > level:
             meter.next_level()
@@ -118,7 +118,7 @@ def _begun(scene: Scene, context: MethodContext) -> tuple[ProblemCache, Tensor, 
     return problems, given, prior, Meter(lambda: problems.renders)
 
 
-def _better(meter: Meter, given: tuple[Tensor, float], found: tuple[Tensor, float], reason: str) -> Outcome:
+def _better(meter: Meter, given: tuple[Tensor, float], found: tuple[Tensor, float], reason: str) -> MethodOutcome:
     """What came out of refining a given pose (4, 4), both with their scores."""
     if given[1] > found[1]:
         return meter.outcome(*given, "Nothing was found that fits better than the start.")
@@ -131,7 +131,7 @@ def _on_state(state: State, meter: Meter, level: LevelSettings, before: float, s
     on_step(meter.step(before + share * done, f"refining at {level.image_px} px"))
 
 
-def _registered(scene: Scene, settings: RegistrationSettings, on_step: OnStep) -> Outcome:
+def _registered(scene: Scene, settings: RegistrationSettings, on_step: OnStep) -> MethodOutcome:
     """The whole pipeline, with the best poses on its way kept."""
     began = perf_counter()
     points: list[TracePoint] = []
@@ -144,7 +144,7 @@ def _registered(scene: Scene, settings: RegistrationSettings, on_step: OnStep) -
         on_step(step)
 
     result = register(scene, settings, keeping)
-    return Outcome(
+    return MethodOutcome(
         result.views[0].camera_from_volume,
         result.evidence.similarity,
         result.renders,

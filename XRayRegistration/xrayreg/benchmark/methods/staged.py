@@ -13,11 +13,11 @@ from ...geometry import Camera, nominal_pose, nominal_sod_mm
 from ...optimize import (
     EulerPenalty,
     Optimiser,
+    OptimiserProgress,
     Optimum,
     Parameterisation,
     Penalty,
     PoseObjective,
-    Progress,
     optimise,
     span,
 )
@@ -27,7 +27,7 @@ from ...registration.results import OnStep
 from ...scene import Scene
 from ...settings import LevelSettings, PoseSpan, Term, registration_settings
 from .meter import Meter, single
-from .method import MethodContext, Outcome
+from .method import MethodContext, MethodOutcome
 
 # Images on which published factors of downsampling were set: 1536 pixels less 50 on each side, and the distance of
 # 1020 mm from source to image in their pixels of 0.194 mm.
@@ -95,7 +95,7 @@ class Level:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class LevelResult:
     """Where a run of levels ended: pose (4, 4), its score on the last one, and why."""
 
     pose: Tensor
@@ -119,7 +119,7 @@ def registered(
     levels: Sequence[Level],
     starts_from: Callable[[Tensor, Tensor], list[Tensor]],
     on_step: OnStep,
-) -> Outcome:
+) -> MethodOutcome:
     """Run the levels from every start and keep the best pose by the last level's score.
 
     starts_from: the starts (4, 4), the given one first, from the given one (4, 4) and the pivot (3,).
@@ -131,7 +131,7 @@ def registered(
     meter = Meter(lambda: problems.renders)
     given = given_start(scene, problems.pivot)
     starts = starts_from(given, problems.pivot)
-    best: Found | None = None
+    best: LevelResult | None = None
     for number, start in enumerate(starts):
         found = _through(problems, levels, start, meter, number / len(starts), 1 / len(starts), on_step)
         best = found if best is None or not best.score >= found.score else best
@@ -159,7 +159,7 @@ def _through(
     before: float,
     share: float,
     on_step: OnStep,
-) -> Found:
+) -> LevelResult:
     pose, score, reason = start, math.nan, ""
     # What a level takes is about the pixels of all its images.
     costs = [level.evaluations * _image_px(problems.scene, level) ** 2 for level in levels]
@@ -172,7 +172,7 @@ def _through(
         score, reason = optimum.score, optimum.reason
         if not math.isnan(score):
             pose = parameters.poses(optimum.point[None])[0]
-    return Found(pose, score, reason)
+    return LevelResult(pose, score, reason)
 
 
 def _problem(problems: ProblemCache, level: Level, around: Tensor) -> Problem:
@@ -200,7 +200,7 @@ def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: P
     """Run `optimiser` on `objective` as a level of its own; a step follows every answer."""
     meter.next_level()
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: OptimiserProgress) -> None:
         meter.saw(objective.parameters.poses(progress.point[None])[0], progress.score)
         done = min(1.0, progress.evaluations / max(1, part.evaluations))
         on_step(meter.step(part.before + part.share * done, part.message))

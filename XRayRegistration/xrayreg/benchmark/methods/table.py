@@ -9,7 +9,7 @@ from .evolution import EVOLUTION
 from .given import GIVEN
 from .gradients import GRADIENTS
 from .learned import LEARNED
-from .method import Method, MethodContext, Outcome, require_needs
+from .method import Method, MethodContext, MethodOutcome, require_needs
 from .network_refined import NETWORK_REFINED
 from .objects import OBJECTS
 from .ours import OURS
@@ -30,7 +30,7 @@ def method_named(name: str) -> Method:
 
 def run_method(
     method: Method, scene: Scene, context: MethodContext | None = None, on_step: OnStep = unheeded
-) -> Outcome:
+) -> MethodOutcome:
     """What a method makes of a scene; `on_step` is called with every step, and may raise an error to end it.
 
     Raises InputError for what it needs and does not find in scene or context, and for options that it does not have.

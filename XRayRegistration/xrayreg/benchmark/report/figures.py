@@ -15,8 +15,8 @@ from ..plotting import (
     INK,
     QUIET,
     Drawn,
+    FigurePage,
     Look,
-    Sheet,
     error_name,
     folded,
     label_ends,
@@ -70,7 +70,7 @@ def draw_figures(evaluation: Evaluation) -> Iterator[Drawn]:
 def _survival(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn:
     names = {method.name: shortened(method.title) for method in methods}
     right = END_IN + text_in([f"100 %  {name}" for name in names.values()])
-    figure, axes = panels(2, 2, Sheet((3.4, 3.2), left=0.7, right=right, gap=(0.35, 0.5)))
+    figure, axes = panels(2, 2, FigurePage((3.4, 3.2), left=0.7, right=right, gap=(0.35, 0.5)))
     for panel, most in zip(axes, (2.0, AUC_MM), strict=True):
         for level in LEVELS_MM:
             if level < most:
@@ -234,7 +234,7 @@ def _by_axis(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn |
         return None
     high = 0.3 * len(moved) + 0.15
     names = [shortened(method.title) for method in moved]
-    sheet = Sheet((1.95, high), left=0.2 + text_in(names), top=0.15, gap=(0.25, 0.5))
+    sheet = FigurePage((1.95, high), left=0.2 + text_in(names), top=0.15, gap=(0.25, 0.5))
     figure, axes = panels(len(shown), len(shown), sheet)
     for number, (panel, (field, title)) in enumerate(zip(axes, shown, strict=True)):
         values = [method.errors(field) for method in moved]
@@ -269,10 +269,10 @@ def _spread_bar(panel: Axes, place: int, errors: Floats, look: Look, low: float,
     panel.plot(ends[2], place, color=look.colour, marker=look.marker, ms=6, mec="white", mew=0.5)
 
 
-def _small_panels(high: float, methods: Sequence[MethodResults]) -> Sheet:
+def _small_panels(high: float, methods: Sequence[MethodResults]) -> FigurePage:
     """Panels of one method each, with room for the names above them."""
     line = 0.15 if any("\n" in folded(method.title) for method in methods) else 0.0
-    return Sheet((2.3, high), left=0.75, top=0.4 + line, gap=(0.3, 0.55 + line))
+    return FigurePage((2.3, high), left=0.75, top=0.4 + line, gap=(0.3, 0.55 + line))
 
 
 def _named(panel: Axes, method: MethodResults) -> None:

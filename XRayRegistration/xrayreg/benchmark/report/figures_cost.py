@@ -15,8 +15,8 @@ from ..plotting import (
     INK,
     QUIET,
     Drawn,
+    FigurePage,
     Look,
-    Sheet,
     error_name,
     label_ends,
     limits,
@@ -61,7 +61,7 @@ def draw_cost(methods: Sequence[MethodResults], look: Mapping[str, Look]) -> Dra
         return None
     names = {method.name: shortened(method.title) for method in moved}
     right = END_IN + text_in(names.values())
-    figure, axes = panels(len(kinds), 2, Sheet((3.2, 3.0), left=0.75, right=right, top=0.2, gap=(0.35, 0.5)))
+    figure, axes = panels(len(kinds), 2, FigurePage((3.2, 3.0), left=0.75, right=right, top=0.2, gap=(0.35, 0.5)))
     low, high = limits([value for some in errors.values() for value in some], _LEAST_MM, _MOST_MM)
     low, high = min(low, 0.9), max(high, 30.0)
     failed_at, middles = high * 1.5, {}
@@ -105,7 +105,7 @@ def draw_convergence(
         return None
     names = {method.name: shortened(method.title) for method in told}
     right = END_IN + text_in(names.values())
-    figure, axes = panels(2, 2, Sheet((3.1, 3.0), left=0.75, right=right, top=0.2, gap=(0.35, 0.5)))
+    figure, axes = panels(2, 2, FigurePage((3.1, 3.0), left=0.75, right=right, top=0.2, gap=(0.35, 0.5)))
     shown = [
         _draw_ways(panel, told, look, ways, field) for panel, field in zip(axes, ("seconds", "renders"), strict=True)
     ]
@@ -134,7 +134,7 @@ def draw_trust(methods: Sequence[MethodResults]) -> Drawn | None:
     if not judging:
         return None
     names = [shortened(method.title) for method in judging]
-    sheet = Sheet((3.4, 0.36 * len(judging) + 0.1), left=0.2 + text_in(names), top=0.65, gap=(0.55, 0.5))
+    sheet = FigurePage((3.4, 0.36 * len(judging) + 0.1), left=0.2 + text_in(names), top=0.65, gap=(0.55, 0.5))
     figure, axes = panels(2, 2, sheet)
     for panel, wrong_mm in zip(axes, (WRONG_MM[0], WRONG_MM[-1]), strict=True):
         for place, method in enumerate(judging):

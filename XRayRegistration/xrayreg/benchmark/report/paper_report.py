@@ -9,7 +9,7 @@ from ..study.reading import Evaluation
 from ..tables.literature import Published
 from ..tables.paper_rows import SHARES, MeasuredRow, MeasuredTable, MissingRow, measured_table
 from . import wording
-from .report_tables import Cell, Row, Table
+from .report_tables import Cell, ReportRow, Table
 
 _PROGRAM = "xrayreg"
 _BELOW = f"< {GROSS_MM:g} mm [%]"
@@ -82,7 +82,7 @@ def _main(table: MeasuredTable) -> Table:
     return Table(f"{table.paper.title}, run again", note, columns, tuple(rows), groups)
 
 
-def _row(row: MeasuredRow) -> Row:
+def _row(row: MeasuredRow) -> ReportRow:
     camera, far = row.figures["camera_frame"], row.figures["far_lever"]
     share, best, median = published_of(row.row.published)
     cells = (
@@ -99,12 +99,12 @@ def _row(row: MeasuredRow) -> Row:
         Cell(wording.count(row.renders)),
         Cell(*training_of(row)),
     )
-    return Row(row.row.title, cells)
+    return ReportRow(row.row.title, cells)
 
 
-def _empty(missing: MissingRow) -> Row:
+def _empty(missing: MissingRow) -> ReportRow:
     state = "not trained" if missing.untrained else "no results yet"
-    return Row(missing.row.title, (Cell(state), *[Cell("")] * 15), quiet=True)
+    return ReportRow(missing.row.title, (Cell(state), *[Cell("")] * 15), quiet=True)
 
 
 def _best(figures: Summary) -> tuple[Cell, ...]:
@@ -112,13 +112,15 @@ def _best(figures: Summary) -> tuple[Cell, ...]:
 
 
 def _comparable(table: MeasuredTable) -> Table:
-    rows = [Row("All rows", (Cell(table.same), Cell(table.different), Cell("")))]
+    rows = [ReportRow("All rows", (Cell(table.same), Cell(table.different), Cell("")))]
     for row in table.rows:
         longer = longer_of(row)
         training = f"{row.under_trained} To train on: {longer}, then run the table again." if longer else ""
-        rows.append(Row(row.row.title, (Cell(row.row.same), Cell(row.row.different), Cell(training))))
+        rows.append(ReportRow(row.row.title, (Cell(row.row.same), Cell(row.row.different), Cell(training))))
     rows += [
-        Row(missing.row.title, (Cell(missing.row.same), Cell(missing.row.different), Cell(_sentence(missing.reason))))
+        ReportRow(
+            missing.row.title, (Cell(missing.row.same), Cell(missing.row.different), Cell(_sentence(missing.reason)))
+        )
         for missing in table.missing
     ]
     note = "What of a row may be set beside the published one, and what may not."

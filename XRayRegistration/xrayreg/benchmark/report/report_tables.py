@@ -40,7 +40,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ReportRow:
     """A line of a table; quiet ones are not our own results, and those without cells a heading of what follows."""
 
     head: str
@@ -55,7 +55,7 @@ class Table:
     heading: str
     note: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     groups: tuple[tuple[str, int], ...] = field(default=())
 
 
@@ -132,7 +132,7 @@ def _parts(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table:
             least = min((medians[other.name][place] for other in contest), default=np.inf)
             best = method.moves and len(contest) > 1 and np.isfinite(value) and value <= least
             cells.append(Cell(wording.length(value), best=bool(best)))
-        rows.append(Row(row.head, (*cells, *row.cells)))
+        rows.append(ReportRow(row.head, (*cells, *row.cells)))
     titles = (*(title for _, title in known), *(column.title for column in rest))
     note = (
         "Medians over all cases. mPD: mean distance of the projected targets on the detector; mRPD: mean distance of "
@@ -153,7 +153,7 @@ def _trust(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table | None
         for some in figures.trust:
             verdicts = _verdicts(some, figures, judged) if judged else (Cell(wording.UNKNOWN),) * 6
             area = wording.UNKNOWN if some.auroc is None else f"{some.auroc:.3f}"
-            rows.append(Row(method.title, (Cell(f"{some.wrong_mm:g}"), *verdicts, Cell(area))))
+            rows.append(ReportRow(method.title, (Cell(f"{some.wrong_mm:g}"), *verdicts, Cell(area))))
     columns = (
         "wrong above [mm]",
         "accepted [%]",
@@ -193,7 +193,7 @@ def _best(evaluation: Evaluation) -> Table:
             errors = method.errors(metric)
             cells += [Cell(wording.best(best_share(errors, share))) for share in _BEST]
             cells.append(Cell(*wording.rate(success_rate(errors, GROSS_MM), len(errors))))
-        rows.append(Row(method.title, tuple(cells)))
+        rows.append(ReportRow(method.title, tuple(cells)))
     titles = ("all [mm]", *(f"best {share:g} % [mm]" for share in _BEST[1:]), f"< {GROSS_MM:g} mm [%]")
     note = "Mean ± standard deviation over all cases, and over the best 95, 75 and 50 % of them."
     if len(metrics) > 1:
@@ -208,7 +208,8 @@ def _legacy(evaluation: Evaluation) -> Table | None:
     methods = evaluation.methods
     known = [part for part in _LEGACY if any(np.isfinite(method.errors(part[0])).any() for method in methods)]
     rows = tuple(
-        Row(m.title, tuple(Cell(wording.length(quantile(m.errors(name), 0.5))) for name, _ in known)) for m in methods
+        ReportRow(m.title, tuple(Cell(wording.length(quantile(m.errors(name), 0.5))) for name, _ in known))
+        for m in methods
     )
     note = (
         f"Medians. {LEGACY.capitalize()}: xvr measures how far the camera seems to have moved, DiffPose multiplies by "
@@ -234,7 +235,7 @@ def _paired(evaluation: Evaluation) -> Table | None:
             Cell(wording.count(found.only_b)),
             Cell(wording.probability(found.p_value)),
         )
-        rows.append(Row(other.title, cells))
+        rows.append(ReportRow(other.title, cells))
     if not rows:
         return None
     first = moved[0].title
@@ -264,7 +265,7 @@ def _variants(evaluation: Evaluation) -> Table | None:
     if len(columns) > len(rows):
         rows, columns, cells = columns, rows, [list(some) for some in zip(*cells, strict=True)]
     note = f"Share of cases below {GROSS_MM:g} mm with its 95 % interval, and the median error, by what was disturbed."
-    told = tuple(Row(head, tuple(some)) for head, some in zip(rows, cells, strict=True))
+    told = tuple(ReportRow(head, tuple(some)) for head, some in zip(rows, cells, strict=True))
     return Table("By disturbance", note, tuple(columns), told)
 
 
@@ -281,7 +282,7 @@ def _failures(evaluation: Evaluation) -> Table | None:
     rows = []
     for method in evaluation.methods:
         for times, reason in method.failures[:_REASONS]:
-            rows.append(Row(method.title, (Cell(wording.count(times)), Cell(reason[:300]))))
+            rows.append(ReportRow(method.title, (Cell(wording.count(times)), Cell(reason[:300]))))
     note = f"At most {_REASONS} reasons for each method."
     return Table("Runs that gave no pose", note, ("runs", "reason"), tuple(rows)) if rows else None
 
@@ -290,7 +291,9 @@ def _rate_column(title: str, name: str) -> _Column:
     return _Column(title, lambda s: wording.rate(getattr(s, name), s.n), lambda s: getattr(s, name).percent, 1)
 
 
-def _rows(methods: Sequence[MethodResults], summaries: Sequence[Summary], columns: Sequence[_Column]) -> list[Row]:
+def _rows(
+    methods: Sequence[MethodResults], summaries: Sequence[Summary], columns: Sequence[_Column]
+) -> list[ReportRow]:
     """Rows of figures, the best of each column marked among the methods that move."""
     contest = [figures for method, figures in zip(methods, summaries, strict=True) if method.moves]
     rows = []
@@ -304,20 +307,20 @@ def _rows(methods: Sequence[MethodResults], summaries: Sequence[Summary], column
             best = column.better and method.moves and len(rivals) > 1 and np.isfinite(own) and own >= most
             best = best and not (column.better > 0 and own == 0)
             cells.append(Cell(*column.tell(figures), best=bool(best)))
-        rows.append(Row(method.title, tuple(cells)))
+        rows.append(ReportRow(method.title, tuple(cells)))
     return rows
 
 
-def _with_source(lines: Sequence[Published], tell: Callable[[Published], Row]) -> list[Row]:
+def _with_source(lines: Sequence[Published], tell: Callable[[Published], ReportRow]) -> list[ReportRow]:
     """Published lines, each group beneath a line that says where they come from."""
     rows = []
     for source in dict.fromkeys(line.source for line in lines):
-        rows.append(Row(f"{ELSEWHERE.capitalize()}: {source}", (), quiet=True))
+        rows.append(ReportRow(f"{ELSEWHERE.capitalize()}: {source}", (), quiet=True))
         rows += [tell(line) for line in lines if line.source == source]
     return rows
 
 
-def _published_row(line: Published) -> Row:
+def _published_row(line: Published) -> ReportRow:
     """A published line in the columns of the main table."""
     told = (
         *("", wording.length(line.median_mm), "", "", ""),
@@ -325,10 +328,10 @@ def _published_row(line: Published) -> Row:
         wording.length(line.seconds),
     )
     cells = tuple(Cell("" if text == wording.UNKNOWN else text) for text in told)
-    return Row(line.method, cells, quiet=True)
+    return ReportRow(line.method, cells, quiet=True)
 
 
-def _published_best(line: Published) -> Row:
+def _published_best(line: Published) -> ReportRow:
     """A published line in the far-lever columns."""
     # Nobody tells the mean over all.
     cells = [Cell("")] * (len(_BEST) + 2)
@@ -336,4 +339,4 @@ def _published_best(line: Published) -> Row:
         spread = "" if deviation is None else f" ± {deviation:.1f}"
         cells.append(Cell(f"{mean:.1f}{spread}"))
     cells.append(Cell("" if line.far_sr10 is None else wording.percent(line.far_sr10, 500)))
-    return Row(line.method, tuple(cells), quiet=True)
+    return ReportRow(line.method, tuple(cells), quiet=True)

@@ -3,7 +3,7 @@
 Imported by the other rooms of `benchmark`; the errors of a single pose are in `xrayreg.metrics`.
 """
 
-from .comparison import Comparison, Summary, compare, summary
+from .comparison import MethodComparison, Summary, compare, summary
 from .published import FAR_LEVER, LEGACY, diffpose_mtre, far_lever_mtre, xvr_mtre
 from .rates import GROSS_MM, Rate, success_rate, wilson
 from .rows import StudyRow, errors_of
@@ -14,7 +14,7 @@ __all__ = [
     "FAR_LEVER",
     "GROSS_MM",
     "LEGACY",
-    "Comparison",
+    "MethodComparison",
     "Rate",
     "StudyRow",
     "Summary",

@@ -85,7 +85,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """Method a against method b on the cases both were given; differences are a - b.
 
     sr10: difference of success below 10 mm [percentage points]; median: of the median mTRE [mm]; each with its
@@ -148,7 +148,7 @@ def summary(rows: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0) ->
 
 def compare(
     rows_a: Sequence[StudyRow], rows_b: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0
-) -> Comparison:
+) -> MethodComparison:
     """Method a against method b, case by case; cases that only one was given are left out.
 
     Raises ValueError where no case is common.
@@ -168,7 +168,7 @@ def compare(
 
     everything = np.arange(len(a))
     only_a, only_b = int((good_a & ~good_b).sum()), int((good_b & ~good_a).sum())
-    return Comparison(
+    return MethodComparison(
         n=len(a),
         sr10=rates(everything),
         sr10_interval=bootstrapped(rates, len(a), seed),

@@ -19,11 +19,11 @@ from ...settings.plain import as_plain
 from ..datasets import open_dataset
 from ..methods import Method, method_named
 from ..statistics import StudyRow, cube_corners, surface_points
+from .case_making import CASE, StudySubject
+from .case_poses import PosedCase, nominal_of, posed_cases, write_pose_list
 from .executors import InProcess, Pause, ProcessDied, ProcessPool
-from .poses import PosedCase, nominal_of, posed_cases, write_pose_list
 from .protocol import Arm, arm_named
 from .resampling import VOXEL_MM, bones_of, resampled_grid, resampled_patient
-from .simulate import CASE, Subject
 from .study_folder import POSES, StudyFolder, append, room_for_results
 from .tasks import Job, Making, Running, followed, read_labelled
 
@@ -170,7 +170,7 @@ def _planned_arm(order: StudyOrder) -> tuple[Job, tuple[PosedCase, ...], dict[st
     _require_large_enough(arm, volume)
     targets = _targets(arm, volume, order.structures)
     surface = surface_points(volume, order.structures, seed=seed)
-    subject = Subject(order.volume, order.labels, order.structures, volume.grid.centre, targets, surface)
+    subject = StudySubject(order.volume, order.labels, order.structures, volume.grid.centre, targets, surface)
     mark = fingerprint(volume)
     cases = posed_cases(arm, subject.isocentre, seed, order.limit)
     grid, _ = resampled_grid(volume.grid, VOXEL_MM)
@@ -291,7 +291,7 @@ def _make(
         job.field_file.unlink(missing_ok=True)
 
 
-def _patient(subject: Subject, arm: Arm) -> Volume:
+def _patient(subject: StudySubject, arm: Arm) -> Volume:
     """What the X-rays of an arm are of."""
     if not arm.bones_alone:
         return read_labelled(subject.volume, None)

@@ -20,9 +20,9 @@ from ...metrics import pose_error
 from ...registration.results import OnStep, unheeded
 from ...scene import Scene, Volume
 from ...scene.attenuation import rendered_grid
-from ..methods import Method, MethodContext, Outcome, run_method
+from ..methods import Method, MethodContext, MethodOutcome, run_method
 from ..statistics import StudyRow, diffpose_mtre, far_lever_mtre, xvr_mtre
-from .simulate import CASE, KNOWN
+from .case_making import CASE, KNOWN
 
 Pose = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def scored_run(
 def scored(
     row: StudyRow,
     scene: Scene,
-    outcome: Outcome,
+    outcome: MethodOutcome,
     targets: NDArray[np.float64],
     *,
     surface: NDArray[np.float64] | None,
@@ -147,7 +147,9 @@ def _error(scene: Scene, world_from_volume: Pose, targets: NDArray[np.float64]) 
     return pose_error(camera, found, true, targets)
 
 
-def _trace(outcome: Outcome, camera: Camera, reference: Pose, targets: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _trace(
+    outcome: MethodOutcome, camera: Camera, reference: Pose, targets: NDArray[np.float64]
+) -> list[dict[str, Any]]:
     """The way of a method with its errors, thinned out."""
     points = outcome.trace
     if len(points) > _TRACE:

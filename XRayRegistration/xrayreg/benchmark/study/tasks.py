@@ -21,11 +21,11 @@ from ..datasets import open_dataset
 from ..methods import Method, MethodContext, method_named
 from ..statistics import StudyRow
 from ..statistics.published import FAR_LEVER_MM
+from .case_making import StudySubject, make_case
+from .case_poses import Pose, PosedCase
 from .executors import Pause, Work
-from .poses import Pose, PosedCase
 from .protocol import Arm
 from .score import options_of, scene_of, scored_run, started
-from .simulate import Subject, make_case
 from .study_folder import StudyFolder
 
 
@@ -86,7 +86,7 @@ class Job:
     device: DeviceName
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     arm: Arm | None = None
-    subject: Subject | None = None
+    subject: StudySubject | None = None
     dataset: Path | None = None
     field_file: Path | None = None
     grid: VoxelGrid | None = None

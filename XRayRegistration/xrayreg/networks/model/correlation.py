@@ -17,7 +17,13 @@ from .affine_coupling import InvertibleBranch
 from .feature_measures import normalised_correlation, repeated
 from .fourier_mixing import FourierBlock
 from .global_pooling import STAGES, STEM, pooling_encoder
-from .learned_similarity import REFINED_CHANNELS, Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
+from .learned_similarity import (
+    REFINED_CHANNELS,
+    FeatureComparison,
+    LearnedSimilarity,
+    SimilarityDescription,
+    for_each_image,
+)
 from .volume_network import CORRELATION_CHANNELS, volume_network
 
 COUPLINGS = 3
@@ -79,7 +85,7 @@ class CorrelationSimilarity(LearnedSimilarity):
         self.local = InvertibleBranch(features, COUPLINGS)
         self.global_head, self.local_head = _Head(features, description), _Head(features, description)
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`; the similarity is above 0."""
         self.require_images(fixed, moving)
         of_fixed, of_moving = (self.encoder(repeated(image, REFINED_CHANNELS)) for image in (fixed, moving))
@@ -93,4 +99,4 @@ class CorrelationSimilarity(LearnedSimilarity):
             normalised_correlation(global_fixed, global_moving),
             normalised_correlation(local_fixed, local_moving),
         )
-        return Comparison(far * near, decomposition(*correlations, self.form))
+        return FeatureComparison(far * near, decomposition(*correlations, self.form))

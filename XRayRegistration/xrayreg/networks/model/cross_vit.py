@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
+from .learned_similarity import FeatureComparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .volume_network import volume_network
 
 SMALL_PATCH, SMALL_DIM, SMALL_DEPTH = 8, 16, 2
@@ -150,8 +150,8 @@ class ProstVitSimilarity(LearnedSimilarity):
         self.transformer = CrossVit(description)
         self.score = nn.Linear(OUTPUTS, 1)
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`; the number may have either sign."""
         self.require_images(fixed, moving)
         together = torch.cat([self.to_one(moving), for_each_image(fixed, len(moving))], dim=1)
-        return Comparison(self.score(self.transformer(together))[:, 0])
+        return FeatureComparison(self.score(self.transformer(together))[:, 0])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .backbones import residual_backbone
-from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
+from .learned_similarity import FeatureComparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .volume_network import volume_network
 
 # Numbers of channels and of hidden units at width 1.
@@ -70,11 +70,11 @@ class EmbeddingSimilarity(LearnedSimilarity):
         inner = description.channels(HIDDEN_MOVING)
         self.moving_encoder = SmoothLayers(description.moving_channels * PLACES**2, inner, inner, EMBEDDED)
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`."""
         self.require_images(fixed, moving)
         points = self.moving_encoder(_means(moving) * _GAIN - _OFFSET)
-        return Comparison((for_each_image(self.fixed_encoder(fixed), len(moving)) - points).square().sum(1))
+        return FeatureComparison((for_each_image(self.fixed_encoder(fixed), len(moving)) - points).square().sum(1))
 
     @property
     def sums_squares(self) -> bool:

@@ -71,7 +71,7 @@ def for_each_image(features: Tensor, images: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class FeatureComparison:
     """What a network says of B pairs of images.
 
     similarity: (B,), lower where they are more alike.
@@ -106,7 +106,7 @@ class LearnedSimilarity(nn.Module, ABC):
         return refined
 
     @abstractmethod
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """What the network says of X-rays (A, 1, H, W) and rendered images (B, C, H, W); differentiable twice.
 
         Each X-ray is encoded once and compared with B / A images that follow one another. Raises ValueError for images

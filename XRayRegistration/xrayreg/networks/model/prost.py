@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .feature_measures import mean_square
-from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
+from .learned_similarity import FeatureComparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .volume_network import volume_network
 
 STAGES, ENCODED = (16, 64, 128), 64
@@ -60,8 +60,8 @@ class ProstSimilarity(LearnedSimilarity):
         self.fixed_encoder = encoder(1, description)
         self.moving_encoder = encoder(description.moving_channels, description)
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`."""
         self.require_images(fixed, moving)
         of_fixed = for_each_image(self.fixed_encoder(fixed), len(moving))
-        return Comparison(mean_square(of_fixed, self.moving_encoder(moving)))
+        return FeatureComparison(mean_square(of_fixed, self.moving_encoder(moving)))

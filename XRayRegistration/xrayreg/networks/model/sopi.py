@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .focal_modulation import FocalBlock
-from .learned_similarity import Comparison, LearnedSimilarity, SimilarityDescription, for_each_image
+from .learned_similarity import FeatureComparison, LearnedSimilarity, SimilarityDescription, for_each_image
 from .split_attention import SplitAttentionBottleneck
 from .volume_network import volume_network
 
@@ -56,14 +56,14 @@ class SopiSimilarity(LearnedSimilarity):
         self.fixed_encoder = CompositeEncoder(1, description)
         self.moving_encoder = CompositeEncoder(description.moving_channels, description)
 
-    def compare(self, fixed: Tensor, moving: Tensor) -> Comparison:
+    def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
         """See `LearnedSimilarity.compare`."""
         self.require_images(fixed, moving)
         mask = projected_mask(moving)
         of_fixed = [for_each_image(level, len(moving)) for level in self.fixed_encoder(fixed)]
         levels = zip(of_fixed, self.moving_encoder(moving), strict=True)
         distances = [masked_mean_square(one, other, mask) for one, other in levels]
-        return Comparison(torch.stack(distances).mean(0))
+        return FeatureComparison(torch.stack(distances).mean(0))
 
 
 def projected_mask(moving: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from ...render import Projector, StackedProjector, render_channels
 from ...render.torch_engine import TorchProjector
 from ...scene import Attenuation
 from ...settings import GradientLossName
-from ..model.learned_similarity import Comparison, LearnedSimilarity
+from ..model.learned_similarity import FeatureComparison, LearnedSimilarity
 from ..model.moving_images import moving_images, unrefined_images, volume_of
 from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_tangents
 
@@ -71,7 +71,7 @@ class PoseLesson:
 class PoseGradient:
     """What the network says of the pairs, and the gradient (B, 6) of the similarity by the poses' parameters."""
 
-    comparison: Comparison
+    comparison: FeatureComparison
     gradient: Tensor
 
 

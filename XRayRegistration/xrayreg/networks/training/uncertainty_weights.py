@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..model.learned_similarity import Comparison
+from ..model.learned_similarity import FeatureComparison
 
 
 class UncertaintyWeights(nn.Module):
@@ -24,7 +24,7 @@ class UncertaintyWeights(nn.Module):
         return (losses * (-self.log_variances).exp() + self.log_variances).sum() / 2
 
 
-def total_loss(gradient_loss: Tensor, comparison: Comparison, weights: UncertaintyWeights) -> Tensor:
+def total_loss(gradient_loss: Tensor, comparison: FeatureComparison, weights: UncertaintyWeights) -> Tensor:
     """What training makes small, a scalar: the loss on pose gradients, and with it the decomposition of a network
     that has one (Chen et al., ISBI 2024), weighed against each other."""
     if comparison.decomposition is None:

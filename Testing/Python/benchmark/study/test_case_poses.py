@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xrayreg.benchmark.study.poses import nominal_of, posed_cases, write_pose_list
+from xrayreg.benchmark.study.case_poses import nominal_of, posed_cases, write_pose_list
 from xrayreg.benchmark.study.protocol import arm_named
 from xrayreg.geometry import pose_difference
 

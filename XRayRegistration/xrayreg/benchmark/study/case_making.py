@@ -14,7 +14,7 @@ from ...io import CaseFile, CaseView, write_case, write_image, write_json
 from ...io.results import remove_leftovers
 from ...simulation import Collimator, MetalBall, MetalRod, Patient, XraySettings, simulate_xray
 from ...simulation.metal import Metal
-from .poses import PosedCase
+from .case_poses import PosedCase
 from .protocol import Arm, ArmImage, Variant
 
 CASE, KNOWN = "case.json", "known.json"
@@ -26,7 +26,7 @@ LANDMARKS = 14
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class StudySubject:
     """The patient of a study, as cases name it, and the points at which errors are measured.
 
     volume, labels: files. structures: labels that methods render; empty for the whole CT. isocentre: (3,) [RAS mm].
@@ -41,7 +41,7 @@ class Subject:
     surface: NDArray[np.float64]
 
 
-def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subject: Subject) -> None:
+def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subject: StudySubject) -> None:
     """Write a case's X-rays, what is known besides, and last its case.json to `folder`, which is made.
 
     The world is the first view's camera frame. With perturbed geometry the case tells the wrong camera, the X-rays are
@@ -130,7 +130,7 @@ def machine_of(
 def known_of(
     arm: Arm,
     posed: PosedCase,
-    subject: Subject,
+    subject: StudySubject,
     cameras: tuple[Camera | None, ...],
     generator: np.random.Generator,
 ) -> dict[str, Any]:

@@ -10,9 +10,17 @@ import pytest
 import SimpleITK as sitk
 
 from xrayreg.benchmark.statistics import cube_corners
-from xrayreg.benchmark.study.poses import posed_cases
+from xrayreg.benchmark.study.case_making import (
+    CASE,
+    KNOWN,
+    StudySubject,
+    cameras_of,
+    machine_of,
+    make_case,
+    told_camera,
+)
+from xrayreg.benchmark.study.case_poses import posed_cases
 from xrayreg.benchmark.study.protocol import Arm, ArmImage, Variant, arm_named
-from xrayreg.benchmark.study.simulate import CASE, KNOWN, Subject, cameras_of, machine_of, make_case, told_camera
 from xrayreg.geometry import Camera, camera_from_carm, placement_of
 from xrayreg.io import parse_case, read_case, read_volume
 from xrayreg.simulation import patient_on, relative_steps
@@ -26,11 +34,11 @@ def small(arm: Arm) -> Arm:
 
 
 @pytest.fixture(scope="module")
-def subject(ct) -> Subject:
+def subject(ct) -> StudySubject:
     volume = read_volume(ct)
     centre = volume.grid.centre
     surface = centre + np.random.default_rng(0).uniform(-60, 60, (500, 3))
-    return Subject(ct, None, (), centre, cube_corners(centre, 148.0), surface)
+    return StudySubject(ct, None, (), centre, cube_corners(centre, 148.0), surface)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +186,7 @@ def test_a_told_camera_without_errors_is_the_true_one():
 
 def test_the_case_file_is_the_last_thing_written(tmp_path, subject, patient, monkeypatch):
     """A case that was interrupted has none, and is made again."""
-    import xrayreg.benchmark.study.simulate as making
+    import xrayreg.benchmark.study.case_making as making
 
     def fails(*_: object) -> None:
         raise OSError(28, "No space left on device")
