@@ -10,7 +10,7 @@ import torch
 from phantoms import PIVOT, camera_at, frontal, phantom_map, xray
 from torch import Tensor
 
-from xrayreg.optimize import Answer, PoseObjective, Query, TwistChart
+from xrayreg.optimize import Answer, PoseObjective, Query, RotVec
 from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.render import prepare
 from xrayreg.settings import Term
@@ -161,9 +161,9 @@ def small_problem() -> Problem:
     )
 
 
-def start_chart() -> TwistChart:
+def start_parameters() -> RotVec:
     """Degrees and millimetres from the start."""
-    return TwistChart(START, PIVOT, UNITS)
+    return RotVec(START, PIVOT, UNITS)
 
 
 @functools.cache
@@ -173,4 +173,4 @@ def registration() -> Task:
     box = torch.full((6,), 8.0, dtype=DOUBLE)
     # The truth scores 0.99999; the best of this map's DRRs are a few millionths better.
     best = float(problem.scores(TRUTH[None])[0])
-    return Task(torch.zeros(6, dtype=DOUBLE), -box, box, best, PoseObjective(problem, start_chart()).answer)
+    return Task(torch.zeros(6, dtype=DOUBLE), -box, box, best, PoseObjective(problem, start_parameters()).answer)

@@ -100,6 +100,13 @@ def new_worker() -> Any:
     return Worker()
 
 
+def new_inputs() -> Any:
+    """What brings nodes to a worker of its own (mrml.backend.Inputs)."""
+    from XRayRegistrationLib.mrml.backend import Inputs
+
+    return Inputs()
+
+
 def held(handle: Any, kind: type[T]) -> T:
     """The worker's value of a handle (worker.client.Handle)."""
     value: T = handle._worker._connection.room.kept.value(handle.number, kind)

@@ -180,6 +180,13 @@ def test_an_older_slicer_is_told_so(dependencies, computer):
     assert dependencies.status()[-1] == "This is Slicer 5.10; the module is made for 5.12 and newer."
 
 
+@pytest.mark.parametrize("version", ["unknown", "dev-2026"])
+def test_a_package_that_tells_no_version_is_taken_for_somebodys_own_build(dependencies, computer, version):
+    this = computer(Computer(set(EVERYTHING), versions={"pydicom": version}))
+    dependencies.ensure()
+    assert not this.asked and dependencies.missing() == []
+
+
 @pytest.mark.parametrize("version", [(5, 12), (5, 10)], ids=["5.12", "5.10"])
 @pytest.mark.parametrize(
     ("without", "said"),

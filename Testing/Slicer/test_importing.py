@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from case_files import POSE, cameras, same, write
 from dicoms import ANGIOGRAPHY, write_xray
-from inline_worker import new_worker, scene_of
+from inline_worker import new_inputs, new_worker, scene_of
 from nodes import RAS_FROM_INDEX, SHAPE, add_xray, blob, count, new_parameters, run
 
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera
-from xrayreg.io import CaseFile, CaseView, read_case, write_case, write_image, write_json, write_nifti
+from xrayreg.io import CaseView, read_case
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-POSE = np.eye(4)
-POSE[:3, 3] = 20.0, -10.0, 700.0
 
 
 @pytest.fixture
@@ -31,68 +30,12 @@ def importing(app: Any) -> Any:
     return importing
 
 
-def cameras() -> tuple[Camera, Camera]:
-    place = np.eye(4)
-    place[:3, :3] = [[0.6, 0, -0.8], [0, 1, 0], [0.8, 0, 0.6]]
-    place[:3, 3] = 550.0, 10.0, 270.0
-    return Camera.from_sid(1000.0, 0.5, 120, 90), Camera.from_sid(1100.0, 0.4, 120, 90, place)
-
-
-def write(folder: Path, **changes: Any) -> Path:
-    """A case with an oblique CT, labels 2 and 5, a view as counts and a mirrored one in floating point."""
-    generator = np.random.default_rng(0)
-    values = generator.integers(-900, 1500, SHAPE).astype(np.int16)
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[5:20, 5:25, 10:30], labels[25:35, 20:45, 25:50] = 2, 5
-    write_nifti(folder / "ct.nii.gz", values, RAS_FROM_INDEX)
-    write_nifti(folder / "bones.nii.gz", labels, RAS_FROM_INDEX)
-    write_json(folder / "bones.json", {"2": "radius", "5": "ulna"})
-    write_image(folder / "front.tif", np.clip(blob(), 0, None).astype(np.uint16))
-    write_image(folder / "side.tif", blob() / 1000)
-    first, second = cameras()
-    case = {
-        "volume": folder / "ct.nii.gz",
-        "views": (
-            CaseView(folder / "front.tif", first, "transmission"),
-            CaseView(folder / "side.tif", second, "transmission", mirrored=True),
-        ),
-        "labels": folder / "bones.nii.gz",
-        "structures": (5,),
-        "initial": POSE,
-        "reference": POSE,
-        "targets": np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
-    }
-    write_case(folder / "case.json", CaseFile(**{**case, **changes}))
-    return folder / "case.json"
-
-
-def same(first: Any, second: Any) -> None:
-    """Whether two scenes of xrayreg are the same but for the numbers of their labels."""
-    np.testing.assert_array_equal(first.volume.values, second.volume.values)
-    np.testing.assert_allclose(first.volume.grid.volume_from_index, second.volume.grid.volume_from_index, atol=1e-9)
-    for one, other in zip(first.views, second.views, strict=True):
-        assert one.name == other.name and one.reflected == other.reflected
-        np.testing.assert_array_equal(one.recorded, other.recorded)
-        np.testing.assert_array_equal(one.valid, other.valid)
-        np.testing.assert_array_equal(one.attenuation, other.attenuation)
-        np.testing.assert_allclose(one.camera.matrix, other.camera.matrix, rtol=1e-12)
-        np.testing.assert_allclose(one.camera.camera_from_world, other.camera.camera_from_world, atol=1e-12)
-    if first.structures:
-        masks = [scene.volume.structure_mask(scene.structures) for scene in (first, second)]
-        np.testing.assert_array_equal(*masks)
-    for name in ("reference", "targets"):
-        one, other = getattr(first, name), getattr(second, name)
-        assert (one is None) == (other is None)
-        if one is not None:
-            np.testing.assert_allclose(one, other, atol=1e-12)
-
-
 def imported(importing: Any, path: Path) -> tuple[Any, Any, Any]:
     """Parameters, rig and the scene that the nodes give."""
     from XRayRegistrationLib.mrml import backend
 
     parameters = new_parameters()
-    run(importing.importCaseSteps(new_worker(), parameters, path))
+    run(importing.importCaseSteps(new_inputs(), parameters, path))
     shown = backend.requireRig(parameters)
     return parameters, shown, scene_of(backend.Inputs(), parameters)
 
@@ -230,7 +173,7 @@ def test_a_case_that_cannot_be_read_leaves_the_scene_as_it_was(importing, app, t
     parameters = new_parameters()
     before = count(app)
     with pytest.raises(InputError, match=sentence):
-        run(importing.importCaseSteps(new_worker(), parameters, tmp_path / name))
+        run(importing.importCaseSteps(new_inputs(), parameters, tmp_path / name))
     assert count(app) == before and parameters.volume is None and parameters.pose is None
 
 
@@ -238,7 +181,7 @@ def test_wherever_it_is_cancelled_nothing_stays(importing, app, tmp_path):
     path, parameters = write(tmp_path), new_parameters()
     before, taken = count(app), 0
     while True:
-        steps = importing.importCaseSteps(new_worker(), parameters, path)
+        steps = importing.importCaseSteps(new_inputs(), parameters, path)
         finished = False
         for _ in range(taken):
             finished = next(steps, "end") == "end"
@@ -257,14 +200,14 @@ def test_another_case_takes_the_place_of_the_first_one_and_removes_only_what_was
     images = [view.source for view in first.views]
     hidden = [node for view in first.views for node in (view.picture, *view.companions())]
     nodes_of_one = count(app)
-    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_inputs(), parameters, write(tmp_path)))
     assert all(node.GetScene() is None for node in (first.pose, *hidden))
     assert all(node.GetScene() is not None for node in images)
     assert len(rig.rigOf(parameters.pose).views) == 2
-    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_inputs(), parameters, write(tmp_path)))
     # Each import leaves its images, the CT and the segmentation behind, and nothing else grows.
     kept = [count(app)]
-    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_inputs(), parameters, write(tmp_path)))
     assert count(app) - kept[0] < nodes_of_one / 2
 
 
@@ -274,7 +217,7 @@ def test_the_rig_of_a_registration_stays_where_it_found_the_patient(importing, t
     parameters, first, _scene = imported(importing, write(tmp_path))
     content = {"world_from_volume": POSE.tolist(), "accepted": True, "reason": "Yes."}
     outcome.store(first, outcome.Outcome(content, POSE), parameters.volume, True)
-    run(importing.importCaseSteps(new_worker(), parameters, write(tmp_path)))
+    run(importing.importCaseSteps(new_inputs(), parameters, write(tmp_path)))
     assert first.pose.GetScene() is not None and rig.rigOf(first.pose).views == ()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inline_worker import new_worker
+from inline_worker import new_inputs
 from nodes import count, last, new_parameters, run
 
 from xrayreg.checks import InputError
@@ -30,7 +30,7 @@ def parameters(registration: Any, case: Path) -> Any:
     from XRayRegistrationLib.mrml import importing
 
     made = new_parameters()
-    run(importing.importCaseSteps(new_worker(), made, case))
+    run(importing.importCaseSteps(new_inputs(), made, case))
     return made
 
 

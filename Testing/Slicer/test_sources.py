@@ -150,7 +150,12 @@ def test_an_xray_is_converted_once_until_its_pixels_or_its_geometry_change(input
     second = radiograph_of(inputs, view)
     assert second is not first
     rig.setProjection(view, replace(KNOWN, sid_mm=1100.0))
-    assert radiograph_of(inputs, view).camera.matrix[0, 0] == pytest.approx(1100 / 0.3)
+    third = radiograph_of(inputs, view)
+    assert third.camera.matrix[0, 0] == pytest.approx(1100 / 0.3)
+    # Its pixels were not sent and read once more.
+    assert third.recorded is second.recorded
+    rig.setProjection(view, replace(KNOWN, intensity="attenuation"))
+    assert radiograph_of(inputs, view).recorded is not second.recorded
 
 
 def test_the_picture_on_the_detector_shows_the_upright_image(inputs):

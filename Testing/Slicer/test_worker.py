@@ -59,7 +59,7 @@ def test_a_registration_in_another_process_survives_a_worker_that_is_killed(real
     from XRayRegistrationLib.worker.client import WorkerEnded
 
     parameters = new_parameters()
-    run(importing.importCaseSteps(inputs.worker, parameters, case))
+    run(importing.importCaseSteps(inputs, parameters, case))
     shown = rig.rigOf(parameters.pose)
     before = rig.worldFromVolume(shown)
     steps = registration.registrationSteps(inputs, parameters)

@@ -4,6 +4,8 @@ torch comes through the PyTorch extension, which picks the build for this comput
 slicer.packaging, which asks before it changes anything; Slicer 5.10 has no such module, so there we ask ourselves.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.metadata
 import importlib.util
@@ -29,7 +31,8 @@ _IMPORT_NAMES = {"pillow": "PIL"}
 _INSTALLERS_ERRORS = (RuntimeError, ValueError, ImportError, OSError, subprocess.CalledProcessError)
 _LONGEST_REASON = 160
 # What is not asked for again by the way, and what was found to be there: looking takes milliseconds each time.
-_givenUp, _found = set(), set()
+_givenUp: set[str] = set()
+_found: set[str] = set()
 
 
 def quietLibraries():
@@ -131,14 +134,18 @@ def _isThere(name, versions):
     least, _comma, tooNew = versions.partition(",<")
     try:
         found = _numbers(importlib.metadata.version(name))
-        return found >= _numbers(least) and not (tooNew and found >= _numbers(tooNew))
     except importlib.metadata.PackageNotFoundError:
-        # Importable without being installed by pip: somebody's own build.
+        found = ()
+    if not found:
+        # Importable without being installed by pip, or without saying its version: somebody's own build.
         return True
+    return found >= _numbers(least) and not (tooNew and found >= _numbers(tooNew))
 
 
-def _numbers(version):
-    return tuple(int(number) for number in re.match(r"\d+(?:\.\d+)*", version)[0].split("."))
+def _numbers(version: str | None) -> tuple[int, ...]:
+    """The numbers with which a version begins; none where it begins with something else."""
+    found = re.match(r"\d+(?:\.\d+)*", version or "")
+    return tuple(int(number) for number in found[0].split(".")) if found else ()
 
 
 def _require(requirements):

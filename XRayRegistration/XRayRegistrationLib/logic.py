@@ -10,6 +10,8 @@
 The ...Steps methods do the same work as iterators of short steps, which a window advances from a timer.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from dataclasses import replace
 
@@ -104,7 +106,8 @@ class Logic(ScriptedLoadableModuleLogic):
 
     def setPlacement(self, **numbers):
         """Move the C-arm for the active view: numbers of xrayreg.geometry.Placement by name, the others stay."""
-        posing.setPlacement(*self._placed(), replace(self.placement(), **numbers))
+        shown, view, volume = self._placed()
+        posing.setPlacement(shown, view, volume, replace(self.placement(), **numbers))
 
     def importCalibration(self, path):
         """Give the active view the geometry in a calibration file (MayaCam text, or the view in a case.json)."""
@@ -123,13 +126,13 @@ class Logic(ScriptedLoadableModuleLogic):
     def importCaseSteps(self, path):
         """`importCase` in short steps, each with a message."""
         dependencies.ensure()
-        yield from importing.importCaseSteps(self.inputs.worker, self.getParameterNode(), path)
+        yield from importing.importCaseSteps(self.inputs, self.getParameterNode(), path)
 
     def sampleSteps(self, lateral=False):
         """Bring the phantom with one X-ray, or with a lateral one as well, into the scene, in short steps."""
         from . import sampleData
 
-        yield from sampleData.sampleSteps(self.inputs.worker, self.getParameterNode(), lateral)
+        yield from sampleData.sampleSteps(self.inputs, self.getParameterNode(), lateral)
 
     def register(self):
         """Register and return the outcome (mrml.outcome.Outcome); the C-arm stands where it was found to."""

@@ -1,5 +1,7 @@
 """The phantom as sample data: generated on this computer, nothing is downloaded."""
 
+from __future__ import annotations
+
 import zlib
 from pathlib import Path
 
@@ -47,10 +49,10 @@ def loadTwoViews(_source=None):
     _load(lateral=True)
 
 
-def sampleSteps(worker, parameters, lateral=False):
+def sampleSteps(inputs, parameters, lateral=False):
     """Generate the phantom, unless this computer has it already, and load it; each step brings a message.
 
-    worker: worker.client.Worker. Fills `parameters` as importCaseSteps does, so that Register can be pressed at once.
+    inputs: mrml.backend.Inputs. Fills `parameters` as importCaseSteps does, so that Register can be pressed at once.
     Raises MissingPackages.
     """
     dependencies.ensure()
@@ -60,8 +62,8 @@ def sampleSteps(worker, parameters, lateral=False):
     if not (folder / CASE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         sizes = {"spacing_mm": _SPACING_MM, "image_px": _IMAGE_PX}
-        yield from writeSteps(worker, folder, lateral=lateral, labelled=True, names=_FILES, **sizes, **_MACHINE)
-    yield from importing.importCaseSteps(worker, parameters, folder / CASE)
+        yield from writeSteps(inputs.worker, folder, lateral=lateral, labelled=True, names=_FILES, **sizes, **_MACHINE)
+    yield from importing.importCaseSteps(inputs, parameters, folder / CASE)
 
 
 def writeSteps(worker, folder, **choices):

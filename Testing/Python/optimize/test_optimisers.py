@@ -21,7 +21,7 @@ from optimiser_problems import (
     quadratic,
     registration,
     resting,
-    start_chart,
+    start_parameters,
     valley,
 )
 from phantoms import furthest_mm
@@ -270,7 +270,7 @@ def test_a_registration_goes_the_same_way_again(name):
 @pytest.mark.parametrize("name", [name for name, kept in PROMISES.items() if "registration" in kept])
 def test_a_registration_ends_at_the_pose(name):
     optimum, _ = registered(name)
-    pose = start_chart().poses(optimum.point[None])
+    pose = start_parameters().poses(optimum.point[None])
     assert furthest_mm(START[None], TRUTH[None]) > 19
     # Pixels are 3.5 mm at the patient; see test_descent. What ends with the clock stays a little further off.
     assert furthest_mm(pose, TRUTH[None]) < (4.0 if name in ("Adam", "differential evolution") else 0.8)

@@ -1,7 +1,10 @@
 """The scene's nodes as values that the worker keeps: sent once, and again when their nodes change."""
 
+from __future__ import annotations
+
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import slicer
@@ -9,7 +12,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from ..worker.client import Worker
+from ..worker.client import Handle, Worker
 from . import projections, rig, segments, sources
 from .world import worldFromIndex
 
@@ -18,9 +21,9 @@ _REFERENCE = "XRayRegistration.reference"
 
 @dataclass(frozen=True, eq=False)
 class SentVolume:
-    """A CT that the worker has (worker.client.Handle), and its size there [bytes], labels included."""
+    """A CT that the worker has, and its size there [bytes], labels included."""
 
-    handle: object
+    handle: Handle
     bytes: int
 
 
@@ -28,18 +31,18 @@ class SentVolume:
 class SentLabels(SentVolume):
     """A CT with labels. names: of the labels. present: those that some voxel has."""
 
-    names: dict
-    present: frozenset
+    names: dict[int, str]
+    present: frozenset[int]
 
 
 @dataclass(frozen=True, eq=False)
 class SentXray:
-    """An X-ray that the worker has (worker.client.Handle).
+    """An X-ray that the worker has.
 
     picture: uint8 (height, width), as it is shown. isDenseDark: whether bone is dark in it.
     """
 
-    handle: object
+    handle: Handle
     picture: np.ndarray
     isDenseDark: bool
 
@@ -50,12 +53,12 @@ class SentScene:
     sentence), labels to register, and poses world_from_volume (4, 4) [mm] and points (N, 3), None where unknown."""
 
     volume: SentVolume
-    xrays: tuple
-    places: tuple
-    structures: tuple
-    initial: object = None
-    reference: object = None
-    targets: object = None
+    xrays: tuple[SentXray, ...]
+    places: tuple[str | None, ...]
+    structures: tuple[int, ...]
+    initial: np.ndarray | None = None
+    reference: np.ndarray | None = None
+    targets: np.ndarray | None = None
 
     def content(self):
         """The scene as requests name it (xrayreg.worker.inputs.scene_of)."""
@@ -73,9 +76,9 @@ class SentScene:
 class _Kept:
     """A value that was sent, what it was made of, and sentences on how."""
 
-    state: object
-    value: object
-    notes: tuple = ()
+    state: Any
+    value: Any
+    notes: tuple[str, ...] = ()
 
     def isOf(self, state):
         """Whether the worker has it and nothing has changed."""
@@ -113,6 +116,15 @@ class Inputs:
             for identifier in [each for each in kept if slicer.mrmlScene.GetNodeByID(each) is None]:
                 del kept[identifier]
 
+    def adoptVolume(self, node, sent):
+        """Take a CT (SentVolume) that the worker read itself for the content of a node, until that changes."""
+        self._volume, self._labelled = _Kept(_volumeState(node), sent), None
+
+    def adoptXray(self, view, sent):
+        """Take an X-ray (SentXray) that the worker read itself for the source of a view, until its pixels change."""
+        # Which camera it was read with does not matter: it gets that of the view when it is asked for.
+        self._xrays[view.picture.GetID()] = _Kept((_pixelState(view), None), sent)
+
     def volumeSteps(self, volumeNode, segmentationNode=None):
         """The CT in RAS world, with the segments as its labels (SentVolume).
 
@@ -140,24 +152,18 @@ class Inputs:
         """
         source = _requireSource(view)
         pixels = sources.storedPixels(source)
-        projection = json.loads(json.dumps(view.projection.as_dict()))
-        state = (stateOf(source), sources.frameOf(source), projection, view.name)
+        described = {"projection": json.loads(json.dumps(view.projection.as_dict())), "name": view.name}
+        state = (_pixelState(view), described)
         identifier = view.picture.GetID()
         kept = self._xrays.get(identifier)
         if kept is None or not kept.isOf(state):
             yield _("Reading {name}").format(name=view.name)
-            file, frame = sources.fileOf(source) or (None, 0)
-            answer = yield from self.worker.askSteps(
-                "radiograph",
-                pixels=(yield from self.worker.putSteps(pixels)),
-                projection=projection,
-                name=view.name,
-                file=None if file is None else str(file),
-                frame=frame,
-            )
-            picture = self.worker.take(answer["picture"])
-            kept = _Kept(state, SentXray(self.worker.keep(answer["xray"]), picture, answer["dense_is_dark"]))
-            self._xrays[identifier] = kept
+            if kept is not None and kept.isOf((state[0], kept.state[1])):
+                answer = yield from self.worker.askSteps("camera", xray=kept.value.handle.number, **described)
+                sent = replace(kept.value, handle=self.worker.keep(answer["xray"]))
+            else:
+                sent = yield from self._sentXraySteps(source, pixels, described)
+            self._xrays[identifier] = kept = _Kept(state, sent)
         return kept.value
 
     def pictureSteps(self, view):
@@ -188,6 +194,18 @@ class Inputs:
         reference, targets = referenceOf(theRig, parameters.volume)
         return SentScene(volume, tuple(xrays), tuple(places), structures, initial, reference, targets)
 
+    def _sentXraySteps(self, source, pixels, described):
+        """Pause, and return an X-ray whose pixels are sent (SentXray); described: its projection and name."""
+        file, frame = sources.fileOf(source) or (None, 0)
+        answer = yield from self.worker.askSteps(
+            "radiograph",
+            pixels=(yield from self.worker.putSteps(pixels)),
+            file=None if file is None else str(file),
+            frame=frame,
+            **described,
+        )
+        return shownXray(self.worker, answer)
+
     def _labelledSteps(self, volumeNode, segmentationNode):
         """Pause, and return the CT with its labels (SentLabels, or SentVolume without a segmentation)."""
         bare = yield from self._bareSteps(volumeNode)
@@ -214,8 +232,7 @@ class Inputs:
     def _bareSteps(self, node):
         """Pause, and return the CT without labels (_Kept of SentVolume)."""
         _requireImage(node)
-        matrix = worldFromIndex(node, "CT")
-        state = (stateOf(node), matrix.tobytes())
+        state = _volumeState(node)
         kept = self._volume
         if kept is None or not kept.isOf(state):
             yield _("Reading the CT")
@@ -223,7 +240,7 @@ class Inputs:
             answer = yield from self.worker.askSteps(
                 "volume",
                 values=(yield from self.worker.putSteps(slicer.util.arrayFromVolume(node))),
-                matrix=matrix.tolist(),
+                matrix=worldFromIndex(node, "CT").tolist(),
                 notes=list(notes),
                 assumed=list(assumed),
             )
@@ -231,6 +248,11 @@ class Inputs:
             self._volume = kept
             self._labelled = None
         return kept
+
+
+def shownXray(worker, answer):
+    """The X-ray of an answer to "radiograph", or of a view of a case (SentXray)."""
+    return SentXray(worker.keep(answer["xray"]), worker.take(answer["picture"]), answer["dense_is_dark"])
 
 
 def _structures(parameters, volume):
@@ -327,6 +349,18 @@ def _wrongCt(node, expected, found, remedy):
 def _isThere(state):
     """Whether the node of a `stateOf` is in the scene."""
     return slicer.mrmlScene.GetNodeByID(state[0]) is not None
+
+
+def _volumeState(node):
+    """A value that changes whenever the CT of a node does; raises InputError under a transform that bends it."""
+    return stateOf(node), worldFromIndex(node, "CT").tobytes()
+
+
+def _pixelState(view):
+    """A value that changes whenever the source of a view has to be read again."""
+    projection = view.projection
+    reading = (projection.quarter_turns, projection.mirrored, projection.intensity)
+    return stateOf(view.source), sources.frameOf(view.source), reading
 
 
 def stateOf(node):

@@ -1,5 +1,7 @@
 """X-rays, calibrations and whole cases brought into the scene."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import backend, landmarks, outcome, posing, projections, rig, segments, sources
+from .world import worldFromIndex
 
 # Directions of a picture in Slicer: columns to the right and rows downwards, as its readers give them.
 _RAS_FROM_PICTURE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -54,18 +57,22 @@ def importCalibrationSteps(worker, theRig, view, path):
     setGeometry(theRig, view, found)
 
 
-def importCaseSteps(worker, parameters, path):
+def importCaseSteps(inputs, parameters, path):
     """Bring a case.json into the scene in short steps, each with a message: CT, segments, X-rays and their geometry.
 
-    Fills `parameters`; the rig that they had before is removed, the images that it showed stay. Raises InputError for a
-    case that cannot be read. Unless it comes to its end, nothing is left in the scene and `parameters` stay.
+    inputs: backend.Inputs, which keeps what the worker has read. Fills `parameters`; the rig that they had before is
+    removed, the images that it showed stay. Raises InputError for a case that cannot be read. Unless it comes to its
+    end, nothing is left in the scene and `parameters` stay.
     """
     from xrayreg.geometry import Projection
 
     path = Path(path)
     yield _("Reading {name}").format(name=path.name)
+    worker = inputs.worker
     case = yield from worker.askSteps("case", path=str(path))
-    created = []
+    sentVolume = backend.SentVolume(worker.keep(case["volume"]["number"]), case["volume"]["bytes"])
+    sentXrays = [backend.shownXray(worker, view) for view in case["views"]]
+    created: list[slicer.vtkMRMLNode] = []
     try:
         yield _("Loading the CT into the scene")
         volume = _addVolume(worker, case["volume"], created)
@@ -83,6 +90,9 @@ def importCaseSteps(worker, parameters, path):
     except BaseException:
         _remove(created)
         raise
+    inputs.adoptVolume(volume, sentVolume)
+    for view, sent in zip(theRig.views, sentXrays, strict=True):
+        inputs.adoptXray(view, sent)
     _replaceRig(parameters, theRig)
     parameters.volume, parameters.segmentation = volume, segmentation
     parameters.structures = _segmentIds(segmentation, case["structures"])
@@ -108,7 +118,7 @@ def _segmentationSteps(worker, content, volumeNode, created):
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     names = {int(label): name for label, name in content["names"].items()}
-    matrix = backend.worldFromIndex(volumeNode, "CT")
+    matrix = worldFromIndex(volumeNode, "CT")
     yield from segments.addSteps(node, worker.mapped(content["values"]), matrix, names, content["colours"])
     return node
 

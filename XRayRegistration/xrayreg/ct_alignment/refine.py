@@ -1,7 +1,7 @@
 """Two coarse CTs brought into register from nearby: Levenberg-Marquardt on their correlation.
 
 Correlation is one minus half the squared distance of the two images made zero-mean and of unit norm, so that raising it
-is a least-squares problem (see `refine.levenberg_marquardt`, which does the same with X-rays).
+is a least-squares problem (see `optimize.lm_batch`, which does the same with X-rays).
 """
 
 from __future__ import annotations

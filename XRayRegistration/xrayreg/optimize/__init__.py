@@ -1,44 +1,44 @@
 """Optimisers: they ask for scores and derivatives at poses, and never see images."""
 
 from .bobyqa import bobyqa
-from .charts import AP_AXES, Chart, EulerZXYChart, HeldChart, ScrewChart, SeveralChart, TwistChart, span
-from .damped import levenberg_marquardt
 from .descent import best_first, descend, falling
 from .evolution import cma_es, differential_evolution
 from .first_order import adam, sgd
-from .forecast import Forecast, Rendered, rendered
-from .foretold import Place, foretold
 from .grid import grid
-from .levenberg_marquardt import State, ask, start, tell
+from .levenberg_marquardt import levenberg_marquardt
+from .lm_batch import State, ask, start, tell
 from .objective import PoseObjective
 from .optimiser import Answer, Objective, OnProgress, Optimiser, Optimum, Progress, Query, optimise
+from .parameterisation import AP_AXES, EulerZXY, MultiObject, Parameterisation, PartlyFixed, RotVec, SE3Log, span
 from .penalties import EulerPenalty, LandmarkPenalty, ObjectPenalty, Penalty
+from .plane_parallax import PlaneParallax, Rendered, rendered
 from .quasi_newton import lbfgs
+from .surrogate_lm import Place, surrogate_lm
 
 __all__ = [
     "AP_AXES",
     "Answer",
-    "Chart",
     "EulerPenalty",
-    "EulerZXYChart",
-    "Forecast",
-    "HeldChart",
+    "EulerZXY",
     "LandmarkPenalty",
+    "MultiObject",
     "ObjectPenalty",
     "Objective",
     "OnProgress",
     "Optimiser",
     "Optimum",
+    "Parameterisation",
+    "PartlyFixed",
     "Penalty",
     "Place",
+    "PlaneParallax",
     "PoseObjective",
     "Progress",
     "Query",
     "Rendered",
-    "ScrewChart",
-    "SeveralChart",
+    "RotVec",
+    "SE3Log",
     "State",
-    "TwistChart",
     "adam",
     "ask",
     "best_first",
@@ -47,7 +47,6 @@ __all__ = [
     "descend",
     "differential_evolution",
     "falling",
-    "foretold",
     "grid",
     "lbfgs",
     "levenberg_marquardt",
@@ -56,5 +55,6 @@ __all__ = [
     "sgd",
     "span",
     "start",
+    "surrogate_lm",
     "tell",
 ]

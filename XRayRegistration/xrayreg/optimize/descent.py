@@ -11,7 +11,7 @@ from torch import Tensor
 from ..registration.problem import Problem
 from ..settings import StepSettings
 from ..similarity import Agreement
-from .levenberg_marquardt import State, ask, start, tell
+from .lm_batch import State, ask, start, tell
 
 
 def descend(

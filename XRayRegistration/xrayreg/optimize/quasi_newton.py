@@ -28,7 +28,7 @@ def lbfgs(
 ) -> str:
     """L-BFGS-B from a start (P,), within bounds (P,) where there are any.
 
-    Its first step is one unit long, so numbers should be scaled (`TwistChart.scale`) to units that are small steps.
+    Its first step is one unit long, so numbers should be scaled (`RotVec.scale`) to units that are small steps.
     A point that cannot be scored counts as worse than any, and the line search turns back from it.
     """
     from scipy.optimize import minimize

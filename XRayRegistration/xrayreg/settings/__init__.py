@@ -7,7 +7,6 @@ from .methods import (
     Constant,
     Cycle,
     DeSettings,
-    ForetoldSettings,
     GridSettings,
     LbfgsSettings,
     LmSettings,
@@ -16,6 +15,7 @@ from .methods import (
     Schedule,
     SgdSettings,
     Stairs,
+    SurrogateSettings,
 )
 from .registration import (
     DEVICES,
@@ -109,7 +109,6 @@ __all__ = [
     "EngineName",
     "Filter",
     "FixedImage",
-    "ForetoldSettings",
     "GradientLossName",
     "GridSettings",
     "IntensityName",
@@ -143,6 +142,7 @@ __all__ = [
     "SimilarityStart",
     "Stairs",
     "StepSettings",
+    "SurrogateSettings",
     "Term",
     "TrainingSettings",
     "distribution_named",

@@ -1,6 +1,6 @@
 """Optimisers' settings, and the published constants of methods that ours is compared with.
 
-Lengths are millimetres; `PoseSpan` is told in degrees, learning rates in the chart's own numbers (radians and
+Lengths are millimetres; `PoseSpan` is in degrees, learning rates in the parameterisation's own numbers (radians and
 millimetres, where it is not scaled).
 Sources, quoted by the short names below:
     xvr        Gopalakrishnan et al., arXiv 2503.16309, 2025, and its released registrar.
@@ -114,7 +114,7 @@ class CmaSettings:
     """CMA-ES (Hansen 2016) as the package cmaes has it.
 
     population: 0 for 4 + 3 ln P. generations: at most.
-    tolerance_points: ends when a generation's standard deviation is below it in every number, in the chart's units.
+    tolerance_points: ends when a generation's standard deviation is below it in every number, in its own units.
     tolerance_scores: ends when the best scores of the last 10 + 30 P / population generations, and all scores of the
         last one, lie this close together. 0 switches a tolerance off; the package's own limits end it then.
     adapt_rates: learning rates adapted to noise and to many optima (LRA-CMA).
@@ -168,10 +168,10 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class LmSettings:
-    """Levenberg-Marquardt with Nielsen's damping, as in `refine.levenberg_marquardt`, on the numbers of a chart.
+    """Levenberg-Marquardt with Nielsen's damping, as in `optimize.lm_batch`, on the numbers of a parameterisation.
 
     scores_are: "correlation" where 1 is perfect and the curvature falls with the score; "cost" for minus squares.
-    most_step: longest step allowed for the numbers of one object together, in the chart's units.
+    most_step: longest step allowed for the numbers of one object together, in the parameterisation's units.
     stop_step, stop_gain: a step shorter than this, or one that gains less, is the last one.
     """
 
@@ -183,11 +183,11 @@ class LmSettings:
 
 
 @dataclass(frozen=True)
-class ForetoldSettings:
-    """Levenberg-Marquardt on what renders foretell (`refine.foretold`).
+class SurrogateSettings:
+    """Levenberg-Marquardt on predicted DRRs (`optimize.surrogate_lm`).
 
     levels: from coarse to fine; all of them compare the images that the last one renders. Steps are those on one
-        forecast; where it is a single one, derivatives at the rendered pose do.
+        prediction; where it is a single one, derivatives at the rendered pose do.
     least_gains: of similarity, for each level; it is left when less is promised.
     come_true: share of the promised gain that must be had before a finer level comes next.
     renders: at most.
@@ -222,7 +222,7 @@ def xvr_adam(level: int, steps: int = 500) -> AdamSettings:
 DIFFPOSE_ADAM = AdamSettings(rates=(7.5e-3,) * 3 + (7.5,) * 3, steps=500, schedule=Stairs(25, 0.9))
 
 # ProST: its second stage, on gradient correlation. Its numbers are a rotation vector and a translation in units of half
-# the volume's edge, which is the scale of its chart.
+# the volume's edge, which is the scale of its parameterisation.
 PROST_SGD_GRADIENT = SgdSettings(rates=(2e-3,), momentum=0.9, steps=500, schedule=Cycle(0.5, 1.5, 100), still=1e-4)
 
 # ProST: its first stage, on the learned similarity. A loss that compares directions, as ProST's first one, leaves open

@@ -26,16 +26,18 @@ from ..overlay import label_colour
 from ..scene import Radiograph, Volume
 from ..simulation.phantom_case import write_phantom_case
 from ..slabs import slabs
+from .inputs import shown
 from .service import Content, OnNews, Room
 
 
 def case(room: Room, content: Content, on_news: OnNews) -> Content:
-    """Read a case.json and all that it names.
+    """Read a case.json and all that it names; the CT without its labels and the X-rays are kept.
 
-    content: path. Answer: volume, with name, values (the name of an array [k, j, i]), matrix (4, 4), notes and assumed;
-    labels, None or name, values, names by label, and colours, those of the segments in their order; views, each with
-    name, pixels (the name of an array, as stored), projection, file and frame; structures, initial, reference and
-    targets as `inputs.scene_of` has them. Raises InputError as `read_case` does.
+    content: path. Answer: volume, with number and bytes (those of `inputs.volume`), name, values (the name of an array
+    [k, j, i]), matrix (4, 4), notes and assumed; labels, None or name, values, names by label, and colours, those of
+    the segments in their order; views, each with xray, picture and dense_is_dark (those of `inputs.radiograph`), name,
+    pixels (the name of an array, as stored), projection, file and frame; structures, initial, reference and targets as
+    `inputs.scene_of` has them. Raises InputError as `read_case` does.
     """
     path = Path(content["path"])
     case_file = parse_case(path)
@@ -46,18 +48,22 @@ def case(room: Room, content: Content, on_news: OnNews) -> Content:
     for view, radiograph in zip(case_file.views, scene.views, strict=True):
         pixels = room.arrays.put(_as_stored(view, radiograph))
         projection = _projection(view, radiograph, path.name).as_dict()
+        # What is assumed of its place is said with each scene: it may be corrected.
+        kept = shown(room, replace(radiograph, assumed=()))
         views.append(
             {"name": radiograph.name, "pixels": pixels, "projection": projection, "file": str(view.image),
-             "frame": view.frame or 0}
+             "frame": view.frame or 0, **kept}
         )  # fmt: skip
     values = room.arrays.put(_native(volume.values))
     known = {name: getattr(scene, name) for name in ("initial", "reference", "targets")}
+    labels = _labels(room, volume, stem_of(case_file.labels or path))
+    bare = replace(volume, labels=None, label_names={}, labels_outside=())
     return {
         "volume": {
-            "name": stem_of(case_file.volume), "values": values, "matrix": matrix, "notes": list(volume.notes),
-            "assumed": list(volume.assumed),
+            "number": room.kept.keep(bare), "bytes": int(bare.values.nbytes), "name": stem_of(case_file.volume),
+            "values": values, "matrix": matrix, "notes": list(volume.notes), "assumed": list(volume.assumed),
         },
-        "labels": _labels(room, volume, stem_of(case_file.labels or path)),
+        "labels": labels,
         "views": views,
         "structures": list(scene.structures),
         **{name: None if pose is None else np.asarray(pose).tolist() for name, pose in known.items()},

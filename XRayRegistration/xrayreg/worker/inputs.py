@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import InputError
-from ..geometry import Projection, VoxelGrid
+from ..geometry import Projection, VoxelGrid, require_xray_camera
 from ..io import DicomImage, dicom_image, is_dicom, read_dataset
 from ..io.volumes import compact
 from ..networks.model.checkpoint import read_card
@@ -84,6 +84,11 @@ def radiograph(room: Room, content: Content, on_news: OnNews) -> Content:
         origins=projection.origins,
         **reading,
     )
+    return shown(room, made)
+
+
+def shown(room: Room, made: Radiograph) -> Content:
+    """Keep an X-ray with the picture in which it is shown; returns the answer of `radiograph`."""
     grey = shown_grey(made)
     picture = np.rint(255 * grey).astype(np.uint8)
     return {
@@ -91,6 +96,20 @@ def radiograph(room: Room, content: Content, on_news: OnNews) -> Content:
         "picture": room.arrays.put(picture),
         "dense_is_dark": dense_is_dark(made),
     }
+
+
+def camera(room: Room, content: Content, on_news: OnNews) -> Content:
+    """Keep an X-ray once more, with another camera and name; its pixels are not looked at again.
+
+    content: xray, its number; projection (Projection.as_dict), turned, mirrored and read as the one with which it was
+    made; name. Answer: xray, the number of the new one. Raises InputError for a camera that does not fit.
+    """
+    before = room.kept.value(content["xray"], ShownXray)
+    projection, name = Projection.from_dict(content["projection"]), content["name"]
+    fitting = projection.camera()
+    require_xray_camera(fitting, f"camera of {name}")
+    made = replace(before.radiograph, camera=fitting, name=name, origins=dict(projection.origins))
+    return {"xray": room.kept.keep(replace(before, radiograph=made))}
 
 
 def scene_of(room: Room, content: Content) -> Scene:

@@ -15,6 +15,7 @@ HANDLERS: Mapping[str, Handler] = {
     "volume": Handler(inputs.volume),
     "labels": Handler(inputs.labels),
     "radiograph": Handler(inputs.radiograph),
+    "camera": Handler(inputs.camera),
     "fingerprint": Handler(inputs.mark),
     "card": Handler(inputs.card),
     "compile": Handler(pictures.compiled, Haste.LONG),

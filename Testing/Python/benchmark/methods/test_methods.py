@@ -18,7 +18,7 @@ from xrayreg.benchmark.methods.method import TracePoint
 from xrayreg.benchmark.methods.staged import PUBLISHED_PX, Level, as_fine, as_large, registered
 from xrayreg.checks import InputError
 from xrayreg.geometry import Camera, camera_from_carm
-from xrayreg.optimize import Query, TwistChart
+from xrayreg.optimize import Query, RotVec
 from xrayreg.optimize.optimiser import best_seen
 from xrayreg.registration.results import Step, unheeded
 from xrayreg.scene import radiograph_from_array
@@ -89,8 +89,8 @@ def looks_at(objective, points: torch.Tensor) -> str:
 
 def losing(start: torch.Tensor, pivot: torch.Tensor):
     """A level that looks at a single pose, far from the start."""
-    chart = TwistChart(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=torch.float64))
-    return chart, looks_at(torch.full((1, 6), 8.0, dtype=torch.float64))
+    parameters = RotVec(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=torch.float64))
+    return parameters, looks_at(torch.full((1, 6), 8.0, dtype=torch.float64))
 
 
 def test_a_method_that_found_worse_gives_back_what_it_was_given():
@@ -209,7 +209,7 @@ def test_a_search_for_the_patient_says_first_what_it_will_take_and_may_be_left(n
 def test_what_is_left_is_told_by_the_pixels_of_what_is_done():
     def waiting(poses):
         def solve(start, pivot):
-            return TwistChart(start, pivot), looks_at(torch.zeros(poses, 6, dtype=torch.float64))
+            return RotVec(start, pivot), looks_at(torch.zeros(poses, 6, dtype=torch.float64))
 
         return solve
 

@@ -18,7 +18,7 @@ from xrayreg.benchmark.methods import given as given_poses
 from xrayreg.benchmark.methods.similarities import patch_gradient_zncc
 from xrayreg.benchmark.methods.staged import Level, as_large, held_near, registered
 from xrayreg.geometry import Camera, retract, skew
-from xrayreg.optimize import Answer, Query, TwistChart, optimise
+from xrayreg.optimize import Answer, Query, RotVec, optimise
 from xrayreg.optimize.optimiser import best_seen
 from xrayreg.registration.results import unheeded
 from xrayreg.settings import PoseSpan, Term
@@ -104,8 +104,8 @@ def test_grupps_numbers_are_those_of_se3_about_the_pivot(name, levels_of):
     to_pivot[:3, 3] = -(START[:3, :3] @ PIVOT + START[:3, 3])
     expected = torch.linalg.inv(to_pivot) @ torch.matrix_exp(screw) @ to_pivot @ START
     for level in levels_of(name):
-        chart, _ = level.solver(START, PIVOT)
-        torch.testing.assert_close(chart.poses(point)[0], expected, rtol=0, atol=1e-9)
+        parameters, _ = level.solver(START, PIVOT)
+        torch.testing.assert_close(parameters.poses(point)[0], expected, rtol=0, atol=1e-9)
 
 
 def test_published_first_generations_are_as_wide_as_they_were(levels_of):
@@ -139,7 +139,7 @@ def looking_at(place: float):
             objective(Query(point[None]))
             return "Looked."
 
-        return TwistChart(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=DOUBLE)), looks()
+        return RotVec(start, pivot, torch.tensor([0.05] * 3 + [3.0] * 3, dtype=DOUBLE)), looks()
 
     return solve
 
@@ -203,11 +203,11 @@ def test_xreg_with_landmarks_begins_where_they_put_the_patient():
 def test_prosts_numbers_are_told_in_half_the_volumes_largest_edge(levels_of):
     (level,) = levels_of("prost-gradient")
     assert level.terms == (Term("sobel", floor=0.0, epsilon=1e-5, padded=True),)
-    chart, optimiser = level.solver(START, PIVOT)
+    parameters, optimiser = level.solver(START, PIVOT)
     half_mm = np.ptp(pelvis().grid.corners(), axis=0).max() / 2
-    shift = chart.poses(torch.tensor([[0.0, 0, 0, 0, 0, 1]], dtype=DOUBLE))[0] - START
+    shift = parameters.poses(torch.tensor([[0.0, 0, 0, 0, 0, 1]], dtype=DOUBLE))[0] - START
     assert float(shift[2, 3]) == pytest.approx(half_mm) and shift.abs().sum() == pytest.approx(half_mm)
-    turned = chart.poses(torch.tensor([[0.1, 0, 0, 0, 0, 0]], dtype=DOUBLE))[0, :3, :3] @ START[:3, :3].mT
+    turned = parameters.poses(torch.tensor([[0.1, 0, 0, 0, 0, 0]], dtype=DOUBLE))[0, :3, :3] @ START[:3, :3].mT
     assert math.acos((float(turned.trace()) - 1) / 2) == pytest.approx(0.1)
     # Of a slope of one the first step is the lowest rate; the momentum of 0.9 stays in the second, a hundredth of the
     # way to the highest.

@@ -1,4 +1,4 @@
-"""Processes that share work: answers come through, deaths are told, Ctrl-C and closing end them all."""
+"""ProcessPool that share work: answers come through, deaths are told, Ctrl-C and closing end them all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from xrayreg.benchmark.study.executors import Alone, Died, Pause, Processes, Work
+from xrayreg.benchmark.study.executors import InProcess, Pause, ProcessDied, ProcessPool, Work
 from xrayreg.checks import InputError
 
 
@@ -37,13 +37,13 @@ def _work(task: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def processes() -> Iterator[Processes]:
-    made = Processes(2, opening, lambda: None)
+def processes() -> Iterator[ProcessPool]:
+    made = ProcessPool(2, opening, lambda: None)
     yield made
     made.close()
 
 
-def answers(workers: Alone | Processes, tasks: list[Any]) -> list[Any]:
+def answers(workers: InProcess | ProcessPool, tasks: list[Any]) -> list[Any]:
     return list(workers.answers(tasks))
 
 
@@ -56,7 +56,7 @@ def is_alive(number: int) -> bool:
 
 
 def test_alone_the_tasks_are_done_here_in_order():
-    here = Alone(opening, lambda: None)
+    here = InProcess(opening, lambda: None)
     found = answers(here, [("add", 1), ("add", 2)])
     assert [answer[0] for answer in found] == [1, "again", 2, "again"]
     assert {answer[1] for answer in found if answer[0] != "again"} == {os.getpid()}
@@ -76,11 +76,11 @@ def test_several_processes_with_one_thread_each_do_all_tasks_once(processes):
 
 def test_a_death_is_told_with_its_task_and_another_process_goes_on(processes):
     found = answers(processes, [("die", 1), ("add", 2), ("leave", 3), ("add", 4)])
-    died = {answer.task: answer for answer in found if isinstance(answer, Died)}
+    died = {answer.task: answer for answer in found if isinstance(answer, ProcessDied)}
     assert set(died) == {("die", 1), ("leave", 3)}
     assert died["die", 1].answers == 1 and "SIGKILL" in died["die", 1].how and "memory" in died["die", 1].how
     assert died["leave", 3].answers == 0 and "code 7" in died["leave", 3].how
-    assert {answer[0] for answer in found if not isinstance(answer, Died)} == {2, 4, "again", "before"}
+    assert {answer[0] for answer in found if not isinstance(answer, ProcessDied)} == {2, 4, "again", "before"}
 
 
 def test_an_error_for_the_user_comes_through_with_its_words(processes):
@@ -99,7 +99,7 @@ def stopping() -> None:
 
 
 def test_what_a_pause_raises_ends_the_wait_and_closing_the_processes_with_it():
-    processes = Processes(2, opening, stopping)
+    processes = ProcessPool(2, opening, stopping)
     with pytest.raises(KeyboardInterrupt):
         answers(processes, [("sleep", 60), ("sleep", 60)])
     numbers = [member.process.pid for member in processes._members]
@@ -116,11 +116,11 @@ def test_ctrl_c_does_not_end_a_process_that_works(processes):
     for member in processes._members:
         os.kill(member.process.pid, signal.SIGINT)
     found = answers(processes, [("add", 1), ("add", 2)])
-    assert not any(isinstance(answer, Died) for answer in found) and len(found) == 4
+    assert not any(isinstance(answer, ProcessDied) for answer in found) and len(found) == 4
 
 
 def test_what_opens_a_process_may_carry_settings():
-    here = Alone(partial(_opened_with, "x"), lambda: None)
+    here = InProcess(partial(_opened_with, "x"), lambda: None)
     assert answers(here, ["task"]) == [("x", "task")]
 
 

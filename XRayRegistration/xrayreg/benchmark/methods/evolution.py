@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...optimize import (
-    Chart,
     LandmarkPenalty,
     Optimiser,
-    ScrewChart,
-    TwistChart,
+    Parameterisation,
+    RotVec,
+    SE3Log,
     bobyqa,
     cma_es,
     differential_evolution,
@@ -204,9 +204,9 @@ def boxed_cma(preset: CmaSettings) -> Run:
         cma = replace(preset, population=settings.population, generations=settings.generations, seed=context.seed)
         edge = torch.ones(6, dtype=torch.float64)
 
-        def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-            chart = TwistChart(start, pivot, span(CHEN_BOX))
-            return chart, cma_es(chart.point(start), settings.sigma * edge, cma, -edge, edge)
+        def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+            parameters = RotVec(start, pivot, span(CHEN_BOX))
+            return parameters, cma_es(parameters.point(start), settings.sigma * edge, cma, -edge, edge)
 
         poses = settings.generations * settings.population
         level = Level(lambda _: settings.image_px, multiscale_zncc(13), solve, poses, f"CMA-ES, {_told(poses)}")
@@ -268,33 +268,33 @@ def _told(poses: int) -> str:
 
 
 def _evolving(settings: CmaSettings, sigma: PoseSpan) -> Solver:
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart = ScrewChart(start, pivot)
-        return chart, cma_es(chart.point(start), span(sigma), settings)
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters = SE3Log(start, pivot)
+        return parameters, cma_es(parameters.point(start), span(sigma), settings)
 
     return solve
 
 
 def _in_box(settings: BobyqaSettings, box: PoseSpan) -> Solver:
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart, edge = ScrewChart(start, pivot), span(box)
-        return chart, bobyqa(chart.point(start), -edge, edge, settings)
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters, edge = SE3Log(start, pivot), span(box)
+        return parameters, bobyqa(parameters.point(start), -edge, edge, settings)
 
     return solve
 
 
 def _differing(settings: DeSettings, box: PoseSpan) -> Solver:
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart, edge = ScrewChart(start, pivot), span(box)
-        return chart, differential_evolution(-edge, edge, settings)
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters, edge = SE3Log(start, pivot), span(box)
+        return parameters, differential_evolution(-edge, edge, settings)
 
     return solve
 
 
 def _exhausting(counts: tuple[int, ...], box: PoseSpan) -> Solver:
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart, edge = ScrewChart(start, pivot), span(box)
-        return chart, grid(-edge, edge, GridSettings(counts))
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters, edge = SE3Log(start, pivot), span(box)
+        return parameters, grid(-edge, edge, GridSettings(counts))
 
     return solve
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...checks import InputError
-from ...optimize import Chart, EulerZXYChart, Optimiser, TwistChart, adam, lbfgs, levenberg_marquardt, sgd
+from ...optimize import EulerZXY, Optimiser, Parameterisation, RotVec, adam, lbfgs, levenberg_marquardt, sgd
 from ...registration.results import OnStep
 from ...scene import Scene
 from ...settings import AdamSettings, LbfgsSettings, LmSettings, Term
@@ -73,9 +73,9 @@ def xvr(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     _require_steps(settings)
 
     def solver(number: int, steps: int) -> Solver:
-        def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-            chart = EulerZXYChart(pivot)
-            return chart, adam(chart.point(start), xvr_adam(number, steps))
+        def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+            parameters = EulerZXY(pivot)
+            return parameters, adam(parameters.point(start), xvr_adam(number, steps))
 
         return solve
 
@@ -92,11 +92,11 @@ def with_antipode(given: Tensor, pivot: Tensor) -> list[Tensor]:
     Primary angle a to pi - a, secondary to its opposite: both images are the same for parallel rays and a symmetric
     patient (xvr's antipodal restart).
     """
-    chart = EulerZXYChart(pivot)
-    numbers = chart.point(given)
+    parameters = EulerZXY(pivot)
+    numbers = parameters.point(given)
     behind = numbers.clone()
     behind[0], behind[1] = math.pi - numbers[0], -numbers[1]
-    return [given, chart.poses(behind[None])[0]]
+    return [given, parameters.poses(behind[None])[0]]
 
 
 def only(given: Tensor, pivot: Tensor) -> list[Tensor]:
@@ -109,9 +109,9 @@ def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     settings = settings_with_options(DiffposeSettings(), context)
     rates = AdamSettings(DIFFPOSE_ADAM.rates, settings.steps, DIFFPOSE_ADAM.schedule)
 
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart = TwistChart(start, pivot)
-        return chart, adam(chart.point(start), rates)
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters = RotVec(start, pivot)
+        return parameters, adam(parameters.point(start), rates)
 
     levels = [
         Level(
@@ -138,9 +138,9 @@ def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> Ou
     half_edge_mm = float((grid.spacing_mm * grid.shape).max()) / 2
     units = torch.tensor([1.0] * 3 + [half_edge_mm] * 3, dtype=torch.float64)
 
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart = TwistChart(start, pivot, units)
-        return chart, sgd(chart.point(start), replace(PROST_SGD_GRADIENT, steps=settings.steps))
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters = RotVec(start, pivot, units)
+        return parameters, sgd(parameters.point(start), replace(PROST_SGD_GRADIENT, steps=settings.steps))
 
     message = f"Gradient ascent at {settings.image_px} px"
     level = Level(lambda camera: settings.image_px, gradient_zncc(None), solve, settings.steps, message)
@@ -151,9 +151,9 @@ def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """L-BFGS on a twist, otherwise as xvr: the quasi-Newton method in Adam's place."""
     settings = settings_with_options(LbfgsMethodSettings(), context)
 
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart = TwistChart(start, pivot, UNITS)
-        return chart, lbfgs(chart.point(start), LbfgsSettings(steps=settings.steps))
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters = RotVec(start, pivot, UNITS)
+        return parameters, lbfgs(parameters.point(start), LbfgsSettings(steps=settings.steps))
 
     levels = [
         Level(as_large(scale), XVR_TERMS, solve, settings.steps, f"L-BFGS at 1/{scale:g}") for scale in settings.scales
@@ -165,9 +165,9 @@ def _lm(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
     """Levenberg-Marquardt on a twist, otherwise as xvr: what curvature is worth, everything else being equal."""
     settings = settings_with_options(LmMethodSettings(), context)
 
-    def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-        chart = TwistChart(start, pivot, UNITS)
-        return chart, levenberg_marquardt(chart.point(start), LmSettings(steps=settings.steps))
+    def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+        parameters = RotVec(start, pivot, UNITS)
+        return parameters, levenberg_marquardt(parameters.point(start), LmSettings(steps=settings.steps))
 
     levels = [
         Level(as_large(scale), XVR_TERMS, solve, settings.steps, f"Levenberg-Marquardt at 1/{scale:g}")

@@ -20,7 +20,7 @@ from ...checks import InputError
 from ...networks.inference.similarity_objective import require_telling
 from ...networks.inference.similarity_scene import descended, scene_similarity
 from ...networks.model.checkpoint import read_card
-from ...optimize import Chart, Optimiser, Progress, TwistChart, sgd
+from ...optimize import Optimiser, Parameterisation, Progress, RotVec, sgd
 from ...registration.results import OnStep, Step
 from ...scene import Scene
 from ...settings import SgdSettings, SimilarityName, Term
@@ -85,10 +85,10 @@ def _learned(architecture: SimilarityName) -> Run:
         meter = Meter(lambda: objective.projector.renders)
         start = given_start(scene, objective.pivot)
         require_telling(objective, start, similarity.name)
-        chart = TwistChart(start, objective.pivot, objective.units)
+        parameters = RotVec(start, objective.pivot, objective.units)
 
         def on_progress(progress: Progress) -> None:
-            meter.saw(chart.poses(progress.point[None])[0], progress.score)
+            meter.saw(parameters.poses(progress.point[None])[0], progress.score)
             on_step(meter.step(progress.evaluations / max(1, settings.steps), "following the learned similarity"))
 
         found = descended(similarity, start, settings.sgd, on_progress)
@@ -114,9 +114,9 @@ def _classic(terms: tuple[Term, ...], what: str) -> Run:
         settings = settings_with_options(ClassicDescentSettings(), context)
         units = torch.tensor([1.0] * 3 + [settings.scale_mm] * 3, dtype=torch.float64)
 
-        def solve(start: Tensor, pivot: Tensor) -> tuple[Chart, Optimiser]:
-            chart = TwistChart(start, pivot, units)
-            return chart, sgd(chart.point(start), settings.sgd)
+        def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
+            parameters = RotVec(start, pivot, units)
+            return parameters, sgd(parameters.point(start), settings.sgd)
 
         level = Level(lambda _: settings.descent_px, terms, solve, settings.steps, f"following {what}")
         return registered(scene, context, [level], only, on_step)

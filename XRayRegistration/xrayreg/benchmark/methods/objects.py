@@ -16,14 +16,14 @@ from torch import Tensor
 
 from ...checks import InputError
 from ...optimize import (
-    Chart,
     EulerPenalty,
-    HeldChart,
+    MultiObject,
     ObjectPenalty,
+    Parameterisation,
+    PartlyFixed,
     Penalty,
     PoseObjective,
-    SeveralChart,
-    TwistChart,
+    RotVec,
     cma_es,
     levenberg_marquardt,
     span,
@@ -146,37 +146,39 @@ def _turned(
     problem: CompositeProblem, poses: Tensor, number: int, seed: int, meter: Meter, part: Part, on_step: OnStep
 ) -> Tensor:
     """Poses (K, 4, 4) with one object turned about its pivot to where it fits best, the others held."""
-    charts = [_held(pose, pivot, ()) for pose, pivot in zip(poses, problem.pivots, strict=True)]
-    charts[number] = _held(poses[number], problem.pivots[number], (0, 1, 2))
-    chart = SeveralChart(tuple(charts))
+    parts = [_held(pose, pivot, ()) for pose, pivot in zip(poses, problem.pivots, strict=True)]
+    parts[number] = _held(poses[number], problem.pivots[number], (0, 1, 2))
+    parameters = MultiObject(tuple(parts))
     start = torch.zeros(3, dtype=torch.float64)
     turned = cma_es(start, torch.full_like(start, _TURNED), replace(_TURNING, seed=seed))
-    optimum = played(turned, _objective(problem, chart), meter, part, on_step)
-    return chart.poses(optimum.point[None])[0]
+    optimum = played(turned, _objective(problem, parameters), meter, part, on_step)
+    return parameters.poses(optimum.point[None])[0]
 
 
 def _together(problem: CompositeProblem, poses: Tensor, meter: Meter, on_step: OnStep) -> tuple[Tensor, str]:
     """Poses (K, 4, 4) that fit best together, near where their joints put them, and why the search ended."""
     pairs = list(zip(poses, problem.pivots, strict=True))
-    chart = SeveralChart(tuple(TwistChart(pose, pivot, UNITS) for pose, pivot in pairs))
+    parameters = MultiObject(tuple(RotVec(pose, pivot, UNITS) for pose, pivot in pairs))
     penalties = tuple(
         ObjectPenalty(EulerPenalty(poses[n], problem.pivots[n], span(_IN_JOINT), _PENALTY_WEIGHT), n)
         for n in range(1, len(poses))
     )
-    start = torch.zeros(chart.dimensions, dtype=torch.float64)
+    start = torch.zeros(parameters.dimensions, dtype=torch.float64)
     fitted = levenberg_marquardt(start, LmSettings(steps=_LEVEL.max_steps))
     part = Part(_TOGETHER, 1 - _TOGETHER, _LEVEL.max_steps, "all at once")
-    optimum = played(fitted, _objective(problem, chart, penalties), meter, part, on_step)
-    return chart.poses(optimum.point[None])[0], optimum.reason
+    optimum = played(fitted, _objective(problem, parameters, penalties), meter, part, on_step)
+    return parameters.poses(optimum.point[None])[0], optimum.reason
 
 
-def _objective(problem: CompositeProblem, chart: Chart, penalties: tuple[Penalty, ...] = ()) -> PoseObjective:
+def _objective(
+    problem: CompositeProblem, parameters: Parameterisation, penalties: tuple[Penalty, ...] = ()
+) -> PoseObjective:
     # It scores poses of several objects as a Problem does those of one, which is all that is asked of it.
-    return PoseObjective(cast(Problem, problem), chart, penalties)
+    return PoseObjective(cast(Problem, problem), parameters, penalties)
 
 
-def _held(pose: Tensor, pivot: Tensor, free: tuple[int, ...]) -> Chart:
-    return HeldChart(TwistChart(pose, pivot), torch.zeros(6, dtype=torch.float64), free)
+def _held(pose: Tensor, pivot: Tensor, free: tuple[int, ...]) -> Parameterisation:
+    return PartlyFixed(RotVec(pose, pivot), torch.zeros(6, dtype=torch.float64), free)
 
 
 def objects_of(scene: Scene, context: MethodContext) -> tuple[RigidObject, ...]:

@@ -10,7 +10,7 @@ from time import perf_counter
 from torch import Tensor
 
 from ...checks import InputError
-from ...optimize import Place, State, descend, foretold, rendered
+from ...optimize import Place, State, descend, rendered, surrogate_lm
 from ...registration.initial import deviations
 from ...registration.pipeline import estimate, register
 from ...registration.problem import Prior
@@ -18,7 +18,7 @@ from ...registration.problem_cache import REFINE_MARGIN_MM, SUPPORT_MARGIN_PX, P
 from ...registration.results import OnStep, Step
 from ...registration.starts import network_file
 from ...scene import Scene
-from ...settings import Effort, ForetoldSettings, LevelSettings, RegistrationSettings, registration_settings
+from ...settings import Effort, LevelSettings, RegistrationSettings, SurrogateSettings, registration_settings
 from .meter import Meter, thinned
 from .method import NETWORK, SIMILARITY, Method, MethodContext, Outcome, TracePoint, settings_with_options
 from .staged import given_start
@@ -81,13 +81,13 @@ def refined(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
 
 
 def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
-    """Levenberg-Marquardt on what each render foretells of poses around it: a quarter of the renders.
+    """Levenberg-Marquardt on what each render predicts of poses around it: a quarter of the renders.
 
     On X-rays of the generated pelvis, from some 30 mm off, it makes 7 renders where the pyramid makes 28 and Adam (xvr)
     170. Five until 1 mm is reached, where they need 17 and 70 (Testing/Benchmarks/optimisers.py).
     """
     problems, given, prior, meter = _begun(scene, context)
-    plan = ForetoldSettings()
+    plan = SurrogateSettings()
     # What is rendered alone is told from the rest of the X-ray by the renders themselves.
     margin_px = SUPPORT_MARGIN_PX if problems.partial else None
     problems = replace(problems, partial=False)
@@ -104,7 +104,7 @@ def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> Outcome:
         done = max(place.level / len(plan.levels), place.renders / plan.renders)
         on_step(meter.step(done, f"refining at {plan.levels[level].image_px} px"))
 
-    last = foretold(first, plan, on_place)
+    last = surrogate_lm(first, plan, on_place)
     at_first = first.on_level(plan.levels[-1]).agreement()
     return _better(meter, (given, float(at_first.score[0])), (last.pose, last.score), last.reason)
 

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from ...geometry import Camera, nominal_pose, nominal_sod_mm
-from ...optimize import Chart, EulerPenalty, Optimiser, Optimum, Penalty, PoseObjective, Progress, optimise, span
+from ...optimize import (
+    EulerPenalty,
+    Optimiser,
+    Optimum,
+    Parameterisation,
+    Penalty,
+    PoseObjective,
+    Progress,
+    optimise,
+    span,
+)
 from ...registration.problem import Problem
 from ...registration.problem_cache import ProblemCache, problem_cache_for
 from ...registration.results import OnStep
@@ -30,7 +40,7 @@ UNITS = torch.tensor([math.radians(1.0)] * 3 + [1.0, 1.0, 3.0], dtype=torch.floa
 # Longest side [pixels] to which a camera's images are brought, by the nearest whole factor.
 Size = Callable[[Camera], float]
 # From where a level starts (4, 4) and the pivot (3,): how poses are written there, and what looks for the best.
-Solver = Callable[[Tensor, Tensor], tuple[Chart, Optimiser]]
+Solver = Callable[[Tensor, Tensor], tuple[Parameterisation, Optimiser]]
 
 
 def as_large(downsampling: float) -> Size:
@@ -154,14 +164,14 @@ def _through(
     # What a level takes is about the pixels of all its images.
     costs = [level.evaluations * _image_px(problems.scene, level) ** 2 for level in levels]
     for level, cost in zip(levels, costs, strict=True):
-        chart, optimiser = level.solver(pose, problems.pivot)
-        objective = _objective(_problem(problems, level, pose), level, chart, pose)
+        parameters, optimiser = level.solver(pose, problems.pivot)
+        objective = _objective(_problem(problems, level, pose), level, parameters, pose)
         part = Part(before, share * cost / sum(costs), level.evaluations, level.message)
         optimum = played(optimiser, objective, meter, part, on_step)
         before += part.share
         score, reason = optimum.score, optimum.reason
         if not math.isnan(score):
-            pose = chart.poses(optimum.point[None])[0]
+            pose = parameters.poses(optimum.point[None])[0]
     return Found(pose, score, reason)
 
 
@@ -171,12 +181,12 @@ def _problem(problems: ProblemCache, level: Level, around: Tensor) -> Problem:
     return problems.problem(settings, around[None], math.inf)
 
 
-def _objective(problem: Problem, level: Level, chart: Chart, start: Tensor) -> PoseObjective:
+def _objective(problem: Problem, level: Level, parameters: Parameterisation, start: Tensor) -> PoseObjective:
     """The objective of a level that starts at a pose (4, 4)."""
     if level.regulariser is None:
-        return PoseObjective(problem, chart)
+        return PoseObjective(problem, parameters)
     penalties = level.regulariser.penalties(start, problem.pivot)
-    return PoseObjective(problem, chart, penalties, level.regulariser.weight)
+    return PoseObjective(problem, parameters, penalties, level.regulariser.weight)
 
 
 def _image_px(scene: Scene, level: Level) -> int:
@@ -191,7 +201,7 @@ def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: P
     meter.next_level()
 
     def on_progress(progress: Progress) -> None:
-        meter.saw(objective.chart.poses(progress.point[None])[0], progress.score)
+        meter.saw(objective.parameters.poses(progress.point[None])[0], progress.score)
         done = min(1.0, progress.evaluations / max(1, part.evaluations))
         on_step(meter.step(part.before + part.share * done, part.message))
 

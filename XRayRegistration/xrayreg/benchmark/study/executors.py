@@ -29,7 +29,7 @@ Opening = Callable[[Pause], Work]
 
 
 @dataclass(frozen=True)
-class Died:
+class ProcessDied:
     """A process that ended in the middle of a task, after so many answers. how: what it left behind, in words."""
 
     task: Any
@@ -37,7 +37,7 @@ class Died:
     how: str
 
 
-class Alone:
+class InProcess:
     """No processes at all: this one does everything, with all threads that the engines take."""
 
     def __init__(self, opening: Opening, pause: Pause) -> None:
@@ -54,11 +54,12 @@ class Alone:
         """Nothing is left to end."""
 
 
-class Processes:
+class ProcessPool:
     """`count` processes with one thread each.
 
-    opening: picklable. An answer of a task is passed on as it comes; where a process dies `Died` comes instead and
-    another takes its place. Answers of different tasks are mixed. InputError and OSError of a process are raised here.
+    opening: picklable. An answer of a task is passed on as it comes; where a process dies `ProcessDied` comes instead
+    and another takes its place. Answers of different tasks are mixed. InputError and OSError of a process are raised
+    here.
     """
 
     def __init__(self, count: int, opening: Opening, pause: Pause) -> None:
@@ -111,9 +112,9 @@ class Processes:
         else:
             raise OSError(*content)
 
-    def _replaced(self, member: _Member) -> Died:
+    def _replaced(self, member: _Member) -> ProcessDied:
         member.process.join(2.0)
-        died = Died(member.task, member.answers, _ending(member.process.exitcode))
+        died = ProcessDied(member.task, member.answers, _ending(member.process.exitcode))
         member.channel.close()
         with _environment(_ONE_THREAD):
             self._members[self._members.index(member)] = _Member.started(self._opening)

@@ -19,7 +19,7 @@ from ...settings.plain import as_plain
 from ..datasets import open_dataset
 from ..methods import Method, method_named
 from ..statistics import StudyRow, cube_corners, surface_points
-from .executors import Alone, Died, Pause, Processes
+from .executors import InProcess, Pause, ProcessDied, ProcessPool
 from .poses import PosedCase, nominal_of, posed_cases, write_pose_list
 from .protocol import Arm, arm_named
 from .resampling import VOXEL_MM, bones_of, resampled_grid, resampled_patient
@@ -109,7 +109,7 @@ def conduct(
             variants = [variant.name for variant in job.arm.variants]
             write_pose_list(order.out / POSES, cases, variants, job.subject.isocentre)
         opening = job.opening()
-        workers = Alone(opening, pause) if order.workers == 1 else Processes(order.workers, opening, pause)
+        workers = InProcess(opening, pause) if order.workers == 1 else ProcessPool(order.workers, opening, pause)
         try:
             if job.arm is not None:
                 _make(folder, job, cases, workers, told)
@@ -262,7 +262,7 @@ def _require_large_enough(arm: Arm, volume: Volume) -> None:
 
 
 def _make(
-    folder: StudyFolder, job: Job, cases: Sequence[PosedCase], workers: Alone | Processes, on_step: OnStudyStep
+    folder: StudyFolder, job: Job, cases: Sequence[PosedCase], workers: InProcess | ProcessPool, on_step: OnStudyStep
 ) -> None:
     """Make the cases that are not there yet."""
     missing = [posed for posed in cases if not (folder.case(posed.name) / CASE).exists()]
@@ -278,7 +278,7 @@ def _make(
         done, message = 0, "simulating X-rays"
         on_step(StudyStep("make", message, done, len(missing)))
         for answer in workers.answers([Making(posed) for posed in missing]):
-            if isinstance(answer, Died):
+            if isinstance(answer, ProcessDied):
                 raise InputError(
                     f"case {answer.task.posed.name}",
                     expected="X-rays to be simulated",
@@ -303,7 +303,7 @@ def _run(
     job: Job,
     methods: Sequence[str],
     cases: Sequence[PosedCase],
-    workers: Alone | Processes,
+    workers: InProcess | ProcessPool,
     on_step: OnStudyStep,
 ) -> None:
     """Run the methods on the cases that have no result yet."""
@@ -317,7 +317,7 @@ def _run(
             again: list[Running] = []
             for answer in workers.answers(tasks):
                 row = answer
-                if isinstance(answer, Died):
+                if isinstance(answer, ProcessDied):
                     row = _broken(job, answer)
                     again.append(_left(answer, _last_pose(rows, answer.task, answer.answers)))
                 append(file, row)
@@ -353,13 +353,13 @@ def _last_pose(rows: Mapping[tuple[str, str], StudyRow], task: Running, done: in
     return previous
 
 
-def _broken(job: Job, died: Died) -> StudyRow:
+def _broken(job: Job, died: ProcessDied) -> StudyRow:
     task: Running = died.task
     sentence = f"{died.how[:1].upper()}{died.how[1:]}."
     return StudyRow(task.method, job.name, task.cases[died.answers], task.variants[died.answers], error=sentence)
 
 
-def _left(died: Died, previous: NDArray[np.float64] | None) -> Running:
+def _left(died: ProcessDied, previous: NDArray[np.float64] | None) -> Running:
     """What is left of a task after the case on which its process died."""
     task: Running = died.task
     return task.after(died.answers + 1, previous)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...geometry import inverse
-from ...optimize import OnProgress, TwistChart, levenberg_marquardt, optimise, sgd
+from ...optimize import OnProgress, RotVec, levenberg_marquardt, optimise, sgd
 from ...optimize.objective import PoseObjective
 from ...registration.problem import Problem
 from ...render import choose_device
@@ -129,15 +129,15 @@ def descended(
     A similarity that is a sum of squares is followed by Levenberg-Marquardt, in at most as many steps.
     """
     objective = similarity.objective
-    chart = TwistChart(start, objective.pivot, objective.units)
+    parameters = RotVec(start, objective.pivot, objective.units)
     if objective.network.sums_squares:
-        optimiser = levenberg_marquardt(chart.point(start), replace(_OF_SQUARES, steps=settings.steps))
+        optimiser = levenberg_marquardt(parameters.point(start), replace(_OF_SQUARES, steps=settings.steps))
     else:
-        optimiser = sgd(chart.point(start), settings)
+        optimiser = sgd(parameters.point(start), settings)
     # It scores poses as a Problem does, which is all that is asked of it.
-    asked = PoseObjective(cast(Problem, objective), chart)
+    asked = PoseObjective(cast(Problem, objective), parameters)
     optimum = optimise(optimiser, asked.answer, on_progress)
-    return Descent(chart.poses(optimum.point[None])[0], optimum.score, optimum.reason)
+    return Descent(parameters.poses(optimum.point[None])[0], optimum.score, optimum.reason)
 
 
 def _fit_notes(card: ModelCard, scene: Scene) -> tuple[str, ...]:

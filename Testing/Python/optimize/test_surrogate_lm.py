@@ -1,4 +1,4 @@
-"""Refinement on forecasts: near, for a handful of renders, and told truly."""
+"""Refinement on predictions: near, for a handful of renders, and told truly."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from phantoms import PIVOT, camera_at, frontal, furthest_mm, phantom_map, xray
 
 from xrayreg.geometry import pose_difference, retract
-from xrayreg.optimize import Place, foretold, rendered
-from xrayreg.optimize.foretold import _place, _tried
+from xrayreg.optimize import Place, rendered, surrogate_lm
+from xrayreg.optimize.surrogate_lm import _place, _tried
 from xrayreg.registration.problem import Problem, build_problem
 from xrayreg.render import prepare
-from xrayreg.settings import ForetoldSettings, LevelSettings, Term
+from xrayreg.settings import LevelSettings, SurrogateSettings, Term
 from xrayreg.similarity import Similarity
 
 TRUTH = frontal((0.1, -0.15, 0.05), (6.0, -8.0, 20.0))
@@ -23,7 +23,7 @@ STARTS = {
     "20 mm": frontal((0.15, -0.10, 0.10), (9.0, -5.0, 35.0)),
     "40 mm": frontal((0.2, -0.05, 0.15), (20.0, 5.0, 50.0)),
 }
-SETTINGS = ForetoldSettings(
+SETTINGS = SurrogateSettings(
     levels=(
         LevelSettings(16, 8, (Term(),)),
         LevelSettings(48, 4, (Term("gradient"),)),
@@ -40,16 +40,16 @@ def problem(size: int = 48) -> Problem:
     )
 
 
-def places(start: torch.Tensor, settings: ForetoldSettings = SETTINGS) -> list[Place]:
+def places(start: torch.Tensor, settings: SurrogateSettings = SETTINGS) -> list[Place]:
     found: list[Place] = []
-    foretold(rendered(problem(), start), settings, found.append)
+    surrogate_lm(rendered(problem(), start), settings, found.append)
     return found
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_it_finds_the_pose_of_an_analytic_xray_in_a_handful_of_renders(start):
     given = problem()
-    last = foretold(rendered(given, STARTS[start]), SETTINGS)
+    last = surrogate_lm(rendered(given, STARTS[start]), SETTINGS)
     # As in test_descent: interpolated lumps move the optimum in depth by about a millimetre of 700.
     assert furthest_mm(last.pose[None], TRUTH).max() < 1.0
     assert given.projector.renders == last.renders <= 6
@@ -71,7 +71,7 @@ def test_it_tells_every_better_pose_of_levels_that_follow_each_other(start):
 
 def test_renders_are_limited():
     given = problem()
-    last = foretold(rendered(given, STARTS["40 mm"]), replace(SETTINGS, renders=2))
+    last = surrogate_lm(rendered(given, STARTS["40 mm"]), replace(SETTINGS, renders=2))
     assert given.projector.renders == 2 and last.renders == 2
     assert last.reason == "The renders were used up while it was still improving."
 
@@ -91,5 +91,5 @@ def test_a_pose_that_is_worse_is_replaced_by_nearer_ones():
 
 def test_a_structure_outside_of_the_image_is_said_to_be():
     last = places(frontal((0, 0, 0), (900.0, 0.0, 0.0)))[-1]
-    end = foretold(rendered(problem(), last.images.poses), SETTINGS)
+    end = surrogate_lm(rendered(problem(), last.images.poses), SETTINGS)
     assert end.renders == 1 and end.reason.endswith(".") and torch.equal(end.pose, last.pose)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xrayreg.geometry import pose_difference, retract, rotation_from_eulers, skew
-from xrayreg.optimize import AP_AXES, Chart, EulerZXYChart, HeldChart, ScrewChart, SeveralChart, TwistChart, span
+from xrayreg.optimize import AP_AXES, EulerZXY, MultiObject, Parameterisation, PartlyFixed, RotVec, SE3Log, span
 from xrayreg.settings import PoseSpan
 
 DOUBLE = torch.float64
@@ -20,61 +20,61 @@ SCALE = torch.tensor([0.1, 0.02, 0.03, 2.0, 3.0, 10.0], dtype=DOUBLE)
 UNIT = torch.tensor([1.0, 1.0, 1.0, 50.0, 50.0, 50.0], dtype=DOUBLE)
 
 
-def twist() -> TwistChart:
-    return TwistChart(START, PIVOT)
+def twist() -> RotVec:
+    return RotVec(START, PIVOT)
 
 
-def scaled() -> TwistChart:
-    return TwistChart(START, PIVOT, SCALE)
+def scaled() -> RotVec:
+    return RotVec(START, PIVOT, SCALE)
 
 
-def screw() -> ScrewChart:
-    return ScrewChart(START, PIVOT, SCALE)
+def screw() -> SE3Log:
+    return SE3Log(START, PIVOT, SCALE)
 
 
-def plain_screw() -> ScrewChart:
-    return ScrewChart(START, PIVOT)
+def plain_screw() -> SE3Log:
+    return SE3Log(START, PIVOT)
 
 
-def euler() -> EulerZXYChart:
-    return EulerZXYChart(PIVOT)
+def euler() -> EulerZXY:
+    return EulerZXY(PIVOT)
 
 
-def turned() -> EulerZXYChart:
+def turned() -> EulerZXY:
     axes = rotation_from_eulers(torch.tensor([0.4, -1.1, 2.0], dtype=DOUBLE), "xyz")
-    return EulerZXYChart(PIVOT, axes)
+    return EulerZXY(PIVOT, axes)
 
 
-def held() -> HeldChart:
-    return HeldChart(euler(), torch.tensor([0.1, -0.2, 0.3, 20.0, 700.0, -10.0], dtype=DOUBLE), (0, 2, 4))
+def held() -> PartlyFixed:
+    return PartlyFixed(euler(), torch.tensor([0.1, -0.2, 0.3, 20.0, 700.0, -10.0], dtype=DOUBLE), (0, 2, 4))
 
 
-def several() -> SeveralChart:
-    return SeveralChart((scaled(), TwistChart(START, OTHER, SCALE), euler()))
+def several() -> MultiObject:
+    return MultiObject((scaled(), RotVec(START, OTHER, SCALE), euler()))
 
 
-def mixed() -> SeveralChart:
+def mixed() -> MultiObject:
     """A body and a joint that only turns."""
-    return SeveralChart((scaled(), HeldChart(TwistChart(START, OTHER), torch.zeros(6, dtype=DOUBLE), (0, 1, 2))))
+    return MultiObject((scaled(), PartlyFixed(RotVec(START, OTHER), torch.zeros(6, dtype=DOUBLE), (0, 1, 2))))
 
 
-CHARTS = {chart.__name__: chart for chart in (twist, scaled, screw, euler, turned, held, several, mixed)}
+CHARTS = {parameters.__name__: parameters for parameters in (twist, scaled, screw, euler, turned, held, several, mixed)}
 
 
-def drawn(chart: Chart, count: int = 20) -> Tensor:
+def drawn(parameters: Parameterisation, count: int = 20) -> Tensor:
     """Points whose rotations reach to about half a turn, translations to some hundred millimetres."""
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, chart.dimensions, generator=generator, dtype=DOUBLE)
+    return torch.randn(count, parameters.dimensions, generator=generator, dtype=DOUBLE)
 
 
-def differences(chart: Chart, points: Tensor, step: float = 1e-5) -> Tensor:
+def differences(parameters: Parameterisation, points: Tensor, step: float = 1e-5) -> Tensor:
     """Twists (N, 6 K, P) by central differences."""
-    pivots = [PIVOT, OTHER if chart.dimensions != 6 else PIVOT, PIVOT]
+    pivots = [PIVOT, OTHER if parameters.dimensions != 6 else PIVOT, PIVOT]
     columns = []
-    for n in range(chart.dimensions):
+    for n in range(parameters.dimensions):
         moved = torch.zeros_like(points)
         moved[:, n] = step
-        after, before, here = (chart.poses(x) for x in (points + moved, points - moved, points))
+        after, before, here = (parameters.poses(x) for x in (points + moved, points - moved, points))
         if here.dim() == 3:
             after, before, here = after[:, None], before[:, None], here[:, None]
         parts = [
@@ -85,23 +85,23 @@ def differences(chart: Chart, points: Tensor, step: float = 1e-5) -> Tensor:
     return torch.stack(columns, dim=-1)
 
 
-@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
-def test_a_pose_comes_back_from_its_numbers(chart):
-    chart = chart()
-    poses = chart.poses(drawn(chart))
-    again = chart.poses(torch.stack([chart.point(pose) for pose in poses]))
+@pytest.mark.parametrize("parameters", CHARTS.values(), ids=CHARTS)
+def test_a_pose_comes_back_from_its_numbers(parameters):
+    parameters = parameters()
+    poses = parameters.poses(drawn(parameters))
+    again = parameters.poses(torch.stack([parameters.point(pose) for pose in poses]))
     torch.testing.assert_close(again, poses, rtol=0, atol=1e-9)
     rotation = poses[..., :3, :3]
     torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3, dtype=DOUBLE).expand_as(rotation))
     assert (torch.linalg.det(rotation) > 0).all()
 
 
-@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
-def test_twists_are_what_the_numbers_do(chart):
-    chart = chart()
-    points = drawn(chart)
-    found = chart.twists(points)
-    expected = differences(chart, points)
+@pytest.mark.parametrize("parameters", CHARTS.values(), ids=CHARTS)
+def test_twists_are_what_the_numbers_do(parameters):
+    parameters = parameters()
+    points = drawn(parameters)
+    found = parameters.twists(points)
+    expected = differences(parameters, points)
     assert found.shape == expected.shape
     # Differences of poses some hundred millimetres away keep nine digits, divided by the step.
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=2e-6)
@@ -121,13 +121,13 @@ SINGULAR = {
 
 
 @pytest.mark.parametrize("numbers", SINGULAR.values(), ids=SINGULAR)
-@pytest.mark.parametrize("chart", [twist, plain_screw, euler, turned])
-def test_singular_points_have_poses_and_twists(chart, numbers):
-    chart = chart()
+@pytest.mark.parametrize("parameters", [twist, plain_screw, euler, turned])
+def test_singular_points_have_poses_and_twists(parameters, numbers):
+    parameters = parameters()
     point = torch.tensor([numbers], dtype=DOUBLE)
-    torch.testing.assert_close(chart.twists(point), differences(chart, point), rtol=1e-6, atol=2e-6)
-    pose = chart.poses(point)
-    torch.testing.assert_close(chart.poses(chart.point(pose[0])[None]), pose, rtol=0, atol=1e-9)
+    torch.testing.assert_close(parameters.twists(point), differences(parameters, point), rtol=1e-6, atol=2e-6)
+    pose = parameters.poses(point)
+    torch.testing.assert_close(parameters.poses(parameters.point(pose[0])[None]), pose, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("middle", [math.pi / 2, -math.pi / 2])
@@ -145,7 +145,7 @@ def test_at_the_lock_one_direction_is_lost_and_elsewhere_none():
     assert (torch.linalg.matrix_rank(euler().twists(drawn(euler()))) == 6).all()
 
 
-def test_a_twist_chart_is_zero_at_its_start():
+def test_a_rotation_vector_is_zero_at_its_start():
     torch.testing.assert_close(twist().poses(torch.zeros(1, 6, dtype=DOUBLE))[0], START, rtol=0, atol=1e-12)
     torch.testing.assert_close(twist().point(START), torch.zeros(6, dtype=DOUBLE), rtol=0, atol=1e-12)
 
@@ -191,25 +191,25 @@ def test_xvrs_numbers_turn_the_source_about_the_pivot():
 
 
 def test_held_numbers_stay():
-    chart = held()
-    poses = chart.poses(drawn(chart) * 0.1)
+    parameters = held()
+    poses = parameters.poses(drawn(parameters) * 0.1)
     full = torch.stack([euler().point(pose) for pose in poses])
-    torch.testing.assert_close(full[:, [1, 3, 5]], chart.at[[1, 3, 5]].expand(len(full), 3), rtol=0, atol=1e-9)
+    torch.testing.assert_close(full[:, [1, 3, 5]], parameters.at[[1, 3, 5]].expand(len(full), 3), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("objects", [2, 3])
 def test_objects_do_not_move_one_another(objects):
-    chart = SeveralChart(tuple(TwistChart(START, PIVOT + 10 * n) for n in range(objects)))
-    assert chart.dimensions == 6 * objects
-    points = drawn(chart)
+    parameters = MultiObject(tuple(RotVec(START, PIVOT + 10 * n) for n in range(objects)))
+    assert parameters.dimensions == 6 * objects
+    points = drawn(parameters)
     moved = points.clone()
     moved[:, 6:12] += 1.0
-    before, after = chart.poses(points), chart.poses(moved)
+    before, after = parameters.poses(points), parameters.poses(moved)
     assert before.shape == (len(points), objects, 4, 4)
     same = [n for n in range(objects) if n != 1]
     assert torch.equal(before[:, same], after[:, same])
     assert (before[:, 1] - after[:, 1]).abs().amax((-1, -2)).min() > 0.1
-    blocks = chart.twists(points).unflatten(1, (objects, 6)).unflatten(-1, (objects, 6))
+    blocks = parameters.twists(points).unflatten(1, (objects, 6)).unflatten(-1, (objects, 6))
     for n in range(objects):
         for m in range(objects):
             assert (n == m) or blocks[:, n, :, m].abs().max() == 0

@@ -1,7 +1,7 @@
-"""Levenberg-Marquardt on what renders foretell: several steps for each, on coarse similarities first.
+"""Levenberg-Marquardt on what renders predict: several steps for each, on coarse similarities first.
 
-A render is made where the last one's forecast was best. Where the similarity rose there about as promised, or nothing
-more is promised, a finer similarity comes next: it resolves more, and its forecasts see less far. Changing over costs
+A render is made where the last one's prediction was best. Where the similarity rose there about as promised, or nothing
+more is promised, a finer similarity comes next: it resolves more, and its predictions see less far. Changing over costs
 no render, as every similarity compares the same images.
 """
 
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from ..geometry import pose_difference, retract
-from ..settings import ForetoldSettings
+from ..settings import SurrogateSettings
 from ..similarity import Agreement
-from .forecast import Rendered, rendered
-from .levenberg_marquardt import ask, predicted_gain, start, tell
+from .lm_batch import ask, predicted_gain, start, tell
+from .plane_parallax import Rendered, rendered
 
 # A pose that turns out worse is replaced by one so much nearer; so many are tried in all.
 _NEARER = 0.3
 _TRIALS = 3
-# Damping of the first step on a forecast. Steps that lead astray are found out by rendering, so it may be small.
+# Damping of the first step on a parallax. Steps that lead astray are found out by rendering, so it may be small.
 _FIRST_DAMPING = 1e-4
 # Least share of the expected curvature that is believed: steps grow by its inverse.
 _LEAST_SHARE = 0.25
@@ -58,7 +58,7 @@ class Place:
 OnPlace = Callable[[Place], object]
 
 
-def foretold(images: Rendered, settings: ForetoldSettings, on_place: OnPlace = lambda place: None) -> Place:
+def surrogate_lm(images: Rendered, settings: SurrogateSettings, on_place: OnPlace = lambda place: None) -> Place:
     """Refine the pose (1, 4, 4) of images; returns the last place.
 
     on_place: called with the start of every level and with every better pose.
@@ -72,8 +72,8 @@ def foretold(images: Rendered, settings: ForetoldSettings, on_place: OnPlace = l
     return best
 
 
-def _on_level(best: Place, settings: ForetoldSettings, on_place: OnPlace) -> Place:
-    """The best pose of a level, or the first after which forecasts that see less far will do."""
+def _on_level(best: Place, settings: SurrogateSettings, on_place: OnPlace) -> Place:
+    """The best pose of a level, or the first after which predictions that see less far will do."""
     least_gain, finest = settings.least_gains[best.level], best.level + 1 == len(settings.levels)
     share = 1.0
     if math.isnan(best.score):
@@ -95,8 +95,8 @@ def _on_level(best: Place, settings: ForetoldSettings, on_place: OnPlace) -> Pla
     return replace(best, reason="The renders were used up while it was still improving.")
 
 
-def _aim(place: Place, settings: ForetoldSettings, share: float) -> tuple[Tensor, float]:
-    """The best pose (1, 4, 4) that is foretold, and by how much.
+def _aim(place: Place, settings: SurrogateSettings, share: float) -> tuple[Tensor, float]:
+    """The best pose (1, 4, 4) that is surrogate_lm, and by how much.
 
     A single step needs the derivatives alone, which are exact, and no images of other poses; share: by how much of the
     expected curvature the score was found to curve.
@@ -108,16 +108,16 @@ def _aim(place: Place, settings: ForetoldSettings, share: float) -> tuple[Tensor
         step = ask(state, problem.pivot, settings.step)[0].step
         gain = predicted_gain(step, place.agreement.gradient.double(), place.agreement.curvature.double())
         return retract(state.poses, step / share, problem.pivot), float(gain) / share
-    forecast = place.compared.forecast()
+    parallax = place.compared.parallax()
     for _ in range(max_steps):
         if not state.active.any():
             break
         state, candidates = ask(state, problem.pivot, settings.step)
-        state = tell(state, candidates, forecast.agreement(candidates), settings.step)
+        state = tell(state, candidates, parallax.agreement(candidates), settings.step)
     return state.poses, float(state.agreement.score[0]) - place.score
 
 
-def _tried(best: Place, aim: Tensor, settings: ForetoldSettings) -> Place:
+def _tried(best: Place, aim: Tensor, settings: SurrogateSettings) -> Place:
     """What is found at a pose (1, 4, 4), or nearer and nearer to the best one until it is better."""
     problem, poses = best.images.problem, best.images.poses
     step = pose_difference(aim, poses, problem.pivot)
@@ -130,6 +130,6 @@ def _tried(best: Place, aim: Tensor, settings: ForetoldSettings) -> Place:
     return found
 
 
-def _place(images: Rendered, settings: ForetoldSettings, level: int, renders: int) -> Place:
+def _place(images: Rendered, settings: SurrogateSettings, level: int, renders: int) -> Place:
     compared = images.on_level(settings.levels[level])
     return Place(images, compared, compared.agreement(), level, renders)

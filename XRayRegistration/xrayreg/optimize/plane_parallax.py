@@ -63,14 +63,14 @@ class Rendered:
         problem = replace(self.problem, views=tuple(views), similarity=Similarity(level.terms))
         return replace(self, problem=problem, images=tuple(images))
 
-    def forecast(self) -> Forecast:
-        """What the images foretell of other poses."""
+    def parallax(self) -> PlaneParallax:
+        """What the images predict of other poses."""
         problem, layers = self.problem, []
         for view, images in zip(problem.views, self.images, strict=True):
             _, points = _plane(view, self.poses, self.poses, problem.pivot, images)
             plane = plane_jacobian(view, images[:, 0], points, self.poses, problem.pivot)
             layers.append(torch.cat([images[:, :1], images[:, 1:7] - plane, images[:, 7:]], dim=1))
-        return Forecast(**vars(problem), rendered=self.poses, layers=tuple(layers))
+        return PlaneParallax(**vars(problem), rendered=self.poses, layers=tuple(layers))
 
 
 def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> Rendered:
@@ -85,8 +85,8 @@ def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> R
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast(Problem):
-    """A problem that foretells the `agreement` of poses near those it was rendered at, without rendering.
+class PlaneParallax(Problem):
+    """A problem that predicts the `agreement` of poses near those it was rendered at, without rendering.
 
     rendered: (B, 4, 4) those poses; all that is asked for comes in their order.
     layers: for each view (B, 8, H, W): the image there, what the plane leaves of its six derivatives, and where there
@@ -96,20 +96,20 @@ class Forecast(Problem):
     rendered: Tensor = field(kw_only=True)
     layers: tuple[Tensor, ...] = field(kw_only=True)
 
-    def picked(self, which: Tensor) -> Forecast:
-        """The forecast for the poses `which` (indices) of a batch."""
+    def picked(self, which: Tensor) -> PlaneParallax:
+        """The prediction for the poses `which` (indices) of a batch."""
         return replace(self, rendered=self.rendered[which], layers=tuple(layer[which] for layer in self.layers))
 
     def _mean_agreement(self, poses: Tensor, normals: bool) -> Agreement:
         total: Agreement | None = None
         for view, layers in zip(self.views, self.layers, strict=True):
-            image, jacobian, seen = self.foretold(view, layers, poses)
+            image, jacobian, seen = self.predicted(view, layers, poses)
             part = self.similarity.agreement(view.target, image, jacobian, seen, normals=normals)
             total = part if total is None else total + part
         assert total is not None
         return total.scaled(1 / len(self.views))
 
-    def foretold(self, view: View, layers: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def predicted(self, view: View, layers: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A view's images (B, H, W) at poses (B, 4, 4), their Jacobians (B, 6, H, W), and where they are known."""
         twist = pose_difference(poses, self.rendered, self.pivot)
         parallax = layers[:, 1:7]

@@ -1,8 +1,8 @@
 """Charts: poses written as numbers for an optimiser, and what the numbers do to the pose.
 
 Scores and derivatives of a `Problem` belong to twists of `camera_from_volume` about the pivot, in camera axes; see
-`geometry.poses`. A chart's `twists` (N, 6, P) lead from one to the other: a gradient in numbers is the twist's gradient
-times them, a normal matrix is twists^T N twists.
+`geometry.poses`. A parameterisation's `twists` (N, 6, P) lead from one to the other: a gradient in numbers is the
+twist's gradient times them, a normal matrix is twists^T N twists.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..settings import PoseSpan
 AP_AXES = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]], dtype=torch.float64)
 
 
-class Chart(Protocol):
+class Parameterisation(Protocol):
     """Numbers for poses camera_from_volume of the first camera [rad, mm unless scaled]."""
 
     @property
@@ -50,7 +50,7 @@ class Chart(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class TwistChart:
+class RotVec:
     """The twist from a start, in units of `scale`.
 
     start: (4, 4) camera_from_volume at zero. pivot: (3,) in the volume frame [mm].
@@ -78,11 +78,11 @@ class TwistChart:
 
 
 @dataclass(frozen=True, eq=False)
-class ScrewChart(TwistChart):
+class SE3Log(RotVec):
     """The screw motion from a start, in units of `scale`: the exponential of se(3), in which both parts grow together.
 
     Where the rotation vector is w and the other half v, the pivot moves by the left Jacobian of w times v: along an
-    arc, where a `TwistChart` moves it straight. Small numbers mean the same in both.
+    arc, where a `RotVec` moves it straight. Small numbers mean the same in both.
     Source: xReg's parameters "SE3OptVarsLieAlg" (Grupp et al. 2020), about the pivot in the camera's axes.
     """
 
@@ -110,7 +110,7 @@ def _along_arcs(screws: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class EulerZXYChart:
+class EulerZXY:
     """Angles about the volume's axes z, x, y [rad], then where the source stands [mm]: xvr's numbers.
 
     The C-arm turns about the pivot by R = Rz Rx Ry; the source stands at pivot + R xyz, so that the translation is told
@@ -148,13 +148,13 @@ class EulerZXYChart:
 
 
 @dataclass(frozen=True, eq=False)
-class HeldChart:
-    """Some numbers of a chart, the others held: a joint that only turns, a depth that is known.
+class PartlyFixed:
+    """Some numbers of a parameterisation, the others held: a joint that only turns, a depth that is known.
 
-    chart: of one object. at: (P,) numbers of that chart. free: which of them are left.
+    parameterisation: of one object. at: (P,) numbers of that parameterisation. free: which of them are left.
     """
 
-    chart: Chart
+    parameters: Parameterisation
     at: Tensor
     free: tuple[int, ...]
 
@@ -163,13 +163,13 @@ class HeldChart:
         return len(self.free)
 
     def poses(self, points: Tensor) -> Tensor:
-        return self.chart.poses(self._all(points))
+        return self.parameters.poses(self._all(points))
 
     def point(self, pose: Tensor) -> Tensor:
-        return self.chart.point(pose)[list(self.free)]
+        return self.parameters.point(pose)[list(self.free)]
 
     def twists(self, points: Tensor) -> Tensor:
-        return self.chart.twists(self._all(points))[..., list(self.free)]
+        return self.parameters.twists(self._all(points))[..., list(self.free)]
 
     def _all(self, points: Tensor) -> Tensor:
         full = self.at.repeat(len(points), 1)
@@ -178,10 +178,10 @@ class HeldChart:
 
 
 @dataclass(frozen=True, eq=False)
-class SeveralChart:
+class MultiObject:
     """The numbers of several objects one after the other; poses (N, K, 4, 4), twists (N, 6 K, P)."""
 
-    charts: tuple[Chart, ...]
+    parts: tuple[Parameterisation, ...]
 
     @property
     def dimensions(self) -> int:
@@ -189,22 +189,22 @@ class SeveralChart:
 
     def poses(self, points: Tensor) -> Tensor:
         parts = points.split(self._sizes, dim=-1)
-        return torch.stack([chart.poses(part) for chart, part in zip(self.charts, parts, strict=True)], dim=1)
+        return torch.stack([parameters.poses(part) for parameters, part in zip(self.parts, parts, strict=True)], dim=1)
 
     def point(self, pose: Tensor) -> Tensor:
-        return torch.cat([chart.point(one) for chart, one in zip(self.charts, pose, strict=True)])
+        return torch.cat([parameters.point(one) for parameters, one in zip(self.parts, pose, strict=True)])
 
     def twists(self, points: Tensor) -> Tensor:
-        jacobian = torch.zeros(len(points), 6 * len(self.charts), self.dimensions, dtype=points.dtype)
+        jacobian = torch.zeros(len(points), 6 * len(self.parts), self.dimensions, dtype=points.dtype)
         column = 0
-        for number, (chart, part) in enumerate(zip(self.charts, points.split(self._sizes, dim=-1), strict=True)):
-            jacobian[:, 6 * number : 6 * number + 6, column : column + chart.dimensions] = chart.twists(part)
-            column += chart.dimensions
+        for number, (parameters, part) in enumerate(zip(self.parts, points.split(self._sizes, dim=-1), strict=True)):
+            jacobian[:, 6 * number : 6 * number + 6, column : column + parameters.dimensions] = parameters.twists(part)
+            column += parameters.dimensions
         return jacobian
 
     @property
     def _sizes(self) -> list[int]:
-        return [chart.dimensions for chart in self.charts]
+        return [parameters.dimensions for parameters in self.parts]
 
 
 def span(extent: PoseSpan, objects: int = 1) -> Tensor:

@@ -1,4 +1,4 @@
-"""What renders foretell: exact where they were made, far better than a straight line elsewhere, honest at the rim."""
+"""What renders predict: exact where they were made, far better than a straight line elsewhere, honest at the rim."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def moved(twist: tuple[float, ...]) -> torch.Tensor:
 @pytest.mark.parametrize("number", [0, 1])
 def test_where_it_was_rendered_it_is_exact(number):
     made = images(2)
-    forecast = made.forecast()
-    view = forecast.views[number]
-    image, jacobian, known = forecast.foretold(view, forecast.layers[number], START)
+    parallax = made.parallax()
+    view = parallax.views[number]
+    image, jacobian, known = parallax.predicted(view, parallax.layers[number], START)
     tangents = view.view_from_first @ twist_tangents(START, PIVOT)
-    right, slopes = render_with_jacobian(forecast.projector, view.camera, view.view_from_first @ START, tangents)
+    right, slopes = render_with_jacobian(parallax.projector, view.camera, view.view_from_first @ START, tangents)
     # Resampling at the pixels themselves rounds in float32.
     torch.testing.assert_close(image, right, rtol=0, atol=1e-3 * float(right.max()))
     # The rim has a slope on one side only.
@@ -62,16 +62,16 @@ def test_where_it_was_rendered_it_is_exact(number):
     scale = slopes.abs().amax((-2, -1), keepdim=True)
     torch.testing.assert_close((jacobian / scale)[inner], (slopes / scale)[inner], rtol=0, atol=5e-3)
     assert known[inner].all()
-    alone, foretold = made.agreement(), forecast.agreement(START)
-    torch.testing.assert_close(alone.score, foretold.score, rtol=0, atol=1e-3)
+    alone, predicted = made.agreement(), parallax.agreement(START)
+    torch.testing.assert_close(alone.score, predicted.score, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", [name for name in TWISTS if name != "nothing"])
 def test_away_from_there_it_is_far_better_than_a_straight_line(name):
     made = images()
-    forecast, view, pose = made.forecast(), made.problem.views[0], moved(TWISTS[name])
-    truth = render(forecast.projector, view.camera, pose)
-    image, _, known = forecast.foretold(view, forecast.layers[0], pose)
+    parallax, view, pose = made.parallax(), made.problem.views[0], moved(TWISTS[name])
+    truth = render(parallax.projector, view.camera, pose)
+    image, _, known = parallax.predicted(view, parallax.layers[0], pose)
     slopes = made.images[0][:, 1:7]
     straight = made.images[0][:, 0] + (torch.tensor(TWISTS[name])[:, None, None] * slopes).sum(1)
     error, straight_error = (float(((found - truth) * known).norm()) for found in (image, straight))
@@ -81,28 +81,28 @@ def test_away_from_there_it_is_far_better_than_a_straight_line(name):
 
 @pytest.mark.parametrize("name", TWISTS)
 def test_its_gradient_is_that_of_its_score(name):
-    forecast, pose = images().forecast(), moved(TWISTS[name])
+    parallax, pose = images().parallax(), moved(TWISTS[name])
     # Without the rim, where pixels come and go.
     mask = torch.zeros(SIZE, SIZE)
     mask[14:-14, 14:-14] = 1
-    view = forecast.views[0]
-    forecast = replace(forecast, views=(replace(view, target=replace(view.target, mask=mask)),))
-    gradient = forecast.agreement(pose).gradient[0]
+    view = parallax.views[0]
+    parallax = replace(parallax, views=(replace(view, target=replace(view.target, mask=mask)),))
+    gradient = parallax.agreement(pose).gradient[0]
     steps = torch.tensor([4e-3] * 3 + [1.0, 1.0, 5.0]).double()
     for number, step in enumerate(steps):
         twist = torch.zeros(1, 6).double()
         twist[0, number] = step
-        ahead, behind = (forecast.agreement(retract(pose, sign * twist, PIVOT)).score for sign in (1, -1))
+        ahead, behind = (parallax.agreement(retract(pose, sign * twist, PIVOT)).score for sign in (1, -1))
         change = float(behind - ahead) / 2
         # Bilinear resampling flattens by a share of what differs between pixels.
         assert float(gradient[number] * step) == pytest.approx(change, rel=0.05, abs=5e-4)
 
 
 def test_what_was_outside_of_the_image_is_not_known():
-    forecast = images().forecast()
+    parallax = images().parallax()
     # 10 pixels to the right: the left strip was never rendered.
     pose = moved((0.0, 0.0, 0.0, 10 * 240 / SIZE * 0.72, 0.0, 0.0))
-    _, _, known = forecast.foretold(forecast.views[0], forecast.layers[0], pose)
+    _, _, known = parallax.predicted(parallax.views[0], parallax.layers[0], pose)
     assert not known[:, :, :9].any() and known[:, 2:-2, 12:-2].all()
 
 
@@ -127,11 +127,11 @@ def test_a_margin_keeps_to_what_is_rendered():
 
 def test_each_pose_of_a_batch_has_its_own_forecast():
     poses = torch.cat([START, moved(TWISTS["across"])])
-    both = rendered(problem(), poses).forecast()
+    both = rendered(problem(), poses).parallax()
     asked = retract(poses, torch.tensor([[0.01, 0.0, 0.02, 2.0, 1.0, 5.0]]).double().expand(2, 6), PIVOT)
     found = both.agreement(asked)
     for number in range(2):
-        alone = rendered(problem(), poses[number : number + 1]).forecast().agreement(asked[number : number + 1])
+        alone = rendered(problem(), poses[number : number + 1]).parallax().agreement(asked[number : number + 1])
         torch.testing.assert_close(found.score[number : number + 1], alone.score)
         torch.testing.assert_close(
             both.picked(torch.tensor([number])).agreement(asked[number : number + 1]).score, alone.score
