@@ -24,12 +24,8 @@ def grid(objective: Objective, lower: Tensor, upper: Tensor, settings: GridSetti
     axes = [_axis(float(a), float(b), count) for a, b, count in zip(low, high, counts, strict=True)]
     total = math.prod(counts)
     for first in range(0, total, settings.batch):
-        rest = torch.arange(first, min(first + settings.batch, total))
-        columns = []
-        for axis in reversed(axes):
-            columns.append(axis[rest % len(axis)])
-            rest = rest // len(axis)
-        objective(Query(torch.stack(columns[::-1], dim=1)))
+        places = torch.unravel_index(torch.arange(first, min(first + settings.batch, total)), counts)
+        objective(Query(torch.stack([axis[place] for axis, place in zip(axes, places, strict=True)], dim=1)))
     return "Every point of the grid was looked at."
 
 

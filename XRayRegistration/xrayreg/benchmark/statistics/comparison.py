@@ -213,10 +213,10 @@ def capture_range(initial: Values, errors: Values, success_mm: float = CAPTURE_M
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Two-sided p-value of McNemar's exact test from the cases in which one method alone succeeded."""
-    n = only_a + only_b
-    # Under chance each of the n falls to either side as a coin does.
-    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1)) / 2**n
-    return min(1.0, 2 * tail)
+    from scipy.stats import binomtest
+
+    # Under chance each of these cases falls to either side as a coin does.
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def bootstrapped(figure: Callable[[NDArray[np.intp]], float], n: int, seed: int = 0) -> Interval:

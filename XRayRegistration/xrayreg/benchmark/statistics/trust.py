@@ -68,6 +68,7 @@ def auroc(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> float | Non
     """
     if not len(right) or not len(wrong):
         return None
-    rivals = np.sort(wrong)
-    beaten, not_above = (np.searchsorted(rivals, right, side) for side in ("left", "right"))
-    return float((beaten + not_above).mean() / (2 * len(rivals)))
+    from scipy.stats import mannwhitneyu
+
+    # The p-value is not used; the asymptotic one takes no time.
+    return float(mannwhitneyu(right, wrong, method="asymptotic").statistic / (len(right) * len(wrong)))
