@@ -108,8 +108,8 @@ def assess(
 ) -> AssessedPose:
     """Evidence, uncertainty and verdict for the best pose of a state at the finest level.
 
-    gap: how much lower the best other optimum scores, where one was found. started, name: as in AssessedPose. pause: called between
-        renders.
+    gap: how much lower the best other optimum scores, where one was found. started, name: as in AssessedPose.
+    pause: called between renders.
     """
     pose = state.poses[0]
     *_, coarse, fine = problems.settings.refine.levels
