@@ -252,7 +252,7 @@ def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, o
         if number == early and attempt.hopeless is not None:
             similarity = _coarse_similarity(problems, field.poses[:1])
             if not similarity >= attempt.hopeless:
-                message = f"{field.names[0]}: leads nowhere"
+                message = f"{field.names[0]}: given up, not similar enough"
                 on_step(Step("refine", span.at(0.99), message, field.poses[0].numpy(), similarity))
                 return None
         poses = field.poses[:1] if level is attempt.levels[-1] else field.poses
