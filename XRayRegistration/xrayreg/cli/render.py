@@ -102,12 +102,9 @@ def as_picture(drr: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def read_labelled(arguments: argparse.Namespace) -> Volume:
     """The CT and label map that `add_volume`'s options name; raises InputError."""
-    from ..io import read_volume, with_labels
+    from ..io import read_labelled_volume
 
-    volume = read_volume(arguments.volume)
-    if arguments.labels is None:
-        return volume
-    return with_labels(volume, arguments.labels)
+    return read_labelled_volume(arguments.volume, arguments.labels)
 
 
 def _from_options(

@@ -6,7 +6,7 @@ from .cases import open_case, read_case
 from .dicom import DicomGeometry, camera_from_volume_of, camera_of, geometry_of
 from .dicom_pixels import DicomImage, dicom_image
 from .dicom_tags import is_dicom, read_dataset
-from .labels import read_label_names, read_labels, with_labels
+from .labels import read_label_names, read_labelled_volume, read_labels, with_labels
 from .mayacam import read_mayacam
 from .nifti import write_nifti
 from .projections import calibrated_projection, dicom_projection, projection_of, projection_of_view
@@ -40,6 +40,7 @@ __all__ = [
     "read_case",
     "read_dataset",
     "read_label_names",
+    "read_labelled_volume",
     "read_labels",
     "read_mayacam",
     "read_pose",

@@ -15,9 +15,8 @@ from .case_file import CaseFile, CaseView, parse_case
 from .dicom import camera_from_volume_of, geometry_of
 from .dicom_tags import is_dicom, read_dataset
 from .images import stem_of
-from .labels import with_labels
+from .labels import read_labelled_volume
 from .radiographs import read_radiograph
-from .volumes import read_volume
 
 _BY_ANGLES = (
     "Its place among the views was assumed from the C-arm's nominal angles about one isocentre, the patient at "
@@ -52,9 +51,7 @@ def open_case(case: CaseFile) -> Scene:
         require_regular(file, what)
     # Views first: they are quick to open, and errors in them should not wait for a large CT.
     views = _views(case.views)
-    volume = read_volume(case.volume, case.series)
-    if case.labels is not None:
-        volume = with_labels(volume, case.labels)
+    volume = read_labelled_volume(case.volume, case.labels, case.series)
     return Scene(
         views=views,
         volume=volume,

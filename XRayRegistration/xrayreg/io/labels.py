@@ -17,7 +17,7 @@ from ..scene import Volume
 from ..slabs import slabs
 from .images import open_image, stem_of
 from .nifti import is_nifti
-from .volumes import open_grid
+from .volumes import open_grid, read_volume
 
 # A label map that reaches over the CT's border is usual; one with less than half of its voxels in it is not.
 _ALL, _MOST = 0.98, 0.5
@@ -30,6 +30,15 @@ class _Placed:
     labels: NDArray
     notes: tuple[str, ...] = ()
     outside: tuple[int, ...] = ()
+
+
+def read_labelled_volume(path: str | Path, labels: str | Path | None, series: str | None = None) -> Volume:
+    """The CT at `path` with the label map at `labels`, where there is one; series: as in `read_volume`.
+
+    Raises InputError as `read_volume` and `read_labels` do.
+    """
+    volume = read_volume(path, series)
+    return volume if labels is None else with_labels(volume, labels)
 
 
 def with_labels(volume: Volume, path: str | Path) -> Volume:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checks import InputError
-from ...io import write_json
+from ...io import read_labelled_volume, write_json
 from ...networks.inference.similarity_scene import made_ready
 from ...networks.model.checkpoint import SimilarityCheckpoint, load_similarity
 from ...scene import Scene
@@ -19,7 +19,6 @@ from ..statistics.comparison import CAPTURE_BIN_MM, CAPTURE_MM
 from ..study.runner import StudyOrder, StudyStep, conduct
 from ..study.score import scene_of
 from ..study.study_folder import StudyFolder, room_for_results
-from ..study.tasks import read_labelled
 from .capture_range import Captured, capture_runs, captured
 from .landscape_figure import draw_capture, draw_landscape
 from .profiles import CLASSIC, LinePoint, classic_problems, lines_of, measured_line, median_angles, write_points
@@ -101,7 +100,7 @@ def _written(
 
 def _scenes(order: SurveyOrder, folder: StudyFolder) -> dict[str, Scene]:
     assert order.study.volume is not None
-    volume = read_labelled(order.study.volume, order.study.labels)
+    volume = read_labelled_volume(order.study.volume, order.study.labels)
     cases = [case for (_, case) in folder.rows()][: order.study.limit]
     return {case: scene_of(folder.case(case), volume) for case in dict.fromkeys(cases)}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...checks import InputError, require_file
+from ...io import read_labelled_volume
 from ...networks.model.fingerprint import fingerprint
 from ...scene import Volume
 from ...settings import DeviceName, EngineName
@@ -25,7 +26,7 @@ from .executors import InProcess, Pause, ProcessDied, ProcessPool
 from .protocol import Arm, arm_named
 from .resampling import VOXEL_MM, bones_of, resampled_grid, resampled_patient
 from .study_folder import POSES, StudyFolder, append, room_for_results
-from .tasks import Job, Making, Running, followed, read_labelled
+from .tasks import Job, Making, Running, followed
 
 # The patient on its other grid, while cases are made.
 _FIELD = ".patient.npy"
@@ -166,7 +167,7 @@ def _planned_arm(order: StudyOrder) -> tuple[Job, tuple[PosedCase, ...], dict[st
     assert order.arm is not None and order.volume is not None
     arm = arm_named(order.arm)
     seed = arm.seed if order.seed is None else order.seed
-    volume = read_labelled(order.volume, order.labels)
+    volume = read_labelled_volume(order.volume, order.labels)
     _require_large_enough(arm, volume)
     targets = _targets(arm, volume, order.structures)
     surface = surface_points(volume, order.structures, seed=seed)
@@ -294,8 +295,8 @@ def _make(
 def _patient(subject: StudySubject, arm: Arm) -> Volume:
     """What the X-rays of an arm are of."""
     if not arm.bones_alone:
-        return read_labelled(subject.volume, None)
-    return bones_of(read_labelled(subject.volume, subject.labels), subject.structures)
+        return read_labelled_volume(subject.volume, None)
+    return bones_of(read_labelled_volume(subject.volume, subject.labels), subject.structures)
 
 
 def _run(

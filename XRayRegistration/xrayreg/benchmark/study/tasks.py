@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...checks import InputError
 from ...geometry import VoxelGrid
-from ...io import read_volume, with_labels
+from ...io import read_labelled_volume
 from ...scene import Scene, Volume
 from ...settings import DeviceName, EngineName
 from ...simulation import Patient, patient_on
@@ -98,14 +98,6 @@ class Job:
         return partial(_open, self)
 
 
-def read_labelled(volume: Path, labels: Path | None) -> Volume:
-    """A CT with its label map, where there is one; raises InputError."""
-    read = read_volume(volume)
-    if labels is None:
-        return read
-    return with_labels(read, labels)
-
-
 def _open(job: Job, pause: Pause) -> Work:
     return _Workplace(job, pause).work
 
@@ -173,7 +165,7 @@ class _Workplace:
         job = self._job
         assert job.subject is not None
         if self._volume is None:
-            self._volume = read_labelled(job.subject.volume, job.subject.labels)
+            self._volume = read_labelled_volume(job.subject.volume, job.subject.labels)
         folder = self._folder.case(case)
         if self._read is None or self._read[0] != case:
             self._read = case, scene_of(folder, self._volume)

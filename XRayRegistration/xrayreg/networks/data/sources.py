@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...checks import InputError, require_file
-from ...io import read_volume, with_labels
+from ...io import read_labelled_volume
 from ...scene import Volume
 
 _SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -28,10 +28,7 @@ class Source:
 
     def read(self) -> Volume:
         """The CT with its labels; raises InputError."""
-        volume = read_volume(self.path)
-        if self.labels is None:
-            return volume
-        return with_labels(volume, self.labels)
+        return read_labelled_volume(self.path, self.labels)
 
 
 def sources_of(paths: Sequence[str | Path], labels: str | Path | None = None) -> tuple[Source, ...]:
