@@ -177,6 +177,33 @@ def test_a_given_intensity_is_followed_whatever_dicom_says(write_xray):
     np.testing.assert_array_equal(view.attenuation, RAMP)
 
 
+@pytest.mark.parametrize(
+    ("camera", "words"),
+    [
+        (Camera.from_sid(1195.0, 0.5, COLUMNS, ROWS), "SID 1195 mm (the file: 1000)"),
+        (Camera.from_sid(1000.0, 0.3, COLUMNS, ROWS), "pixel pitch 0.3 mm (the file: 0.5)"),
+        (
+            Camera(np.array([[1200.0, 0, 30], [0, 1200.0, 20], [0, 0, 1]]), COLUMNS, ROWS, np.eye(4)),
+            "focal length 1200",
+        ),
+        (CAMERA, None),
+        (Camera.from_sid(1004.0, 0.5, COLUMNS, ROWS), None),
+    ],
+    ids=["another SID", "another pitch", "another focal length", "the same", "rounded"],
+)
+def test_a_given_camera_that_the_file_contradicts_is_used_and_noted(write_xray, camera, words):
+    view = read_radiograph(write_xray(RAMP), camera=camera)
+    assert view.camera is camera
+    noted = [note for note in view.notes if "contradicts" in note]
+    assert len(noted) == (words is not None)
+    assert words is None or words in noted[0]
+
+
+def test_a_given_camera_stands_beside_a_file_that_has_no_geometry(write_xray):
+    view = read_radiograph(write_xray(RAMP, DistanceSourceToDetector=None, ImagerPixelSpacing=None), camera=CAMERA)
+    assert not any("contradicts" in note for note in view.notes)
+
+
 def _rectangle(prefix):
     return {
         f"{prefix}Shape": "RECTANGULAR",

@@ -101,7 +101,7 @@ def test_a_start_that_leads_nowhere_is_followed_by_a_search():
     assert result.start == "a search" and result.verdict.accepted
     assert error(given, result).mtre_mm < GOAL_MM
     messages = told_messages(steps)
-    assert "the case's initial pose: leads nowhere" in messages and "a search: accepted" in messages
+    assert "the case's initial pose: given up, not similar enough" in messages and "a search: accepted" in messages
     # What was hopeless was not judged.
     assert [message for message in messages if message.startswith("judging")] == ["judging a search"]
     # Told not to search, it stays with what it was given and does not trust it.

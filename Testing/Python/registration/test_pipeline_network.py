@@ -93,7 +93,7 @@ def test_poses_a_little_astray_are_searched_around(network):
     steps, result = followed(given, registration_settings(init=init))
     assert result.start == AROUND_NETWORK and result.verdict.accepted
     assert error(given, result).mtre_mm < GOAL_MM
-    assert "the network's hypothesis 1 of 1: leads nowhere" in messages(steps)
+    assert "the network's hypothesis 1 of 1: given up, not similar enough" in messages(steps)
     assert result.renders < searched().renders / 2
 
 
@@ -103,7 +103,7 @@ def test_a_rubbish_network_does_no_harm(network, initial):
     steps, result = followed(given, registration_settings("fast", init=network(UPSIDE_DOWN, WRONG)))
     assert result.start == "a search" and result.verdict.accepted
     assert error(given, result).mtre_mm < GOAL_MM
-    assert f"{AROUND_NETWORK}: leads nowhere" in messages(steps)
+    assert f"{AROUND_NETWORK}: given up, not similar enough" in messages(steps)
     # What was hopeless was not judged.
     assert [message for message in messages(steps) if message.startswith("judging")] == ["judging a search"]
 

@@ -91,7 +91,7 @@ def estimate_case(
 
     scene, load_seconds = _loaded(case, out, settings, display)
     keeping = Keeping(title_of(case), kept_text(case, out))
-    display.stage("asking the network")
+    display.stage("running the network")
     found = estimate(scene, settings, load_seconds)
     content = _written(out, scene, found.as_dict(), keeping, settings, display, pictures)
     return CaseOutcome(content, out, REJECTED)

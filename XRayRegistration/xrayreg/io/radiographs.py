@@ -18,6 +18,9 @@ from .dicom_tags import TagReader, is_dicom, read_dataset
 from .images import stem_of
 from .pictures import chosen_frame, stored_picture
 
+# The numbers of a given camera may be rounded by this share; what differs by more contradicts the file's.
+_ROUNDED = 0.01
+
 
 def read_radiograph(
     path: str | Path,
@@ -89,7 +92,8 @@ def _from_dicom(
     if camera is not None:
         geometry = None
         camera = camera.mirrored_columns() if mirrored else camera
-        origins, notes = {"camera": "given with the view"}, image.notes
+        origins = {"camera": "given with the view"}
+        notes = (*_contradictions(camera, dataset, frame), *image.notes)
     else:
         geometry = geometry_of(dataset, frame)
         if mirrored is not None:
@@ -111,6 +115,28 @@ def _from_dicom(
         **image.reading(intensity),
     )
     return replace(view, assumed=assumed)
+
+
+def _contradictions(given: Camera, dataset: pydicom.Dataset, frame: int) -> tuple[str, ...]:
+    """A sentence on what a DICOM file says of its camera and a given one contradicts."""
+    try:
+        geometry = geometry_of(dataset, frame)
+    except InputError:
+        return ()
+    if geometry.assumed:
+        return ()
+    own = camera_of(geometry)
+    pairs = [("focal length", "pixels", given.focal_px, own.focal_px)]
+    if given.pixel_mm is not None and given.sid_mm is not None and own.pixel_mm is not None and own.sid_mm is not None:
+        pairs = [("SID", "mm", given.sid_mm, own.sid_mm), ("pixel pitch", "mm", given.pixel_mm, own.pixel_mm)]
+    different = [
+        f"{name} {used:.4g} {unit} (the file: {said:.4g})"
+        for name, unit, used, said in pairs
+        if abs(used / said - 1) > _ROUNDED
+    ]
+    if not different:
+        return ()
+    return (f"The camera given with the view is used, which the DICOM file contradicts: {', '.join(different)}.",)
 
 
 def _overridden(geometry: DicomGeometry, mirrored: bool) -> tuple[str, ...]:

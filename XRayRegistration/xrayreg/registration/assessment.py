@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -97,10 +98,18 @@ class AssessedPose:
         return self.verdict.accepted and self.evidence.similarity >= sure
 
 
-def assess(problems: ProblemCache, state: State, gap: float | None, started: Tensor, name: str) -> AssessedPose:
+def assess(
+    problems: ProblemCache,
+    state: State,
+    gap: float | None,
+    started: Tensor,
+    name: str,
+    pause: Callable[[], object] = lambda: None,
+) -> AssessedPose:
     """Evidence, uncertainty and verdict for the best pose of a state at the finest level.
 
-    gap: how much lower the best other optimum scores, where one was found. started, name: as in Found.
+    gap: how much lower the best other optimum scores, where one was found. started, name: as in AssessedPose.
+    pause: called between renders.
     """
     pose = state.poses[0]
     *_, coarse, fine = problems.settings.refine.levels
@@ -122,7 +131,7 @@ def assess(problems: ProblemCache, state: State, gap: float | None, started: Ten
         gap=gap,
         in_view=in_view(problem, pose),
         expected_error_mm=uncertainty.target_mm,
-        mirror_gap=_mirror_gap(problems, pose, coarser, finest),
+        mirror_gap=_mirror_gap(problems, pose, coarser, finest, pause),
         weakest_view=_least(per_view) if len(per_view) > 1 else None,
         place=place_of(problems.attenuation, problem, pose),
     )
@@ -144,7 +153,9 @@ def _least(values: tuple[float, ...]) -> float:
     return math.nan if any(math.isnan(value) for value in values) else min(values)
 
 
-def _mirror_gap(problems: ProblemCache, pose: Tensor, coarser: float, finest: float) -> float:
+def _mirror_gap(
+    problems: ProblemCache, pose: Tensor, coarser: float, finest: float, pause: Callable[[], object]
+) -> float:
     """How much better the X-rays fit than their mirror images do near the mirrored pose.
 
     Compared before the finest level, and on the finest only when that does not decide.
@@ -155,7 +166,7 @@ def _mirror_gap(problems: ProblemCache, pose: Tensor, coarser: float, finest: fl
     gap = 0.0
     for level in levels:
         problem = mirror.problem(level, poses, REFINE_MARGIN_MM)
-        state = descend(problem, poses, _MIRROR_STEPS, problems.settings.refine.step)
+        state = descend(problem, poses, _MIRROR_STEPS, problems.settings.refine.step, lambda state: pause())
         poses, reached = state.poses, float(state.agreement.score[0])
         if level is levels[-2]:
             gap = coarser - reached

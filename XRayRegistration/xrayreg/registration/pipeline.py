@@ -252,7 +252,7 @@ def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, o
         if number == early and attempt.hopeless is not None:
             similarity = _coarse_similarity(problems, field.poses[:1])
             if not similarity >= attempt.hopeless:
-                message = f"{field.names[0]}: leads nowhere"
+                message = f"{field.names[0]}: given up, not similar enough"
                 on_step(Step("refine", span.at(0.99), message, field.poses[0].numpy(), similarity))
                 return None
         poses = field.poses[:1] if level is attempt.levels[-1] else field.poses
@@ -262,8 +262,9 @@ def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, o
     clock.switch("judge")
     state, name = best_first(state), field.names[0]
     pose, score = state.poses[0].numpy(), float(state.agreement.score[0])
-    on_step(Step("judge", span.at(0.96), f"judging {name}", pose, score))
-    found = assess(problems, state, field.gap, field.origins[0], name)
+    judging = Step("judge", span.at(0.96), f"judging {name}", pose, score)
+    on_step(judging)
+    found = assess(problems, state, field.gap, field.origins[0], name, lambda: on_step(judging))
     message = f"{name}: {'accepted' if found.verdict.accepted else 'not trusted'}"
     on_step(Step("judge", span.at(0.99), message, found.pose.numpy(), found.evidence.similarity))
     return found

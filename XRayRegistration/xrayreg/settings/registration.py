@@ -225,7 +225,7 @@ class RegistrationSettings:
         default="auto",
         metadata={
             "help": "where to start: auto (the case pose, then a search), case, search, or the file of a trained "
-            "network (model.pt), whose poses are refined, with a search where that leads nowhere"
+            "network (model.pt), whose poses are refined, followed by a search where they do not fit"
         },
     )
     similarity: str | None = field(

@@ -1,4 +1,8 @@
-"""The kinds of request that a worker knows."""
+"""The kinds of request that a worker knows.
+
+In haste is the picture that follows a slider; long is what has news to show while it runs, so that the user can go on
+working meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from . import cases, files, inputs, pictures, registering
 from .service import Handler, Haste
 
 HANDLERS: Mapping[str, Handler] = {
-    "case": Handler(cases.case, Haste.LONG),
+    "case": Handler(cases.case),
     "geometry": Handler(cases.geometry),
     "calibration": Handler(cases.calibration),
     "phantom": Handler(cases.phantom, Haste.LONG),
@@ -19,14 +23,14 @@ HANDLERS: Mapping[str, Handler] = {
     "fingerprint": Handler(inputs.mark),
     "card": Handler(inputs.card),
     "compile": Handler(pictures.compiled, Haste.LONG),
-    "patient": Handler(pictures.patient, Haste.LONG),
+    "patient": Handler(pictures.patient),
     "picture": Handler(pictures.picture, Haste.HAND),
     "silhouettes": Handler(pictures.silhouettes),
-    "anatomy": Handler(pictures.anatomy, Haste.LONG),
-    "images": Handler(pictures.images, Haste.LONG),
+    "anatomy": Handler(pictures.anatomy),
+    "images": Handler(pictures.images),
     "register": Handler(registering.register, Haste.LONG),
-    "estimate": Handler(registering.estimate, Haste.LONG),
+    "estimate": Handler(registering.estimate),
     "landmarks": Handler(registering.landmarks),
     "report": Handler(files.report, Haste.LONG),
-    "training files": Handler(files.training_files, Haste.LONG),
+    "training files": Handler(files.training_files),
 }

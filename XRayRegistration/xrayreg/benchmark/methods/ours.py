@@ -36,7 +36,7 @@ _START_MARGIN_MM = 40.0
 
 
 def _ours(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Everything a user gets: the initial pose, a search where that leads nowhere, refinement and verdict."""
+    """Everything a user gets: the initial pose, a search where it does not fit, refinement and verdict."""
     return _registered(scene, _settings(context), on_step)
 
 
@@ -61,7 +61,9 @@ def network_alone(scene: Scene, context: MethodContext, on_step: OnStep) -> Meth
     began = perf_counter()
     found = estimate(scene, _settings(context, _network(context)))
     _, pose = found.views[0]
-    return MethodOutcome(pose, float("nan"), 0, perf_counter() - began, f"{found.start}, believed {found.belief:.2f}.")
+    return MethodOutcome(
+        pose, float("nan"), 0, perf_counter() - began, f"{found.start}, with confidence {found.belief:.2f}."
+    )
 
 
 def refined(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
