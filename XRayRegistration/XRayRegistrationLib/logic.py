@@ -10,6 +10,8 @@
 The ...Steps methods do the same work as iterators of short steps, which a window advances from a timer.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from dataclasses import replace
 
@@ -104,7 +106,8 @@ class Logic(ScriptedLoadableModuleLogic):
 
     def setPlacement(self, **numbers):
         """Move the C-arm for the active view: numbers of xrayreg.geometry.Placement by name, the others stay."""
-        posing.setPlacement(*self._placed(), replace(self.placement(), **numbers))
+        shown, view, volume = self._placed()
+        posing.setPlacement(shown, view, volume, replace(self.placement(), **numbers))
 
     def importCalibration(self, path):
         """Give the active view the geometry in a calibration file (MayaCam text, or the view in a case.json)."""

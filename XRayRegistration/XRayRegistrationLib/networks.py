@@ -1,9 +1,12 @@
 """Trained networks that this computer knows: their files, what their cards say in words, and for which CT they are."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
@@ -12,22 +15,25 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 from xrayreg.settings import SIMILARITY_NAMES
 
+if TYPE_CHECKING:
+    from xrayreg.networks.model.card import ModelCard
+
 _KNOWN = "XRayRegistration/networks"
 _MOST_KNOWN = 40
 # Cards that were read, by file and its state; reading one takes a tenth of a second.
-_cards = {}
+_cards: dict[tuple[Any, ...], tuple[ModelCard | None, str]] = {}
 
 
 @dataclass(frozen=True)
 class Network:
     """A network's file and what is known of it.
 
-    card: xrayreg.networks.model.card.ModelCard, None where the file cannot be read, which `problem` tells.
+    card: None where the file cannot be read, which `problem` tells.
     fits: whether it was trained on the CT in question. general: whether it was trained on several.
     """
 
     path: Path
-    card: object = None
+    card: ModelCard | None = None
     fits: bool = False
     problem: str = ""
 

@@ -1,5 +1,7 @@
 """Observers of the scene that keep nothing alive but what they observe now."""
 
+from __future__ import annotations
+
 
 class Observers:
     """Observes what it was last asked to follow, and no longer what it followed before.

@@ -1,7 +1,7 @@
 """What the panel remembers, kept in the scene and saved with it. The C-arm's pose itself is a transform node."""
 
 import enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import qt
 from slicer import (
@@ -12,6 +12,9 @@ from slicer import (
 )
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScriptedModuleNode
 
 
 class Effort(enum.Enum):
@@ -58,7 +61,13 @@ class Comparison(enum.Enum):
 
 @parameterNodeWrapper
 class Parameters:
-    """Inputs, choices and appearance. `pose` leads to the X-ray views (see mrml.rig)."""
+    """Inputs, choices and appearance; a node that is not chosen is None. `pose` leads to the X-rays (see mrml.rig)."""
+
+    if TYPE_CHECKING:
+        # What the wrapper adds.
+        parameterNode: "vtkMRMLScriptedModuleNode"
+
+        def __init__(self, node: "vtkMRMLScriptedModuleNode", prefix: str | None = None) -> None: ...
 
     volume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode

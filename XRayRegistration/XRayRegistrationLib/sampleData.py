@@ -1,5 +1,7 @@
 """The phantom as sample data: generated on this computer, nothing is downloaded."""
 
+from __future__ import annotations
+
 import zlib
 from pathlib import Path
 

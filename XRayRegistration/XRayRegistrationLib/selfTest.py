@@ -3,6 +3,8 @@
 Each function gets the running unittest.TestCase and a fresh module logic (logic.Logic) over an empty scene.
 """
 
+from __future__ import annotations
+
 import logging
 import time
 import unittest
@@ -24,7 +26,8 @@ def run(case):
 
     Slicer's own way takes a part that skips itself for one that failed. Raises what a part that fails raises.
     """
-    reasons, tried = {}, 0
+    reasons: dict[str, list[str]] = {}
+    tried = 0
     case.setUpClass()
     try:
         for name in case.moduleTestNames:

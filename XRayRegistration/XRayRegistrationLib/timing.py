@@ -1,5 +1,7 @@
 """Timers that can be ended for good."""
 
+from __future__ import annotations
+
 import qt
 
 
@@ -12,10 +14,11 @@ class Timer:
     """
 
     def __init__(self, call, waitMs=0, once=True):
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(once)
-        self._timer.setInterval(waitMs)
-        self._timer.timeout.connect(call)
+        timer = qt.QTimer()
+        timer.setSingleShot(once)
+        timer.setInterval(waitMs)
+        timer.timeout.connect(call)
+        self._timer: qt.QTimer | None = timer
 
     def start(self):
         if self._timer is not None:

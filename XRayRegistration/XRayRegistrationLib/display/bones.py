@@ -1,8 +1,11 @@
 """The patient's bones as a surface beside the C-arm: light enough to be drawn anew with every step of a slider."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from ..mrml import rig as rigs
 from ..mrml.hidden import addHidden
@@ -36,7 +39,7 @@ def surfaceSteps(rig, volume):
         yield
     image = vtk.vtkImageData()
     image.SetDimensions(*means.shape[::-1])
-    scalars = vtk.util.numpy_support.numpy_to_vtk(means.ravel(), deep=True)
+    scalars = numpy_to_vtk(means.ravel(), deep=True)
     image.GetPointData().SetScalars(scalars)
     surface = vtk.vtkFlyingEdges3D()
     surface.SetInputData(image)

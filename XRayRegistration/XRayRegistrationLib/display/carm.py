@@ -1,5 +1,7 @@
 """The C-arm in 3D: beams, detectors that carry their X-ray, the patient's bones, and what the X-ray source sees."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 import vtk

@@ -1,5 +1,7 @@
 """Images of a result as nodes that anybody sees: a folder of the subject hierarchy with copies for each view."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

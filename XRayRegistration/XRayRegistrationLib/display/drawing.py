@@ -1,12 +1,16 @@
 """What is drawn of the patient on a detector: its DRR, and the DRR's edges, as pixels of the view's nodes."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..mrml import detector
+from ..mrml.backend import SentVolume
 from ..mrml.segments import labelsOf
 from ..parameters import Comparison
+from ..worker.client import Handle
 
 # The DRR's black; white is 255 above. Between a pixel of the DRR and a 0 beside it Slicer interpolates, and what comes
 # out below black is not shown: so the DRR ends sharply, without a dark rim. Single precision still tells these apart.
@@ -63,15 +67,15 @@ def structuresOf(parameters):
 class Patient:
     """A CT that the worker has ready to be drawn.
 
-    volume, structures: what it was made of (mrml.backend.SentVolume, labels). live, anatomy: handles of what requests
+    volume, structures: what it was made of. live, anatomy: handles of what requests
     for pictures and silhouettes need. labels: those that silhouettes can be drawn of.
     """
 
-    volume: object
-    structures: tuple
-    live: object
-    anatomy: object
-    labels: frozenset
+    volume: SentVolume
+    structures: tuple[int, ...]
+    live: Handle
+    anatomy: Handle
+    labels: frozenset[int]
 
     def isOf(self, volume, structures):
         return self.volume is volume and self.structures == structures and self.live.isThere

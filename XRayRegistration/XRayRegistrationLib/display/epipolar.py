@@ -1,5 +1,7 @@
 """One point in several X-rays: the line on which its partner lies in the others, and where two of them meet in 3D."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
@@ -30,11 +32,12 @@ class EpipolarTool(VTKObservationMixin):
     def __init__(self, say):
         VTKObservationMixin.__init__(self)
         self._say = say
-        self._pose = None
-        # The lines by the number of the view they are in.
-        self._clicks, self._lines = None, {}
+        self._pose: slicer.vtkMRMLLinearTransformNode | None = None
+        self._clicks: slicer.vtkMRMLMarkupsFiducialNode | None = None
+        # By the number of the view they are in.
+        self._lines: dict[int, slicer.vtkMRMLMarkupsNode] = {}
         # Of the point that is being marked: (number of the view, (column, row)) for each click.
-        self._marked = []
+        self._marked: list[tuple[int, tuple[float, float]]] = []
         self._timer = Timer(self._readClicks)
 
     @property
@@ -45,12 +48,12 @@ class EpipolarTool(VTKObservationMixin):
         """Wait for clicks in the views of `rig`, two at least."""
         self.stop()
         self._pose = rig.pose
-        views = [layout.sliceViewID(index) for index in range(layout.MOST_VIEWS)]
-        self._clicks = _markups("vtkMRMLMarkupsFiducialNode", _("X-ray clicks"), rig.pose, views, _CLICK_COLOR)
-        self.addObserver(self._clicks, self._clicks.PointPositionDefinedEvent, self._onPlaced)
+        views = [layout.sliceViewID(index) for index in range(rigs.MOST_VIEWS)]
+        self._clicks = clicks = _markups("vtkMRMLMarkupsFiducialNode", _("X-ray clicks"), rig.pose, views, _CLICK_COLOR)
+        self.addObserver(clicks, clicks.PointPositionDefinedEvent, self._onPlaced)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneClosed)
         logic = slicer.modules.markups.logic()
-        logic.SetActiveList(self._clicks)
+        logic.SetActiveList(clicks)
         logic.StartPlaceMode(True)
         self._say(_("Click a point in one of the X-rays."))
 
@@ -84,7 +87,7 @@ class EpipolarTool(VTKObservationMixin):
         rig = rigs.rigOf(self._pose)
         again = len(self._marked) != 1 or self._marked[0][0] == index
         self._marked = [*([] if again else self._marked), (index, (column, row))]
-        self._showMarked(rig)
+        self._showMarked(rig, self._clicks)
         if again:
             self._say(_("Click the same point in another X-ray; it lies on the line there."))
             return None
@@ -99,35 +102,36 @@ class EpipolarTool(VTKObservationMixin):
 
     def _readClicks(self):
         """Take over what was clicked since the last time: the control points that are not ours."""
-        rig = rigs.rigOf(self._pose)
-        if rig is None or self._clicks.GetScene() is None:
+        rig, clicks = rigs.rigOf(self._pose), self._clicks
+        if rig is None or clicks is None or clicks.GetScene() is None:
             self.stop()
             return
         # A view may have been removed.
         self._marked = [click for click in self._marked if click[0] < len(rig.views)]
-        numbers = [n for n in _definedPoints(self._clicks) if self._clicks.GetNthControlPointDescription(n) != _OURS]
-        for place in [self._clicks.GetNthControlPointPositionWorld(n) for n in numbers]:
+        numbers = [n for n in _definedPoints(clicks) if clicks.GetNthControlPointDescription(n) != _OURS]
+        for place in [clicks.GetNthControlPointPositionWorld(n) for n in numbers]:
             found = _viewAt(rig, np.array(place))
             if found is None:
-                self._showMarked(rig)
+                self._showMarked(rig, clicks)
                 self._say(_("That is not in an X-ray. Click a point in one of the X-rays."))
             else:
                 self.mark(*found)
 
-    def _showMarked(self, rig):
-        """Put a mark at each click, and the lines of the first one into the other views."""
+    def _showMarked(self, rig, clicks):
+        """Put a mark at each click into the list `clicks`, and the lines of the first one into the other views."""
         from xrayreg.geometry import epipolar_segment
 
-        for n in reversed(_definedPoints(self._clicks)):
-            self._clicks.RemoveNthControlPoint(n)
+        for n in reversed(_definedPoints(clicks)):
+            clicks.RemoveNthControlPoint(n)
         for index, pixel in self._marked:
-            number = self._clicks.AddControlPoint(*_onDetector(rig.views[index].camera, pixel))
-            self._clicks.SetNthControlPointDescription(number, _OURS)
-        first, pixel = self._marked[0] if self._marked else (None, None)
+            number = clicks.AddControlPoint(*_onDetector(rig.views[index].camera, pixel))
+            clicks.SetNthControlPointDescription(number, _OURS)
+        # Without a click there is no view that it is in.
+        first, clicked = self._marked[0] if self._marked else (-1, (0.0, 0.0))
         for index, view in enumerate(rig.views):
             ends = None
-            if first not in (None, index) and view.shown:
-                ends = epipolar_segment(rig.views[first].camera, pixel, view.camera)
+            if first not in (-1, index) and view.shown:
+                ends = epipolar_segment(rig.views[first].camera, clicked, view.camera)
             self._showLine(rig, index, ends, first)
 
     def _showLine(self, rig, index, ends, first):

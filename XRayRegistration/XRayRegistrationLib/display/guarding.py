@@ -1,5 +1,7 @@
 """Drawing that ends with the nodes it draws in, and what is said where it cannot be done."""
 
+from __future__ import annotations
+
 import logging
 
 from slicer.i18n import tr as _

@@ -4,6 +4,8 @@ A rig's view number n (from 0) is shown in the slice view "XRay<n+1>", whichever
 are our own as well, so that camera and decoration of the user's stay as they are.
 """
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np

@@ -1,6 +1,9 @@
 """The overlay that follows the C-arm: DRR and edges at once, what takes longer when it has come to rest."""
 
+from __future__ import annotations
+
 import time
+from typing import Any
 
 import numpy as np
 import slicer
@@ -13,6 +16,7 @@ from ..jobs.compiling import compileSteps
 from ..jobs.job import StepJob
 from ..mrml import rig as rigs
 from ..mrml import segments
+from ..mrml.backend import SentXray
 from ..observing import Observers
 from ..parameters import Comparison
 from ..timing import Timer
@@ -46,7 +50,18 @@ class LiveOverlay:
             Reaction.drawPoints: self._onPoints,
             Reaction.stop: self._onSceneClosed,
         }
-        self._parameters = None
+        self._parameters: Any = None
+        self._patient: drawing.Patient | None
+        self._xrays: dict[str, SentXray]
+        self._preparing: StepJob | None
+        self._painting: StepJob | None
+        self._finishing: StepJob | None
+        self._preview: np.ndarray | None
+        # What was drawn last, and all that takes longer.
+        self._drawn: tuple[Any, ...] | None
+        self._finished: tuple[Any, ...] | None
+        # Pictures of the views that are still to be drawn, by identifier.
+        self._waiting: list[str]
         self._forget()
 
     @property
@@ -324,12 +339,12 @@ class LiveOverlay:
             overlay.showLagging(rig, False)
             return
         self._stopFinishing()
-        steps = whileThere(rig, self._finishSteps(rig, segmentation, key))
+        steps = whileThere(rig, self._finishSteps(rig, self._patient, segmentation, key))
         self._finishing = StepJob(steps, _nothing, _nothing, self._onFailed)
         self._finishing.start()
 
-    def _finishSteps(self, rig, segmentation, key):
-        world, patient = self._world(rig), self._patient
+    def _finishSteps(self, rig, patient, segmentation, key):
+        world = self._world(rig)
         shown = [(index, view) for index, view in enumerate(rig.views) if view.shown]
         labels = segments.labelsOf(segmentation) if segmentation is not None else {}
         for _index, view in shown:

@@ -1,5 +1,7 @@
 """The X-ray views' layers: the X-ray, over it the DRR, over that the DRR's edges, and how they are told apart."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ..mrml import rig as rigs
@@ -20,7 +22,7 @@ def attach(rig):
     colors = _edgeColors(rig)
     for index, view in enumerate(rig.views):
         _prepare(view, index, colors)
-    for index in range(layout.MOST_VIEWS):
+    for index in range(rigs.MOST_VIEWS):
         logic = layout.sliceLogicOf(index)
         if logic is not None and logic.GetSliceCompositeNode() is not None:
             view = rig.views[index] if index < len(rig.views) and rig.views[index].shown else None

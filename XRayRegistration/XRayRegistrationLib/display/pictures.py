@@ -1,5 +1,7 @@
 """Pictures of the module's own views, as they are on the screen."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

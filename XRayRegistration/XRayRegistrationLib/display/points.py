@@ -1,5 +1,7 @@
 """Landmarks and plans (lines, curves and points of other modules) as the X-ray would show them."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 

@@ -1,5 +1,7 @@
 """The patient's segments as the X-ray would show them: their silhouettes on each detector, in their own colours."""
 
+from __future__ import annotations
+
 from contextlib import closing
 
 import numpy as np
@@ -8,6 +10,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from ..mrml import detector
+from ..mrml.rig import MOST_VIEWS
 from . import layout
 
 # Longer side of the grid on which silhouettes are drawn [pixels].
@@ -67,7 +70,7 @@ def keepPatientOut(rig, segmentationNode):
         return
     cut = any(_isIn(segmentationNode, view.picture) for view in rig.views if view.shown)
     if cut and not display.GetNumberOfViewNodeIDs():
-        xrays = [layout.sliceViewID(index) for index in range(layout.MOST_VIEWS)]
+        xrays = [layout.sliceViewID(index) for index in range(MOST_VIEWS)]
         views = slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")
         display.SetViewNodeIDs([view.GetID() for view in views if view.GetID() not in xrays])
         display.SetAttribute(_KEPT_OUT, "yes")

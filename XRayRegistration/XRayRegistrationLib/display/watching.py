@@ -1,5 +1,7 @@
 """What a change in the scene asks of the live overlay."""
 
+from __future__ import annotations
+
 import enum
 
 import slicer

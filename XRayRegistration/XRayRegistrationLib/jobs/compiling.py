@@ -1,5 +1,7 @@
 """The compiled code of the CPU engine, made by the worker once for each computer."""
 
+from __future__ import annotations
+
 import math
 import time
 

@@ -1,5 +1,7 @@
 """The pose that a trained network gives for the X-rays, as Slicer shows it."""
 
+from __future__ import annotations
+
 import numpy as np
 from slicer.i18n import tr as _
 

@@ -1,5 +1,7 @@
 """A long computation that lets the application live: one step of it whenever Slicer has nothing else to do."""
 
+from __future__ import annotations
+
 from ..timing import Timer
 
 

@@ -1,5 +1,7 @@
 """The registration of a rig as Slicer runs it: prepare, register step by step, judge, keep the outcome."""
 
+from __future__ import annotations
+
 import math
 import time
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from xrayreg.checks import InputError
 
 from .. import dependencies, networks
 from ..mrml import backend, outcome, posing, projections, rig
+from ..mrml.outcome import Outcome
 from .compiling import compileSteps
 
 # Where on the progress bar the engine is ready, and where the images are.
@@ -25,14 +28,14 @@ class Progress:
 
     fraction: of the whole, 0 to 1, never falling. message: what is being done. stage: packages, compile, prepare,
     search, refine, judge or done. similarity: at the best pose so far, where there is one; comparable within a stage
-    only. outcome: mrml.outcome.Outcome on the last one.
+    only. outcome: on the last one.
     """
 
     fraction: float
     message: str
     stage: str
     similarity: float | None = None
-    outcome: object = None
+    outcome: Outcome | None = None
 
     @property
     def verdict(self):

@@ -1,5 +1,7 @@
 """A training as its folder shows it, which outlives panel, scene and Slicer: see xrayreg.networks.training.status."""
 
+from __future__ import annotations
+
 import csv
 import errno
 import json

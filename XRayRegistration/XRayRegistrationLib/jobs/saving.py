@@ -1,5 +1,7 @@
 """What is kept of a result, made in short steps: pictures and a report in a folder, images in the scene."""
 
+from __future__ import annotations
+
 from html import escape
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Training a network in the background: the CT is written for a process of its own, which Slicer may outlive or not."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ _LATEST = "XRayRegistration/training"
 # As xrayreg.networks.training.status has it.
 _LAST = "last.pt"
 # Trainings by file. Those that this Slicer has started hold their process: nobody else learns of its exit code.
-_runs = {}
+_runs: dict[str, Run] = {}
 # Room for the network and what goes with it [bytes].
 _SPARE = 200 << 20
 _LABELS = "labels.nii"
@@ -50,7 +52,7 @@ class Wish:
     distribution: str = "any_side"
     minutes: float = 5.0
     device: str = "auto"
-    camera: tuple | None = None
+    camera: tuple[float, ...] | None = None
     resume: bool = False
     similarity: str = ""
     more: tuple = ()

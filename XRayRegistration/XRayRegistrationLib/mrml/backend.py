@@ -1,7 +1,10 @@
 """The scene's nodes as values that the worker keeps: sent once, and again when their nodes change."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import slicer
@@ -9,7 +12,7 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from ..worker.client import Worker
+from ..worker.client import Handle, Worker
 from . import projections, rig, segments, sources
 from .world import worldFromIndex
 
@@ -18,9 +21,9 @@ _REFERENCE = "XRayRegistration.reference"
 
 @dataclass(frozen=True, eq=False)
 class SentVolume:
-    """A CT that the worker has (worker.client.Handle), and its size there [bytes], labels included."""
+    """A CT that the worker has, and its size there [bytes], labels included."""
 
-    handle: object
+    handle: Handle
     bytes: int
 
 
@@ -28,18 +31,18 @@ class SentVolume:
 class SentLabels(SentVolume):
     """A CT with labels. names: of the labels. present: those that some voxel has."""
 
-    names: dict
-    present: frozenset
+    names: dict[int, str]
+    present: frozenset[int]
 
 
 @dataclass(frozen=True, eq=False)
 class SentXray:
-    """An X-ray that the worker has (worker.client.Handle).
+    """An X-ray that the worker has.
 
     picture: uint8 (height, width), as it is shown. isDenseDark: whether bone is dark in it.
     """
 
-    handle: object
+    handle: Handle
     picture: np.ndarray
     isDenseDark: bool
 
@@ -50,12 +53,12 @@ class SentScene:
     sentence), labels to register, and poses world_from_volume (4, 4) [mm] and points (N, 3), None where unknown."""
 
     volume: SentVolume
-    xrays: tuple
-    places: tuple
-    structures: tuple
-    initial: object = None
-    reference: object = None
-    targets: object = None
+    xrays: tuple[SentXray, ...]
+    places: tuple[str | None, ...]
+    structures: tuple[int, ...]
+    initial: np.ndarray | None = None
+    reference: np.ndarray | None = None
+    targets: np.ndarray | None = None
 
     def content(self):
         """The scene as requests name it (xrayreg.worker.inputs.scene_of)."""
@@ -73,9 +76,9 @@ class SentScene:
 class _Kept:
     """A value that was sent, what it was made of, and sentences on how."""
 
-    state: object
-    value: object
-    notes: tuple = ()
+    state: Any
+    value: Any
+    notes: tuple[str, ...] = ()
 
     def isOf(self, state):
         """Whether the worker has it and nothing has changed."""

@@ -1,5 +1,7 @@
 """Where a view's image lies in the patient: on the detector, as the source sees it, never mirrored."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 import vtk

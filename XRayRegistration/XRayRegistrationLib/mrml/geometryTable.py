@@ -1,5 +1,7 @@
 """The table in which an operator checks and corrects the geometry of an X-ray, one number with its origin per row."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, replace
 from math import sqrt

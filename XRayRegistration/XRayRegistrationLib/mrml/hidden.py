@@ -1,5 +1,7 @@
 """Working nodes, which selectors and the Data module do not list."""
 
+from __future__ import annotations
+
 import slicer
 
 

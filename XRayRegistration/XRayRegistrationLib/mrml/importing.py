@@ -1,5 +1,7 @@
 """X-rays, calibrations and whole cases brought into the scene."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import backend, landmarks, outcome, posing, projections, rig, segments, sources
+from .world import worldFromIndex
 
 # Directions of a picture in Slicer: columns to the right and rows downwards, as its readers give them.
 _RAS_FROM_PICTURE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -69,7 +72,7 @@ def importCaseSteps(inputs, parameters, path):
     case = yield from worker.askSteps("case", path=str(path))
     sentVolume = backend.SentVolume(worker.keep(case["volume"]["number"]), case["volume"]["bytes"])
     sentXrays = [backend.shownXray(worker, view) for view in case["views"]]
-    created = []
+    created: list[slicer.vtkMRMLNode] = []
     try:
         yield _("Loading the CT into the scene")
         volume = _addVolume(worker, case["volume"], created)
@@ -115,7 +118,7 @@ def _segmentationSteps(worker, content, volumeNode, created):
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     names = {int(label): name for label, name in content["names"].items()}
-    matrix = backend.worldFromIndex(volumeNode, "CT")
+    matrix = worldFromIndex(volumeNode, "CT")
     yield from segments.addSteps(node, worker.mapped(content["values"]), matrix, names, content["colours"])
     return node
 

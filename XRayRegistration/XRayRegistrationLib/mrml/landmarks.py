@@ -1,5 +1,7 @@
 """Paired landmarks: points on the CT and in the X-rays that have the same names, and the pose that they give."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 
@@ -27,9 +29,9 @@ class LandmarkFit:
     reason: str
     residualsPx: np.ndarray
     residualsMm: np.ndarray
-    names: tuple
-    views: tuple
-    unpaired: tuple
+    names: tuple[str, ...]
+    views: tuple[str, ...]
+    unpaired: tuple[str, ...]
     before: np.ndarray
 
     @property
@@ -57,7 +59,7 @@ class Residual:
 class ReprojectedPoint:
     """Where a control point of a markups node appears in a view: pixels (column, row) of the upright image."""
 
-    node: object
+    node: slicer.vtkMRMLMarkupsNode
     index: int
     name: str
     column: float

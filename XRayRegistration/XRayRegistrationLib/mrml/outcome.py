@@ -1,5 +1,7 @@
 """What a registration found, kept with the C-arm's pose: verdict, uncertainty, and the way back."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """Where the C-arm stands: the isocentre, textbook and DICOM poses, and the six numbers that a clinician sets."""
 
+from __future__ import annotations
+
 import json
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The geometry of an X-ray: where it is found, and how the views of a rig stand to each other."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
@@ -85,11 +87,13 @@ def relate(theRig):
     given = [view.projection for view in theRig.views]
     if any(_isCalibrated(projection) for projection in given):
         return
-    known = all(projection.primary_deg is not None and projection.secondary_deg is not None for projection in given)
+    angles = [(each.primary_deg, each.secondary_deg) for each in given]
+    known = all(angle is not None for pair in angles for angle in pair)
     poses = []
-    for number, projection in enumerate(given):
-        angles = (projection.primary_deg, projection.secondary_deg) if known else (90.0 * number, 0.0)
-        poses.append(camera_from_carm(*angles, sodMm(projection), np.zeros(3)))
+    for number, (projection, (primary, secondary)) in enumerate(zip(given, angles, strict=True)):
+        if not known or primary is None or secondary is None:
+            primary, secondary = 90.0 * number, 0.0
+        poses.append(camera_from_carm(primary, secondary, sodMm(projection), np.zeros(3)))
     origin = _BY_ANGLES if known else f"{_ASSUMED}: views at right angles"
     for view, projection, pose in zip(theRig.views, given, poses, strict=True):
         matrix = np.eye(4) if pose is poses[0] else pose @ np.linalg.inv(poses[0])

@@ -1,5 +1,7 @@
 """What leaves the module: the C-arm's pose as a transform, and how far the pose that is shown may be trusted."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError, require_rigid
 
 from . import outcome, rig
+from .outcome import Outcome
 
 # The formats of transform files, the one to take first.
 POSE_SUFFIXES = (".tfm", ".h5")
@@ -21,10 +24,10 @@ _LONGEST_NAME = 40
 class Standing:
     """How far the pose that is shown may be trusted.
 
-    found: mrml.outcome.Outcome where it belongs to the pose shown, else None. reason: a sentence about the pose.
+    found: where it belongs to the pose shown, else None. reason: a sentence about the pose.
     """
 
-    found: object
+    found: Outcome | None
     reason: str
 
     @property

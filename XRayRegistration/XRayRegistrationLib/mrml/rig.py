@@ -8,6 +8,8 @@ The transform refers to one picture on a detector for each view; the picture ref
 a rig is found again in a saved scene, and a node that somebody removed is noticed.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 
@@ -47,7 +49,7 @@ class NodesRemoved(RuntimeError):
 class View:
     """One X-ray view, known by its picture on the detector (a one-slice volume node)."""
 
-    picture: object
+    picture: slicer.vtkMRMLScalarVolumeNode
 
     @property
     def name(self):
@@ -95,7 +97,7 @@ class View:
         """The view's geometry (xrayreg.geometry.Projection)."""
         from xrayreg.geometry import Projection
 
-        return Projection.from_dict(json.loads(self.picture.GetAttribute(_PROJECTION)))
+        return Projection.from_dict(json.loads(self.picture.GetAttribute(_PROJECTION) or ""))
 
     @property
     def camera(self):
@@ -121,8 +123,8 @@ class View:
 class Rig:
     """The C-arm's pose (vtkMRMLLinearTransformNode) and its views (a tuple of View)."""
 
-    pose: object
-    views: tuple
+    pose: slicer.vtkMRMLLinearTransformNode
+    views: tuple[View, ...]
 
     def requireAll(self):
         """Raise NodesRemoved unless all nodes are still in a scene."""

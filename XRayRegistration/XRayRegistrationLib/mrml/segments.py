@@ -1,5 +1,7 @@
 """A segmentation as one label map on the CT's grid, in short steps."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +29,9 @@ class SegmentLabels:
     """
 
     values: np.ndarray
-    names: dict
-    present: frozenset
-    notes: tuple
+    names: dict[int, str]
+    present: frozenset[int]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ def labelSteps(segmentationNode, worldFromIndex, shape):
     segmentation = segmentationNode.GetSegmentation()
     worldFromSegments = worldFromNode(segmentationNode, _("segmentation"))
     values = np.zeros(shape, np.min_scalar_type(max(1, len(numbers))))
-    overlaps = {}
+    overlaps: dict[tuple[int, int], int] = {}
     for segmentIds, image in (yield from _imageSteps(segmentation, worldFromSegments, worldFromIndex, shape)):
         layer = _layer(segmentation, segmentIds, image, numbers, worldFromSegments)
         if layer is not None:
@@ -117,7 +119,7 @@ def labelSteps(segmentationNode, worldFromIndex, shape):
 def _imageSteps(segmentation, worldFromSegments, worldFromIndex, shape):
     """Pause, and return (segment ids, vtkOrientedImageData) for each image that some segments share."""
     name = _binaryName()
-    layers = {}
+    layers: dict[str, tuple[list[str], slicer.vtkOrientedImageData]] = {}
     for segmentId in segmentation.GetSegmentIDs():
         image = segmentation.GetSegment(segmentId).GetRepresentation(name)
         if image is None:

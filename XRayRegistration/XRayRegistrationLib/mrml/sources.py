@@ -1,5 +1,7 @@
 """What lies behind an X-ray node: its DICOM file and frame, and its pixels as they are stored."""
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Where the user's nodes lie in Slicer's RAS world, with the transforms that they stand under."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 import vtk

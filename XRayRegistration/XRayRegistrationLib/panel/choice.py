@@ -1,5 +1,7 @@
 """Choosing a trained network: a list of those for this CT, a button for another file, and what its card says."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from slicer.i18n import tr as _
 
 from .. import networks
 from ..jobs import training
-from .controls import Control, quiet, tell
+from .controls import Control, Situation, quiet, tell
 from .dialogs import FileDialogs
 
 
@@ -35,7 +37,8 @@ class NetworkChoice:
         self._list, browse, self._card = (
             getattr(ui, purpose.parameter + kind) for kind in ("Selector", "BrowseButton", "CardLabel")
         )
-        self._now = self._shown = None
+        self._now = Situation()
+        self._shown: list[tuple[str, str]] | None = None
         self._dialogs = FileDialogs()
         self._selector, self._browse = Control(self._list), Control(browse)
         self._list.connect("currentIndexChanged(int)", self.onChosen)

@@ -1,5 +1,7 @@
 """What all sections of the panel do with their widgets."""
 
+from __future__ import annotations
+
 import logging
 import re
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 from ..dependencies import MissingPackages
-from ..mrml.rig import NodesRemoved
+from ..mrml.rig import NodesRemoved, Rig
+from ..parameters import Parameters
 from ..timing import Timer
 from ..worker.client import WorkerEnded
 
@@ -41,12 +44,12 @@ def widgetsIn(container, fileName):
 class Situation:
     """What the panel shows, taken anew for each refresh so that nothing in it grows old.
 
-    parameters: the parameter node, or None while there is no scene. rig: mrml.rig.Rig or None.
+    parameters: None while there is no scene. rig: None without an X-ray.
     running: what is being done, as the beginning of a sentence; empty when nothing is.
     """
 
-    parameters: object = None
-    rig: object = None
+    parameters: Parameters | None = None
+    rig: Rig | None = None
     running: str = ""
 
     @property
@@ -60,7 +63,7 @@ class Situation:
     @property
     def view(self):
         """The view whose geometry is shown and to which the sliders belong, or None."""
-        if not self.views:
+        if not self.views or self.parameters is None:
             return None
         return self.views[min(max(self.parameters.activeView, 0), len(self.views) - 1)]
 

@@ -1,5 +1,7 @@
 """Curves drawn into a label: the similarity as it rises, and the errors of a network as they fall."""
 
+from __future__ import annotations
+
 import qt
 from slicer.i18n import tr as _
 

@@ -1,5 +1,7 @@
 """File dialogs that stop nothing else; each place that opens them has one at a time."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import qt

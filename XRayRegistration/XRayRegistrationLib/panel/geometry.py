@@ -1,6 +1,9 @@
 """The Geometry section: each number of an X-ray's projection with its origin, to be checked and corrected."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -10,6 +13,7 @@ from .controls import (
     ASSUMED_COLOR,
     Control,
     Resized,
+    Situation,
     cell,
     fillViewSelector,
     fitHeight,
@@ -28,9 +32,9 @@ class GeometrySection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = panel.ui
-        self._now = None
-        self._rows = ()
-        self._choices = {}
+        self._now = Situation()
+        self._rows: tuple[geometryTable.Row, ...] = ()
+        self._choices: dict[int, Any] = {}
         self._shown = None
         self._unfoldedFor = set()
         self._view, self._table, self._confirm = (

@@ -1,5 +1,7 @@
 """The Inputs section: the CT, the X-rays, the structures to register, and cases to import."""
 
+from __future__ import annotations
+
 import functools
 
 import qt
@@ -9,7 +11,7 @@ from slicer.i18n import tr as _
 from ..display import layout
 from ..mrml import sources
 from ..timing import Timer
-from .controls import ASSUMED_COLOR, Control, cell, fitHeight, quiet, stretch, swatch, tell
+from .controls import ASSUMED_COLOR, Control, Situation, cell, fitHeight, quiet, stretch, swatch, tell
 from .dialogs import FileDialogs
 from .packages import PackagesPart
 
@@ -24,7 +26,7 @@ class InputsSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = panel.ui
-        self._now = None
+        self._now = Situation()
         self._shownViews = self._shownStructures = None
         self._removeButtons = []
         self._said = ""
@@ -127,7 +129,7 @@ class InputsSection:
             ui.structuresMeaningLabel.setText(_meaning(ticked, len(structures)))
 
     def onXrayChosen(self, node):
-        if node is None or self._now is None:
+        if node is None:
             return
         # The selector is busy with its own change now.
         self._promptTimer.start()

@@ -1,12 +1,15 @@
 """The part of the Initial pose section that places the C-arm by landmarks marked on the CT and on the X-rays."""
 
+from __future__ import annotations
+
 import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from ..mrml import landmarks
-from .controls import Control, Resized, cell, fitHeight, sentence, stretch
+from ..mrml.rig import View
+from .controls import Control, Resized, Situation, cell, fitHeight, sentence, stretch
 
 _NAME, _VIEW, _RESIDUAL = range(3)
 # With more landmarks their table scrolls.
@@ -24,8 +27,8 @@ class LandmarksPart(VTKObservationMixin):
         self._panel = panel
         self._say = say
         self.ui = ui = panel.ui
-        self._now = None
-        self._marking = None
+        self._now = Situation()
+        self._marking: View | None = None
         self._selector, self._markVolume, self._markXray, self._solve = (
             Control(ui.landmarksSelector), Control(ui.markVolumeButton), Control(ui.markXrayButton),
             Control(ui.solveButton),
@@ -48,11 +51,12 @@ class LandmarksPart(VTKObservationMixin):
     def refresh(self, now):
         """Show what can be marked and solved."""
         self._now = now
+        node = self._listed
         if self._marking is not None and self._marking.picture.GetScene() is None:
             self.clear()
-        node = now.parameters.landmarks if now.parameters else None
         without = "" if node else _("Choose or create a point list first.")
-        unmarked = without or ("" if node.GetNumberOfControlPoints() else _("Mark landmarks on the CT first."))
+        empty = node is not None and not node.GetNumberOfControlPoints()
+        unmarked = without or (_("Mark landmarks on the CT first.") if empty else "")
         self._selector.offer(now.busy())
         self._markVolume.offer(now.busy() or without)
         self._markXray.offer(now.incomplete() or unmarked)
@@ -60,8 +64,7 @@ class LandmarksPart(VTKObservationMixin):
 
     def follow(self):
         """Show how far each landmark's projection lies from its mark now."""
-        table, now = self.ui.landmarksTable, self._now
-        node = now.parameters.landmarks if now.parameters else None
+        table, now, node = self.ui.landmarksTable, self._now, self._listed
         try:
             rows = landmarks.residuals(now.rig, node) if now.rig and node else []
         except Exception as error:
@@ -81,7 +84,7 @@ class LandmarksPart(VTKObservationMixin):
 
     def onMarkVolume(self):
         self.removeObservers()
-        self._place(self._now.parameters.landmarks)
+        self._place(self._listed)
         self._say(_("Click the landmarks in the CT's slices or in 3D; a right click ends."))
 
     def onMarkXray(self):
@@ -91,7 +94,7 @@ class LandmarksPart(VTKObservationMixin):
         self._marking = view
         self.addObserver(node, slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent, self._onMarked)
         self._place(node)
-        self._sayNext()
+        self._sayNext(view)
 
     def onSolve(self):
         self._panel.run(_("The pose from landmarks"), self._solveSteps(), self._onStep, self._onEnd)
@@ -113,24 +116,34 @@ class LandmarksPart(VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_INT)
     def _onMarked(self, caller, event, index):
-        waiting = self._unmarked(but=index)
+        view = self._marking
+        if view is None:
+            return
+        waiting = self._unmarked(view, but=index)
         if waiting:
             caller.SetNthControlPointLabel(index, waiting[0])
-        self._sayNext()
+        self._sayNext(view)
 
-    def _unmarked(self, but=None):
-        """Names of the landmarks on the CT without partner in the X-ray that is being marked, `but` one point."""
-        node, marked = self._now.parameters.landmarks, landmarks.landmarksIn(self._now.rig, self._marking)
+    @property
+    def _listed(self):
+        """The points on the CT, a markups node, or None without one."""
+        return self._now.parameters.landmarks if self._now.parameters else None
+
+    def _unmarked(self, view, but=None):
+        """Names of the landmarks on the CT without partner in the X-ray of a view, `but` one point there."""
+        node, marked = self._listed, landmarks.landmarksIn(self._now.rig, view)
+        if node is None:
+            return []
         there = {marked.GetNthControlPointLabel(n) for n in range(marked.GetNumberOfControlPoints()) if n != but}
         names = [node.GetNthControlPointLabel(n) for n in range(node.GetNumberOfControlPoints())]
         return [name for name in names if name not in there]
 
-    def _sayNext(self):
-        waiting = self._unmarked()
+    def _sayNext(self, view):
+        waiting = self._unmarked(view)
         if waiting:
-            self._say(_("Click {landmark} in {view}.").format(landmark=waiting[0], view=self._marking.name))
+            self._say(_("Click {landmark} in {view}.").format(landmark=waiting[0], view=view.name))
         else:
-            self._say(_("All landmarks are marked in {view}.").format(view=self._marking.name))
+            self._say(_("All landmarks are marked in {view}.").format(view=view.name))
             interaction = slicer.app.applicationLogic().GetInteractionNode()
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 

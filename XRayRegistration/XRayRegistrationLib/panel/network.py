@@ -1,5 +1,7 @@
 """The lines of the Initial pose section about trained networks: choosing one, and the pose that it sees."""
 
+from __future__ import annotations
+
 from slicer.i18n import tr as _
 
 from .choice import NetworkChoice, Purpose

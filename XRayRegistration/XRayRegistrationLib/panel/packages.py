@@ -1,5 +1,7 @@
 """The lines of the Inputs section about Python packages: what is missing, and a button to install it."""
 
+from __future__ import annotations
+
 from slicer.i18n import tr as _
 
 from .. import dependencies

@@ -1,5 +1,9 @@
 """The panel: joins its sections, runs the one job that may run, and keeps the live overlay."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -10,6 +14,7 @@ from ..jobs.job import StepJob
 from ..mrml import landmarks
 from ..mrml.rig import rigOf
 from ..observing import Observers
+from ..parameters import Parameters
 from ..timing import Timer
 from .controls import Situation, sentence
 from .geometry import GeometrySection
@@ -35,10 +40,12 @@ class Panel:
         self.ui = ui
         self.logic = logic
         self.live = LiveOverlay(logic.inputs, self.refreshSoon)
-        self.job = None
-        self._work, self._onEnd = "", None
-        self._parameters = None
-        self._placedFor = self._arranged = None
+        self.job: StepJob | None = None
+        # What is being done, as the beginning of a sentence, and what is called at its end.
+        self._work, self._onEnd = "", _ignore
+        self._parameters: Parameters | None = None
+        self._placedFor: str | None = None
+        self._arranged: list[Any] | None = None
         self._observers = Observers()
         self._refreshTimer, self._poseTimer = Timer(self.refresh), Timer(self._followPose)
         self._layoutTimer = Timer(self._leaveEmptyLayout)
@@ -61,8 +68,9 @@ class Panel:
         """What is to be shown (controls.Situation)."""
         parameters = self._parameters
         # Nothing can be told of an X-ray's geometry without the packages.
-        readable = parameters is not None and not self.inputs.packages.isMissing()
-        return Situation(parameters, rigOf(parameters.pose) if readable else None, self._work)
+        if parameters is None or self.inputs.packages.isMissing():
+            return Situation(parameters, None, self._work)
+        return Situation(parameters, rigOf(parameters.pose), self._work)
 
     def setParameters(self, parameters):
         """Show these parameters; None while the panel is left (job and overlay go on) and while there is no scene."""
@@ -86,10 +94,10 @@ class Panel:
 
     def _release(self):
         """End what is running, and let go of everything in the scene; touches no widget."""
-        if self.running:
+        if self.job is not None and self.job.running:
             self.job.cancel()
             self.live.relax(False)
-        self._work, self._onEnd = "", None
+        self._work, self._onEnd = "", _ignore
         self.job = None
         self._parameters = self._placedFor = self._arranged = None
         self._observers.clear()
@@ -150,7 +158,7 @@ class Panel:
 
     def cancel(self):
         """End what is running; what it has reached so far stays."""
-        if self.running:
+        if self.job is not None and self.job.running:
             self.job.cancel()
             self._end(_("Cancelled."))
 
@@ -183,7 +191,7 @@ class Panel:
 
     def _end(self, problem):
         self.live.relax(False)
-        onEnd, self._work, self._onEnd = self._onEnd, "", None
+        onEnd, self._work, self._onEnd = self._onEnd, "", _ignore
         onEnd(problem)
         self.refresh()
 
@@ -238,3 +246,7 @@ class Panel:
 
     def _onPoseMoved(self, caller, event):
         self._poseTimer.start()
+
+
+def _ignore(_problem):
+    """What follows the end of nothing."""

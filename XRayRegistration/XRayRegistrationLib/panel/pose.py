@@ -1,12 +1,14 @@
 """The Initial pose section: the C-arm in the terms of a clinician, two-way with its transform node."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
 from slicer.i18n import tr as _
 
 from ..mrml import posing, projections
-from .controls import Control, fillViewSelector, quiet, sentence, tell
+from .controls import Control, Situation, fillViewSelector, quiet, sentence, tell
 from .landmarks import LandmarksPart
 from .network import NetworkPart
 
@@ -43,7 +45,7 @@ class PoseSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = panel.ui
-        self._now = None
+        self._now = Situation()
         # What the sliders stand for, with all digits, and the values they were given for it.
         self._placement, self._shown = None, {}
         # The view to which they belong: another one's angles start anew.
@@ -217,8 +219,8 @@ def _standAlike(one, other):
     """Whether two placements are the same pose; beside a half turn or along the patient their numbers may differ."""
     from xrayreg.geometry import camera_from_placement
 
-    poses = [camera_from_placement(placement, np.zeros(3)) for placement in (one, other)]
-    return np.allclose(*poses, atol=_SAME)
+    first, second = (camera_from_placement(placement, np.zeros(3)) for placement in (one, other))
+    return np.allclose(first, second, atol=_SAME)
 
 
 def _makeRoom(slider, value):

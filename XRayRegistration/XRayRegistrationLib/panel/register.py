@@ -1,11 +1,13 @@
 """The Register section: start, cancel, progress, and how far to trust what was found."""
 
+from __future__ import annotations
+
 from slicer.i18n import tr as _
 
 from ..mrml import outcome
 from ..parameters import Start
 from .choice import NetworkChoice, Purpose
-from .controls import Control, say, widgetsIn
+from .controls import Control, Situation, say, widgetsIn
 from .curve import SimilarityCurve
 
 # Colours of the verdict's frame (red, green, blue), visible on light and on dark panels.
@@ -19,7 +21,7 @@ class RegisterSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = panel.ui
-        self._now = None
+        self._now = Situation()
         self._frameColor = None
         self._progress = None
         self.curve = SimilarityCurve(ui.curveLabel)
@@ -124,7 +126,7 @@ class RegisterSection:
     def _withoutNetwork(self):
         """Why there is nothing to start from; empty unless a network is wanted."""
         parameters = self._now.parameters
-        if parameters.start is not Start.network:
+        if parameters is None or parameters.start is not Start.network:
             return ""
         if not parameters.network:
             return _("Choose a network in the section Initial pose, or another start.")

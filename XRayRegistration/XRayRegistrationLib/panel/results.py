@@ -1,5 +1,7 @@
 """The Results section: the pose as a transform, images in the scene, pictures and a report in a folder."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import qt
@@ -8,7 +10,7 @@ from slicer.i18n import tr as _
 
 from ..jobs import saving
 from ..mrml import results
-from .controls import Control, quiet, sentence, widgetsIn
+from .controls import Control, Situation, quiet, sentence, widgetsIn
 from .dialogs import FileDialogs
 
 _FOLDER_SETTING = "XRayRegistration/resultsFolder"
@@ -20,7 +22,7 @@ class ResultsSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = widgetsIn(panel.ui.resultsContainer, "XRayRegistrationResults.ui")
-        self._now = None
+        self._now = Situation()
         self._dialogs = FileDialogs()
         self._direction, self._create, self._save = (
             Control(ui.directionSelector), Control(ui.createTransformButton), Control(ui.saveTransformButton)

@@ -1,12 +1,14 @@
 """The Review section: how X-ray, DRR and what is reprojected are laid over each other."""
 
+from __future__ import annotations
+
 import numpy as np
 from slicer.i18n import tr as _
 
 from ..display import layout
 from ..display.epipolar import EpipolarTool
 from ..mrml import outcome, rig
-from .controls import Control, quiet, say
+from .controls import Control, Situation, quiet, say
 
 
 class ReviewSection:
@@ -15,8 +17,8 @@ class ReviewSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = panel.ui
-        self._now = None
-        self._comparedTo = None
+        self._now = Situation()
+        self._comparedTo: np.ndarray | None = None
         self._tool = EpipolarTool(self.say)
         self._layout = Control(ui.showLayoutButton)
         self._drr = [
@@ -73,7 +75,9 @@ class ReviewSection:
 
     def follow(self):
         """Put the pose before away as soon as the C-arm moves: the overlay shows where it stands now."""
-        if self.ui.beforeButton.checked and not np.array_equal(self._comparedTo, rig.worldFromVolume(self._now.rig)):
+        if not self.ui.beforeButton.checked:
+            return
+        if self._comparedTo is None or not np.array_equal(self._comparedTo, rig.worldFromVolume(self._now.rig)):
             self.ui.beforeButton.setChecked(False)
 
     def onShowLayout(self):

@@ -1,5 +1,7 @@
 """What is known of trained networks and the CT that is shown: read once, for all lists of them."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from .. import networks

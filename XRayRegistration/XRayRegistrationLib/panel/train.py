@@ -1,5 +1,9 @@
 """The Train section: a network for this patient, trained in a process of its own that outlives panel and scene."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
@@ -7,8 +11,9 @@ from xrayreg.settings import DEVICES, DISTRIBUTIONS
 
 from .. import networks
 from ..jobs import training
+from ..jobs.runFolder import Moment, Run
 from ..timing import Timer
-from .controls import Control, quiet, say, tell, widgetsIn
+from .controls import Control, Situation, quiet, say, tell, widgetsIn
 from .curve import ErrorCurve
 from .dialogs import FileDialogs
 
@@ -22,10 +27,13 @@ class TrainSection:
     def __init__(self, panel):
         self._panel = panel
         self.ui = ui = widgetsIn(panel.ui.trainContainer, "XRayRegistrationTrain.ui")
-        self._now = None
+        self._now = Situation()
         self._dialogs = FileDialogs()
         self._title = str(panel.ui.trainCollapsibleButton.text)
-        self._run, self._moment, self._drawn = None, None, None
+        self._run: Run | None = None
+        self._moment: Moment | None = None
+        # The curve's state when it was drawn last.
+        self._drawn: tuple[Any, ...] | None = None
         # What is said besides the training's own words, and whether its CT is being written now.
         self._said, self._writing = "", False
         self._curve = ErrorCurve(ui.trainCurveLabel)
@@ -95,7 +103,7 @@ class TrainSection:
         wasRunning = self.running
         self._moment = self._run.moment()
         if wasRunning and self.ended:
-            self._finish()
+            self._finish(self._run)
         self._offer()
         self._show()
 
@@ -129,6 +137,8 @@ class TrainSection:
     def chooseModel(self, path):
         """Keep the network in this file; empty for the suggested one."""
         parameters = self._now.parameters
+        if parameters is None:
+            return
         volume, similarity = parameters.volume, parameters.trainSimilarity
         suggested = "" if volume is None else str(training.suggestedModel(volume, similarity))
         try:
@@ -176,24 +186,24 @@ class TrainSection:
             self._run, self._moment, self._drawn = wanted, wanted.moment(), None
             if self.ended:
                 # It ended while nobody looked.
-                self._finish()
+                self._finish(wanted)
         if self.running:
             self._timer.start()
 
-    def _finish(self):
-        """The training has ended: its network is one that is known, and nobody needs its copy of the CT."""
+    def _finish(self, run):
+        """A training has ended: its network is one that is known, and nobody needs its copy of the CT."""
         self._timer.stop()
-        self._run.clean()
-        if self._run.hasNetwork():
-            networks.remember(self._run.model)
+        run.clean()
+        if run.hasNetwork():
+            networks.remember(run.model)
             parameters = self._now.parameters
-            if parameters is None or self._run.model != training.modelOf(parameters):
+            if parameters is None or run.model != training.modelOf(parameters):
                 return
             # The lists of networks come to know it.
             self._panel.refreshSoon()
             # A similarity changes what Register does: that is for the user to choose.
             if not parameters.network and not parameters.trainSimilarity:
-                parameters.network = str(self._run.model)
+                parameters.network = str(run.model)
 
     def _showChoices(self, parameters):
         ui = self.ui
@@ -223,23 +233,27 @@ class TrainSection:
         none = _("There is no training of this file to go on with.")
         self._resume.offer(busy or going or lacking or ("" if resumable else none))
         self.ui.trainButton.setText(_("Train anew") if model is not None and model.is_file() else _("Train"))
-        stopping = self.running and self._run.isStopping()
+        stopping = self._run is not None and self.running and self._run.isStopping()
         idle = _("It is ending already.") if stopping else ("" if self.running else _("No training is running."))
         self._cancel.offer("" if self._writing else idle)
 
     def _show(self):
         """Show how the training stands."""
-        ui, moment = self.ui, self._moment
+        ui, run, moment = self.ui, self._run, self._moment
         ui.trainProgressBar.setValue(0 if moment is None or self._writing else round(100 * moment.fraction))
         tell(ui.trainStatusLabel, self._said or ("" if moment is None else _status(self._run, moment)))
         # What is folded away can be seen to go on.
-        share = _(" ({percent} %)").format(percent=round(100 * moment.fraction)) if self.running else ""
+        share = (
+            _(" ({percent} %)").format(percent=round(100 * moment.fraction))
+            if moment is not None and moment.running
+            else ""
+        )
         self._panel.ui.trainCollapsibleButton.setText(self._title + share)
         state = None if self._run is None else (self._run.model, self._run.curveState())
         if state != self._drawn:
             self._drawn = state
             self._curve.show([] if self._run is None else self._run.curve())
-        tell(ui.trainCardLabel, _card(self._run, moment) if self.ended and self._run.hasNetwork() else "")
+        tell(ui.trainCardLabel, _card(run, moment) if run is not None and self.ended and run.hasNetwork() else "")
 
 
 def _status(run, moment):

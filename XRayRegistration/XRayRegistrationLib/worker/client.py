@@ -1,9 +1,12 @@
 """Asking the worker: requests as iterators of short steps, and values that it keeps while somebody needs them."""
 
+from __future__ import annotations
+
 import logging
 import time
 import weakref
 from collections import deque
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -59,10 +62,11 @@ class Worker:
 
     def __init__(self):
         self.generation = 0
-        self._connection = None
+        self._connection: connection.Connection | None = None
         self._count = 0
         # What has arrived for each request that somebody waits for, and when others that have not ended were cancelled.
-        self._replies, self._ending = {}, {}
+        self._replies: dict[int, deque[dict[str, Any]]] = {}
+        self._ending: dict[int, float] = {}
         self._lost = ""
         self._watch = Timer(self._onWatch, _WATCH_MS, once=False)
 
@@ -73,9 +77,8 @@ class Worker:
 
     def putSteps(self, array):
         """Pause, and return the name by which a request can name an array; raises as `askSteps` does."""
-        self._connect()
         try:
-            return (yield from self._connection.arrays.put_steps(array))
+            return (yield from self._connected().arrays.put_steps(array))
         except OSError as error:
             raise InputError(
                 _("disk"),
@@ -110,8 +113,7 @@ class Worker:
         Steps take a few milliseconds. Closed before its end it is cancelled. Raises InputError as the request does,
         WorkerError for what nobody expected, and WorkerEnded where the process ended meanwhile or cannot be started.
         """
-        self._connect()
-        mine, identifier = self._connection, self._count
+        mine, identifier = self._connected(), self._count
         self._count += 1
         replies = self._replies[identifier] = deque()
         answered = False
@@ -148,8 +150,8 @@ class Worker:
         if self._connection is not None and generation == self.generation:
             self._send({"drop": [number]})
 
-    def _connect(self):
-        """Start the process where there is none; raises InputError or WorkerEnded where that fails."""
+    def _connected(self):
+        """The connection to the process, started where there is none; raises as `askSteps` does where that fails."""
         if self._connection is None:
             self.generation += 1
             try:
@@ -161,6 +163,7 @@ class Worker:
                         "see whether a virus scanner holds it back."
                     ).format(reason=error.strerror or error)
                 ) from error
+        return self._connection
 
     def _disconnect(self, sentence):
         if self._connection is not None:
@@ -171,42 +174,50 @@ class Worker:
         self._ending.clear()
 
     def _send(self, message):
+        """Send a message; a process that is gone misses nothing."""
+        connected = self._connection
+        if connected is None:
+            return
         try:
-            self._connection.send(message)
+            connected.send(message)
         except OSError:
-            self._lose()
+            self._lose(connected)
 
     def _listen(self, seconds):
         """Take in what has arrived, waiting for it a little."""
+        connected = self._connection
+        if connected is None:
+            return
         try:
-            messages = self._connection.receive()
+            messages = connected.receive()
             if not messages:
-                self._connection.wait(seconds)
-                messages = self._connection.receive()
+                connected.wait(seconds)
+                messages = connected.receive()
         except BrokenStream as error:
             self._disconnect(_("The computing process is ended, because {reason}.").format(reason=error))
             return
         for message in messages:
-            self._route(message)
-        if not messages and self._connection.ending():
-            self._lose()
+            self._route(message, connected)
+        if not messages and connected.ending():
+            self._lose(connected)
         elif self._ending and time.monotonic() - min(self._ending.values()) > self._patience():
             # It does not come to look at its messages: whoever cancels shall not wait for it.
             self._disconnect(_("The computing process did not react and was ended."))
 
-    def _route(self, message):
-        identifier = message.get("id")
+    def _route(self, message, connected):
+        # None in what the process says of itself.
+        identifier: Any = message.get("id")
         if identifier in self._replies:
             self._replies[identifier].append(message)
         else:
             # Of a request that was cancelled.
-            self._connection.arrays.discard(message.get("news") or message.get("answer") or {})
+            connected.arrays.discard(message.get("news") or message.get("answer") or {})
             if "news" not in message:
                 self._ending.pop(identifier, None)
 
-    def _lose(self):
+    def _lose(self, connected):
         """The process is gone."""
-        ending = self._connection.ending()
+        ending = connected.ending()
         again = _("Another one is started when it is needed; do again what was interrupted.")
         self._disconnect(f"{ending} {again}" if ending else again)
 

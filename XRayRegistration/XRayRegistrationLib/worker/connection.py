@@ -1,5 +1,7 @@
 """The worker's process and the streams to it, read without ever waiting for it."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
@@ -53,7 +55,9 @@ class Connection:
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        os.set_blocking(self._process.stdout.fileno(), False)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        os.set_blocking(self._stdout.fileno(), False)
         # Also when this is forgotten, and when Slicer ends.
         self._end = weakref.finalize(self, _end, self._process, self._log, folder)
 
@@ -61,12 +65,12 @@ class Connection:
         """Send a message; raises OSError where the process has ended."""
         data = memoryview(packed(message))
         while data:
-            data = data[self._process.stdin.write(data) or 0 :]
+            data = data[self._stdin.write(data) or 0 :]
 
     def receive(self):
         """The messages that have arrived (a list). Raises xrayreg.worker.messages.BrokenStream for anything else."""
         messages = []
-        while data := self._process.stdout.read(_READ_BYTES):
+        while data := self._stdout.read(_READ_BYTES):
             messages += self._unpacker.feed(data)
         return messages
 
@@ -78,7 +82,7 @@ class Connection:
         else:
             import select
 
-            select.select([self._process.stdout], [], [], seconds)
+            select.select([self._stdout], [], [], seconds)
 
     def ending(self):
         """How the process ended, a sentence; empty while it runs."""

@@ -1,8 +1,11 @@
 """Slicer's own Python as a process of its own, which knows xrayreg and all installed packages but no scene."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import slicer
@@ -46,7 +49,9 @@ def variables():
 
 def hidden():
     """Options of subprocess.Popen for a process without a console window."""
-    return {"creationflags": subprocess.CREATE_NO_WINDOW} if os.name == "nt" else {}
+    if sys.platform != "win32":
+        return {}
+    return {"creationflags": subprocess.CREATE_NO_WINDOW}
 
 
 def launch(command, log):
@@ -73,7 +78,7 @@ def _polite():
 
 
 def _detached():
-    if os.name != "nt":
+    if sys.platform != "win32":
         return {"start_new_session": True}
     kinds = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
     return {"creationflags": kinds}
