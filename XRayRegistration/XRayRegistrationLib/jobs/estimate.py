@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from slicer.i18n import tr as _
 
@@ -9,8 +12,12 @@ from .. import dependencies, networks
 from ..mrml import backend, posing, rig
 from .registration import Progress
 
+if TYPE_CHECKING:
+    from ..mrml.backend import Inputs
+    from ..parameters import Parameters
 
-def estimateSteps(inputs, parameters):
+
+def estimateSteps(inputs: Inputs, parameters: Parameters) -> Generator[Progress, None, None]:
     """Yield Progress while the network of `parameters` looks at the X-rays; then the C-arm stands where it says.
 
     inputs: mrml.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
@@ -31,7 +38,7 @@ def estimateSteps(inputs, parameters):
     yield Progress(1.0, " ".join([told, *found["notes"]]), "done")
 
 
-def _told(steps, fraction, message):
+def _told(steps: Generator[Any, None, Any], fraction: float, message: str) -> Generator[Progress, None, Any]:
     """Yield Progress for each step; returns what they return."""
     while True:
         try:
