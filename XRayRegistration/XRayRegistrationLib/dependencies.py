@@ -12,6 +12,8 @@ import importlib.util
 import logging
 import re
 import subprocess
+from collections.abc import Sequence
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -35,7 +37,7 @@ _givenUp: set[str] = set()
 _found: set[str] = set()
 
 
-def quietLibraries():
+def quietLibraries() -> None:
     """Keep what numba tells about its compiling out of Slicer's log, which keeps everything: 24 000 records a start."""
     logger = logging.getLogger("numba")
     if logger.level == logging.NOTSET:
@@ -46,12 +48,12 @@ class MissingPackages(RuntimeError):
     """Packages are missing; the message says in one line which, and what to do."""
 
 
-def missing():
+def missing() -> list[str]:
     """Names of the packages without which nothing can be registered, too old ones included."""
     return _names(_absent((TORCH, *REQUIRED)))
 
 
-def ensure():
+def ensure() -> None:
     """Install what registering needs, after asking. Raises MissingPackages when it cannot run afterwards.
 
     numba is offered in the same question, but never asked for alone: the panel has a line about it.
@@ -68,25 +70,25 @@ def ensure():
     _require((TORCH, *REQUIRED))
 
 
-def ensureForReports():
+def ensureForReports() -> None:
     """Install what pictures and report need beyond `ensure`, after asking; raises MissingPackages."""
     ensure()
     _install(_absent(FOR_REPORTS))
     _require(FOR_REPORTS)
 
 
-def installFaster():
+def installFaster() -> None:
     """Install what makes registering faster here, after asking; raises MissingPackages."""
     _install(_absent(FASTER))
     _require(FASTER)
 
 
-def canBeFaster():
+def canBeFaster() -> bool:
     """Whether `installFaster` has something to install."""
     return bool(_absent(FASTER))
 
 
-def status():
+def status() -> list[str]:
     """What is to be said about packages and Slicer's version, one sentence a line, without loading any of them."""
     lines = []
     if _absent((TORCH,)):
@@ -112,22 +114,22 @@ def status():
     return lines
 
 
-def _absent(requirements):
+def _absent(requirements: Sequence[str]) -> list[str]:
     return [requirement for requirement in requirements if not _isInstalled(requirement)]
 
 
-def _names(requirements):
+def _names(requirements: Sequence[str]) -> list[str]:
     return [requirement.split(">=")[0] for requirement in requirements]
 
 
-def _isInstalled(requirement):
+def _isInstalled(requirement: str) -> bool:
     """Whether the package is there in a version that the requirement allows; it is not loaded."""
     if requirement not in _found and _isThere(*requirement.split(">=")):
         _found.add(requirement)
     return requirement in _found
 
 
-def _isThere(name, versions):
+def _isThere(name: str, versions: str) -> bool:
     """Whether a package is there; versions: "LEAST", or "LEAST,<TOO_NEW"."""
     if importlib.util.find_spec(_IMPORT_NAMES.get(name, name)) is None:
         return False
@@ -148,7 +150,7 @@ def _numbers(version: str | None) -> tuple[int, ...]:
     return tuple(int(number) for number in found[0].split(".")) if found else ()
 
 
-def _require(requirements):
+def _require(requirements: Sequence[str]) -> None:
     still = _names(_absent(requirements))
     if still:
         raise MissingPackages(
@@ -158,11 +160,11 @@ def _require(requirements):
         )
 
 
-def _hasTorchUtils():
+def _hasTorchUtils() -> bool:
     return importlib.util.find_spec("PyTorchUtils") is not None
 
 
-def _installTorch():
+def _installTorch() -> None:
     if not _hasTorchUtils():
         raise MissingPackages(
             _("PyTorch is missing. Install the extension PyTorch in the Extensions Manager and restart Slicer.")
@@ -186,7 +188,7 @@ def _installTorch():
         raise MissingPackages(_("PyTorch is needed to register. Start again and agree to install it."))
 
 
-def _install(wanted):
+def _install(wanted: list[str] | tuple[str, ...]) -> None:
     """Ask and install. Raises MissingPackages where the user declines or the installer fails."""
     if not wanted:
         return
@@ -195,7 +197,7 @@ def _install(wanted):
         if importlib.util.find_spec("slicer.packaging"):
             importlib.import_module("slicer.packaging").pip_ensure(list(wanted), requester="XRayRegistration")
         elif not slicer.app.testingEnabled():
-            _installWithoutPackaging(wanted, names)
+            _installWithoutPackaging(tuple(wanted), names)
     except RuntimeError as error:
         raise MissingPackages(
             _("Not installed, as you wished: {names}. Start again and agree to install them.").format(names=names)
@@ -209,7 +211,7 @@ def _install(wanted):
     importlib.invalidate_caches()
 
 
-def _installWithoutPackaging(wanted, names):
+def _installWithoutPackaging(wanted: tuple[str, ...], names: Any) -> None:
     question = _("These Python packages are needed: {names}. Install them now?").format(names=names)
     if not slicer.util.confirmOkCancelDisplay(question, "XRayRegistration"):
         raise RuntimeError("declined")
@@ -217,7 +219,7 @@ def _installWithoutPackaging(wanted, names):
         slicer.util.pip_install(requirement)
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     """An installer's error in a few words; all of it goes to the log."""
     logging.warning("An installation failed", exc_info=error)
     if isinstance(error, subprocess.CalledProcessError):

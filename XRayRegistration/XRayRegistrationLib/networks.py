@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +17,16 @@ from xrayreg.checks import InputError
 from xrayreg.settings import SIMILARITY_NAMES
 
 if TYPE_CHECKING:
+    from .mrml.backend import Inputs
+    from .worker.client import Worker
+
+if TYPE_CHECKING:
     from xrayreg.networks.model.card import ModelCard
 
 _KNOWN = "XRayRegistration/networks"
 _MOST_KNOWN = 40
 # Cards that were read, by file and its state; reading one takes a tenth of a second.
-_cards: dict[tuple[Any, ...], tuple[ModelCard | None, str]] = {}
+_cards: dict[Any, tuple[ModelCard | None, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,10 @@ class Network:
     problem: str = ""
 
     @property
-    def general(self):
+    def general(self) -> bool:
         return self.card is not None and self.card.kind == "agnostic"
 
-    def misplaced(self, similarity):
+    def misplaced(self, similarity: bool) -> str:
         """What it is and where it belongs, a sentence, where the other kind is asked for; empty where it is not.
 
         similarity: whether one is asked for that compares images, rather than one that finds poses.
@@ -49,12 +54,12 @@ class Network:
         return str(_misplaced(self.path, self.card, similarity) or "")
 
     @property
-    def described(self):
+    def described(self) -> str:
         """The card in words, or what is wrong with the file."""
-        return self.problem or inWords(self.card)
+        return self.problem or ("" if self.card is None else inWords(self.card))
 
 
-def similarityNames():
+def similarityNames() -> dict[str, Any]:
     """The architectures of similarities that can be trained: name in xrayreg.settings, and what people read."""
     named = {
         "embedding": _("Embedding (ours)"),
@@ -66,18 +71,18 @@ def similarityNames():
     return {name: named.get(name, name) for name in SIMILARITY_NAMES}
 
 
-def remember(path):
+def remember(path: Path | str) -> None:
     """Put a network on the list of those that are known, as the latest."""
     path = str(Path(path).absolute())
     qt.QSettings().setValue(_KNOWN, [path, *(known for known in _listed() if known != path)][:_MOST_KNOWN])
 
 
-def known():
+def known() -> list[Path]:
     """The files of the networks that are known and still there, the latest first."""
     return [path for path in map(Path, _listed()) if path.is_file()]
 
 
-def stateOf(path):
+def stateOf(path: Path | str) -> tuple[str, int, int] | None:
     """A value that changes whenever the file does; None where there is none."""
     try:
         found = Path(path).stat()
@@ -86,12 +91,13 @@ def stateOf(path):
     return str(path), found.st_mtime_ns, found.st_size
 
 
-def cardOf(path):
+def cardOf(path: Path) -> ModelCard | None:
     """The card of a network's file (xrayreg.networks.model.card.ModelCard) as `surveySteps` read it; None before."""
-    return _cards.get(stateOf(path), (None, ""))[0]
+    state = stateOf(path)
+    return None if state is None else _cards.get(state, (None, ""))[0]
 
 
-def requireSameKindSteps(worker, path, similarity):
+def requireSameKindSteps(worker: Worker, path: Path, similarity: str) -> Generator[Any, None, None]:
     """Pause, and raise InputError where a file holds a network of another kind than the one that is to be kept in it.
 
     similarity: the architecture of one, empty for a network that finds poses.
@@ -107,7 +113,7 @@ def requireSameKindSteps(worker, path, similarity):
         )
 
 
-def requireKindSteps(worker, path, similarity):
+def requireKindSteps(worker: Worker, path: str | Path, similarity: bool) -> Generator[Any, None, None]:
     """Pause, and raise InputError, which tells where it belongs, for a file of the other kind; see `Network.misplaced`.
 
     What is no network at all, or is not there, is left to whoever reads it.
@@ -118,7 +124,9 @@ def requireKindSteps(worker, path, similarity):
         raise error
 
 
-def surveySteps(inputs, volumeNode, paths):
+def surveySteps(
+    inputs: Inputs, volumeNode: slicer.vtkMRMLScalarVolumeNode, paths: Any
+) -> Generator[Any, None, list[Network]]:
     """Pause, and return a Network for each file, told whether it was trained on the CT.
 
     inputs: mrml.backend.Inputs. Raises InputError for a CT that cannot be used.
@@ -135,7 +143,7 @@ def surveySteps(inputs, volumeNode, paths):
     return networks
 
 
-def inWords(card):
+def inWords(card: ModelCard) -> str:
     """What a network is and was trained on, when, and how well it does, in a few sentences."""
     from xrayreg.io.images import stem_of
 
@@ -152,7 +160,7 @@ def inWords(card):
     return " ".join([*told, errorsInWords(errors)]).strip()
 
 
-def errorsInWords(validation):
+def errorsInWords(validation: dict[Any, Any]) -> str:
     """How well a network does as a sentence; empty without any figures.
 
     validation: errors by kind of image, or angles by what a gradient is of, as dicts like
@@ -169,7 +177,7 @@ def errorsInWords(validation):
     return _("Median error {parts}.").format(parts=_(", ").join(parts)) if parts else ""
 
 
-def inShort(errors):
+def inShort(errors: dict[str, Any]) -> str:
     """Rotation, and shifts to the right, upwards and in depth, or how well a gradient points, in one short text."""
     if "whole_deg" in errors:
         return _("gradient {degrees:.0f}° from the ideal one").format(degrees=errors["whole_deg"])
@@ -178,14 +186,14 @@ def inShort(errors):
     )
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """A time as minutes and seconds."""
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
-def _cardSteps(worker, path):
+def _cardSteps(worker: Worker, path: Path | str) -> Generator[Any, None, tuple[Any, str]]:
     """Pause, and return the card in a file, None where it cannot be read, and why that is."""
     from xrayreg.networks.model.card import ModelCard
 
@@ -197,22 +205,23 @@ def _cardSteps(worker, path):
     return _cards[state]
 
 
-def _architecture(card):
+def _architecture(card: ModelCard) -> str:
     """Of a similarity; empty for a network that finds poses."""
-    return card.settings.similarity.architecture if card.is_similarity else ""
+    similarity = card.settings.similarity
+    return similarity.architecture if card.is_similarity and similarity is not None else ""
 
 
-def _named(architecture):
+def _named(architecture: str) -> str:
     return similarityNames().get(architecture, architecture)
 
 
-def _kindInWords(similarity):
+def _kindInWords(similarity: str) -> str:
     if not similarity:
         return _("a network for the initial pose")
     return _("a network for the similarity {name}").format(name=_named(similarity))
 
 
-def _misplaced(path, card, similarity):
+def _misplaced(path: Path | str, card: ModelCard | None, similarity: bool) -> InputError | None:
     """The InputError for a network of the other kind than the one that is asked for; None for any other file."""
     if card is None or card.is_similarity == similarity:
         return None
@@ -231,7 +240,7 @@ def _misplaced(path, card, similarity):
     )
 
 
-def _anglesInWords(validation):
+def _anglesInWords(validation: dict[str, Any]) -> str:
     """Medians of the angles between a similarity's pose gradient and the ideal one, and those of correlation."""
     told = inShort(validation["network"])
     if validation.get("zncc"):
@@ -240,23 +249,23 @@ def _anglesInWords(validation):
     return _("Median: {told}.").format(told=told)
 
 
-def _listed():
+def _listed() -> list[str]:
     found = slicer.util.settingsValue(_KNOWN, [])
     # Qt's own programs keep a list of one text as that text.
     return [found] if isinstance(found, str) else list(found or [])
 
 
-def day(seconds):
+def day(seconds: float) -> str:
     """A moment of the computer's clock, for people."""
     return time.strftime("%d %b %Y %H:%M", time.localtime(seconds))
 
 
-def _day(created):
+def _day(created: str) -> str:
     try:
         return day(datetime.fromisoformat(created).timestamp())
     except ValueError:
         return _("at an unknown time")
 
 
-def _counted(number):
+def _counted(number: int) -> str:
     return f"{number / 1000:.0f} 000" if number >= 10000 else str(number)

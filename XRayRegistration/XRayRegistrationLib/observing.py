@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Observers:
     """Observes what it was last asked to follow, and no longer what it followed before.
@@ -10,10 +12,10 @@ class Observers:
     removed, and with a volume node all of its voxels.
     """
 
-    def __init__(self):
-        self._tags = {}
+    def __init__(self) -> None:
+        self._tags: dict[tuple[Any, Any], int] = {}
 
-    def follow(self, wanted):
+    def follow(self, wanted: dict[Any, Any]) -> None:
         """Observe this and nothing else. wanted: by (VTK object, event), what is called as call(caller, event)."""
         for key in [key for key in self._tags if key not in wanted]:
             self.drop(*key)
@@ -21,12 +23,12 @@ class Observers:
             if (watched, event) not in self._tags:
                 self._tags[watched, event] = watched.AddObserver(event, call)
 
-    def drop(self, watched, event):
+    def drop(self, watched: Any, event: Any) -> None:
         """Observe one thing no longer, where it was observed."""
         tag = self._tags.pop((watched, event), None)
         if tag is not None:
             watched.RemoveObserver(tag)
 
-    def clear(self):
+    def clear(self) -> None:
         """Observe nothing any more."""
         self.follow({})

@@ -24,7 +24,7 @@ class Effort(enum.Enum):
     standard = "standard"
     thorough = "thorough"
 
-    def label(self):
+    def label(self) -> str:
         return {"fast": _("Fast"), "standard": _("Standard"), "thorough": _("Thorough")}[self.name]
 
 
@@ -39,7 +39,7 @@ class Start(enum.Enum):
     search = "search"
     network = "network"
 
-    def label(self):
+    def label(self) -> str:
         return {
             "auto": _("Pose shown, then a search if needed"),
             "case": _("Pose shown only"),
@@ -55,7 +55,7 @@ class Comparison(enum.Enum):
     checkerboard = "checkerboard"
     blink = "blink"
 
-    def label(self):
+    def label(self) -> str:
         return {"blend": _("Blended"), "checkerboard": _("Checkerboard"), "blink": _("Blinking")}[self.name]
 
 

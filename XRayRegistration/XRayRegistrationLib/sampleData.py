@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import slicer
 
 from . import dependencies
+
+if TYPE_CHECKING:
+    from .mrml.backend import Inputs
+    from .parameters import Parameters
+    from .worker.client import Worker
 
 CASE = "case.json"
 CATEGORY = "X-ray Registration"
@@ -20,7 +27,7 @@ _MACHINE = {"rays_per_side": 1, "photons": 5e5, "exposure": 3.0, "gamma": 0.5}
 _FILES = ("Phantom CT", "PA", "Lateral", "Phantom bones")
 
 
-def register():
+def register() -> None:
     """Put the phantom on the page of the module Sample Data; call once, when Slicer has started."""
     import SampleData
 
@@ -39,17 +46,17 @@ def register():
         )
 
 
-def loadOneView(_source=None):
+def loadOneView(_source: Any = None) -> None:
     """Open the module and let it load the phantom with one X-ray; what its button in Sample Data does."""
     _load(lateral=False)
 
 
-def loadTwoViews(_source=None):
+def loadTwoViews(_source: Any = None) -> None:
     """Load the phantom with two X-rays at right angles, as `loadOneView` does."""
     _load(lateral=True)
 
 
-def sampleSteps(inputs, parameters, lateral=False):
+def sampleSteps(inputs: Inputs, parameters: Parameters, lateral: bool = False) -> Generator[Any, None, None]:
     """Generate the phantom, unless this computer has it already, and load it; each step brings a message.
 
     inputs: mrml.backend.Inputs. Fills `parameters` as importCaseSteps does, so that Register can be pressed at once.
@@ -66,7 +73,7 @@ def sampleSteps(inputs, parameters, lateral=False):
     yield from importing.importCaseSteps(inputs, parameters, folder / CASE)
 
 
-def writeSteps(worker, folder, **choices):
+def writeSteps(worker: Worker, folder: Path, **choices: Any) -> Generator[str | None, None, None]:
     """Generate a phantom in a folder, with a message before each part that takes a second or two.
 
     choices: arguments of xrayreg.simulation.phantom_case.write_phantom_case.
@@ -75,7 +82,7 @@ def writeSteps(worker, folder, **choices):
         yield None if news is None else news["message"]
 
 
-def cacheFolder(lateral):
+def cacheFolder(lateral: bool) -> Path:
     """Where a generated phantom is kept for the next time; another one after everything that it depends on."""
     from xrayreg import __version__
 
@@ -83,6 +90,6 @@ def cacheFolder(lateral):
     return Path(slicer.app.temporaryPath) / "XRayRegistration" / f"phantom-{made:08x}"
 
 
-def _load(lateral):
+def _load(lateral: bool) -> None:
     slicer.util.selectModule("XRayRegistration")
     slicer.util.getModuleWidget("XRayRegistration").panel.inputs.loadSample(lateral)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import qt
 
 
@@ -13,29 +15,29 @@ class Timer:
     whoever starts it: an application that quits handles events after its modules were unloaded.
     """
 
-    def __init__(self, call, waitMs=0, once=True):
+    def __init__(self, call: Callable[..., object], waitMs: int = 0, once: bool = True) -> None:
         timer = qt.QTimer()
         timer.setSingleShot(once)
         timer.setInterval(waitMs)
         timer.timeout.connect(call)
         self._timer: qt.QTimer | None = timer
 
-    def start(self):
+    def start(self) -> None:
         if self._timer is not None:
             self._timer.start()
 
-    def stop(self):
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.stop()
 
-    def isActive(self):
+    def isActive(self) -> bool:
         return self._timer is not None and self._timer.isActive()
 
-    def setInterval(self, waitMs):
+    def setInterval(self, waitMs: int) -> None:
         if self._timer is not None:
             self._timer.setInterval(waitMs)
 
-    def close(self):
+    def close(self) -> None:
         """Stop for good, and let go of the function."""
         if self._timer is not None:
             self._timer.stop()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import slicer
 import vtk
@@ -10,6 +13,10 @@ from vtk.util.numpy_support import numpy_to_vtk
 from ..mrml import rig as rigs
 from ..mrml.hidden import addHidden
 from . import layout
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig
+    from ..parameters import Parameters
 
 # Bone begins here [HU]. Volumes without negative values hold thousandths of water's attenuation.
 _BONE_HU, _WATER = 220.0, 1000.0
@@ -23,13 +30,13 @@ _TRANSLUCENT = 0.16
 _MADE_OF = "XRayRegistration.madeOf"
 
 
-def isCurrent(rig, volume):
+def isCurrent(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
     """Whether the rig's surface is that of a CT as it is now."""
     model = rig.pose.GetNodeReference(rigs.BONES)
     return model is not None and model.GetAttribute(_MADE_OF) == _version(volume)
 
 
-def surfaceSteps(rig, volume):
+def surfaceSteps(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode) -> Generator[Any, None, None]:
     """Make the surface of a CT's bones for a rig, in short steps that yield None."""
     version = _version(volume)
     means, rasFromIndex = yield from _coarsened(volume)
@@ -66,7 +73,7 @@ def surfaceSteps(rig, volume):
     model.SetAttribute(_MADE_OF, version)
 
 
-def applyAppearance(rig, parameters):
+def applyAppearance(rig: Rig, parameters: Parameters) -> None:
     """Show the bones with the C-arm and to the X-ray eye, unless somebody chose a rendering of the CT."""
     model = rig.pose.GetNodeReference(rigs.BONES)
     if model is None:
@@ -81,7 +88,7 @@ def applyAppearance(rig, parameters):
             display.SetVisibility(bool(wanted and shown))
 
 
-def _coarsened(volume):
+def _coarsened(volume: slicer.vtkMRMLScalarVolumeNode) -> Generator[None, None, tuple[np.ndarray, np.ndarray]]:
     """Means [k, j, i] over blocks of a CT's voxels, and RAS from their indices (4, 4) [mm] without its transforms."""
     voxels = slicer.util.arrayFromVolume(volume)
     spacing = np.array(volume.GetSpacing())
@@ -105,7 +112,7 @@ def _coarsened(volume):
     return means, slicer.util.arrayFromVTKMatrix(matrix) @ indexFromBlock
 
 
-def _smoothed(values, axis):
+def _smoothed(values: np.ndarray, axis: int) -> np.ndarray:
     """Binomial means of three along an axis; the border stays."""
     along = np.moveaxis(values, axis, 0)
     smooth = along.copy()
@@ -113,7 +120,7 @@ def _smoothed(values, axis):
     return np.ascontiguousarray(np.moveaxis(smooth, 0, axis))
 
 
-def _model(rig, volume):
+def _model(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLModelNode:
     """A new model, hidden from lists, with one display for the C-arm's view and one for the X-ray eye."""
     model = addHidden("vtkMRMLModelNode", f"{volume.GetName()} bones")
     for viewName, opacity in ((layout.THREED_VIEW, 1.0), (layout.EYE_VIEW, _TRANSLUCENT)):
@@ -128,7 +135,7 @@ def _model(rig, volume):
     return model
 
 
-def _isRendered(volume):
+def _isRendered(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
     displays = [volume.GetNthDisplayNode(n) for n in range(volume.GetNumberOfDisplayNodes())]
     return any(
         display is not None and display.IsA("vtkMRMLVolumeRenderingDisplayNode") and display.GetVisibility()
@@ -136,6 +143,6 @@ def _isRendered(volume):
     )
 
 
-def _version(volume):
+def _version(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
     """Tells a CT and its values from others; not kept for ever: a scene that was loaded makes the surface anew."""
     return f"{volume.GetID()} {volume.GetImageData().GetMTime() if volume.GetImageData() else 0}"

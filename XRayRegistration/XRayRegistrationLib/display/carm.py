@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import slicer
 import vtk
@@ -11,6 +13,10 @@ from ..mrml import detector
 from ..mrml import rig as rigs
 from . import bones, layout
 
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig, View
+    from ..parameters import Parameters
+
 _BAR_COLOR = (0.62, 0.66, 0.74)
 _BACKGROUND = (0.10, 0.11, 0.14)
 _DRESSED = "XRayRegistration.dressed"
@@ -18,7 +24,7 @@ _DRESSED = "XRayRegistration.dressed"
 _FILLED = 0.92
 
 
-def show(rig, parameters):
+def show(rig: Rig, parameters: Parameters) -> bool:
     """Show C-arm and patient in our 3D views. Returns whether they are new there and the camera has to be placed."""
     for name in (layout.THREED_VIEW, layout.EYE_VIEW):
         viewNode = layout.viewNodeOf(name)
@@ -34,7 +40,7 @@ def show(rig, parameters):
     return True
 
 
-def followPose(rig, parameters):
+def followPose(rig: Rig, parameters: Parameters) -> None:
     """Put the camera of the X-ray eye where the active view's source is now."""
     viewNode = layout.viewNodeOf(layout.EYE_VIEW)
     view = _activeView(rig, parameters)
@@ -45,7 +51,7 @@ def followPose(rig, parameters):
         _lookFromSource(camera, view, rigs.cameraFromVolume(rig, view))
 
 
-def lookFromTheSide(rig, volume=None):
+def lookFromTheSide(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode | None = None) -> None:
     """Turn our 3D view so that patient, sources and the faces of the detectors are all seen."""
     viewNode = layout.viewNodeOf()
     camera = slicer.modules.cameras.logic().GetViewActiveCameraNode(viewNode) if viewNode else None
@@ -67,7 +73,7 @@ def lookFromTheSide(rig, volume=None):
     camera.ResetClippingRange()
 
 
-def _lookFromSource(camera, view, cameraFromVolume):
+def _lookFromSource(camera: Any, view: View, cameraFromVolume: np.ndarray) -> None:
     """Look from the source at the middle of the detector: what is in between covers its own shadow."""
     frame = detector.rasFromSlice(view.picture)
     source = np.linalg.inv(cameraFromVolume)[:3, 3]
@@ -83,7 +89,7 @@ def _lookFromSource(camera, view, cameraFromVolume):
     camera.ResetClippingRange()
 
 
-def _showDetectors(rig, parameters):
+def _showDetectors(rig: Rig, parameters: Parameters) -> None:
     """Let the C-arm's 3D view show every detector, the X-ray eye only the one it looks at."""
     active = _activeView(rig, parameters)
     for _index, view, logic in layout.sliceLogicsOf(rig):
@@ -98,11 +104,11 @@ def _showDetectors(rig, parameters):
                 sliceNode.AddThreeDViewID(viewID)
 
 
-def _activeView(rig, parameters):
+def _activeView(rig: Rig, parameters: Parameters) -> View | None:
     return rig.views[min(max(parameters.activeView, 0), len(rig.views) - 1)] if rig.views else None
 
 
-def _dress(viewNode):
+def _dress(viewNode: Any) -> None:
     """Dark and without a box around everything, for a view that is shown for the first time."""
     wasModifying = viewNode.StartModify()
     background = (0.0, 0.0, 0.0) if viewNode.GetLayoutName() == layout.EYE_VIEW else _BACKGROUND
@@ -120,7 +126,7 @@ def _dress(viewNode):
     viewNode.EndModify(wasModifying)
 
 
-def _cameraAxes(direction, up):
+def _cameraAxes(direction: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Rows right, up and towards the camera (3, 3)."""
     towards = direction / np.linalg.norm(direction)
     right = np.cross(up, towards)
@@ -128,7 +134,7 @@ def _cameraAxes(direction, up):
     return np.stack([right, np.cross(towards, right), towards])
 
 
-def _framing(points, tangents):
+def _framing(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float]:
     """The middle of points (N, 3) in camera axes, and how far from it a camera sees them all.
 
     tangents: of half the view's angle, to the right and upwards.
@@ -139,7 +145,7 @@ def _framing(points, tangents):
     return centre, float((offset[:, 2] + reach).max())
 
 
-def _modelPoints(model):
+def _modelPoints(model: slicer.vtkMRMLModelNode) -> np.ndarray:
     """Points (N, 3) of a model in RAS world."""
     matrix = vtk.vtkMatrix4x4()
     model.GetParentTransformNode().GetMatrixTransformToWorld(matrix)
@@ -147,7 +153,7 @@ def _modelPoints(model):
     return slicer.util.arrayFromModelPoints(model) @ worldFromModel[:3, :3].T + worldFromModel[:3, 3]
 
 
-def _corners(volume):
+def _corners(volume: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """Corners (8, 3) of the box around a volume in RAS world."""
     bounds = np.zeros(6)
     volume.GetRASBounds(bounds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -12,6 +14,13 @@ from ..mrml import detector, results
 from ..mrml.rig import removeNode
 from ..mrml.segments import labelsOf
 from . import silhouettes
+
+if TYPE_CHECKING:
+    from ..mrml.backend import SentScene, SentXray
+    from ..mrml.results import Standing
+    from ..mrml.rig import Rig, View
+    from ..parameters import Parameters
+    from ..worker.client import Handle, Worker
 
 # Width of the copied edges in an image whose longer side has 1000 pixels; at least one pixel.
 _EDGE_WIDTH_PX = 2.0
@@ -25,7 +34,9 @@ class _Shown:
     segments: object
 
 
-def copySteps(worker, theRig, scene, parameters, standing):
+def copySteps(
+    worker: Worker, theRig: Rig, scene: SentScene, parameters: Parameters, standing: Standing
+) -> Generator[tuple[float, str], None, int]:
     """Make the folder for the pose that is shown; yield (fraction, message) before each part that takes long.
 
     worker: worker.client.Worker. scene: mrml.backend.SentScene. standing: mrml.results.Standing.
@@ -63,11 +74,19 @@ class _Copy:
     pose: camera_from_volume (4, 4) [mm].
     """
 
-    def __init__(self, worker, view, xray, pose, carm, made):
+    def __init__(
+        self,
+        worker: Worker,
+        view: View,
+        xray: SentXray,
+        pose: Any,
+        carm: slicer.vtkMRMLLinearTransformNode,
+        made: list[slicer.vtkMRMLLinearTransformNode],
+    ) -> None:
         self._worker, self._view, self._xray, self._pose = worker, view, xray, pose
         self._carm, self._made = carm, made
 
-    def imageSteps(self, anatomy, edgeColor):
+    def imageSteps(self, anatomy: Any, edgeColor: Any) -> Generator[tuple[float, str], None, None]:
         name, camera = self._view.name, self._view.camera
         asked = self._worker.askSteps(
             "images",
@@ -94,7 +113,9 @@ class _Copy:
         node = self._image("vtkMRMLLabelMapVolumeNode", title, edges.astype(np.uint8))
         node.GetDisplayNode().SetAndObserveColorNodeID(self._table(title, edgeColor).GetID())
 
-    def segmentSteps(self, anatomy, drawable, segmentationNode):
+    def segmentSteps(
+        self, anatomy: Handle, drawable: list[int], segmentationNode: slicer.vtkMRMLSegmentationNode
+    ) -> Generator[Any, None, None]:
         node = self._node("vtkMRMLSegmentationNode", _("{view}: segments").format(view=self._view.name))
         # Slice views show all segmentations, this one would lie over the live one.
         node.GetDisplayNode().SetVisibility(False)
@@ -104,7 +125,7 @@ class _Copy:
             self._worker, shown, anatomy, drawable, labels, segmentationNode, self._pose, fully=True
         )
 
-    def _image(self, className, title, pixels):
+    def _image(self, className: str, title: str, pixels: np.ndarray) -> slicer.vtkMRMLVolumeNode:
         node = self._node(className, title)
         detector.fillImage(node, pixels, self._view.camera)
         if className == "vtkMRMLScalarVolumeNode":
@@ -113,14 +134,14 @@ class _Copy:
             display.SetWindowLevelMinMax(float(pixels.min()), float(max(pixels.max(), pixels.min() + 1)))
         return node
 
-    def _node(self, className, title):
+    def _node(self, className: str, title: str) -> Any:
         node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(title))
         self._made.append(node)
         node.SetAndObserveTransformNodeID(self._carm.GetID())
         node.CreateDefaultDisplayNodes()
         return node
 
-    def _table(self, title, color):
+    def _table(self, title: str, color: Any) -> Any:
         """Colours in which 1 is drawn and 0 is not."""
         table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", _("{title}: colors").format(title=title))
         self._made.append(table)
@@ -131,7 +152,7 @@ class _Copy:
         return table
 
 
-def _quietly(pieces):
+def _quietly(pieces: Generator[Any, None, Any]) -> Generator[tuple[float, str], None, dict[str, Any]]:
     """Pieces of work as steps; returns what they make."""
     while True:
         try:
@@ -141,7 +162,7 @@ def _quietly(pieces):
         yield 0.0, _("Preparing the DRR")
 
 
-def _folderWith(nodes, title):
+def _folderWith(nodes: list[Any], title: str) -> int:
     """A new folder of the subject hierarchy with these nodes in it."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     root = hierarchy.GetSceneItemID()

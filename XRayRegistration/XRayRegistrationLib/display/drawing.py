@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import slicer
 
 from ..mrml import detector
 from ..mrml.backend import SentVolume
 from ..mrml.segments import labelsOf
 from ..parameters import Comparison
 from ..worker.client import Handle
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Camera
+
+    from ..mrml.backend import SentLabels, SentXray
+    from ..mrml.rig import View
+    from ..parameters import Parameters
+    from ..worker.client import Worker
 
 # The DRR's black; white is 255 above. Between a pixel of the DRR and a 0 beside it Slicer interpolates, and what comes
 # out below black is not shown: so the DRR ends sharply, without a dark rim. Single precision still tells these apart.
@@ -42,7 +53,7 @@ class PictureRequest:
     shownPx: float
 
 
-def wantedOf(parameters, shownPx=None):
+def wantedOf(parameters: Parameters, shownPx: float | None = None) -> PictureRequest:
     """What the module's parameters want drawn in a view, on so many pixels of the screen (None for none known)."""
     blended = parameters.comparison is Comparison.blend
     return PictureRequest(
@@ -55,7 +66,7 @@ def wantedOf(parameters, shownPx=None):
     )
 
 
-def structuresOf(parameters):
+def structuresOf(parameters: Parameters) -> tuple[Any, ...]:
     """Labels of the segments that are registered, in the CT's label map; none for everything."""
     if parameters.segmentation is None:
         return ()
@@ -77,18 +88,28 @@ class DrawnPatient:
     anatomy: Handle
     labels: frozenset[int]
 
-    def isOf(self, volume, structures):
+    def isOf(self, volume: SentLabels | SentVolume, structures: tuple[Any, ...]) -> bool:
         return self.volume is volume and self.structures == structures and self.live.isThere
 
 
-def patientSteps(worker, volume, structures):
-    """Have the worker make a CT (mrml.backend.SentVolume) ready, in short steps that yield None; returns Patient."""
+def patientSteps(
+    worker: Worker, volume: SentLabels | SentVolume, structures: tuple[Any, ...]
+) -> Generator[Any, None, DrawnPatient]:
+    """Have the worker make a CT (mrml.backend.SentVolume) ready, in short steps that yield None."""
     answer = yield from worker.askSteps("patient", volume=volume.handle.number, structures=list(structures))
     live, anatomy = worker.keep(answer["live"]), worker.keep(answer["anatomy"])
     return DrawnPatient(volume, structures, live, anatomy, frozenset(answer["labels"]))
 
 
-def drawSteps(worker, view, patient, cameraFromVolume, wanted, xray, finely=False):
+def drawSteps(
+    worker: Worker,
+    view: View,
+    patient: DrawnPatient,
+    cameraFromVolume: np.ndarray,
+    wanted: PictureRequest,
+    xray: SentXray,
+    finely: bool = False,
+) -> Generator[Any, None, None]:
     """Draw DRR and edges of a view at a pose (4, 4) [mm], in short steps that yield None.
 
     xray: mrml.backend.SentXray; where bone is dark in it the DRR follows. finely: with more pixels than at the pace of
@@ -122,18 +143,18 @@ def drawSteps(worker, view, patient, cameraFromVolume, wanted, xray, finely=Fals
         _fill(view.edges, edges, view.camera)
 
 
-def clear(view):
+def clear(view: View) -> None:
     """Show neither DRR nor edges."""
     camera = detector.resizedCamera(view.camera, _EMPTY_PX)
     detector.fillImage(view.drr, np.zeros((camera.height, camera.width), np.int32), camera)
     detector.fillImage(view.edges, np.zeros((camera.height, camera.width), np.uint8), camera)
 
 
-def _fill(node, image, camera):
+def _fill(node: slicer.vtkMRMLVolumeNode, image: np.ndarray, camera: Camera) -> None:
     detector.fillImage(node, image, camera.scaled(image.shape[1], image.shape[0]))
 
 
-def _everySecondTile(image):
+def _everySecondTile(image: np.ndarray) -> np.ndarray:
     """Tiles of an image (height, width) and 0 in turn: laid over the X-ray, the two alternate."""
     side = max(image.shape) / _TILES
     rows, columns = (np.floor((np.arange(length) + 0.5) / side).astype(int) for length in image.shape)

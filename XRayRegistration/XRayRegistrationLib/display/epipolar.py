@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
@@ -14,6 +17,11 @@ from ..mrml import rig as rigs
 from ..mrml.hidden import addHidden
 from ..timing import Timer
 from . import layout
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Camera
+
+    from ..mrml.rig import Rig
 
 # A point further off a detector than this share of an image's thickness was placed elsewhere.
 _ON_DETECTOR = 0.1
@@ -29,7 +37,7 @@ class EpipolarTool(VTKObservationMixin):
     say(text) is called with what there is to tell, a sentence.
     """
 
-    def __init__(self, say):
+    def __init__(self, say: Callable[[str], object]) -> None:
         VTKObservationMixin.__init__(self)
         self._say = say
         self._pose: slicer.vtkMRMLLinearTransformNode | None = None
@@ -41,10 +49,10 @@ class EpipolarTool(VTKObservationMixin):
         self._timer = Timer(self._readClicks)
 
     @property
-    def active(self):
+    def active(self) -> bool:
         return self._pose is not None
 
-    def start(self, rig):
+    def start(self, rig: Rig) -> None:
         """Wait for clicks in the views of `rig`, two at least."""
         self.stop()
         self._pose = rig.pose
@@ -57,7 +65,7 @@ class EpipolarTool(VTKObservationMixin):
         logic.StartPlaceMode(True)
         self._say(_("Click a point in one of the X-rays."))
 
-    def stop(self):
+    def stop(self) -> None:
         """Remove clicks and lines, and let the mouse be as it was; points in space stay."""
         if not self.active:
             return
@@ -72,19 +80,21 @@ class EpipolarTool(VTKObservationMixin):
         self._clicks, self._lines, self._marked = None, {}, []
         self._say("")
 
-    def close(self):
+    def close(self) -> None:
         """Stop for good, and say nothing more."""
         self._say = _ignore
         self.stop()
         self._timer.close()
 
-    def mark(self, index, column, row):
+    def mark(self, index: int, column: float, row: float) -> np.ndarray | None:
         """Mark a point in the rig's view number `index`, from 0, at a pixel of the upright image.
 
         The first one draws its line in the other views. One in another view gives the point in space, which is put
         into the scene and returned, (3,) RAS [mm]. The next one starts anew.
         """
         rig = rigs.rigOf(self._pose)
+        if rig is None:
+            return None
         again = len(self._marked) != 1 or self._marked[0][0] == index
         self._marked = [*([] if again else self._marked), (index, (column, row))]
         self._showMarked(rig, self._clicks)
@@ -93,14 +103,14 @@ class EpipolarTool(VTKObservationMixin):
             return None
         return self._meet(rig)
 
-    def _onPlaced(self, caller, event):
+    def _onPlaced(self, caller: Any, event: Any) -> None:
         # Who places the point is still at it.
         self._timer.start()
 
-    def _onSceneClosed(self, caller, event):
+    def _onSceneClosed(self, caller: Any, event: Any) -> None:
         self.stop()
 
-    def _readClicks(self):
+    def _readClicks(self) -> None:
         """Take over what was clicked since the last time: the control points that are not ours."""
         rig, clicks = rigs.rigOf(self._pose), self._clicks
         if rig is None or clicks is None or clicks.GetScene() is None:
@@ -117,7 +127,7 @@ class EpipolarTool(VTKObservationMixin):
             else:
                 self.mark(*found)
 
-    def _showMarked(self, rig, clicks):
+    def _showMarked(self, rig: Rig, clicks: Any) -> None:
         """Put a mark at each click into the list `clicks`, and the lines of the first one into the other views."""
         from xrayreg.geometry import epipolar_segment
 
@@ -134,7 +144,7 @@ class EpipolarTool(VTKObservationMixin):
                 ends = epipolar_segment(rig.views[first].camera, clicked, view.camera)
             self._showLine(rig, index, ends, first)
 
-    def _showLine(self, rig, index, ends, first):
+    def _showLine(self, rig: Rig, index: int, ends: np.ndarray | None, first: int) -> None:
         """Show a line between two pixels (2, 2), or none, in the rig's view number `index`, for a click in `first`."""
         line = self._lines.get(index)
         if ends is None:
@@ -153,7 +163,7 @@ class EpipolarTool(VTKObservationMixin):
         line.GetDisplayNode().SetSelectedColor(*layout.color(first))
         line.GetDisplayNode().SetVisibility(True)
 
-    def _meet(self, rig):
+    def _meet(self, rig: Rig) -> np.ndarray | None:
         """The point in space of two clicks, or None where their rays give none."""
         from xrayreg.geometry import triangulate
 
@@ -179,7 +189,7 @@ class EpipolarTool(VTKObservationMixin):
         return ras
 
 
-def _viewAt(rig, place):
+def _viewAt(rig: Rig, place: np.ndarray) -> tuple[int, float, float] | None:
     """Number of the view on whose detector a RAS point lies, and its pixel: (number, column, row), or None."""
     for index, view in enumerate(rig.views):
         column, row, depth = (np.linalg.inv(detector.rasFromPixels(view.picture)) @ (*place, 1.0))[:3]
@@ -189,18 +199,18 @@ def _viewAt(rig, place):
     return None
 
 
-def _onDetector(camera, pixel):
+def _onDetector(camera: Camera, pixel: np.ndarray | tuple[float, float]) -> np.ndarray:
     """Where a pixel (column, row) lies in the rig's world, (3,) [mm]."""
     return (detector.worldFromPixels(camera) @ (*pixel, 0.0, 1.0))[:3]
 
 
-def _definedPoints(node):
+def _definedPoints(node: slicer.vtkMRMLMarkupsFiducialNode) -> list[int]:
     """Numbers of the control points that have been placed; while one is placed there is another under the mouse."""
     count = node.GetNumberOfControlPoints() if node is not None else 0
     return [n for n in range(count) if node.GetNthControlPointPositionStatus(n) == node.PositionDefined]
 
 
-def _spatialPoints(pose):
+def _spatialPoints(pose: Any) -> slicer.vtkMRMLMarkupsFiducialNode:
     """The node for points in space, of the user's, made where there is none."""
     node = pose.GetNodeReference(_SPATIAL)
     if node is None:
@@ -210,7 +220,7 @@ def _spatialPoints(pose):
     return node
 
 
-def _markups(className, name, pose, viewIDs, color):
+def _markups(className: str, name: str, pose: Any, viewIDs: list[str], color: tuple[float, float, float]) -> Any:
     """A working node on the detectors, seen in some views only and not saved with the scene."""
     node = addHidden(className, name, save=False)
     node.CreateDefaultDisplayNodes()
@@ -224,5 +234,5 @@ def _markups(className, name, pose, viewIDs, color):
     return node
 
 
-def _ignore(_text):
+def _ignore(_text: Any) -> None:
     """What is said when nobody can read it any more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
@@ -11,8 +13,11 @@ from xrayreg.checks import InputError
 from .. import dependencies
 from ..worker.client import WorkerEnded
 
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig
 
-def whileThere(rig, steps):
+
+def whileThere(rig: Rig, steps: Generator[Any, None, Any]) -> Generator[str | None, None, None]:
     """The steps of drawing in a rig; raises NodesRemoved between two of them once one of its nodes is gone."""
     try:
         while True:
@@ -26,7 +31,7 @@ def whileThere(rig, steps):
         steps.close()
 
 
-def sentence(error):
+def sentence(error: Exception) -> str:
     """An error in a line; what nobody expected goes to the log with all it knows."""
     if isinstance(error, InputError | dependencies.MissingPackages | WorkerEnded):
         return str(error)
@@ -34,3 +39,14 @@ def sentence(error):
     return _("The overlay cannot be drawn ({kind}: {error}).").format(
         kind=getattr(error, "kind", type(error).__name__), error=error
     )
+
+
+def requirePackages() -> None:
+    """Raise MissingPackages where something that drawing needs is not installed; nobody is asked."""
+    missing = dependencies.missing()
+    if missing:
+        raise dependencies.MissingPackages(
+            _("The overlay needs {packages}. Register once, which installs what is missing.").format(
+                packages=", ".join(missing)
+            )
+        )

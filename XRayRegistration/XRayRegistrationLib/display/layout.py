@@ -6,7 +6,9 @@ are our own as well, so that camera and decoration of the user's stay as they ar
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import qt
@@ -14,6 +16,12 @@ import slicer
 
 from ..mrml import detector
 from ..mrml.rig import MOST_VIEWS, rigOf
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Camera
+
+    from ..mrml.rig import Rig, View
+    from ..parameters import Parameters
 
 THREED_VIEW, EYE_VIEW = "XRay3D", "XRayEye"
 _CT_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
@@ -31,27 +39,28 @@ _MOVED = 1e-6
 _TEXTURE_PX = 640
 
 
-def viewName(index):
+def viewName(index: int) -> str:
     """Name of the slice view of a rig's view, counted from 0."""
     return f"XRay{index + 1}"
 
 
-def sliceViewID(index):
+def sliceViewID(index: int) -> str:
     """Identifier of that slice view's node, which may not exist yet."""
     return f"vtkMRMLSliceNode{viewName(index)}"
 
 
-def threeDViewID(name=THREED_VIEW):
+def threeDViewID(name: str = THREED_VIEW) -> str:
     """Identifier of one of our 3D views' nodes, which may not exist yet."""
     return f"vtkMRMLViewNode{name}"
 
 
-def color(index):
+def color(index: int) -> tuple[float, float, float]:
     """Red, green and blue, 0 to 1, of a rig's view, counted from 0."""
-    return tuple(int(COLORS[index][start : start + 2], 16) / 255 for start in (1, 3, 5))
+    red, green, blue = (int(COLORS[index][start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return red, green, blue
 
 
-def register():
+def register() -> None:
     """Make the layouts known to Slicer, so that saved scenes that use them open as they were."""
     layouts = _layoutNode()
     if layouts is None:
@@ -65,13 +74,13 @@ def register():
             layouts.AddLayoutDescription(_FIRST_LAYOUT + number, description)
 
 
-def isShown():
+def isShown() -> bool:
     """Whether one of our layouts is on the screen."""
     layouts = _layoutNode()
     return layouts is not None and _isOurs(layouts.GetViewArrangement())
 
 
-def showLayout(rig, parameters):
+def showLayout(rig: Rig, parameters: Parameters) -> None:
     """Switch to the layout for the views of `rig` that are shown, and fill its views.
 
     Called again, it follows what was changed in the rig or in the choice of views. Does nothing where Slicer has no
@@ -107,7 +116,7 @@ def showLayout(rig, parameters):
         qt.QTimer.singleShot(0, partial(_fitAnew, poseID, volumeID))
 
 
-def restorePrevious():
+def restorePrevious() -> None:
     """Switch back to the layout that was shown before ours."""
     layouts = _layoutNode()
     if layouts is not None and _isOurs(layouts.GetViewArrangement()):
@@ -116,17 +125,17 @@ def restorePrevious():
         slicer.app.layoutManager().setLayout(previous or layouts.SlicerLayoutFourUpView)
 
 
-def sliceLogicOf(index):
+def sliceLogicOf(index: int) -> Any:
     """The slice logic of a rig's view, counted from 0, or None while it has no view."""
     return slicer.app.applicationLogic().GetSliceLogicByLayoutName(viewName(index))
 
 
-def viewNodeOf(name=THREED_VIEW):
+def viewNodeOf(name: str = THREED_VIEW) -> Any:
     """The node of one of our 3D views, or None while it does not exist."""
     return slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLViewNode")
 
 
-def sliceLogicsOf(rig):
+def sliceLogicsOf(rig: Rig) -> Generator[tuple[int, View, Any], None, None]:
     """The views of a rig that are in slice views now: (index, view, slice logic) each."""
     for index, view in enumerate(rig.views):
         logic = sliceLogicOf(index)
@@ -136,7 +145,7 @@ def sliceLogicsOf(rig):
             yield index, view, logic
 
 
-def shownPx(index, camera):
+def shownPx(index: int, camera: Camera) -> float | None:
     """Longer side of a whole X-ray [pixels of the screen] in the slice view of the rig's view `index`; None without."""
     logic = sliceLogicOf(index)
     width, height, _slices = logic.GetSliceNode().GetDimensions() if logic else (0, 0, 0)
@@ -144,7 +153,7 @@ def shownPx(index, camera):
     return shown if shown > 1 else None
 
 
-def followPose(rig):
+def followPose(rig: Rig) -> None:
     """Put each X-ray's slice view where its detector is now: never mirrored, and where nobody can scroll it away."""
     for _index, view, logic in sliceLogicsOf(rig):
         sliceNode, wanted = logic.GetSliceNode(), detector.rasFromSlice(view.picture)
@@ -156,7 +165,7 @@ def followPose(rig):
         _fit(logic, view.picture)
 
 
-def threeDAspect(name=THREED_VIEW):
+def threeDAspect(name: str = THREED_VIEW) -> float:
     """Width over height of one of our 3D views; 1 while it is not on the screen."""
     layoutManager = slicer.app.layoutManager()
     viewNode = viewNodeOf(name)
@@ -166,7 +175,7 @@ def threeDAspect(name=THREED_VIEW):
     return width / height if width > 1 and height > 1 else 1.0
 
 
-def _fitAnew(poseID, volumeID):
+def _fitAnew(poseID: str, volumeID: str) -> None:
     """Fit the X-rays and CT slices to the sizes that their views have now.
 
     poseID: of the rig to look at in the C-arm's 3D view, with the volume `volumeID`; empty leaves that view as it is.
@@ -183,7 +192,7 @@ def _fitAnew(poseID, volumeID):
             logic.FitSliceToBackground()
 
 
-def _showPatient(volumeID):
+def _showPatient(volumeID: str) -> None:
     """Show the CT in the CT slices, along the patient's axes and through its middle, where they show something else."""
     for name, orientation in _CT_VIEWS.items():
         logic = slicer.app.applicationLogic().GetSliceLogicByLayoutName(name)
@@ -194,7 +203,7 @@ def _showPatient(volumeID):
         logic.FitSliceToBackground()
 
 
-def _fit(logic, picture):
+def _fit(logic: Any, picture: Any) -> None:
     """Fit a slice view to a picture that it did not show before, or that has another size now."""
     sliceNode, (columns, rows, _slices) = logic.GetSliceNode(), picture.GetImageData().GetDimensions()
     width, height = (float(f"{n * mm:.6g}") for n, mm in zip((columns, rows), picture.GetSpacing(), strict=False))
@@ -213,17 +222,17 @@ def _fit(logic, picture):
     logic.FitSliceToBackground()
 
 
-def _layoutNode():
+def _layoutNode() -> Any:
     """Slicer's layout node, or None where it has no window."""
     layoutManager = slicer.app.layoutManager()
     return layoutManager.layoutLogic().GetLayoutNode() if layoutManager else None
 
 
-def _isOurs(number):
+def _isOurs(number: int) -> bool:
     return _FIRST_LAYOUT <= number < _FIRST_LAYOUT + (1 << (MOST_VIEWS + 1))
 
 
-def _description(shown, withEye):
+def _description(shown: list[int], withEye: bool) -> str:
     """The layout's XML for the views in `shown` (numbers from 0)."""
     xrays = [_sliceView(index) for index in shown]
     slices = [(220, f'<view class="vtkMRMLSliceNode" singletontag="{name}"/>') for name in _CT_VIEWS]
@@ -238,18 +247,18 @@ def _description(shown, withEye):
     return _split("horizontal", [(620, left), (380, right)])
 
 
-def _split(direction, parts):
+def _split(direction: str, parts: Any) -> str:
     items = "".join(f'<item splitSize="{size}">{part}</item>' for size, part in parts)
     return f'<layout type="{direction}" split="true">{items}</layout>'
 
 
-def _sliceView(index):
+def _sliceView(index: int) -> str:
     """The X-rays' views are linked to nothing, and so have groups of their own."""
     values = {"orientation": "Axial", "viewlabel": f"X{index + 1}", "viewcolor": COLORS[index]}
-    values["viewgroup"] = FIRST_GROUP + index
+    values["viewgroup"] = str(FIRST_GROUP + index)
     properties = "".join(f'<property name="{n}" action="default">{value}</property>' for n, value in values.items())
     return f'<view class="vtkMRMLSliceNode" singletontag="{viewName(index)}">{properties}</view>'
 
 
-def _threeDView(name):
+def _threeDView(name: str) -> str:
     return f'<view class="vtkMRMLViewNode" singletontag="{name}"/>'

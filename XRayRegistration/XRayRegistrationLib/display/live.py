@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,18 @@ from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
-from .. import dependencies
 from ..jobs.compiling import compileSteps
 from ..jobs.job import StepJob
 from ..mrml import rig as rigs
 from ..mrml import segments
-from ..mrml.backend import SentXray
+from ..mrml.backend import Inputs, SentXray
+from ..mrml.rig import Rig, View
 from ..observing import Observers
-from ..parameters import Comparison
+from ..parameters import Comparison, Parameters
 from ..timing import Timer
 from ..worker.client import WorkerEnded
 from . import bones, carm, drawing, layout, overlay, points, silhouettes
-from .guarding import sentence, whileThere
+from .guarding import requirePackages, sentence, whileThere
 from .watching import Reaction, reactions
 
 # After so long without a movement [ms] what takes longer is drawn.
@@ -37,7 +38,7 @@ class LiveOverlay:
     inputs: mrml.backend.Inputs. onChanged() is called when `ready` or `obstacle` have changed.
     """
 
-    def __init__(self, inputs, onChanged=None):
+    def __init__(self, inputs: Inputs, onChanged: Callable[..., Any] | None = None) -> None:
         self._inputs, self._onChanged = inputs, onChanged
         self._looking, self._drawing = Timer(self._look), Timer(self._draw)
         self._pointing, self._resting = Timer(self._drawPoints), Timer(self._rest, _REST_MS)
@@ -65,22 +66,22 @@ class LiveOverlay:
         self._forget()
 
     @property
-    def ready(self):
+    def ready(self) -> bool:
         """Whether a DRR can be drawn."""
         return self._patient is not None and not self._obstacle
 
     @property
-    def obstacle(self):
+    def obstacle(self) -> str:
         """Why no DRR can be drawn, a sentence; empty where nothing stands in the way."""
         return self._obstacle
 
     @property
-    def settled(self):
+    def settled(self) -> bool:
         """Whether everything is drawn as the scene is now."""
         jobs = (self._preparing, self._painting, self._finishing)
         return not any(timer.isActive() for timer in self._timers) and not any(job and job.running for job in jobs)
 
-    def follow(self, parameters):
+    def follow(self, parameters: Parameters | None) -> None:
         """Follow the module's parameters, and what they name, from now on; None stops and forgets."""
         if parameters is None:
             self.stop()
@@ -88,22 +89,22 @@ class LiveOverlay:
             self._parameters = parameters
             self._looking.start()
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Look at everything again and draw it anew when Slicer next has time."""
         self._drawn = None
         self._looking.start()
 
-    def showPose(self, worldFromVolume):
+    def showPose(self, worldFromVolume: np.ndarray | None) -> None:
         """Draw the overlay of another pose (4, 4) [mm] than the C-arm's; None goes back to its own."""
         self._preview = None if worldFromVolume is None else np.array(worldFromVolume)
         self._drawing.start()
 
-    def relax(self, relaxed):
+    def relax(self, relaxed: bool) -> None:
         """While something long is computed, leave it most of the time."""
         self._relaxed = bool(relaxed)
         self._drawing.setInterval(0)
 
-    def stop(self):
+    def stop(self) -> None:
         """Follow nothing any more."""
         self._parameters = None
         self._observers.clear()
@@ -115,13 +116,13 @@ class LiveOverlay:
                 job.cancel()
         self._forget()
 
-    def close(self):
+    def close(self) -> None:
         """Follow nothing ever again."""
         self.stop()
         for timer in (*self._timers, self._blinker):
             timer.close()
 
-    def _forget(self):
+    def _forget(self) -> None:
         self._patient, self._xrays = None, {}
         self._preparing = self._painting = self._finishing = None
         self._preview = self._drawn = self._finished = None
@@ -130,14 +131,14 @@ class LiveOverlay:
         self.relax(False)
         self._obstacle = ""
 
-    def _rig(self):
+    def _rig(self) -> Rig | None:
         """The rig that is followed, or None; None as well while a scene is being read."""
         if self._parameters is None or slicer.mrmlScene.IsBatchProcessing():
             return None
         rig = rigs.rigOf(self._parameters.pose)
         return rig if rig and rig.views else None
 
-    def _look(self):
+    def _look(self) -> None:
         """See what there is to follow now, and prepare what has changed."""
         rig = self._rig()
         if self._parameters is not None:
@@ -162,15 +163,10 @@ class LiveOverlay:
         self._drawing.start()
         self._pointing.start()
 
-    def _prepareSteps(self, rig):
+    def _prepareSteps(self, rig: Rig) -> Generator[Any, None, None]:
         """Show the X-rays and make the CT ready; a step brings what is being done, or None. Returns nothing."""
         parameters = self._parameters
-        if dependencies.missing():
-            raise dependencies.MissingPackages(
-                _("The overlay needs {packages}. Register once, which installs what is missing.").format(
-                    packages=", ".join(dependencies.missing())
-                )
-            )
+        requirePackages()
         problem = None
         for view in rig.views:
             try:
@@ -198,7 +194,7 @@ class LiveOverlay:
         if problem:
             raise problem
 
-    def _withoutPatient(self, rig):
+    def _withoutPatient(self, rig: Rig) -> None:
         """Show the X-rays alone."""
         self._patient = self._drawn = self._finished = None
         for view in rig.views:
@@ -206,7 +202,7 @@ class LiveOverlay:
             silhouettes.clear(view)
             points.draw(view, "", None, [], np.eye(4))
 
-    def _xraySteps(self, view):
+    def _xraySteps(self, view: View) -> Generator[Any, None, None]:
         """Show an X-ray, and keep what the DRR is drawn after."""
         xray = yield from self._inputs.pictureSteps(view)
         identifier = view.picture.GetID()
@@ -214,15 +210,15 @@ class LiveOverlay:
             self._xrays[identifier] = xray
             self._drawn = None
 
-    def _onStep(self, message):
+    def _onStep(self, message: str | None) -> None:
         if message and self._patient is None:
             self._tell(message)
 
-    def _onPrepared(self):
+    def _onPrepared(self) -> None:
         self._tell("")
         self._afterPreparing()
 
-    def _onFailed(self, error):
+    def _onFailed(self, error: Exception) -> None:
         if isinstance(error, rigs.NodesRemoved):
             # Somebody removed or replaced it; see what there is now.
             self._looking.start()
@@ -233,17 +229,17 @@ class LiveOverlay:
         self._tell(sentence(error))
         self._afterPreparing()
 
-    def _afterPreparing(self):
+    def _afterPreparing(self) -> None:
         if self._again:
             self._looking.start()
         self._drawing.start()
 
-    def _tell(self, obstacle):
+    def _tell(self, obstacle: str) -> None:
         before, self._obstacle = self._obstacle, obstacle
         if self._onChanged is not None and before != obstacle:
             self._onChanged()
 
-    def _draw(self):
+    def _draw(self) -> None:
         """Draw what is seen while the C-arm moves."""
         if self._painting is not None and self._painting.running:
             # Of all the places where the C-arm stands meanwhile only the last one is shown.
@@ -259,7 +255,7 @@ class LiveOverlay:
             # A transform above the C-arm may be anything.
             self._tell(sentence(error))
 
-    def _drawNew(self, rig):
+    def _drawNew(self, rig: Rig) -> None:
         """Follow the pose, and draw where something that is seen is new."""
         layout.followPose(rig)
         carm.followPose(rig, self._parameters)
@@ -286,14 +282,16 @@ class LiveOverlay:
         while self._waiting:
             picture = self._waiting.pop(0)
             if picture in self._xrays:
-                self._paint(rig, shown[picture], wanted[picture], self._xrays[picture])
+                self._paint(rig, self._patient, shown[picture], wanted[picture], self._xrays[picture])
                 return
         self._resting.start()
 
-    def _paint(self, rig, view, wanted, xray):
+    def _paint(
+        self, rig: Rig, patient: drawing.DrawnPatient, view: View, wanted: drawing.PictureRequest, xray: SentXray
+    ) -> None:
         """Draw one view, while the window lives."""
         pose = view.camera.camera_from_world @ self._world(rig)
-        steps = drawing.drawSteps(self._inputs.worker, view, self._patient, pose, wanted, xray)
+        steps = drawing.drawSteps(self._inputs.worker, view, patient, pose, wanted, xray)
         began = time.perf_counter()
         self._painting = StepJob(
             whileThere(rig, steps), _nothing, lambda: self._onPainted(began), self._onPaintingFailed
@@ -301,7 +299,7 @@ class LiveOverlay:
         # The worker draws the next picture while Slicer shows the last one.
         self._painting.start(atOnce=True)
 
-    def _onPainted(self, began):
+    def _onPainted(self, began: float) -> None:
         isNext = self._waiting or self._behind
         if isNext and not self._relaxed:
             self._draw()
@@ -313,11 +311,11 @@ class LiveOverlay:
         elif not self._drawing.isActive():
             self._resting.start()
 
-    def _onPaintingFailed(self, error):
+    def _onPaintingFailed(self, error: Exception) -> None:
         self._drawn = None
         self._onFailed(error)
 
-    def _drawPoints(self):
+    def _drawPoints(self) -> None:
         """Draw landmarks and plans."""
         rig = self._rig()
         if rig is None or self._parameters.volume is None:
@@ -328,7 +326,7 @@ class LiveOverlay:
             pose = view.camera.camera_from_world @ world
             points.draw(view, layout.sliceViewID(index), landmarks, plans, pose)
 
-    def _rest(self):
+    def _rest(self) -> None:
         """Draw what takes longer, where something about it is new."""
         rig = self._rig()
         if rig is None or self._patient is None or self._drawing.isActive():
@@ -343,7 +341,9 @@ class LiveOverlay:
         self._finishing = StepJob(steps, _nothing, _nothing, self._onFailed)
         self._finishing.start()
 
-    def _finishSteps(self, rig, patient, segmentation, key):
+    def _finishSteps(
+        self, rig: Rig, patient: Any, segmentation: slicer.vtkMRMLSegmentationNode | None, key: Any
+    ) -> Generator[Any, None, None]:
         world = self._world(rig)
         shown = [(index, view) for index, view in enumerate(rig.views) if view.shown]
         labels = segments.labelsOf(segmentation) if segmentation is not None else {}
@@ -361,39 +361,39 @@ class LiveOverlay:
                 yield from drawing.drawSteps(self._inputs.worker, view, patient, pose, wanted, xray, finely=True)
         self._finished = key
 
-    def _stopFinishing(self):
+    def _stopFinishing(self) -> None:
         if self._finishing is not None:
             self._finishing.cancel()
 
-    def _world(self, rig):
+    def _world(self, rig: Rig) -> np.ndarray:
         """The pose world_from_volume (4, 4) [mm] whose overlay is drawn."""
         return rigs.worldFromVolume(rig) if self._preview is None else self._preview
 
-    def _wanted(self, index, view):
-        """How the rig's view number `index` is drawn (drawing.Wanted)."""
+    def _wanted(self, index: int, view: View) -> drawing.PictureRequest:
+        """How the rig's view number `index` is drawn (drawing.PictureRequest)."""
         return drawing.wantedOf(self._parameters, layout.shownPx(index, view.camera))
 
-    def _watch(self, rig):
+    def _watch(self, rig: Rig | None) -> None:
         """Observe what is followed, and no longer what was."""
         wanted = reactions(self._parameters, rig)
         self._observers.follow({key: self._react[reaction] for key, reaction in wanted.items()})
 
-    def _onChange(self, caller, event):
+    def _onChange(self, caller: Any, event: Any) -> None:
         self._looking.start()
 
-    def _onMoved(self, caller, event):
+    def _onMoved(self, caller: Any, event: Any) -> None:
         if self._lost:
             self._looking.start()
         # Started anew by every movement, a timer that waits would never end.
         if not self._drawing.isActive():
             self._drawing.start()
 
-    def _onPoints(self, caller, event):
+    def _onPoints(self, caller: Any, event: Any) -> None:
         self._pointing.start()
 
-    def _onSceneClosed(self, caller, event):
+    def _onSceneClosed(self, caller: Any, event: Any) -> None:
         self.stop()
 
 
-def _nothing(*_step):
+def _nothing(*_step: Any) -> None:
     """What follows a step or the end of drawing."""

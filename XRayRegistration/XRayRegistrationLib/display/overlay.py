@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ..mrml import rig as rigs
@@ -10,6 +12,10 @@ from ..parameters import Comparison
 from ..timing import Timer
 from . import drawing, layout
 
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig, View
+    from ..parameters import Parameters
+
 # How long X-ray and DRR are shown in turn [ms]: long enough to look, short enough to see what jumps.
 _BLINK_MS = 600
 # Outlines of segments [pixels of the screen].
@@ -17,7 +23,7 @@ _OUTLINE_PX = 2
 _FULL = 255
 
 
-def attach(rig):
+def attach(rig: Rig) -> None:
     """Lay each view's images over each other in its slice view, and keep what belongs to it out of all other views."""
     colors = _edgeColors(rig)
     for index, view in enumerate(rig.views):
@@ -25,11 +31,11 @@ def attach(rig):
     for index in range(rigs.MOST_VIEWS):
         logic = layout.sliceLogicOf(index)
         if logic is not None and logic.GetSliceCompositeNode() is not None:
-            view = rig.views[index] if index < len(rig.views) and rig.views[index].shown else None
-            _fill(logic, view, index)
+            isShown = index < len(rig.views) and rig.views[index].shown
+            _fill(logic, rig.views[index] if isShown else None, index)
 
 
-def applyAppearance(parameters, rig):
+def applyAppearance(parameters: Parameters, rig: Rig) -> None:
     """Let everything that is drawn follow the module's parameters; nothing is computed anew."""
     table, color = _edgeColors(rig), parameters.edgeColor
     _paint(table, color.redF(), color.greenF(), color.blueF())
@@ -55,7 +61,7 @@ def applyAppearance(parameters, rig):
         view.beam.GetDisplayNode().SetVisibility(bool(parameters.showCarm and view.shown))
 
 
-def showLagging(rig, lagging):
+def showLagging(rig: Rig, lagging: bool) -> None:
     """Leave the segments out while they stand where the C-arm was before; they also take longest to show."""
     for view in rig.views:
         view.segments.GetDisplayNode().SetVisibility2D(not lagging)
@@ -64,11 +70,11 @@ def showLagging(rig, lagging):
 class Blinker:
     """Shows X-ray and DRR in turn."""
 
-    def __init__(self):
-        self._rig = None
+    def __init__(self) -> None:
+        self._rig: Rig | None = None
         self._timer = Timer(self._toggle, _BLINK_MS, once=False)
 
-    def follow(self, rig):
+    def follow(self, rig: Rig | None) -> None:
         """Blink in the views of this rig; None stops."""
         self._rig = rig
         if rig is None:
@@ -77,19 +83,21 @@ class Blinker:
             self._toggle()
             self._timer.start()
 
-    def close(self):
+    def close(self) -> None:
         """Blink no more."""
         self.follow(None)
         self._timer.close()
 
-    def _toggle(self):
+    def _toggle(self) -> None:
+        if self._rig is None:
+            return
         composites = [logic.GetSliceCompositeNode() for _, _, logic in layout.sliceLogicsOf(self._rig)]
         opacity = 0.0 if any(composite.GetForegroundOpacity() > 0.5 for composite in composites) else 1.0
         for composite in composites:
             composite.SetForegroundOpacity(opacity)
 
 
-def _prepare(view, index, colors):
+def _prepare(view: View, index: int, colors: Any) -> None:
     """Set what does not change about the nodes of one view, the rig's number `index`."""
     drr = view.drr.GetDisplayNode()
     wasModifying = drr.StartModify()
@@ -111,7 +119,7 @@ def _prepare(view, index, colors):
     _showOnlyIn(beam, [layout.threeDViewID()])
 
 
-def _fill(logic, view, index):
+def _fill(logic: Any, view: View | None, index: int) -> None:
     """Show a view, or nothing, in the slice view number `index`."""
     composite, sliceNode = logic.GetSliceCompositeNode(), logic.GetSliceNode()
     wasModifying = composite.StartModify()
@@ -130,12 +138,12 @@ def _fill(logic, view, index):
     sliceNode.SetViewGroup(layout.FIRST_GROUP + index)
 
 
-def _showOnlyIn(display, viewIDs):
+def _showOnlyIn(display: Any, viewIDs: list[str]) -> None:
     if list(display.GetViewNodeIDs() or ()) != viewIDs:
         display.SetViewNodeIDs(viewIDs)
 
 
-def _edgeColors(rig):
+def _edgeColors(rig: Rig) -> Any:
     """The rig's colour table of edges: each entry covers what lies below as far as its number says."""
     table = rig.pose.GetNodeReference(rigs.EDGE_COLORS)
     if table is None:
@@ -147,7 +155,7 @@ def _edgeColors(rig):
     return table
 
 
-def _paint(table, red, green, blue):
+def _paint(table: Any, red: float, green: float, blue: float) -> None:
     """Give every entry of a table of edges one colour."""
     full = [0.0] * 4
     table.GetColor(_FULL, full)

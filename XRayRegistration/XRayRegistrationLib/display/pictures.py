@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -11,6 +12,9 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from . import layout
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +26,7 @@ class Screenshot:
     pixels: np.ndarray
 
 
-def screenshots(rig):
+def screenshots(rig: Rig) -> tuple[Screenshot, ...]:
     """What the X-ray views and the module's 3D views show now, a tuple of Screenshot.
 
     Empty where Slicer has no window, or none of these views is on the screen.
@@ -46,7 +50,7 @@ def screenshots(rig):
     )
 
 
-def _picture(widget):
+def _picture(widget: Any) -> np.ndarray:
     """What a view's window shows, uint8 RGB (height, width, 3)."""
     view = widget.viewWidget()
     # Changes since the last picture are drawn first; Slicer draws when it has time.

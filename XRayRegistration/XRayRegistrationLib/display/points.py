@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import slicer
 
 from ..mrml import detector
 from ..mrml import rig as rigs
 from ..mrml.hidden import addHidden
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Camera
+
+    from ..mrml.rig import View
 
 _PLAN_OF = "XRayRegistration.planOf"
 # What is drawn as a line through its control points, and what along its own curve; boxes and planes are left out.
@@ -20,7 +27,7 @@ _CURVE_POINTS = 64
 _FAR = 3.0
 
 
-def candidates(pose):
+def candidates(pose: Any) -> list[slicer.vtkMRMLMarkupsNode]:
     """The markups of the scene that can be shown in X-rays: the patient's, seen or not.
 
     pose: the C-arm's transform; what stands under it belongs to the X-rays.
@@ -31,12 +38,18 @@ def candidates(pose):
     return [node for node in nodes if _isPatients(node, pose)]
 
 
-def plans(pose, landmarksNode):
+def plans(pose: Any, landmarksNode: slicer.vtkMRMLMarkupsNode | None) -> list[slicer.vtkMRMLMarkupsNode]:
     """Those of them that somebody sees, without the landmarks."""
     return [node for node in candidates(pose) if node is not landmarksNode and _isSeen(node)]
 
 
-def draw(view, viewID, landmarksNode, planNodes, cameraFromVolume):
+def draw(
+    view: View,
+    viewID: str,
+    landmarksNode: slicer.vtkMRMLMarkupsNode | None,
+    planNodes: list[slicer.vtkMRMLMarkupsNode],
+    cameraFromVolume: np.ndarray,
+) -> None:
     """Draw landmarks and plans of one view anew for a pose (4, 4) [mm]; seen only in the slice view `viewID`."""
     camera, world = view.camera, detector.worldFromPixels(view.camera)
     names, places = [], np.zeros((0, 3))
@@ -56,7 +69,7 @@ def draw(view, viewID, landmarksNode, planNodes, cameraFromVolume):
         rigs.removeNode(node)
 
 
-def _isPatients(node, pose):
+def _isPatients(node: Any, pose: Any) -> bool:
     if node.GetClassName() not in (*_POINTS, *_STRAIGHT, *_CURVED) or node.GetHideFromEditors():
         return False
     parent = node.GetParentTransformNode()
@@ -67,12 +80,12 @@ def _isPatients(node, pose):
     return True
 
 
-def _isSeen(node):
+def _isSeen(node: Any) -> bool:
     display = node.GetDisplayNode()
     return display is not None and bool(display.GetVisibility())
 
 
-def _controlPoints(node):
+def _controlPoints(node: Any) -> Any:
     """Names and RAS positions (N, 3) of the control points that have a place and are shown."""
     numbers = [
         n
@@ -83,24 +96,24 @@ def _controlPoints(node):
     return [node.GetNthControlPointLabel(n) for n in numbers], np.array(points).reshape(-1, 3)
 
 
-def _pixels(camera, cameraFromVolume, points):
+def _pixels(camera: Camera, cameraFromVolume: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Pixels (N, 2) of RAS points (N, 3), NaN for those behind the source."""
     return camera.project(points @ cameraFromVolume[:3, :3].T + cameraFromVolume[:3, 3])
 
 
-def _isInside(pixels, camera, margin=0.0):
+def _isInside(pixels: np.ndarray, camera: Camera, margin: float = 0.0) -> np.ndarray:
     """Which pixels (N, 2) lie in the image, or so many images beyond its border."""
     size = np.array([camera.width, camera.height])
     with np.errstate(invalid="ignore"):
-        return ((pixels > -0.5 - margin * size) & (pixels < size - 0.5 + margin * size)).all(axis=1)
+        return np.all((pixels > -0.5 - margin * size) & (pixels < size - 0.5 + margin * size), axis=1)
 
 
-def _onDetector(worldFromPixels, pixels):
+def _onDetector(worldFromPixels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Positions (N, 3) on the detector, in the rig's world."""
     return pixels @ worldFromPixels[:3, :2].T + worldFromPixels[:3, 3]
 
 
-def _drawPlan(node, source, camera, world, cameraFromVolume):
+def _drawPlan(node: Any, source: Any, camera: Camera, world: np.ndarray, cameraFromVolume: np.ndarray) -> None:
     names, points = _controlPoints(source)
     margin = 0.0
     if node.GetClassName() == "vtkMRMLMarkupsCurveNode":
@@ -114,7 +127,7 @@ def _drawPlan(node, source, camera, world, cameraFromVolume):
     _copyLook(source, node)
 
 
-def _alongCurve(node):
+def _alongCurve(node: Any) -> np.ndarray:
     """RAS points (N, 3) along a curve, which returns to its first where it is closed."""
     points = slicer.util.arrayFromMarkupsCurvePoints(node, world=True)
     if node.IsA("vtkMRMLMarkupsClosedCurveNode"):
@@ -123,7 +136,7 @@ def _alongCurve(node):
     return points[np.rint(share).astype(int)]
 
 
-def _place(node, names, places):
+def _place(node: Any, names: Any, places: np.ndarray) -> None:
     """Give a node of ours these control points."""
     wasModifying = node.StartModify()
     node.SetLocked(True)
@@ -141,7 +154,7 @@ def _place(node, names, places):
     node.EndModify(wasModifying)
 
 
-def _copyLook(source, node):
+def _copyLook(source: Any, node: Any) -> None:
     """Colours and sizes of a patient's markups for their image in a view."""
     theirs, ours = source.GetDisplayNode(), node.GetDisplayNode()
     wasModifying = ours.StartModify()
@@ -157,7 +170,7 @@ def _copyLook(source, node):
     ours.EndModify(wasModifying)
 
 
-def _plansOf(view):
+def _plansOf(view: View) -> dict[Any, Any]:
     """What shows plans in a view, by the identifier of its source."""
     found = {}
     for node in view.plans:
@@ -166,7 +179,7 @@ def _plansOf(view):
     return found
 
 
-def _addPlan(view, viewID, source):
+def _addPlan(view: View, viewID: str, source: Any) -> Any:
     className = "vtkMRMLMarkupsFiducialNode" if source.GetClassName() in _POINTS else "vtkMRMLMarkupsCurveNode"
     node = addHidden(className, f"{view.name} {source.GetName()}")
     node.CreateDefaultDisplayNodes()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -13,13 +15,26 @@ from ..mrml import detector
 from ..mrml.rig import MOST_VIEWS
 from . import layout
 
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig, View
+    from ..worker.client import Worker
+
 # Longer side of the grid on which silhouettes are drawn [pixels].
 _GRID_PX = 720
 _LABELMAP = "Binary labelmap"
 _KEPT_OUT = "XRayRegistration.keptOut"
 
 
-def silhouetteSteps(worker, view, anatomy, drawable, labels, segmentationNode, cameraFromVolume, fully=False):
+def silhouetteSteps(
+    worker: Worker,
+    view: Any,
+    anatomy: Any,
+    drawable: Any,
+    labels: Any,
+    segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    cameraFromVolume: np.ndarray,
+    fully: Any = False,
+) -> Generator[None, None, None]:
     """Draw the segments of a view anew for a pose (4, 4) [mm], in short steps that yield None.
 
     view: with projection and segments, the node that is drawn in. anatomy: handle of what the worker draws (see
@@ -48,25 +63,26 @@ def silhouetteSteps(worker, view, anatomy, drawable, labels, segmentationNode, c
             yield
 
 
-def clear(view):
+def clear(view: View) -> None:
     """Show no segment."""
     _keepOnly(view.segments, [])
 
 
-def state(segmentationNode):
+def state(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> tuple[tuple[str, str, Any], ...]:
     """A value that changes whenever the silhouettes of a segmentation would, for the same anatomy and pose."""
-    display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
-    names = visibleSegments(segmentationNode)
+    if segmentationNode is None:
+        return ()
+    display, names = segmentationNode.GetDisplayNode(), visibleSegments(segmentationNode)
     return tuple((name, *_look(segmentationNode, display, name)) for name in names)
 
 
-def keepPatientOut(rig, segmentationNode):
+def keepPatientOut(rig: Rig, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
     """Keep the segmentation itself out of an X-ray's view whose detector stands in the patient and would cut it.
 
     Elsewhere its display stays as the user has it.
     """
     display = segmentationNode.GetDisplayNode() if segmentationNode is not None else None
-    if display is None:
+    if segmentationNode is None or display is None:
         return
     cut = any(_isIn(segmentationNode, view.picture) for view in rig.views if view.shown)
     if cut and not display.GetNumberOfViewNodeIDs():
@@ -79,7 +95,7 @@ def keepPatientOut(rig, segmentationNode):
         display.RemoveAttribute(_KEPT_OUT)
 
 
-def visibleSegments(segmentationNode):
+def visibleSegments(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> list[str]:
     """Identifiers of the segments that the patient's segmentation shows, in its order."""
     if segmentationNode is None:
         return []
@@ -90,12 +106,12 @@ def visibleSegments(segmentationNode):
     return [name for name in segmentIDs if display is None or display.GetSegmentVisibility(name)]
 
 
-def _keepOnly(node, segmentIDs):
+def _keepOnly(node: slicer.vtkMRMLSegmentationNode, segmentIDs: list[str]) -> None:
     for segmentID in set(node.GetSegmentation().GetSegmentIDs()) - set(segmentIDs):
         node.GetSegmentation().RemoveSegment(segmentID)
 
 
-def _write(node, segmentID, mask, worldFromPixels):
+def _write(node: slicer.vtkMRMLSegmentationNode, segmentID: str, mask: np.ndarray, worldFromPixels: np.ndarray) -> None:
     """Give a segment, made where it is missing, the pixels of a mask (height, width)."""
     segmentation = node.GetSegmentation()
     segment = segmentation.GetSegment(segmentID)
@@ -112,7 +128,7 @@ def _write(node, segmentID, mask, worldFromPixels):
         segment.GetRepresentation(_LABELMAP).ShallowCopy(image)
 
 
-def _orientedImage(mask, worldFromPixels):
+def _orientedImage(mask: np.ndarray, worldFromPixels: np.ndarray) -> slicer.vtkOrientedImageData:
     """The part of a mask that holds something, one slice deep on the detector."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     top, bottom = (int(rows[0]), int(rows[-1])) if rows.size else (0, 0)
@@ -125,7 +141,7 @@ def _orientedImage(mask, worldFromPixels):
     return image
 
 
-def _style(node, segmentationNode, segmentID):
+def _style(node: slicer.vtkMRMLSegmentationNode, segmentationNode: Any, segmentID: str) -> None:
     """Give a drawn segment the name and the colour that the patient's has."""
     drawn = node.GetSegmentation().GetSegment(segmentID)
     name, color = _look(segmentationNode, segmentationNode.GetDisplayNode(), segmentID)
@@ -135,17 +151,19 @@ def _style(node, segmentationNode, segmentID):
         drawn.SetName(name)
 
 
-def _look(segmentationNode, display, segmentID):
+def _look(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, display: Any, segmentID: str
+) -> tuple[str, tuple[float, float, float]]:
     """Name and colour of one of the patient's segments."""
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
     color = list(segment.GetColor())
     if display is not None:
         # Somebody may have chosen another colour for showing it.
         display.GetSegmentColor(segmentID, color)
-    return segment.GetName(), tuple(color)
+    return segment.GetName(), (color[0], color[1], color[2])
 
 
-def _isIn(segmentationNode, picture):
+def _isIn(segmentationNode: slicer.vtkMRMLSegmentationNode, picture: Any) -> bool:
     """Whether a detector may stand in the box around a segmentation."""
     bounds = np.zeros(6)
     segmentationNode.GetRASBounds(bounds)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
 
 from . import layout, points
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig
+    from ..parameters import Parameters
 
 _MODIFIED = vtk.vtkCommand.ModifiedEvent
 _MOVED = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
@@ -23,10 +28,10 @@ class Reaction(enum.Enum):
     stop = enum.auto()
 
 
-def reactions(parameters, rig):
+def reactions(parameters: Parameters, rig: Rig | None) -> dict[tuple[Any, ...], Reaction]:
     """The reaction by (node, event), of all that parameters and rig (or None) name."""
     scene = slicer.mrmlScene
-    found = {
+    found: dict[tuple[Any, ...], Reaction] = {
         (scene, scene.NodeAddedEvent): Reaction.look,
         (scene, scene.NodeRemovedEvent): Reaction.look,
         (scene, scene.EndBatchProcessEvent): Reaction.look,
@@ -40,8 +45,8 @@ def reactions(parameters, rig):
     return found
 
 
-def _ofRig(rig):
-    found = {(rig.pose, _MODIFIED): Reaction.look, (rig.pose, _MOVED): Reaction.draw}
+def _ofRig(rig: Rig) -> dict[tuple[Any, ...], Reaction]:
+    found: dict[tuple[Any, ...], Reaction] = {(rig.pose, _MODIFIED): Reaction.look, (rig.pose, _MOVED): Reaction.draw}
     for index, view in enumerate(rig.views):
         found[view.picture, _MODIFIED] = Reaction.look
         if view.source is not None:
@@ -55,8 +60,8 @@ def _ofRig(rig):
     return found
 
 
-def _ofPatient(parameters):
-    found = {}
+def _ofPatient(parameters: Parameters) -> dict[Any, Any]:
+    found: dict[tuple[Any, ...], Reaction] = {}
     volume, node = parameters.volume, parameters.segmentation
     if volume is not None:
         for event in (_MODIFIED, _MOVED, volume.ImageDataModifiedEvent):
@@ -71,8 +76,8 @@ def _ofPatient(parameters):
     return found
 
 
-def _ofMarkups(rig):
-    found = {}
+def _ofMarkups(rig: Rig) -> dict[Any, Any]:
+    found: dict[tuple[Any, ...], Reaction] = {}
     for node in points.candidates(rig.pose):
         for event in (_MODIFIED, _MOVED, node.PointModifiedEvent, node.PointAddedEvent, node.PointRemovedEvent):
             found[node, event] = Reaction.drawPoints

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
+
+if TYPE_CHECKING:
+    from ..worker.client import Worker
 
 # Compiling takes ten to thirty seconds. With this time constant [s] the bar approaches its end, never reaching it.
 _EXPECTED_S = 15.0
 
 
-def compileSteps(worker, similarity=None):
+def compileSteps(worker: Worker, similarity: str | None = None) -> Generator[tuple[float, str], None, None]:
     """Yield (fraction, message) until the worker has its compiled code, compiled before where it never was.
 
     worker: worker.client.Worker; raises as its `askSteps` does. similarity: the file of a learned one that is to be

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from slicer.i18n import tr as _
 
@@ -9,9 +12,13 @@ from .. import dependencies, networks
 from ..mrml import backend, posing, rig
 from .registration import RegistrationProgress
 
+if TYPE_CHECKING:
+    from ..mrml.backend import Inputs
+    from ..parameters import Parameters
 
-def estimateSteps(inputs, parameters):
-    """Yield Progress while the network of `parameters` looks at the X-rays; then the C-arm stands where it says.
+
+def estimateSteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationProgress, None, None]:
+    """Yield progress while the network of `parameters` predicts a pose, and move the C-arm there.
 
     inputs: mrml.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
     for a network that is not one or does not know this CT; MissingPackages; NodesRemoved.
@@ -31,8 +38,10 @@ def estimateSteps(inputs, parameters):
     yield RegistrationProgress(1.0, " ".join([told, *found["notes"]]), "done")
 
 
-def _told(steps, fraction, message):
-    """Yield Progress for each step; returns what they return."""
+def _told(
+    steps: Generator[Any, None, Any], fraction: float, message: str
+) -> Generator[RegistrationProgress, None, Any]:
+    """Yield RegistrationProgress for each step; returns what they return."""
     while True:
         try:
             told = next(steps)

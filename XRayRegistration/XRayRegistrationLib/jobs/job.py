@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from typing import Any
+
 from ..timing import Timer
 
 
@@ -12,7 +15,13 @@ class StepJob:
     After cancel() none of them is called any more. A job is for one computation: it is not started again.
     """
 
-    def __init__(self, steps, onStep, onDone, onFailed):
+    def __init__(
+        self,
+        steps: Generator[Any, None, Any],
+        onStep: Callable[[Any], object],
+        onDone: Callable[[], object],
+        onFailed: Callable[[Exception], object],
+    ) -> None:
         self._steps = steps
         self._onStep = onStep
         self._onDone = onDone
@@ -22,10 +31,10 @@ class StepJob:
         self._timer = Timer(self._advance)
 
     @property
-    def running(self):
+    def running(self) -> bool:
         return self._running
 
-    def start(self, atOnce=False):
+    def start(self, atOnce: bool = False) -> None:
         """Begin; the first step is done when Slicer next has time, or before this returns."""
         self._running = True
         if atOnce:
@@ -33,12 +42,12 @@ class StepJob:
         else:
             self._timer.start()
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Stop at once; the iterator is closed, so that it can put things in order."""
         if self._running:
             self._stop()
 
-    def _advance(self):
+    def _advance(self) -> None:
         if not self._running:
             return
         self._advancing = True
@@ -58,12 +67,12 @@ class StepJob:
         else:
             self._steps.close()
 
-    def _end(self, callback, *arguments):
+    def _end(self, callback: Callable[..., Any], *arguments: Any) -> None:
         if self._running:
             self._stop()
             callback(*arguments)
 
-    def _stop(self):
+    def _stop(self) -> None:
         self._running = False
         self._timer.close()
         # A generator cannot be closed from inside itself; _advance does it on the way out.

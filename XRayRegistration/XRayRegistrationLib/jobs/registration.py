@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from slicer.i18n import tr as _
@@ -15,6 +17,10 @@ from .. import dependencies, networks
 from ..mrml import backend, outcome, posing, projections, rig
 from ..mrml.outcome import Outcome
 from .compiling import compileSteps
+
+if TYPE_CHECKING:
+    from ..mrml.backend import Inputs, SentScene
+    from ..parameters import Parameters
 
 # Where on the progress bar the engine is ready, and where the images are.
 _COMPILED, _PREPARED = 0.3, 0.1
@@ -38,23 +44,23 @@ class RegistrationProgress:
     outcome: Outcome | None = None
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """The verdict as a sentence, empty before the last moment."""
         return "" if self.outcome is None else self.outcome.verdict
 
     @property
-    def accepted(self):
+    def accepted(self) -> bool:
         """Whether the pose may be trusted, on the last moment."""
         return self.outcome is not None and self.outcome.accepted
 
     @property
-    def errorMm(self):
+    def errorMm(self) -> float | None:
         """mTRE [mm] against a reference, on the last moment and where there is one."""
         return None if self.outcome is None else self.outcome.errorMm
 
 
-def registrationSteps(inputs, parameters):
-    """Yield Progress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
+def registrationSteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationProgress, None, None]:
+    """Yield RegistrationProgress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
 
     inputs: mrml.backend.Inputs. The registration starts where `parameters.start` says: from the pose shown when
     somebody chose it, else it looks all around, or where a network sees the C-arm; `parameters.similarity`, where one
@@ -65,12 +71,12 @@ def registrationSteps(inputs, parameters):
     return _steps(inputs, parameters, parameters.start.name)
 
 
-def searchSteps(inputs, parameters):
+def searchSteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationProgress, None, None]:
     """Like `registrationSteps`, but with a search in any case."""
     return _steps(inputs, parameters, "search")
 
 
-def _steps(inputs, parameters, start):
+def _steps(inputs: Inputs, parameters: Parameters, start: str) -> Generator[RegistrationProgress, None, None]:
     yield RegistrationProgress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()
     work = _Work(parameters)
@@ -116,14 +122,16 @@ def _steps(inputs, parameters, start):
     yield RegistrationProgress(1.0, message, "done", _finite(answer["similarity"]), found)
 
 
-def _quietly(steps):
-    """Steps that bring no news, as Progress."""
+def _quietly(steps: Generator[Any, None, Any]) -> Generator[RegistrationProgress, None, None]:
+    """Steps that bring no news, as RegistrationProgress."""
     for _step in steps:
         yield RegistrationProgress(0.0, _("Loading the libraries"), "packages")
 
 
-def _followed(work, asked, done):
-    """Yield Progress, and move the C-arm, as the worker's news come; returns its answer."""
+def _followed(
+    work: _Work, asked: Generator[Any, None, Any], done: float
+) -> Generator[RegistrationProgress, None, dict[str, Any]]:
+    """Yield RegistrationProgress, and move the C-arm, as the worker's news come; returns its answer."""
     last = None
     try:
         while True:
@@ -143,8 +151,10 @@ def _followed(work, asked, done):
         asked.close()
 
 
-def _prepared(work, steps, done):
-    """Yield Progress while the inputs are converted; returns what `steps` do, and the fraction that is done."""
+def _prepared(
+    work: _Work, steps: Generator[Any, None, Any], done: float
+) -> Generator[RegistrationProgress, None, tuple[SentScene, float]]:
+    """Yield progress while the inputs are converted; returns what `steps` do, and the fraction that is done."""
     end = max(done, _COMPILED if done else 0.0) + _PREPARED
     while True:
         work.requireAll()
@@ -157,14 +167,14 @@ def _prepared(work, steps, done):
         yield RegistrationProgress(done, message or _("Preparing the images"), "prepare")
 
 
-def _told(news, done):
-    """News of the worker as Progress, of which the fraction `done` was over when it began."""
+def _told(news: dict[str, Any], done: float) -> RegistrationProgress:
+    """News of the worker as RegistrationProgress, of which the fraction `done` was over when it began."""
     message = news["message"].replace(_CASE_POSE, _("the pose shown"))
     fraction = done + (1 - done) * news["fraction"]
     return RegistrationProgress(fraction, message[:1].upper() + message[1:], news["stage"], _finite(news["similarity"]))
 
 
-def _inWords(error):
+def _inWords(error: InputError) -> InputError:
     """The error, its way out told for this module where xrayreg tells it for a case file."""
     if error.what != "initial pose":
         return error
@@ -176,14 +186,14 @@ def _inWords(error):
     )
 
 
-def _finite(number):
+def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
 class _Work:
     """The nodes of one registration, and what it does to them."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters: Parameters) -> None:
         self.rig, self.volume = backend.requireRig(parameters), backend.requireVolume(parameters)
         self._needed = [self.volume, *(view.source for view in self.rig.views)]
         if parameters.segmentation is not None:
@@ -191,24 +201,24 @@ class _Work:
         self.before, self.wasPosed = rig.worldFromVolume(self.rig), posing.isPosed(self.rig)
         self._moved = False
 
-    def requireAll(self):
+    def requireAll(self) -> None:
         """Raise NodesRemoved unless everything is still in the scene."""
         self.rig.requireAll()
         if not self._isComplete():
             raise rig.NodesRemoved(_("The CT, the segmentation or an X-ray was removed from the scene."))
 
-    def move(self, firstCameraFromVolume):
+    def move(self, firstCameraFromVolume: np.ndarray) -> None:
         """Show a pose camera_from_volume (4, 4) [mm] of the first view."""
         self._moved = True
         rig.setCameraFromVolume(self.rig, self.rig.views[0], firstCameraFromVolume)
 
-    def judged(self, content, errorMm):
+    def judged(self, content: Any, errorMm: float) -> Outcome:
         """The outcome of a result (Registration.as_dict), kept in the scene."""
         rig.setWorldFromVolume(self.rig, np.array(content["world_from_volume"]))
         content["start"] = content["start"].replace(_CASE_POSE, _("the pose shown"))
         return self._keep(content, projections.assumptions(self.rig), errorMm)
 
-    def keepUnjudged(self):
+    def keepUnjudged(self) -> None:
         """Let a pose that was reached before somebody cancelled be taken back."""
         if self._moved and self._isComplete() and self._isRigComplete():
             from xrayreg.reasons import ReasonCode
@@ -222,21 +232,21 @@ class _Work:
             }
             self._keep(content, (), None)
 
-    def restore(self):
+    def restore(self) -> None:
         """Put the C-arm back where it stood."""
         if self._moved and self._isRigComplete():
             rig.setWorldFromVolume(self.rig, self.before)
 
-    def _keep(self, content, assumed, errorMm):
+    def _keep(self, content: Any, assumed: tuple[str, ...], errorMm: float | None) -> Outcome:
         found = outcome.Outcome(content, self.before, assumed, errorMm)
         posing.markPosed(self.rig)
         outcome.store(self.rig, found, self.volume, self.wasPosed)
         return found
 
-    def _isComplete(self):
+    def _isComplete(self) -> bool:
         return all(node is not None and node.GetScene() is not None for node in self._needed)
 
-    def _isRigComplete(self):
+    def _isRigComplete(self) -> bool:
         try:
             self.rig.requireAll()
         except rig.NodesRemoved:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -49,7 +50,7 @@ class Moment:
     validation: dict = field(default_factory=dict)
 
     @property
-    def running(self):
+    def running(self) -> bool:
         """Whether its process is alive."""
         return self.state in _LIVING
 
@@ -57,28 +58,28 @@ class Moment:
 class Run:
     """The training of one network file; `process` (subprocess.Popen) is known to the Slicer that started it only."""
 
-    def __init__(self, model, process=None):
+    def __init__(self, model: Path | str, process: Any = None) -> None:
         self.model = Path(model)
         self.folder = folderOf(self.model)
         self._process = process
-        self._status = {}
-        self._askedAt = None
+        self._status: dict[str, Any] = {}
+        self._askedAt: float | None = None
 
     @property
-    def log(self):
+    def log(self) -> Path:
         """Where the process writes what it says."""
         return self.folder / _LOG
 
     @property
-    def inputs(self):
+    def inputs(self) -> Path:
         """Where the CT is put for the process."""
         return self.folder / "input"
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether there is anything to tell of such a training."""
         return (self.folder / _NOTE).is_file() or (self.folder / _STATUS).is_file()
 
-    def prepare(self, resume, names=()):
+    def prepare(self, resume: bool, names: Any = ()) -> None:
         """Make a place for inputs of these names; what is left of an earlier run tells nothing about another one.
 
         Raises OSError where that cannot be done, as when a link or a file of somebody else is in the way.
@@ -95,18 +96,18 @@ class Run:
             (self.folder / name).unlink(missing_ok=True)
         _replace(self.folder / _INPUTS, {"files": list(names)})
 
-    def began(self, pid, command, content):
+    def began(self, pid: int, command: list[str], content: Any) -> None:
         """Note the process with its command line and, for people, what it works on (dict)."""
         # Whatever starts the interpreter for us ends with the same words.
         identity = _processes() and _processes().identity_of(pid, tuple(command[1:]))
         _replace(self.folder / _NOTE, {**(identity.as_dict() if identity else {"pid": pid}), **content})
 
     @property
-    def note(self):
+    def note(self) -> dict[Any, Any]:
         """What `began` was told; empty where another program started the training."""
         return _read(self.folder / _NOTE) or {}
 
-    def moment(self):
+    def moment(self) -> Any:
         """How it stands now (Moment)."""
         # Between two looks the file may be half replaced, on some file systems.
         self._status = status = _read(self.folder / _STATUS) or self._status
@@ -127,7 +128,7 @@ class Run:
             status.get("validation") or {},
         )
 
-    def curve(self):
+    def curve(self) -> list[Any]:
         """The rows of the learning curve, each a dict of numbers by column (xrayreg.networks.training.curves)."""
         try:
             with (self.folder / _CURVE).open(newline="", encoding="utf-8") as file:
@@ -135,7 +136,7 @@ class Run:
         except (OSError, ValueError, TypeError):
             return []
 
-    def curveState(self):
+    def curveState(self) -> tuple[int, int] | None:
         """A value that changes whenever the curve does."""
         try:
             found = (self.folder / _CURVE).stat()
@@ -143,13 +144,13 @@ class Run:
             return None
         return found.st_mtime_ns, found.st_size
 
-    def stop(self):
+    def stop(self) -> None:
         """Ask the process to end with its best network so far; `insist` sees to it that it does."""
         if not self.isStopping():
             self._askedAt = time.time()
             self._ask()
 
-    def insist(self):
+    def insist(self) -> None:
         """End a process that was asked to end a while ago; call now and then."""
         since = self._stopAsked()
         if since is None:
@@ -160,18 +161,18 @@ class Run:
             # A process that only began to work has taken it for that of an earlier run.
             self._ask()
 
-    def isStopping(self):
+    def isStopping(self) -> bool:
         """Whether it was asked to end."""
         return self._stopAsked() is not None
 
-    def hasNetwork(self):
+    def hasNetwork(self) -> bool:
         """Whether it has brought a network that can be used."""
         try:
             return self.model.stat().st_mtime >= _moment(self.note.get("started")) - 1
         except OSError:
             return False
 
-    def clean(self):
+    def clean(self) -> None:
         """Remove the copy of the CT, which nobody needs any more: what `prepare` was told of, and nothing else."""
         names = (_read(self.folder / _INPUTS) or {}).get("files")
         if self.inputs.is_symlink() or not isinstance(names, list):
@@ -184,14 +185,14 @@ class Run:
             self.inputs.rmdir()
         (self.folder / _INPUTS).unlink(missing_ok=True)
 
-    def _ask(self):
+    def _ask(self) -> None:
         try:
             (self.folder / _STOP).touch()
         except OSError as error:
             # On a full disk, for one; `insist` ends it nevertheless.
             logging.warning("A training could not be asked to end: %s", error)
 
-    def _stopAsked(self):
+    def _stopAsked(self) -> float | None:
         """How long ago it was asked to end [s], or None."""
         if self._askedAt is not None:
             return max(0.0, time.time() - self._askedAt)
@@ -200,7 +201,7 @@ class Run:
         except OSError:
             return None
 
-    def _isAlive(self, status):
+    def _isAlive(self, status: dict[Any, Any]) -> bool:
         if self._process is not None:
             return self._process.poll() is None
         heard = self._heardAgo(status)
@@ -213,13 +214,13 @@ class Run:
         # Of one on another computer, or of which too little is written down, only its files tell.
         return processes.Life.UNKNOWN in lives and heard < _SILENT_S
 
-    def _heardAgo(self, status):
+    def _heardAgo(self, status: dict[Any, Any]) -> float:
         """How long ago the process was last heard of [s]: by its own clock and by the file's, which may differ."""
         if not status:
             return _age(self.note.get("started"))
         return max(_age(status.get("updated")), _fileAge(self.folder / _STATUS))
 
-    def _identities(self, status):
+    def _identities(self, status: dict[Any, Any]) -> list[Any]:
         """The processes that have been written down (xrayreg.processes.Identity): by the training, and by who began it.
 
         An earlier version wrote the number alone; it meant this computer.
@@ -228,12 +229,12 @@ class Run:
         found = (_processes().Identity.from_dict({"host": platform.node(), **each}) for each in told)
         return [each for each in found if each is not None]
 
-    def pids(self):
+    def pids(self) -> list[int]:
         """Numbers of its processes, as far as they are known: PythonSlicer is a launcher, Python runs below it."""
         started = self.note.get("pid") if self._process is None else self._process.pid
         return [pid for pid in (started, self._status.get("pid")) if pid]
 
-    def end(self, kill=True):
+    def end(self, kill: bool = True) -> None:
         """End the process at once, without waiting for its best network.
 
         One that this Slicer has not started itself is ended only where it is certainly the one that was written down.
@@ -246,7 +247,7 @@ class Run:
         for identity in self._identities(self._status):
             _processes().end(identity, kill)
 
-    def _lastWords(self):
+    def _lastWords(self) -> str:
         """Why a process that told no end has ended."""
         said = _tail(self.log)
         told = [line for line in said if line.startswith(_TELLS)]
@@ -260,12 +261,12 @@ class Run:
         return _("The training ended without a word.")
 
 
-def folderOf(model):
+def folderOf(model: Path) -> Path:
     """The folder beside a network file that tells of its training (as xrayreg.networks.training.status has it)."""
     return model.with_name(f"{model.stem}_training")
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Any] | None:
     """The content of a JSON file, or None where there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -274,7 +275,7 @@ def _read(path):
     return content if isinstance(content, dict) else None
 
 
-def _tail(path):
+def _tail(path: Path) -> list[str]:
     """The last lines of a text file that hold something."""
     try:
         with path.open("rb") as file:
@@ -285,24 +286,24 @@ def _tail(path):
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _sentence(text):
+def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _age(moment):
+def _age(moment: str | None) -> float:
     """Seconds since a moment (ISO 8601); endless when it is not known."""
     return max(0.0, time.time() - _moment(moment))
 
 
-def _moment(text):
+def _moment(text: str | None) -> float:
     """A moment (ISO 8601) in seconds of the computer's clock; long ago when it is not known."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(text or "").timestamp()
     except (TypeError, ValueError):
         return float("-inf")
 
 
-def _fileAge(path):
+def _fileAge(path: Path) -> float:
     """Seconds since a file was written; endless where there is none."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
@@ -310,7 +311,7 @@ def _fileAge(path):
         return float("inf")
 
 
-def _replace(path, content):
+def _replace(path: Path, content: Any) -> None:
     """Write a JSON file in one step."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -320,7 +321,7 @@ def _replace(path, content):
         temporary.unlink(missing_ok=True)
 
 
-def _processes():
+def _processes() -> Any:
     """xrayreg.processes; None before the packages it needs are installed. Nothing is ended then."""
     try:
         from xrayreg import processes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from slicer.i18n import tr as _
@@ -14,12 +16,18 @@ from ..mrml import results
 from ..mrml.rig import rigOf
 from .registration import RegistrationProgress
 
+if TYPE_CHECKING:
+    from ..mrml.backend import Inputs, SentScene
+    from ..parameters import Parameters
+
 # Share of the work that converting the scene's nodes is.
 _READING = 0.1
 
 
-def reportSteps(inputs, parameters, parent):
-    """Yield Progress while pictures and a report of the pose shown are written, all of them or none.
+def reportSteps(
+    inputs: Inputs, parameters: Parameters, parent: Any
+) -> Generator[RegistrationProgress | None, None, None]:
+    """Yield RegistrationProgress while pictures and a report of the pose shown are written, all of them or none.
 
     They get a folder of their own inside the folder `parent`; the last message has a link to it (HTML).
     inputs: mrml.backend.Inputs. Raises MissingPackages, and InputError for a
@@ -59,8 +67,8 @@ def reportSteps(inputs, parameters, parent):
     yield RegistrationProgress(1.0, _("Saved in {folder}").format(folder=link), "done")
 
 
-def copySteps(inputs, parameters):
-    """Yield Progress while X-ray, DRR, edges and segments of each view are put into a folder of the subject hierarchy.
+def copySteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationProgress | None, None, None]:
+    """Yield progress while X-ray, DRR, edges and segments of each view are put into a folder of the subject hierarchy.
 
     inputs: mrml.backend.Inputs. Raises InputError for inputs that cannot be used.
     """
@@ -74,8 +82,8 @@ def copySteps(inputs, parameters):
     yield RegistrationProgress(1.0, _("The folder is in the module Data."), "done")
 
 
-def _told(steps):
-    """Progress for each of the steps that convert nodes; returns what they return."""
+def _told(steps: Generator[Any, None, Any]) -> Generator[RegistrationProgress, None, SentScene]:
+    """RegistrationProgress for each of the steps that convert nodes; returns what they return."""
     while True:
         try:
             message = next(steps)

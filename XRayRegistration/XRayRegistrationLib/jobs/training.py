@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
@@ -19,6 +21,10 @@ from ..mrml import backend, rig
 from ..worker import python
 from ..worker.client import WorkerEnded, WorkerError
 from .runFolder import Run, folderOf
+
+if TYPE_CHECKING:
+    from ..mrml.backend import Inputs, SentLabels, SentVolume
+    from ..parameters import Parameters
 
 SUFFIX = ".pt"
 _LATEST = "XRayRegistration/training"
@@ -57,7 +63,7 @@ class Wish:
     similarity: str = ""
     more: tuple = ()
 
-    def arguments(self):
+    def arguments(self) -> list[str]:
         """The options, as texts."""
         options = ["--volume", self.volume, "--out", self.model]
         if self.similarity:
@@ -72,12 +78,12 @@ class Wish:
         return [str(option) for option in (*options, "--quiet", *self.more)]
 
 
-def command(wish):
+def command(wish: Wish) -> list[str]:
     """The process's command line."""
     return [python.interpreter(), "-m", "xrayreg", "train", *wish.arguments()]
 
 
-def suggestedModel(volumeNode, similarity=""):
+def suggestedModel(volumeNode: slicer.vtkMRMLScalarVolumeNode, similarity: str = "") -> Path:
     """Where a network for a CT is kept unless somebody chooses: beside the scene, or in Slicer's temporary folder.
 
     similarity: its architecture where it is one; each has a file of its own.
@@ -89,7 +95,7 @@ def suggestedModel(volumeNode, similarity=""):
     return folder / f"{_fileName(volumeNode)}{kind}{SUFFIX}"
 
 
-def modelOf(parameters):
+def modelOf(parameters: Parameters) -> Path | None:
     """The file in which the network of these parameters is kept; None without a CT."""
     ofThisCt = parameters.trainOutputVolume in (None, parameters.volume)
     if parameters.trainOutput and ofThisCt and parameters.trainOutputSimilarity == parameters.trainSimilarity:
@@ -97,31 +103,32 @@ def modelOf(parameters):
     return None if parameters.volume is None else suggestedModel(parameters.volume, parameters.trainSimilarity)
 
 
-def keepAs(parameters, path):
+def keepAs(parameters: Parameters, path: Path | str) -> None:
     """Let the network that these parameters ask for be kept in a file; empty for the suggested one."""
     parameters.trainOutput = str(withSuffix(path)) if str(path).strip() else ""
-    parameters.trainOutputVolume = parameters.volume if parameters.trainOutput else None
+    # The wrapper takes None for no node.
+    parameters.trainOutputVolume = parameters.volume if parameters.trainOutput else None  # type: ignore[assignment]
     parameters.trainOutputSimilarity = parameters.trainSimilarity if parameters.trainOutput else ""
 
 
-def runOf(model):
+def runOf(model: Path | str) -> Run:
     """The training of a network's file (Run), whether there is any or not; the same one each time."""
     return _runs.setdefault(str(model), Run(model))
 
 
-def running():
+def running() -> Run | None:
     """The training that a Slicer on this computer has started and that still runs (Run), or None."""
     path = slicer.util.settingsValue(_LATEST, "")
     run = runOf(path) if path else None
     return run if run is not None and run.exists() and run.moment().running else None
 
 
-def canResume(model):
+def canResume(model: Path) -> bool:
     """Whether there is a training of a file to go on with."""
     return (folderOf(model) / _LAST).is_file()
 
 
-def withSuffix(path):
+def withSuffix(path: Path | str) -> Path:
     """A network's file, under a name that says what it is; raises InputError for one that no disk takes."""
     path = Path(str(path).strip()).expanduser()
     path = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
@@ -135,7 +142,9 @@ def withSuffix(path):
     return path
 
 
-def trainingSteps(inputs, parameters, resume=False, more=()):
+def trainingSteps(
+    inputs: Inputs, parameters: Parameters, resume: bool = False, more: tuple[str, ...] = ()
+) -> Generator[tuple[float, str] | None, None, Run]:
     """Yield (fraction, message) while the CT is written, start the process, and return its Run.
 
     inputs: mrml.backend.Inputs. resume: go on with the network that is in the file. more: further options of the
@@ -148,7 +157,8 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
     from xrayreg.io import prepare_output
 
     volumeNode = backend.requireVolume(parameters)
-    model = withSuffix(modelOf(parameters))
+    # A CT is there, and so is a place for its network.
+    model = withSuffix(modelOf(parameters) or suggestedModel(volumeNode, parameters.trainSimilarity))
     run = runOf(model)
     if run.exists() and run.moment().running:
         raise InputError(
@@ -202,7 +212,7 @@ def trainingSteps(inputs, parameters, resume=False, more=()):
     return started
 
 
-def _launched(wish, name):
+def _launched(wish: Wish, name: str) -> Run:
     """Start the process, and return its Run; `name` is the CT's."""
     words = command(wish)
     process = python.launch(words, runOf(wish.model).log)
@@ -216,7 +226,7 @@ def _launched(wish, name):
     return run
 
 
-def cameraOf(parameters):
+def cameraOf(parameters: Parameters) -> tuple[float, float] | None:
     """SID and edge of the detector [mm] that cover the widest X-ray of the rig; None without X-rays."""
     from xrayreg.networks.model.network_camera import network_camera_for
 
@@ -228,13 +238,15 @@ def cameraOf(parameters):
     return widest.sid_mm, widest.field_mm
 
 
-def _fileName(node):
+def _fileName(node: slicer.vtkMRMLScalarVolumeNode) -> str:
     """A node's name as one for files, on any file system. The panel asks for it, so no library is loaded for it."""
     name = node.GetName()[:_LONGEST_NAME]
     return "".join(each if each.isalnum() or each in " -_.()" else "_" for each in name).strip(" .") or "CT"
 
 
-def _told(steps, fraction, message):
+def _told(
+    steps: Generator[Any, None, Any], fraction: float, message: str
+) -> Generator[tuple[float, str] | None, None, Any]:
     """Yield (fraction, message) for each step; returns what they return."""
     while True:
         try:
@@ -244,7 +256,7 @@ def _told(steps, fraction, message):
         yield fraction, message
 
 
-def _requireRoom(folder, volume):
+def _requireRoom(folder: Path, volume: SentLabels | SentVolume) -> None:
     """Raise InputError unless a copy of the CT and a network fit on the disk."""
     needed = volume.bytes + _SPARE
     free = shutil.disk_usage(folder).free

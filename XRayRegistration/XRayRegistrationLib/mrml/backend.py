@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -15,6 +16,10 @@ from xrayreg.checks import InputError
 from ..worker.client import Handle, Worker
 from . import projections, rig, segments, sources
 from .world import worldFromIndex
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig, View
+    from ..parameters import Parameters
 
 _REFERENCE = "XRayRegistration.reference"
 
@@ -60,7 +65,7 @@ class SentScene:
     reference: np.ndarray | None = None
     targets: np.ndarray | None = None
 
-    def content(self):
+    def content(self) -> dict[str, Any]:
         """The scene as requests name it (xrayreg.worker.inputs.scene_of)."""
         known = {
             name: None if getattr(self, name) is None else np.asarray(getattr(self, name)).tolist()
@@ -80,7 +85,7 @@ class _Kept:
     value: Any
     notes: tuple[str, ...] = ()
 
-    def isOf(self, state):
+    def isOf(self, state: Any) -> bool:
         """Whether the worker has it and nothing has changed."""
         return self.state == state and self.value.handle.isThere
 
@@ -92,23 +97,24 @@ class Inputs:
     brings a message or None. All raise worker.client.WorkerEnded where the worker ends meanwhile.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.worker = Worker()
         self.forget()
 
-    def close(self):
+    def close(self) -> None:
         """The module is unloaded: the worker ends."""
         self.forget()
         self.worker.close()
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop everything that was sent, when the scene is closed."""
-        self._volume = None
-        self._labelled = None
-        self._xrays = {}
-        self._pictures = {}
+        self._volume: _Kept | None = None
+        self._labelled: _Kept | None = None
+        # By the identifier of a view's picture: its X-ray, and the X-ray and the state with which it was shown.
+        self._xrays: dict[str, _Kept] = {}
+        self._pictures: dict[str, tuple[SentXray, Any]] = {}
 
-    def forgetRemoved(self):
+    def forgetRemoved(self) -> None:
         """Drop what was made of nodes that are no longer in the scene."""
         if self._volume is not None and not _isThere(self._volume.state[0]):
             self._volume = self._labelled = None
@@ -116,16 +122,18 @@ class Inputs:
             for identifier in [each for each in kept if slicer.mrmlScene.GetNodeByID(each) is None]:
                 del kept[identifier]
 
-    def adoptVolume(self, node, sent):
-        """Take a CT (SentVolume) that the worker read itself for the content of a node, until that changes."""
+    def adoptVolume(self, node: slicer.vtkMRMLScalarVolumeNode, sent: SentVolume) -> None:
+        """Take a CT that the worker read itself for the content of a node, until that changes."""
         self._volume, self._labelled = _Kept(_volumeState(node), sent), None
 
-    def adoptXray(self, view, sent):
-        """Take an X-ray (SentXray) that the worker read itself for the source of a view, until its pixels change."""
+    def adoptXray(self, view: View, sent: SentXray) -> None:
+        """Take an X-ray that the worker read itself for the source of a view, until its pixels change."""
         # Which camera it was read with does not matter: it gets that of the view when it is asked for.
         self._xrays[view.picture.GetID()] = _Kept((_pixelState(view), None), sent)
 
-    def volumeSteps(self, volumeNode, segmentationNode=None):
+    def volumeSteps(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, segmentationNode: slicer.vtkMRMLSegmentationNode | None = None
+    ) -> Generator[Any, None, SentVolume]:
         """The CT in RAS world, with the segments as its labels (SentVolume).
 
         The labels are those of `segments.labelsOf`. Raises InputError for a CT that is missing, empty, flat, coloured
@@ -133,7 +141,7 @@ class Inputs:
         """
         return (yield from self._labelledSteps(volumeNode, segmentationNode))
 
-    def chosenSteps(self, parameters):
+    def chosenSteps(self, parameters: Parameters) -> Generator[Any, None, tuple[Any, tuple[int, ...]]]:
         """The CT with its segments (SentVolume), and the labels of those chosen, none for all of the CT.
 
         Raises InputError as `volumeSteps` does, without a CT, and for a segment without voxels in it.
@@ -141,11 +149,11 @@ class Inputs:
         volume = yield from self._labelledSteps(requireVolume(parameters), parameters.segmentation)
         return volume, _structures(parameters, volume)
 
-    def notes(self):
+    def notes(self) -> tuple[str, ...]:
         """Sentences on the segments sent last: which overlap."""
         return () if self._labelled is None else self._labelled.notes
 
-    def xraySteps(self, view):
+    def xraySteps(self, view: View) -> Generator[Any, None, SentXray]:
         """The X-ray of a view (rig.View) as SentXray.
 
         Raises InputError for one that is missing, empty, coloured, constant or of another size than its geometry.
@@ -166,7 +174,7 @@ class Inputs:
             self._xrays[identifier] = kept = _Kept(state, sent)
         return kept.value
 
-    def pictureSteps(self, view):
+    def pictureSteps(self, view: View) -> Generator[Any, None, SentXray]:
         """Show the X-ray of a view on its detector where that is not done yet; returns SentXray."""
         projection = view.projection
         xray = yield from self.xraySteps(view)
@@ -179,7 +187,7 @@ class Inputs:
                 self._pictures[identifier] = (xray, stateOf(view.picture))
         return xray
 
-    def sceneSteps(self, parameters, initial=None):
+    def sceneSteps(self, parameters: Parameters, initial: np.ndarray | None = None) -> Generator[Any, None, SentScene]:
         """What is registered (SentScene): CT, X-rays, segments chosen and the reference pose, where known.
 
         initial: world_from_volume (4, 4) [mm] to start from. Raises InputError for what is missing or cannot be used.
@@ -194,7 +202,9 @@ class Inputs:
         reference, targets = referenceOf(theRig, parameters.volume)
         return SentScene(volume, tuple(xrays), tuple(places), structures, initial, reference, targets)
 
-    def _sentXraySteps(self, source, pixels, described):
+    def _sentXraySteps(
+        self, source: Any, pixels: np.ndarray, described: dict[str, Any]
+    ) -> Generator[Any, None, SentXray]:
         """Pause, and return an X-ray whose pixels are sent (SentXray); described: its projection and name."""
         file, frame = sources.fileOf(source) or (None, 0)
         answer = yield from self.worker.askSteps(
@@ -206,7 +216,9 @@ class Inputs:
         )
         return shownXray(self.worker, answer)
 
-    def _labelledSteps(self, volumeNode, segmentationNode):
+    def _labelledSteps(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, segmentationNode: slicer.vtkMRMLSegmentationNode | None
+    ) -> Generator[Any, None, Any]:
         """Pause, and return the CT with its labels (SentLabels, or SentVolume without a segmentation)."""
         bare = yield from self._bareSteps(volumeNode)
         if segmentationNode is None:
@@ -229,7 +241,7 @@ class Inputs:
             self._labelled = kept = _Kept(state, sent, made.notes)
         return kept.value
 
-    def _bareSteps(self, node):
+    def _bareSteps(self, node: Any) -> Generator[Any, None, _Kept]:
         """Pause, and return the CT without labels (_Kept of SentVolume)."""
         _requireImage(node)
         state = _volumeState(node)
@@ -250,12 +262,12 @@ class Inputs:
         return kept
 
 
-def shownXray(worker, answer):
+def shownXray(worker: Worker, answer: dict[str, Any]) -> SentXray:
     """The X-ray of an answer to "radiograph", or of a view of a case (SentXray)."""
     return SentXray(worker.keep(answer["xray"]), worker.take(answer["picture"]), answer["dense_is_dark"])
 
 
-def _structures(parameters, volume):
+def _structures(parameters: Parameters, volume: Any) -> tuple[int, ...]:
     """Labels of the segments to register, none for all of the CT; raises InputError for one without voxels in it."""
     if parameters.segmentation is None or not parameters.structures:
         return ()
@@ -272,14 +284,14 @@ def _structures(parameters, volume):
     return tuple(sorted(wanted))
 
 
-def requireVolume(parameters):
+def requireVolume(parameters: Parameters) -> slicer.vtkMRMLScalarVolumeNode:
     """The CT of the parameters; raises InputError without one."""
     if parameters.volume is None:
         raise InputError("CT", expected=_("a volume"), found=_("none chosen"), remedy=_("choose the patient's CT"))
     return parameters.volume
 
 
-def requireNetwork(parameters):
+def requireNetwork(parameters: Parameters) -> str:
     """The file of the network to start from; raises InputError where none was chosen."""
     if not parameters.network:
         raise InputError(
@@ -288,7 +300,7 @@ def requireNetwork(parameters):
     return parameters.network
 
 
-def requireRig(parameters):
+def requireRig(parameters: Parameters) -> Rig:
     """The rig of the parameters; raises InputError without X-rays."""
     theRig = rig.rigOf(parameters.pose)
     if theRig is None or not theRig.views:
@@ -296,7 +308,12 @@ def requireRig(parameters):
     return theRig
 
 
-def rememberReference(theRig, volumeNode, reference, targets=None):
+def rememberReference(
+    theRig: Rig,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    reference: list[list[float]] | np.ndarray,
+    targets: list[list[float]] | None = None,
+) -> None:
     """Note the true pose world_from_volume (4, 4) [mm] of a case, and the points (N, 3) where errors are measured."""
     content = {
         "world_from_volume": np.asarray(reference).tolist(),
@@ -306,7 +323,7 @@ def rememberReference(theRig, volumeNode, reference, targets=None):
     theRig.pose.SetAttribute(_REFERENCE, json.dumps(content))
 
 
-def referenceOf(theRig, volumeNode):
+def referenceOf(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Any:
     """The true pose (4, 4) and the target points (N, 3) that a case brought, each None where it does not say.
 
     Both None as well once another CT was chosen or the CT was moved: the reference tells nothing about it.
@@ -319,7 +336,7 @@ def referenceOf(theRig, volumeNode):
     return np.array(content["world_from_volume"]), None if targets is None else np.array(targets)
 
 
-def _requireSource(view):
+def _requireSource(view: View) -> Any:
     if view.source is None or view.source.GetScene() is None:
         raise InputError(
             _("X-ray {view}").format(view=view.name),
@@ -330,7 +347,7 @@ def _requireSource(view):
     return view.source
 
 
-def _requireImage(node):
+def _requireImage(node: Any) -> None:
     """Raise InputError for a volume node that holds no CT."""
     image = node.GetImageData()
     if image is None or min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
@@ -342,28 +359,28 @@ def _requireImage(node):
         raise _wrongCt(node, _("at least two slices along each axis"), size, _("load the whole series as one volume"))
 
 
-def _wrongCt(node, expected, found, remedy):
+def _wrongCt(node: Any, expected: str, found: str, remedy: str) -> InputError:
     return InputError(f"CT {node.GetName()}", expected=expected, found=found, remedy=remedy)
 
 
-def _isThere(state):
+def _isThere(state: tuple[str, str, int]) -> bool:
     """Whether the node of a `stateOf` is in the scene."""
     return slicer.mrmlScene.GetNodeByID(state[0]) is not None
 
 
-def _volumeState(node):
+def _volumeState(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[tuple[str, str, int], bytes]:
     """A value that changes whenever the CT of a node does; raises InputError under a transform that bends it."""
     return stateOf(node), worldFromIndex(node, "CT").tobytes()
 
 
-def _pixelState(view):
+def _pixelState(view: View) -> tuple[tuple[str, str, int], int, tuple[int, bool, str]]:
     """A value that changes whenever the source of a view has to be read again."""
     projection = view.projection
     reading = (projection.quarter_turns, projection.mirrored, projection.intensity)
     return stateOf(view.source), sources.frameOf(view.source), reading
 
 
-def stateOf(node):
+def stateOf(node: Any) -> tuple[str, str, int]:
     """A value that changes whenever the pixels of a volume node do."""
     image = node.GetImageData()
     return node.GetID(), image.GetAddressAsString(""), image.GetMTime()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import slicer
 import vtk
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Camera
 
 # An image one pixel deep would vanish from its slice view as soon as somebody scrolls.
 THICKNESS_MM = 10.0
@@ -12,7 +17,7 @@ THICKNESS_MM = 10.0
 _ROUNDING = 1e-9
 
 
-def worldFromPixels(camera):
+def worldFromPixels(camera: Camera) -> np.ndarray:
     """The rig's world from (column, row, slice) of an image on its detector, (4, 4) [mm]; never a mirror image.
 
     The detector stands at the source-to-image distance, or at a nominal one where the pixel pitch is unknown: any depth
@@ -30,12 +35,12 @@ def worldFromPixels(camera):
     return np.linalg.inv(camera.camera_from_world) @ cameraFromPixels
 
 
-def resizedCamera(camera, longestPx):
+def resizedCamera(camera: Camera, longestPx: int) -> Camera:
     """The camera of the same picture on a grid whose longer side has `longestPx` pixels."""
     return camera.fitted(longestPx)
 
 
-def rasFromPixels(image):
+def rasFromPixels(image: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """RAS from (column, row, slice) of a volume node on a detector, (4, 4) [mm], with the C-arm's pose now."""
     rasFromIndex, rasFromWorld = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     image.GetIJKToRASMatrix(rasFromIndex)
@@ -44,7 +49,7 @@ def rasFromPixels(image):
     return slicer.util.arrayFromVTKMatrix(rasFromWorld) @ slicer.util.arrayFromVTKMatrix(rasFromIndex)
 
 
-def rasFromSlice(image):
+def rasFromSlice(image: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """RAS from slice (4, 4) [mm]: the image's columns to the right, its rows downwards, seen from the source."""
     matrix = rasFromPixels(image)
     columns, rows, _slices = image.GetImageData().GetDimensions()
@@ -58,7 +63,7 @@ def rasFromSlice(image):
     return placed
 
 
-def fillImage(node, pixels, camera):
+def fillImage(node: slicer.vtkMRMLVolumeNode, pixels: np.ndarray, camera: Camera) -> None:
     """Give a volume node an image (height, width) of `camera`, lying on the detector."""
     rasFromIndex = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(rasFromIndex)
@@ -77,7 +82,7 @@ def fillImage(node, pixels, camera):
         slicer.util.updateVolumeFromArray(node, image)
 
 
-def beam(camera):
+def beam(camera: Camera) -> Any:
     """The pyramid from the source to the detector's corners, in the rig's world."""
     right, bottom = camera.width - 0.5, camera.height - 0.5
     corners = [(-0.5, -0.5), (right, -0.5), (right, bottom), (-0.5, bottom)]

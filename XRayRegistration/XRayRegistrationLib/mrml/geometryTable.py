@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Projection
 
 _INTENSITIES = ("auto", "transmission", "attenuation")
 _NUMBER = r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?"
@@ -36,12 +40,12 @@ class GeometryRow:
     assumed: bool = False
 
 
-def rows(projection):
-    """The geometry table of a view's projection (a tuple of Row)."""
+def rows(projection: Projection) -> tuple[GeometryRow, ...]:
+    """The geometry table of a view's projection (a tuple of GeometryRow)."""
     return (*_distances(projection), *_carm(projection), *_image(projection))
 
 
-def setRow(projection, key, text):
+def setRow(projection: Projection, key: str, text: str) -> Projection:
     """The projection with the row `key` of its table typed anew by an operator.
 
     The text that is shown already, entered again, confirms an assumed number. Raises InputError with a sentence for a
@@ -52,12 +56,12 @@ def setRow(projection, key, text):
     return changed
 
 
-def remarks(projection):
+def remarks(projection: Projection) -> tuple[str, ...]:
     """Sentences on what the image's file leaves open and what was decided by it, for the operator."""
     return tuple(projection.origins[name] for name in ("doubts", "orientation") if projection.origins.get(name))
 
 
-def _distances(projection):
+def _distances(projection: Projection) -> tuple[GeometryRow, ...]:
     told, assumed = projection.origins, projection.assumptions
     width, height = projection.size
     pitch, isAssumed = told.get("pixel pitch", ""), "pixel pitch" in assumed
@@ -110,7 +114,7 @@ def _distances(projection):
     )
 
 
-def _carm(projection):
+def _carm(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRow]:
     told = projection.origins
     return (
         GeometryRow(
@@ -140,7 +144,7 @@ def _carm(projection):
     )
 
 
-def _image(projection):
+def _image(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRow]:
     told = projection.origins
     orientation = told.get("orientation", "")
     canTurn = not projection.skew_px
@@ -178,55 +182,55 @@ def _image(projection):
     )
 
 
-def _mirrorings():
+def _mirrorings() -> tuple[str, str]:
     return (_("no"), _("yes"))
 
 
-def _turns():
+def _turns() -> tuple[str, str, str, str]:
     return ("0°", "90°", "180°", "270°")
 
 
-def _intensities():
+def _intensities() -> tuple[str, str, str]:
     return (_("automatic"), _("air is bright"), _("bone is bright"))
 
 
-def _primaryWords():
+def _primaryWords() -> tuple[str, str]:
     return _("LAO"), _("RAO")
 
 
-def _secondaryWords():
+def _secondaryWords() -> tuple[str, str]:
     return _("CRAN"), _("CAUD")
 
 
-def _text(*numbers):
+def _text(*numbers: Any) -> str:
     """Numbers as the table shows them, exact enough to be typed again without moving anything by a tenth of a pixel."""
     return " x ".join(f"{number:.6g}" for number in numbers)
 
 
-def _angleText(degrees, words):
+def _angleText(degrees: float | None, words: tuple[str, str]) -> str:
     if degrees is None:
         return ""
     return f"{words[0] if degrees >= 0 else words[1]} {abs(degrees):.6g}"
 
 
-def _setSid(projection, text):
+def _setSid(projection: Projection, text: str) -> Projection:
     sid = _between(_numbers(_("SID"), text, 1)[0], 1.0, _MOST_MM, _("SID"))
     _requireBetween(projection.sod_mm, sid)
     return _rescaled(projection, sid) if projection.scale_is_open else _changed(projection, sid_mm=sid)
 
 
-def _setPitch(projection, text):
+def _setPitch(projection: Projection, text: str) -> Projection:
     numbers = _numbers(_("pixel pitch"), text, 1, 2)
     pitch = [_between(number, _LEAST_PITCH_MM, _MOST_PITCH_MM, _("pixel pitch")) for number in numbers]
     return _withPitch(projection, pitch[0], pitch[-1])
 
 
-def _setField(projection, text):
+def _setField(projection: Projection, text: str) -> Projection:
     field = [_between(number, 1.0, _MOST_MM, _("image size")) for number in _numbers(_("image size"), text, 2)]
     return _withPitch(projection, field[0] / projection.size[0], field[1] / projection.size[1])
 
 
-def _withPitch(projection, columns, rows):
+def _withPitch(projection: Projection, columns: float, rows: float) -> Projection:
     if not projection.scale_is_open:
         return _changed(projection, pixel_mm=(columns, rows))
     known = projection.pixel_mm
@@ -235,14 +239,14 @@ def _withPitch(projection, columns, rows):
     return _rescaled(projection, sid)
 
 
-def _rescaled(projection, sidMm):
+def _rescaled(projection: Projection, sidMm: float) -> Projection:
     """With a typed SID or pixel pitch of a camera that is calibrated but for these: the other one follows."""
     from xrayreg.geometry.projection import BY_HAND
 
     return projection.rescaled(sidMm, BY_HAND)
 
 
-def _setPrincipal(projection, text):
+def _setPrincipal(projection: Projection, text: str) -> Projection:
     column, row = _numbers(_("central ray"), text, 2)
     # Far outside the image the beam would not meet the detector.
     reach = 10.0 * max(projection.size)
@@ -255,15 +259,15 @@ def _setPrincipal(projection, text):
     )
 
 
-def _setPrimary(projection, text):
+def _setPrimary(projection: Projection, text: str) -> Projection:
     return _changed(projection, primary_deg=_angle(_("primary angle"), text, _primaryWords(), 360.0))
 
 
-def _setSecondary(projection, text):
+def _setSecondary(projection: Projection, text: str) -> Projection:
     return _changed(projection, secondary_deg=_angle(_("secondary angle"), text, _secondaryWords(), 90.0))
 
 
-def _setSod(projection, text):
+def _setSod(projection: Projection, text: str) -> Projection:
     if not text:
         return _changed(projection, sod_mm=None)
     sod = _between(_numbers(_("SOD"), text, 1)[0], 1.0, _MOST_MM, _("SOD"))
@@ -271,17 +275,17 @@ def _setSod(projection, text):
     return _changed(projection, sod_mm=sod)
 
 
-def _setMirrored(projection, text):
+def _setMirrored(projection: Projection, text: str) -> Projection:
     mirrored = bool(_choice(_("mirrored"), text, _mirrorings()))
     return _byHand(projection.oriented(projection.quarter_turns, mirrored, ""), "mirrored")
 
 
-def _setTurned(projection, text):
+def _setTurned(projection: Projection, text: str) -> Projection:
     turns = _choice(_("turned"), text, _turns())
     return _byHand(projection.oriented(turns, projection.mirrored, ""), "quarter_turns")
 
 
-def _setIntensity(projection, text):
+def _setIntensity(projection: Projection, text: str) -> Projection:
     return _changed(projection, intensity=_INTENSITIES[_choice(_("grey values"), text, _intensities())])
 
 
@@ -299,19 +303,19 @@ _SETTERS = {
 }
 
 
-def _changed(projection, **values):
+def _changed(projection: Projection, **values: Any) -> Projection:
     from xrayreg.geometry.projection import BY_HAND
 
     return projection.changed(BY_HAND, **values)
 
 
-def _byHand(projection, name):
+def _byHand(projection: Projection, name: str) -> Projection:
     from xrayreg.geometry.projection import BY_HAND
 
     return replace(projection, origins={**projection.origins, name: BY_HAND})
 
 
-def _numbers(name, text, *counts):
+def _numbers(name: str, text: str, *counts: Any) -> list[float]:
     """The numbers in a text such as "0.3 x 0.3 mm"; a comma inside a number is a decimal one, else it separates."""
     plain = re.sub(r"(?:mm|px|pixels|°|deg)\s*$", "", text.strip(), flags=re.IGNORECASE).strip()
     parts = re.split(r"\s*[x\u00d7;]\s*|\s*,?\s+|(?<=\.\d),|,(?=\d*\.)", plain)
@@ -321,7 +325,7 @@ def _numbers(name, text, *counts):
     return [float(part.replace(",", ".")) for part in parts]
 
 
-def _angle(name, text, words, most):
+def _angle(name: str, text: str, words: tuple[str, str], most: float) -> float | None:
     """Degrees, positive towards the first of `words`; None for an empty text."""
     if not text:
         return None
@@ -332,7 +336,7 @@ def _angle(name, text, words, most):
     return _between(sign * _numbers(name, plain, 1)[0], -most, most, name)
 
 
-def _requireBetween(sodMm, sidMm):
+def _requireBetween(sodMm: float | None, sidMm: float) -> None:
     """Raise InputError unless the isocentre lies between source and detector."""
     if sodMm is not None and sodMm >= sidMm:
         raise InputError(
@@ -343,14 +347,14 @@ def _requireBetween(sodMm, sidMm):
         )
 
 
-def _choice(name, text, choices):
+def _choice(name: str, text: str, choices: tuple[str, ...]) -> int:
     folded = [choice.casefold() for choice in choices]
     if text.casefold() not in folded:
         raise InputError(name, expected=", ".join(choices), found=text or _("nothing"), remedy=_("choose one of them"))
     return folded.index(text.casefold())
 
 
-def _between(number, low, high, name):
+def _between(number: float, low: float, high: float, name: str) -> float:
     if not low <= number <= high:
         raise InputError(
             name,

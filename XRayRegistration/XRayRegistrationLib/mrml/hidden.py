@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import slicer
 
 
-def addHidden(className, name, save=True):
+def addHidden(className: str, name: str, save: bool = True) -> Any:
     """A new working node of a class, in the scene under a name of its own; `save` keeps it in saved scenes.
 
     What the user is placing stays what it is: Slicer takes every new markups node for the next to place points in.

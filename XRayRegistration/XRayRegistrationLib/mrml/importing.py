@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -11,11 +13,21 @@ from slicer.i18n import tr as _
 from . import backend, landmarks, outcome, posing, projections, rig, segments, sources
 from .world import worldFromIndex
 
+if TYPE_CHECKING:
+    from xrayreg.geometry import Projection
+
+    from ..mrml.backend import Inputs
+    from ..mrml.rig import Rig, View
+    from ..parameters import Parameters
+    from ..worker.client import Worker
+
 # Directions of a picture in Slicer: columns to the right and rows downwards, as its readers give them.
 _RAS_FROM_PICTURE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def addXraySteps(worker, theRig, sourceNode, name=None):
+def addXraySteps(
+    worker: Worker, theRig: Rig, sourceNode: slicer.vtkMRMLVolumeNode, name: str | None = None
+) -> Generator[Any, None, Rig]:
     """Pause, and return the rig with one more X-ray, its geometry as its node and its file tell.
 
     worker: worker.client.Worker. Raises InputError for a node that is not one image, ValueError beyond the number of
@@ -28,7 +40,7 @@ def addXraySteps(worker, theRig, sourceNode, name=None):
     return grown
 
 
-def removeXray(theRig, view):
+def removeXray(theRig: Rig, view: View) -> Rig:
     """The rig without one of its views and its landmarks; the user's X-ray stays in the scene."""
     landmarks.removeLandmarks(view)
     left = rig.removeView(theRig, view)
@@ -36,7 +48,7 @@ def removeXray(theRig, view):
     return left
 
 
-def setGeometry(theRig, view, projection):
+def setGeometry(theRig: Rig, view: View, projection: Projection) -> None:
     """Give a view its geometry (xrayreg.geometry.Projection); the other views and the landmarks follow.
 
     Raises InputError for numbers that make no camera, and changes nothing then.
@@ -47,7 +59,7 @@ def setGeometry(theRig, view, projection):
         landmarks.followGeometry(each)
 
 
-def importCalibrationSteps(worker, theRig, view, path):
+def importCalibrationSteps(worker: Worker, theRig: Rig, view: View, path: Path | str) -> Generator[Any, None, None]:
     """Pause, and give a view the geometry in a calibration file (MayaCam text, or its view in a case.json).
 
     Raises InputError as `projections.calibrationSteps` does.
@@ -57,7 +69,7 @@ def importCalibrationSteps(worker, theRig, view, path):
     setGeometry(theRig, view, found)
 
 
-def importCaseSteps(inputs, parameters, path):
+def importCaseSteps(inputs: Inputs, parameters: Parameters, path: Path | str) -> Generator[Any, None, None]:
     """Bring a case.json into the scene in short steps, each with a message: CT, segments, X-rays and their geometry.
 
     inputs: backend.Inputs, which keeps what the worker has read. Fills `parameters`; the rig that they had before is
@@ -94,12 +106,14 @@ def importCaseSteps(inputs, parameters, path):
     for view, sent in zip(theRig.views, sentXrays, strict=True):
         inputs.adoptXray(view, sent)
     _replaceRig(parameters, theRig)
-    parameters.volume, parameters.segmentation = volume, segmentation
+    parameters.volume = volume
+    # The wrapper takes None for no node.
+    parameters.segmentation = segmentation  # type: ignore[assignment]
     parameters.structures = _segmentIds(segmentation, case["structures"])
     parameters.activeView = 0
 
 
-def _addVolume(worker, content, created):
+def _addVolume(worker: Worker, content: Any, created: list[slicer.vtkMRMLNode]) -> slicer.vtkMRMLScalarVolumeNode:
     """The CT of a case (xrayreg.worker.cases.case) as a node."""
     node = slicer.util.addVolumeFromArray(
         worker.mapped(content["values"]), np.array(content["matrix"]), content["name"]
@@ -109,7 +123,9 @@ def _addVolume(worker, content, created):
     return node
 
 
-def _segmentationSteps(worker, content, volumeNode, created):
+def _segmentationSteps(
+    worker: Worker, content: Any, volumeNode: slicer.vtkMRMLScalarVolumeNode, created: list[slicer.vtkMRMLNode]
+) -> Generator[Any, None, slicer.vtkMRMLSegmentationNode | None]:
     """Pause, and return the labels of a case as a segmentation node, or None without labels."""
     if content is None:
         return None
@@ -123,7 +139,7 @@ def _segmentationSteps(worker, content, volumeNode, created):
     return node
 
 
-def _addXrayNode(worker, content, created):
+def _addXrayNode(worker: Worker, content: Any, created: list[slicer.vtkMRMLNode]) -> slicer.vtkMRMLScalarVolumeNode:
     """An X-ray as it is stored in its file: neither turned nor mirrored."""
     pixels = worker.take(content["pixels"])
     node = slicer.util.addVolumeFromArray(pixels[None], _RAS_FROM_PICTURE, content["name"])
@@ -132,7 +148,7 @@ def _addXrayNode(worker, content, created):
     return node
 
 
-def _place(theRig, volumeNode, case):
+def _place(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode, case: Any) -> None:
     """Move the C-arm to the case's initial pose, or to a first place, and note its reference."""
     projections.relate(theRig)
     if case["initial"] is None:
@@ -146,7 +162,7 @@ def _place(theRig, volumeNode, case):
         backend.rememberReference(theRig, volumeNode, case["reference"], case["targets"])
 
 
-def _replaceRig(parameters, theRig):
+def _replaceRig(parameters: Parameters, theRig: Rig) -> None:
     """Show a new rig in place of the one before, whose pose stays where a registration found it."""
     before = rig.rigOf(parameters.pose)
     parameters.pose = theRig.pose
@@ -158,7 +174,7 @@ def _replaceRig(parameters, theRig):
         rig.removeNode(before.pose)
 
 
-def _segmentIds(segmentation, structures):
+def _segmentIds(segmentation: slicer.vtkMRMLSegmentationNode | None, structures: list[int]) -> list[str]:
     """Ids of the segments made of labels."""
     if segmentation is None:
         return []
@@ -166,6 +182,6 @@ def _segmentIds(segmentation, structures):
     return [segmentId for segmentId, label in labelled.items() if label in structures]
 
 
-def _remove(nodes):
+def _remove(nodes: list[Any]) -> None:
     for node in nodes:
         rig.removeNode(node)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -12,6 +14,10 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 from . import detector, posing, rig
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig, View
+    from ..worker.client import Worker
 
 _LANDMARKS, _PROJECTION = "XRayRegistration.landmarks", "XRayRegistration.projection"
 
@@ -35,7 +41,7 @@ class LandmarkFit:
     before: np.ndarray
 
     @property
-    def lines(self):
+    def lines(self) -> list[str]:
         """How far each landmark is off, one sentence for each, the worst first."""
         told = []
         for view, row in zip(self.views, self.residualsMm, strict=True):
@@ -66,7 +72,7 @@ class ReprojectedPoint:
     row: float
 
 
-def landmarksIn(theRig, view, create=False):
+def landmarksIn(theRig: Rig, view: View, create: bool = False) -> Any:
     """The markups node with the landmarks that were marked in an X-ray, or None; `create` makes it then.
 
     It hangs under the C-arm's pose, so that the points stay where they are in the image.
@@ -82,7 +88,7 @@ def landmarksIn(theRig, view, create=False):
     return node
 
 
-def addLandmark(theRig, view, name, column, row):
+def addLandmark(theRig: Rig, view: View, name: str, column: float, row: float) -> int:
     """Mark a landmark at a pixel of the upright image; one of the same name moves there. Returns its index."""
     node = landmarksIn(theRig, view, create=True)
     place = (detector.worldFromPixels(view.camera) @ (column, row, 0.0, 1.0))[:3]
@@ -93,7 +99,7 @@ def addLandmark(theRig, view, name, column, row):
     return index
 
 
-def marked(view):
+def marked(view: View) -> dict[Any, Any]:
     """Pixels (column, row) of the upright image by name of landmark, of those marked in an X-ray.
 
     Raises InputError where a name occurs twice.
@@ -109,19 +115,19 @@ def marked(view):
     return dict(zip(names, pixels.tolist(), strict=True))
 
 
-def removeLandmarks(view):
+def removeLandmarks(view: View) -> None:
     """Remove the landmarks that were marked in an X-ray from the scene."""
     rig.removeNode(_existing(view))
 
 
-def followGeometry(view):
+def followGeometry(view: View) -> None:
     """Keep the landmarks of a view at their places in the stored image after its geometry was changed."""
     node = _existing(view)
     if node is None or node.GetAttribute(_PROJECTION) == view.picture.GetAttribute(_PROJECTION):
         return
     from xrayreg.geometry import Projection
 
-    before, after = Projection.from_dict(json.loads(node.GetAttribute(_PROJECTION))), view.projection
+    before, after = Projection.from_dict(json.loads(node.GetAttribute(_PROJECTION) or "")), view.projection
     old, worldFromPixels = before.camera(), detector.worldFromPixels(after.camera())
     wasModifying = node.StartModify()
     for index in range(node.GetNumberOfControlPoints()):
@@ -133,7 +139,9 @@ def followGeometry(view):
     node.SetAttribute(_PROJECTION, view.picture.GetAttribute(_PROJECTION))
 
 
-def poseSteps(worker, theRig, volumeNode, landmarksNode):
+def poseSteps(
+    worker: Worker, theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode, landmarksNode: Any
+) -> Generator[Any, None, LandmarkFit]:
     """Move the C-arm to the pose that the landmarks with partners give, in short steps; returns LandmarkFit.
 
     A step brings a message or None. worker: worker.client.Worker. landmarksNode: the points on the CT. Raises
@@ -176,7 +184,7 @@ def poseSteps(worker, theRig, volumeNode, landmarksNode):
     )
 
 
-def residuals(theRig, landmarksNode):
+def residuals(theRig: Rig, landmarksNode: slicer.vtkMRMLMarkupsFiducialNode) -> list[Residual]:
     """How well the pose that is shown fits the landmarks: a Residual for each mark in an X-ray that has a partner.
 
     Raises InputError where a name occurs twice in an X-ray.
@@ -194,7 +202,9 @@ def residuals(theRig, landmarksNode):
     return found
 
 
-def reprojectedPoints(theRig, view, markupsNodes):
+def reprojectedPoints(
+    theRig: Rig, view: View, markupsNodes: list[slicer.vtkMRMLMarkupsFiducialNode]
+) -> list[ReprojectedPoint]:
     """Where the control points of markups nodes appear in a view: a list of ReprojectedPoint.
 
     Points behind the source, outside the image or hidden are left out.
@@ -213,22 +223,22 @@ def reprojectedPoints(theRig, view, markupsNodes):
     return found
 
 
-def _existing(view):
+def _existing(view: View) -> Any:
     return view.picture.GetNodeReference(_LANDMARKS)
 
 
-def _points(node, positionOf):
+def _points(node: slicer.vtkMRMLMarkupsFiducialNode, positionOf: Callable[..., Any]) -> tuple[list[str], np.ndarray]:
     """Names and positions (N, 3) of the control points that have one."""
     numbers = [n for n in range(node.GetNumberOfControlPoints()) if _isDefined(node, n)]
     names = [node.GetNthControlPointLabel(n) for n in numbers]
     return names, np.array([positionOf(n) for n in numbers]).reshape(-1, 3)
 
 
-def _isDefined(node, index):
+def _isDefined(node: slicer.vtkMRMLMarkupsFiducialNode, index: int) -> bool:
     return node.GetNthControlPointPositionStatus(index) == slicer.vtkMRMLMarkupsNode.PositionDefined
 
 
-def _requireUnique(names, node):
+def _requireUnique(names: Any, node: slicer.vtkMRMLMarkupsFiducialNode) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
 from . import posing, rig, sources
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig
 
 _OUTCOME, _VOLUME = "XRayRegistration.outcome", "XRayRegistration.registeredVolume"
 # Entries of two poses that differ by less are equal: scene files keep fewer digits than nodes.
@@ -34,22 +39,22 @@ class Outcome:
     errorMm: float | None = None
 
     @property
-    def accepted(self):
+    def accepted(self) -> bool:
         """Whether the pose may be trusted; never where the geometry is assumed."""
         return bool(self.content["accepted"]) and not self.assumed
 
     @property
-    def judged(self):
+    def judged(self) -> bool:
         """Whether there is a verdict; not where a registration was cancelled."""
         return bool(self.content.get("uncertainty"))
 
     @property
-    def worldFromVolume(self):
+    def worldFromVolume(self) -> np.ndarray:
         """The pose (4, 4) [mm] that was found."""
         return np.array(self.content["world_from_volume"])
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """The verdict as a sentence."""
         reason = self.content["reason"]
         if self.assumed:
@@ -64,7 +69,7 @@ class Outcome:
         return sentence
 
     @property
-    def uncertainty(self):
+    def uncertainty(self) -> str:
         """How far off the pose may be, as a sentence in millimetres and degrees; empty unless the pose is accepted."""
         if not (self.accepted and self.judged):
             return ""
@@ -78,7 +83,7 @@ class Outcome:
         ).format(all=numbers[0], plane=numbers[1], depth=numbers[2], degrees=max(told["rotation_deg"]))
 
 
-def outcomeOf(theRig):
+def outcomeOf(theRig: Rig) -> Outcome | None:
     """The outcome of the last registration that was not undone, or None."""
     kept = _kept(theRig)
     if not kept:
@@ -86,7 +91,7 @@ def outcomeOf(theRig):
     return Outcome(kept["content"], np.array(kept["before"]), tuple(kept["assumed"]), kept["errorMm"])
 
 
-def store(theRig, outcome, volumeNode, wasPosed):
+def store(theRig: Rig, outcome: Outcome, volumeNode: slicer.vtkMRMLScalarVolumeNode, wasPosed: bool) -> None:
     """Keep an outcome with the rig, the one before it behind it. wasPosed: whether somebody chose the pose before."""
     earlier = _kept(theRig)
     content = {
@@ -102,7 +107,7 @@ def store(theRig, outcome, volumeNode, wasPosed):
     theRig.pose.SetNodeReferenceID(_VOLUME, volumeNode.GetID())
 
 
-def staleness(theRig, volumeNode=None):
+def staleness(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None) -> str:
     """Why the outcome no longer describes what is shown, a sentence; empty while it does or there is none."""
     kept = _kept(theRig)
     if not kept:
@@ -117,12 +122,12 @@ def staleness(theRig, volumeNode=None):
     return ""
 
 
-def isStale(theRig, volumeNode=None):
+def isStale(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None) -> bool:
     """Whether the outcome no longer describes what is shown."""
     return bool(staleness(theRig, volumeNode))
 
 
-def undo(theRig):
+def undo(theRig: Rig) -> bool:
     """Move the C-arm back to where it stood before the last registration, and bring back the outcome before it.
 
     Returns whether there was one.
@@ -136,17 +141,17 @@ def undo(theRig):
     return True
 
 
-def forget(theRig):
+def forget(theRig: Rig) -> None:
     """Drop the outcome and those before it."""
     theRig.pose.SetAttribute(_OUTCOME, None)
 
 
-def _kept(theRig):
+def _kept(theRig: Rig) -> dict[str, Any] | None:
     text = theRig.pose.GetAttribute(_OUTCOME)
     return json.loads(text) if text else None
 
 
-def _geometry(theRig):
+def _geometry(theRig: Rig) -> list[dict[str, Any]]:
     """What a pose depends on besides the images themselves, as plain values: geometry, and frames of image runs."""
     names = ("sid_mm", "pixel_mm", "size", "principal_px", "skew_px", "camera_from_world", "quarter_turns", "mirrored")
     described = [
@@ -159,14 +164,14 @@ def _geometry(theRig):
     return json.loads(json.dumps(described))
 
 
-def _shortened(kept, most):
+def _shortened(kept: dict[str, Any] | None, most: int) -> dict[str, Any] | None:
     """The chain of earlier outcomes with at most `most` links."""
     if kept is None or most == 0:
         return None
     return {**kept, "earlier": _shortened(kept["earlier"], most - 1)}
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     """Without NaN and infinity, which JSON does not know."""
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
@@ -175,5 +180,5 @@ def _finite(value):
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _lowered(sentence):
+def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]

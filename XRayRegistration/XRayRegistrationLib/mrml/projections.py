@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
 
 from . import rig, sources
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Projection
+
+    from ..mrml.rig import Rig, View
+    from ..worker.client import Worker
 
 # Resolutions [dots per inch] that programs write into pictures and that tell nothing about a detector.
 _PRINTED_DPI = (72, 90, 96, 100, 120, 150, 200, 240, 300, 400, 600, 1200)
@@ -18,7 +27,7 @@ _BY_ANGLES = "C-arm angles"
 _ASSUMED = "assumed"
 
 
-def projectionSteps(worker, sourceNode):
+def projectionSteps(worker: Worker, sourceNode: slicer.vtkMRMLVolumeNode) -> Generator[Any, None, Projection]:
     """Pause, and return what is known of the geometry of an X-ray node (xrayreg.geometry.Projection) with its origins.
 
     It comes from the node's DICOM file where there is one, else from its pixel spacing, else it is assumed. Raises
@@ -45,7 +54,7 @@ def projectionSteps(worker, sourceNode):
     return projection
 
 
-def calibrationSteps(worker, path, projection, name):
+def calibrationSteps(worker: Worker, path: Any, projection: Projection, name: Any) -> Generator[Any, None, Projection]:
     """Pause, and return the geometry that a MayaCam file, or the view `name` of a case.json, gives to an image.
 
     projection: the image's before. Raises InputError for a file that is neither, or that was made for an image of
@@ -76,7 +85,7 @@ def calibrationSteps(worker, path, projection, name):
     )
 
 
-def relate(theRig):
+def relate(theRig: Rig) -> None:
     """Place the views of a rig among each other by their C-arm angles, unless one of them is calibrated.
 
     The first view's camera frame is the rig's world then, and all views turn about one isocentre. Views whose angles
@@ -103,7 +112,7 @@ def relate(theRig):
             rig.setProjection(view, placed)
 
 
-def followFrameSteps(worker, theRig, view):
+def followFrameSteps(worker: Worker, theRig: Rig, view: View) -> Generator[Any, None, None]:
     """Pause, and take over the C-arm's angles of the frame that a sequence shows now, if its DICOM file gave them."""
     isTold = view.projection.origins.get("angles", "").startswith("DICOM")
     if view.source is None or not isTold or not sources.isInRun(view.source):
@@ -115,14 +124,14 @@ def followFrameSteps(worker, theRig, view):
         relate(theRig)
 
 
-def sodMm(projection):
+def sodMm(projection: Projection) -> float:
     """Distance from source to isocentre [mm]: as the C-arm tells, else the usual share of the SID."""
     from xrayreg.geometry import nominal_sod_mm
 
     return projection.sod_mm or nominal_sod_mm(projection.camera())
 
 
-def assumedPlaces(theRig):
+def assumedPlaces(theRig: Rig) -> dict[Any, Any]:
     """By the identifier of a view's picture: why its place among the views is only assumed, a sentence.
 
     The first view is where the others are placed from; what nobody told at all is in `assumptions`.
@@ -135,7 +144,7 @@ def assumedPlaces(theRig):
     return {view.picture.GetID(): sentence for view in placed}
 
 
-def assumptions(theRig):
+def assumptions(theRig: Rig) -> tuple[str, ...]:
     """What a registration of the rig rests on and nobody measured, in words ("the SID of X"); empty when nothing."""
     names = {"SID": _("the SID of {view}"), "pixel pitch": _("the pixel pitch of {view}")}
     found = [names[name].format(view=view.name) for view in theRig.views for name in view.projection.assumptions]
@@ -145,7 +154,7 @@ def assumptions(theRig):
     return tuple(found)
 
 
-def _bySpacing(node, assumed):
+def _bySpacing(node: Any, assumed: Projection) -> Projection:
     """With the pitch that a picture's spacing suggests; it may be that at the patient, so it has to be confirmed."""
     spacing = np.array(node.GetSpacing()[:2])
     if np.allclose(spacing, 1.0) or not (spacing > 0).all():
@@ -159,15 +168,15 @@ def _bySpacing(node, assumed):
     return assumed.changed(origin, pixel_mm=tuple(float(side) for side in spacing))
 
 
-def _doubted(projection, sentence):
+def _doubted(projection: Projection, sentence: str) -> Projection:
     return replace(projection, origins={**projection.origins, "doubts": sentence})
 
 
-def _isCalibrated(projection):
+def _isCalibrated(projection: Projection) -> bool:
     return _place(projection) not in ("", _ASSUMED, _BY_ANGLES)
 
 
-def _place(projection):
+def _place(projection: Projection) -> str:
     """How it is known where a view stands: by its C-arm's angles, assumed, by a calibration, or not yet at all."""
     origin = projection.origins.get("place", "")
     return next((kind for kind in (_BY_ANGLES, _ASSUMED) if origin.startswith(kind)), "calibrated" if origin else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
@@ -13,6 +14,9 @@ from xrayreg.checks import InputError, require_rigid
 
 from . import outcome, rig
 from .outcome import Outcome
+
+if TYPE_CHECKING:
+    from ..mrml.rig import Rig
 
 # The formats of transform files, the one to take first.
 POSE_SUFFIXES = (".tfm", ".h5")
@@ -31,17 +35,17 @@ class Standing:
     reason: str
 
     @property
-    def accepted(self):
+    def accepted(self) -> Any:
         return self.found is not None and self.found.accepted
 
     @property
-    def mark(self):
+    def mark(self) -> str:
         """What the names of exported things say; empty for a pose that may be trusted."""
         if self.found is None:
             return _("not judged")
         return "" if self.found.accepted else _("not trusted")
 
-    def named(self, name):
+    def named(self, name: str) -> str:
         """A name with the mark behind it."""
         return f"{name} ({self.mark})" if self.mark else name
 
@@ -54,7 +58,7 @@ class Direction:
     matrix: np.ndarray
 
 
-def standingOf(theRig, volumeNode):
+def standingOf(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Standing:
     """The Standing of the pose that is shown."""
     found = outcome.outcomeOf(theRig)
     if found is None:
@@ -65,7 +69,7 @@ def standingOf(theRig, volumeNode):
     return Standing(found, found.verdict if found.assumed else found.content["reason"])
 
 
-def directionsOf(theRig):
+def directionsOf(theRig: Rig) -> tuple[Direction, ...]:
     """All Directions of a rig's pose; "C-arm" is the frame that its views share, "patient" Slicer's RAS world."""
     carmFromPatient = rig.worldFromVolume(theRig)
     perView = [
@@ -79,7 +83,7 @@ def directionsOf(theRig):
     )
 
 
-def createTransform(direction, standing, name):
+def createTransform(direction: Direction, standing: Standing, name: str) -> slicer.vtkMRMLLinearTransformNode:
     """A new transform node that holds a Direction; it does not follow the C-arm any more.
 
     name: of what was registered. Raises InputError for a pose that is not rigid.
@@ -92,7 +96,7 @@ def createTransform(direction, standing, name):
     return node
 
 
-def writeTransform(direction, path):
+def writeTransform(direction: Direction, path: Path | str) -> Path:
     """Write a Direction as a transform file for Slicer and ITK; returns its path, with ".tfm" where it has no suffix.
 
     Opened in Slicer it gives the node that `createTransform` makes. Raises InputError where it cannot be written.
@@ -114,19 +118,19 @@ def writeTransform(direction, path):
     return path
 
 
-def folderName(standing, name):
+def folderName(standing: Standing, name: str) -> str:
     """The name of the folder in which pictures and report of a result are kept."""
     from xrayreg.io import safe_name
 
     return safe_name(standing.named(_("X-ray registration {name}").format(name=shortened(name))))
 
 
-def shortened(name):
+def shortened(name: str) -> str:
     """A node's name with no more letters than the name of a file has room for."""
     return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
-def contentOf(theRig, standing):
+def contentOf(theRig: Rig, standing: Standing) -> dict[str, Any]:
     """The content of result.json for the pose that is shown (xrayreg.report.write_results)."""
     from xrayreg.reasons import ReasonCode
 
@@ -142,7 +146,7 @@ def contentOf(theRig, standing):
     return {**found.content, **told}
 
 
-def _unjudgedContent(theRig, reason, code):
+def _unjudgedContent(theRig: Rig, reason: str, code: Any) -> dict[str, Any]:
     """The content of result.json for a pose on which there is no verdict."""
     views = [
         {"name": view.name, "camera_from_volume": rig.cameraFromVolume(theRig, view).tolist(), "similarity": None}

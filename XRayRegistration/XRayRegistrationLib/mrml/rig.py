@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import slicer
 
 from . import detector
 from .hidden import addHidden
+
+if TYPE_CHECKING:
+    from xrayreg.geometry import Camera, Projection
 
 # More views than a layout can show at a size that helps.
 MOST_VIEWS = 4
@@ -52,70 +56,70 @@ class View:
     picture: slicer.vtkMRMLScalarVolumeNode
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.picture.GetName().replace(_ON_DETECTOR, "")
 
     @property
-    def source(self):
+    def source(self) -> Any:
         """The X-ray as the user loaded it, a volume node, or None when it was removed; it is never moved or changed."""
         return self.picture.GetNodeReference(_PREFIX + "source")
 
     @property
-    def drr(self):
+    def drr(self) -> slicer.vtkMRMLScalarVolumeNode:
         """One-slice volume of the rendered DRR (see display.drawing for its numbers; 0 where nothing is shown)."""
         return self._companion("drr")
 
     @property
-    def edges(self):
+    def edges(self) -> slicer.vtkMRMLLabelMapVolumeNode:
         """One-slice label map of the DRR's edges: how much of a pixel they cover, 0 to 255."""
         return self._companion("edges")
 
     @property
-    def segments(self):
+    def segments(self) -> slicer.vtkMRMLSegmentationNode:
         """The patient's segments reprojected on the detector."""
         return self._companion("segments")
 
     @property
-    def points(self):
+    def points(self) -> slicer.vtkMRMLMarkupsFiducialNode:
         """Landmarks and plans reprojected on the detector."""
         return self._companion("points")
 
     @property
-    def plans(self):
+    def plans(self) -> list[slicer.vtkMRMLMarkupsFiducialNode]:
         """Plans of other modules reprojected on the detector, a markups node for each."""
         count = self.picture.GetNumberOfNodeReferences(PLANS)
         found = (self.picture.GetNthNodeReference(PLANS, n) for n in range(count))
         return [node for node in found if node is not None]
 
     @property
-    def beam(self):
+    def beam(self) -> slicer.vtkMRMLModelNode:
         """Model of the pyramid from source to detector."""
         return self._companion("beam")
 
     @property
-    def projection(self):
+    def projection(self) -> Projection:
         """The view's geometry (xrayreg.geometry.Projection)."""
         from xrayreg.geometry import Projection
 
         return Projection.from_dict(json.loads(self.picture.GetAttribute(_PROJECTION) or ""))
 
     @property
-    def camera(self):
+    def camera(self) -> Camera:
         """The view's pinhole camera; raises InputError for numbers that make none."""
         return self.projection.camera()
 
     @property
-    def shown(self):
+    def shown(self) -> bool:
         """Whether the view takes part in the layout and the overlays."""
         return self.picture.GetAttribute(_SHOWN) != "no"
 
-    def setShown(self, shown):
+    def setShown(self, shown: bool) -> None:
         self.picture.SetAttribute(_SHOWN, "yes" if shown else "no")
 
-    def companions(self):
+    def companions(self) -> list[Any]:
         return [self._companion(role) for role in _COMPANIONS]
 
-    def _companion(self, role):
+    def _companion(self, role: str) -> Any:
         return self.picture.GetNodeReference(_PREFIX + role)
 
 
@@ -126,19 +130,23 @@ class Rig:
     pose: slicer.vtkMRMLLinearTransformNode
     views: tuple[View, ...]
 
-    def requireAll(self):
+    def requireAll(self) -> None:
         """Raise NodesRemoved unless all nodes are still in a scene."""
         nodes = [self.pose, *(node for view in self.views for node in (view.picture, *view.companions()))]
         if not all(node is not None and node.GetScene() for node in nodes):
             raise NodesRemoved("The pose or an image of a view was removed from the scene.")
 
 
-def createRig(name="C-arm pose"):
+def createRig(name: str = "C-arm pose") -> Rig:
     """A rig without views; it stands in the textbook pose once it has a volume (see poses)."""
     return Rig(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", name), ())
 
 
-def rigOf(pose):
+@overload
+def rigOf(pose: None) -> None: ...
+@overload
+def rigOf(pose: slicer.vtkMRMLLinearTransformNode) -> Rig: ...
+def rigOf(pose: slicer.vtkMRMLLinearTransformNode | None) -> Rig | None:
     """The rig of a transform node, or None without one. Companions that were removed are made again."""
     if pose is None or pose.GetScene() is None:
         return None
@@ -151,7 +159,7 @@ def rigOf(pose):
     return Rig(pose, views)
 
 
-def addView(rig, source, projection, name=None):
+def addView(rig: Rig, source: Any, projection: Projection, name: str | None = None) -> Rig:
     """The rig with one more view of the X-ray `source` (a volume node, or None); raises ValueError beyond MOST_VIEWS.
 
     Its picture stays black until `showPixels`.
@@ -173,7 +181,7 @@ def addView(rig, source, projection, name=None):
     return rigOf(rig.pose)
 
 
-def removeView(rig, view):
+def removeView(rig: Rig, view: View) -> Rig:
     """The rig without one of its views; the user's X-ray stays in the scene."""
     for n in range(rig.pose.GetNumberOfNodeReferences(_PICTURES)):
         if rig.pose.GetNthNodeReference(_PICTURES, n) is view.picture:
@@ -188,7 +196,7 @@ def removeView(rig, view):
     return left
 
 
-def removeNode(node):
+def removeNode(node: Any) -> None:
     """Remove a node with its display and storage nodes, which a scene would keep; None is nothing."""
     if node is None or node.GetScene() is None:
         return
@@ -200,7 +208,7 @@ def removeNode(node):
             slicer.mrmlScene.RemoveNode(each)
 
 
-def setProjection(view, projection):
+def setProjection(view: View, projection: Projection) -> None:
     """Give a view its geometry (xrayreg.geometry.Projection): picture and beam move with the detector.
 
     The picture keeps its pixels where it has the right size, else it turns black; DRR and edges are emptied.
@@ -218,32 +226,32 @@ def setProjection(view, projection):
     view.beam.SetAndObservePolyData(detector.beam(camera))
 
 
-def showPixels(view, grey):
+def showPixels(view: View, grey: np.ndarray) -> None:
     """Show an upright pinhole image, uint8 (height, width) of the view's size."""
     detector.fillImage(view.picture, grey, view.camera)
 
 
-def worldFromVolume(rig):
+def worldFromVolume(rig: Rig) -> np.ndarray:
     """The pose world_from_volume (4, 4) [mm] that the transform holds now."""
     return np.linalg.inv(slicer.util.arrayFromTransformMatrix(rig.pose, toWorld=True))
 
 
-def setWorldFromVolume(rig, matrix):
+def setWorldFromVolume(rig: Rig, matrix: np.ndarray) -> None:
     """Move the C-arm to a pose world_from_volume (4, 4) [mm]."""
     slicer.util.updateTransformMatrixFromArray(rig.pose, np.linalg.inv(matrix), toWorld=True)
 
 
-def cameraFromVolume(rig, view):
+def cameraFromVolume(rig: Rig, view: View) -> np.ndarray:
     """The pose camera_from_volume (4, 4) [mm] of one view."""
     return view.camera.camera_from_world @ worldFromVolume(rig)
 
 
-def setCameraFromVolume(rig, view, matrix):
+def setCameraFromVolume(rig: Rig, view: View, matrix: np.ndarray) -> None:
     """Move the C-arm so that a view stands at camera_from_volume (4, 4) [mm]; the rig moves as a whole."""
     setWorldFromVolume(rig, np.linalg.inv(view.camera.camera_from_world) @ matrix)
 
 
-def _addCompanions(pose, picture):
+def _addCompanions(pose: Any, picture: Any) -> None:
     stem = View(picture).name
     for role, className in _COMPANIONS.items():
         if picture.GetNodeReference(_PREFIX + role) is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -43,19 +45,25 @@ class _Layer:
     indexFromWorld: np.ndarray
 
 
-def labelsOf(segmentationNode):
+def labelsOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[Any, Any]:
     """The label of each segment id: 1, 2, 3 ... in the order of the segmentation."""
     ids = segmentationNode.GetSegmentation().GetSegmentIDs()
     return {segmentId: number for number, segmentId in enumerate(ids, 1)}
 
 
-def labelValues(segmentationNode):
+def labelValues(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[str, Any]:
     """The value in its image of each segment id: the label of the map that a segmentation was made of."""
     segmentation = segmentationNode.GetSegmentation()
     return {each: segmentation.GetSegment(each).GetLabelValue() for each in segmentation.GetSegmentIDs()}
 
 
-def addSteps(segmentationNode, values, segmentsFromIndex, names, colors):
+def addSteps(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    values: np.ndarray,
+    segmentsFromIndex: np.ndarray,
+    names: Any,
+    colors: list[Any],
+) -> Generator[None, None, None]:
     """Pause, and add a segment for each label of a map [k, j, i], all of them sharing one image.
 
     names: of the labels that some voxel has, None where there is none. colors: of the segments (0 to 255 each), in the
@@ -77,7 +85,7 @@ def addSteps(segmentationNode, values, segmentsFromIndex, names, colors):
         segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(segment.GetName()))
 
 
-def state(segmentationNode):
+def state(segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[Any, ...]:
     """A value that changes whenever `labelSteps` would give something else."""
     segmentation = segmentationNode.GetSegmentation()
     name = _binaryName()
@@ -89,7 +97,9 @@ def state(segmentationNode):
     return segmentationNode.GetID(), tuple(described), worldFromNode(segmentationNode, _("segmentation")).tobytes()
 
 
-def labelSteps(segmentationNode, worldFromIndex, shape):
+def labelSteps(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, worldFromIndex: Any, shape: Any
+) -> Generator[Any, None, SegmentLabels]:
     """Pause, and return SegmentLabels on the grid of a CT (world from index (4, 4), array shape [k, j, i]).
 
     Where segments overlap, the later one in the list wins. Voxels of another grid are taken by nearest neighbour;
@@ -116,7 +126,12 @@ def labelSteps(segmentationNode, worldFromIndex, shape):
     return SegmentLabels(values, names, present, _notes(overlaps, names))
 
 
-def _imageSteps(segmentation, worldFromSegments, worldFromIndex, shape):
+def _imageSteps(
+    segmentation: slicer.vtkSegmentation,
+    worldFromSegments: np.ndarray,
+    worldFromIndex: np.ndarray,
+    shape: tuple[int, int, int],
+) -> Generator[None, None, list[Any]]:
     """Pause, and return (segment ids, vtkOrientedImageData) for each image that some segments share."""
     name = _binaryName()
     layers: dict[str, tuple[list[str], slicer.vtkOrientedImageData]] = {}
@@ -130,7 +145,9 @@ def _imageSteps(segmentation, worldFromSegments, worldFromIndex, shape):
     return list(layers.values())
 
 
-def _filled(segmentation, segmentId, segmentsFromIndex, shape):
+def _filled(
+    segmentation: slicer.vtkSegmentation, segmentId: str, segmentsFromIndex: np.ndarray, shape: tuple[int, int, int]
+) -> slicer.vtkOrientedImageData | None:
     """The voxels of a segment that has other representations only, converted in a copy; None where that fails."""
     copy = slicer.vtkSegmentation()
     copy.SetSourceRepresentationName(segmentation.GetSourceRepresentationName())
@@ -147,7 +164,13 @@ def _filled(segmentation, segmentId, segmentsFromIndex, shape):
     return copy.GetSegment(segmentId).GetRepresentation(_binaryName())
 
 
-def _layer(segmentation, segmentIds, image, numbers, worldFromSegments):
+def _layer(
+    segmentation: slicer.vtkSegmentation,
+    segmentIds: list[str],
+    image: slicer.vtkOrientedImageData,
+    numbers: dict[str, Any],
+    worldFromSegments: np.ndarray,
+) -> _Layer | None:
     """The segments of one image, or None where it holds no voxels."""
     if image.IsEmpty() or image.GetPointData().GetScalars() is None:
         return None
@@ -165,7 +188,9 @@ def _layer(segmentation, segmentIds, image, numbers, worldFromSegments):
     return _Layer(values, labelOf, np.linalg.inv(worldFromLayer))
 
 
-def _paintSteps(layer, worldFromIndex, values, overlaps):
+def _paintSteps(
+    layer: _Layer, worldFromIndex: np.ndarray, values: np.ndarray, overlaps: dict[tuple[int, int], int]
+) -> Generator[None, None, None]:
     """Pause, and lay the labels of a layer over `values`: higher labels win, `overlaps` gets the pairs that met."""
     from xrayreg.slabs import slabs
 
@@ -187,7 +212,9 @@ def _paintSteps(layer, worldFromIndex, values, overlaps):
         yield
 
 
-def _box(indexFromLayer, layerShape, shape):
+def _box(
+    indexFromLayer: np.ndarray, layerShape: tuple[int, int, int], shape: tuple[int, int, int]
+) -> tuple[slice, ...] | None:
     """Ranges [k, j, i] of a grid of `shape` whose voxels may lie inside a layer; None where it lies outside."""
     corners = np.stack(np.meshgrid(*[(-0.5, size - 0.5) for size in layerShape[::-1]]), -1).reshape(-1, 3)
     corners = corners @ indexFromLayer[:3, :3].T + indexFromLayer[:3, 3]
@@ -198,7 +225,7 @@ def _box(indexFromLayer, layerShape, shape):
     return tuple(slice(int(low), int(high) + 1) for low, high in zip(first[::-1], last[::-1], strict=True))
 
 
-def _offset(layerFromIndex, shape):
+def _offset(layerFromIndex: np.ndarray, shape: tuple[int, int, int]) -> tuple[int, int, int] | None:
     """What to add to a CT's indices [k, j, i] for those of a layer with the same voxels; None where it has others."""
     shifted = np.eye(4)
     shifted[:3, 3] = np.rint(layerFromIndex[:3, 3])
@@ -206,7 +233,7 @@ def _offset(layerFromIndex, shape):
     return tuple(shifted[2::-1, 3].astype(int).tolist()) if farthest.max() < _ALIGNED else None
 
 
-def _sampled(image, imageFromIndex, where):
+def _sampled(image: np.ndarray, imageFromIndex: np.ndarray, where: tuple[slice, ...]) -> np.ndarray:
     """The nearest voxel's value of an image [k, j, i] at the voxels `where` of another grid, 0 outside."""
     k, j, i = np.ogrid[where]
     inside, nearest = True, []
@@ -217,7 +244,7 @@ def _sampled(image, imageFromIndex, where):
     return np.where(inside, image[tuple(nearest)], 0)
 
 
-def _meet(lower, upper, overlaps):
+def _meet(lower: np.ndarray, upper: np.ndarray, overlaps: dict[tuple[int, int], int]) -> None:
     """Count the voxels that two labels claim, by pair."""
     both = (lower > 0) & (upper > 0) & (lower != upper)
     if both.any():
@@ -226,9 +253,9 @@ def _meet(lower, upper, overlaps):
             overlaps[tuple(pair)] = overlaps.get(tuple(pair), 0) + count
 
 
-def _notes(overlaps, names):
+def _notes(overlaps: dict[tuple[int, int], int], names: Any) -> tuple[str, ...]:
     """Sentences on the segments that overlap, the largest overlaps first."""
-    ordered = sorted(overlaps, key=overlaps.get, reverse=True)
+    ordered = sorted(overlaps, key=overlaps.__getitem__, reverse=True)
     notes = [
         _("The segments {first} and {second} overlap in {count} voxels, which count as {second}.").format(
             first=names[first], second=names[second], count=overlaps[first, second]
@@ -240,5 +267,5 @@ def _notes(overlaps, names):
     return tuple(notes)
 
 
-def _binaryName():
+def _binaryName() -> str:
     return slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()

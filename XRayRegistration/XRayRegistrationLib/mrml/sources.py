@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -17,13 +18,15 @@ _FILE, _FRAME = "XRayRegistration.file", "XRayRegistration.frame"
 _READ = "XRayRegistration.read"
 
 
-def rememberRead(node, notes, assumed):
+def rememberRead(
+    node: slicer.vtkMRMLScalarVolumeNode, notes: list[str] | tuple[str, ...], assumed: list[Any] | tuple[str, ...]
+) -> None:
     """Keep with a CT's node what was noticed and assumed when its file was read: sentences, two tuples."""
     reading = {"notes": list(notes), "assumed": list(assumed), "place": _place(node)}
     node.SetAttribute(_READ, json.dumps(reading) if notes or assumed else None)
 
 
-def readOf(node):
+def readOf(node: slicer.vtkMRMLScalarVolumeNode) -> Any:
     """What `rememberRead` kept, (notes, assumed); nothing once somebody has given the node other spacing or place."""
     text = node.GetAttribute(_READ)
     reading = json.loads(text) if text else None
@@ -32,19 +35,19 @@ def readOf(node):
     return tuple(reading["notes"]), tuple(reading["assumed"])
 
 
-def _place(node):
+def _place(node: slicer.vtkMRMLScalarVolumeNode) -> list[list[float]]:
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix).tolist()
 
 
-def rememberFile(node, path, frame):
+def rememberFile(node: slicer.vtkMRMLScalarVolumeNode, path: str, frame: int) -> None:
     """Note from which file and frame (from 0) an X-ray node was read."""
     node.SetAttribute(_FILE, str(path))
     node.SetAttribute(_FRAME, str(frame))
 
 
-def fileOf(node):
+def fileOf(node: Any) -> tuple[Path, int] | None:
     """The file of an X-ray node and its frame (from 0), or None where it has none; DICOM or not, nobody has looked."""
     path = node.GetAttribute(_FILE)
     if path:
@@ -55,7 +58,7 @@ def fileOf(node):
     return None if path is None else (path, frameOf(node))
 
 
-def frameOf(node):
+def frameOf(node: Any) -> int:
     """Which frame (from 0) of its sequence a proxy volume shows; 0 for any other node."""
     logic = slicer.modules.sequences.logic()
     browser = logic.GetFirstBrowserNodeForProxyNode(node)
@@ -72,12 +75,12 @@ def frameOf(node):
     return max(0, sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False))
 
 
-def isInRun(node):
+def isInRun(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
     """Whether a node shows one image of a sequence and may show another one."""
     return slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node) is not None
 
 
-def imageSize(node):
+def imageSize(node: Any) -> tuple[int, int]:
     """Columns and rows of an X-ray node; raises InputError for one without image, or with several slices."""
     image = node.GetImageData()
     size = (0, 0, 0) if image is None else image.GetDimensions()
@@ -93,7 +96,7 @@ def imageSize(node):
     return size[0], size[1]
 
 
-def storedPixels(node):
+def storedPixels(node: Any) -> np.ndarray:
     """The pixels of an X-ray node as stored: a view [row, column] or [row, column, channel], top row first.
 
     Slicer's readers keep the file's order of rows and put it right by directions (-1, -1, 1), so whatever directions a
@@ -104,7 +107,7 @@ def storedPixels(node):
     return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
 
 
-def _fileInDatabase(node):
+def _fileInDatabase(node: Any) -> Path | None:
     uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
     if len(uids) != 1 or database is None:
@@ -113,11 +116,11 @@ def _fileInDatabase(node):
     return Path(path) if path and os.path.isfile(path) else None
 
 
-def _fileOfStorage(node):
+def _fileOfStorage(node: Any) -> Path | None:
     storage = node.GetStorageNode()
     path = storage.GetFullNameFromFileName() if storage is not None else ""
     return Path(path) if path and os.path.isfile(path) else None
 
 
-def _wrongImage(node, expected, found, remedy):
+def _wrongImage(node: slicer.vtkMRMLScalarVolumeNode, expected: str, found: str, remedy: str) -> InputError:
     return InputError(f"X-ray {node.GetName()}", expected=expected, found=found, remedy=remedy)

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 
-def worldFromNode(node, what):
+def worldFromNode(node: slicer.vtkMRMLTransformableNode, what: str) -> np.ndarray:
     """RAS world from a node's own coordinates (4, 4) [mm]: its linear parent transforms.
 
     Raises InputError, naming `what`, under a transform that bends space: it has no matrix.
@@ -30,7 +30,7 @@ def worldFromNode(node, what):
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def worldFromIndex(volumeNode, what):
+def worldFromIndex(volumeNode: slicer.vtkMRMLScalarVolumeNode, what: str) -> np.ndarray:
     """RAS world from voxel indices (i, j, k) of a volume node, (4, 4) [mm]; raises InputError as `worldFromNode`."""
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)

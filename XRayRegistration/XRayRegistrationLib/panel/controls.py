@@ -53,6 +53,18 @@ class Situation:
     running: str = ""
 
     @property
+    def itsParameters(self) -> Parameters:
+        """The parameters, for what a user can do only while there are any."""
+        assert self.parameters is not None
+        return self.parameters
+
+    @property
+    def itsRig(self) -> Rig:
+        """The rig, for what a user can do only while there is one."""
+        assert self.rig is not None
+        return self.rig
+
+    @property
     def volume(self):
         return self.parameters.volume if self.parameters else None
 

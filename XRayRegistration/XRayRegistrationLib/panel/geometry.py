@@ -126,7 +126,7 @@ class GeometrySection:
         view, refusal = self._now.view, ""
         try:
             changed = geometryTable.setRow(view.projection, self._rows[number].key, text)
-            importing.setGeometry(self._now.rig, view, changed)
+            importing.setGeometry(self._now.itsRig, view, changed)
         except Exception as error:
             refusal = sentence(error)
         # Shows the accepted number as the table writes it, or the old one again.

@@ -90,7 +90,7 @@ class LandmarksPart(VTKObservationMixin):
     def onMarkXray(self):
         self.removeObservers()
         view = self._now.view
-        node = landmarks.landmarksIn(self._now.rig, view, create=True)
+        node = landmarks.landmarksIn(self._now.itsRig, view, create=True)
         self._marking = view
         self.addObserver(node, slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent, self._onMarked)
         self._place(node)
@@ -131,7 +131,7 @@ class LandmarksPart(VTKObservationMixin):
 
     def _unmarked(self, view, but=None):
         """Names of the landmarks on the CT without partner in the X-ray of a view, `but` one point there."""
-        node, marked = self._listed, landmarks.landmarksIn(self._now.rig, view)
+        node, marked = self._listed, landmarks.landmarksIn(self._now.itsRig, view)
         if node is None:
             return []
         there = {marked.GetNthControlPointLabel(n) for n in range(marked.GetNumberOfControlPoints()) if n != but}

@@ -111,7 +111,7 @@ class PoseSection:
         if now.volume is None or now.view is None:
             return
         try:
-            placement = posing.placement(now.rig, now.view, now.volume)
+            placement = posing.placement(now.itsRig, now.view, now.volume)
         except Exception as error:
             self.say(sentence(error))
             return
@@ -150,10 +150,10 @@ class PoseSection:
         moved = {field: value for field, value in values.items() if value != self._shown[field]}
         try:
             # Somebody may have moved the C-arm since the sliders were set.
-            standing = posing.placement(now.rig, now.view, now.volume)
+            standing = posing.placement(now.itsRig, now.view, now.volume)
             known = self._placement if _standAlike(self._placement, standing) else self._continued(standing)
             self._placement, self._shown = replace(known, **moved), values
-            posing.setPlacement(now.rig, now.view, now.volume, self._placement)
+            posing.setPlacement(now.itsRig, now.view, now.volume, self._placement)
         except Exception as error:
             self.say(sentence(error))
         else:
@@ -173,7 +173,7 @@ class PoseSection:
 
     def onDicomAngles(self):
         now = self._now
-        steps = projections.followFrameSteps(self._panel.logic.inputs.worker, now.rig, now.view)
+        steps = projections.followFrameSteps(self._panel.logic.inputs.worker, now.itsRig, now.view)
         self._panel.run(_("Reading the angles"), steps, _ignore, self._onAngles)
 
     def _onAngles(self, problem):

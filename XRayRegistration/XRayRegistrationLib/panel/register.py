@@ -74,7 +74,7 @@ class RegisterSection:
         elif found is None:
             self._judge(_NEUTRAL, _("No verdict"), _("The pose shown has not been registered."))
         else:
-            stale = outcome.staleness(now.rig, now.volume)
+            stale = outcome.staleness(now.itsRig, now.volume)
             if stale:
                 self._judge(_STALE, _("Out of date"), stale)
             elif not found.judged:
@@ -101,7 +101,7 @@ class RegisterSection:
         self._panel.cancel()
 
     def onUndo(self):
-        outcome.undo(self._now.rig)
+        outcome.undo(self._now.itsRig)
         self.say(_("The C-arm stands where it stood before the registration."), 0.0)
         self._panel.refresh()
 

@@ -71,7 +71,7 @@ class ResultsSection:
     def onCreateTransform(self):
         now = self._now
         try:
-            standing = results.standingOf(now.rig, now.volume)
+            standing = results.standingOf(now.itsRig, now.volume)
             node = results.createTransform(self._chosen(), standing, now.volume.GetName())
         except Exception as error:
             self._say(sentence(error))
@@ -80,7 +80,7 @@ class ResultsSection:
 
     def onSaveTransform(self):
         title = self._chosen().title
-        standing = results.standingOf(self._now.rig, self._now.volume)
+        standing = results.standingOf(self._now.itsRig, self._now.volume)
         name = standing.named(f"{results.shortened(title)} {results.shortened(self._now.volume.GetName())}")
         filters = [_("ITK transform (*.tfm)"), _("ITK transform (*.h5)")]
         suggested = Path(str(self.ui.folderButton.directory), name + results.POSE_SUFFIXES[0])
@@ -96,16 +96,16 @@ class ResultsSection:
             self._say(_("Saved as {path}").format(path=written))
 
     def onCreateCopies(self):
-        steps = saving.copySteps(self._panel.logic.inputs, self._now.parameters)
+        steps = saving.copySteps(self._panel.logic.inputs, self._now.itsParameters)
         self._panel.run(_("Making the result folder"), steps, self._onStep, self._onEnd)
 
     def onSaveReport(self):
         parent = str(self.ui.folderButton.directory)
-        steps = saving.reportSteps(self._panel.logic.inputs, self._now.parameters, parent)
+        steps = saving.reportSteps(self._panel.logic.inputs, self._now.itsParameters, parent)
         self._panel.run(_("Saving the report"), steps, self._onStep, self._onEnd)
 
     def _chosen(self):
-        return results.directionsOf(self._now.rig)[max(0, int(self.ui.directionSelector.currentIndex))]
+        return results.directionsOf(self._now.itsRig)[max(0, int(self.ui.directionSelector.currentIndex))]
 
     def _onStep(self, progress):
         self._say(progress.message, progress.fraction)

@@ -77,7 +77,7 @@ class ReviewSection:
         """Put the pose before away as soon as the C-arm moves: the overlay shows where it stands now."""
         if not self.ui.beforeButton.checked:
             return
-        if self._comparedTo is None or not np.array_equal(self._comparedTo, rig.worldFromVolume(self._now.rig)):
+        if self._comparedTo is None or not np.array_equal(self._comparedTo, rig.worldFromVolume(self._now.itsRig)):
             self.ui.beforeButton.setChecked(False)
 
     def onShowLayout(self):
@@ -88,13 +88,13 @@ class ReviewSection:
         self._showLayoutText()
 
     def onBefore(self, checked):
-        found = outcome.outcomeOf(self._now.rig) if checked else None
-        self._comparedTo = rig.worldFromVolume(self._now.rig) if found else None
+        found = outcome.outcomeOf(self._now.itsRig) if checked else None
+        self._comparedTo = rig.worldFromVolume(self._now.itsRig) if found else None
         self._panel.live.showPose(found.before if found else None)
 
     def onEpipolar(self, checked):
         if checked:
-            self._tool.start(self._now.rig)
+            self._tool.start(self._now.itsRig)
         else:
             self._tool.stop()
 

@@ -130,7 +130,7 @@ class TrainSection:
 
     def onBrowse(self):
         filters = [_("Network (*{suffix})").format(suffix=training.SUFFIX)]
-        suggested = training.modelOf(self._now.parameters)
+        suggested = training.modelOf(self._now.itsParameters)
         # Resuming, too, begins with choosing a file that is there.
         self._dialogs.save(_("Save the network as"), filters, self.chooseModel, suggested, overwriting=False)
 

@@ -6,8 +6,10 @@ import logging
 import time
 import weakref
 from collections import deque
+from collections.abc import Generator
 from typing import Any
 
+import numpy as np
 from slicer.i18n import tr as _
 
 from xrayreg.checks import InputError
@@ -35,7 +37,7 @@ class WorkerError(RuntimeError):
     kind: the name of the exception there.
     """
 
-    def __init__(self, kind, text):
+    def __init__(self, kind: str, text: str) -> None:
         super().__init__(_("the computer's memory is used up") if kind == "MemoryError" else text)
         self.kind = kind
 
@@ -43,13 +45,13 @@ class WorkerError(RuntimeError):
 class Handle:
     """A value that the worker keeps. number: by which requests name it. Once nobody holds the handle it lets go."""
 
-    def __init__(self, worker, number):
+    def __init__(self, worker: Worker, number: int) -> None:
         self.number = number
         self._worker, self._generation = worker, worker.generation
         weakref.finalize(self, worker.drop, worker.generation, number).atexit = False
 
     @property
-    def isThere(self):
+    def isThere(self) -> bool:
         """Whether the worker still has it; not after it was ended."""
         return self._worker.generation == self._generation
 
@@ -60,7 +62,7 @@ class Worker:
     generation: a number that changes whenever the process does.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.generation = 0
         self._connection: connection.Connection | None = None
         self._count = 0
@@ -70,12 +72,12 @@ class Worker:
         self._lost = ""
         self._watch = Timer(self._onWatch, _WATCH_MS, once=False)
 
-    def close(self):
+    def close(self) -> None:
         """End the process for good."""
         self._watch.close()
         self._disconnect("")
 
-    def putSteps(self, array):
+    def putSteps(self, array: np.ndarray) -> Generator[Any, None, str]:
         """Pause, and return the name by which a request can name an array; raises as `askSteps` does."""
         try:
             name, blocks = self._connected().arrays.begin(array)
@@ -89,27 +91,27 @@ class Worker:
                 remedy=_("free some of the disk that holds temporary files"),
             ) from error
 
-    def put(self, array):
+    def put(self, array: np.ndarray) -> str:
         """`putSteps` at once, for small arrays."""
         return whole(self.putSteps(array))
 
-    def take(self, name):
+    def take(self, name: str | None) -> Any:
         """An array that an answer or news name; None for None."""
         if self._connection is None:
             raise WorkerEnded(self._lost)
         return None if name is None else self._connection.arrays.take(name)
 
-    def mapped(self, name):
+    def mapped(self, name: str) -> np.ndarray:
         """`take` for a large array, which stays in its file."""
         if self._connection is None:
             raise WorkerEnded(self._lost)
         return self._connection.arrays.mapped(name)
 
-    def keep(self, number):
+    def keep(self, number: int) -> Handle:
         """The handle of a value that an answer names."""
         return Handle(self, number)
 
-    def askSteps(self, kind, **content):
+    def askSteps(self, kind: str, **content: Any) -> Generator[Any, None, Any]:
         """Ask for something (xrayreg.worker.requests); yield its news, None where there are none, return the answer.
 
         Steps take a few milliseconds. Closed before its end it is cancelled. Raises InputError as the request does,
@@ -141,18 +143,18 @@ class Worker:
             if not answered and self._connection is mine:
                 self._cancel(identifier)
 
-    def settle(self, seconds):
+    def settle(self, seconds: float) -> None:
         """Wait until what was cancelled has ended, but no longer than so many seconds."""
         until = time.monotonic() + seconds
         while self._ending and self._connection is not None and time.monotonic() < until:
             self._listen(_WAIT_S)
 
-    def drop(self, generation, number):
+    def drop(self, generation: int, number: int) -> None:
         """Let the worker forget a value, unless it is another one by now."""
         if self._connection is not None and generation == self.generation:
             self._send({"drop": [number]})
 
-    def _connected(self):
+    def _connected(self) -> connection.Connection:
         """The connection to the process, started where there is none; raises as `askSteps` does where that fails."""
         if self._connection is None:
             self.generation += 1
@@ -167,7 +169,7 @@ class Worker:
                 ) from error
         return self._connection
 
-    def _disconnect(self, sentence):
+    def _disconnect(self, sentence: str) -> None:
         if self._connection is not None:
             self._lost = sentence
             self._connection.close()
@@ -175,7 +177,7 @@ class Worker:
             self.generation += 1
         self._ending.clear()
 
-    def _send(self, message):
+    def _send(self, message: dict[str, Any]) -> None:
         """Send a message; a process that is gone misses nothing."""
         connected = self._connection
         if connected is None:
@@ -185,7 +187,7 @@ class Worker:
         except OSError:
             self._lose(connected)
 
-    def _listen(self, seconds):
+    def _listen(self, seconds: float) -> None:
         """Take in what has arrived, waiting for it a little."""
         connected = self._connection
         if connected is None:
@@ -206,38 +208,39 @@ class Worker:
             # It does not come to look at its messages: whoever cancels shall not wait for it.
             self._disconnect(_("The computing process did not react and was ended."))
 
-    def _route(self, message, connected):
-        identifier = message.get("id")
+    def _route(self, message: dict[str, Any], connected: connection.Connection) -> None:
+        # None in what the process says of itself.
+        identifier: Any = message.get("id")
         if identifier in self._replies:
             self._replies[identifier].append(message)
         else:
             # Of a request that was cancelled.
             connected.arrays.discard(message.get("news") or message.get("answer") or {})
             if "news" not in message:
-                self._ending.pop(message["id"], None)
+                self._ending.pop(identifier, None)
 
-    def _lose(self, connected):
+    def _lose(self, connected: connection.Connection) -> None:
         """The process is gone."""
         ending = connected.ending()
         again = _("Another one is started when it is needed; do again what was interrupted.")
         self._disconnect(f"{ending} {again}" if ending else again)
 
-    def _cancel(self, identifier):
+    def _cancel(self, identifier: int) -> None:
         self._ending[identifier] = time.monotonic()
         self._send({"cancel": identifier})
         self._watch.start()
 
-    def _patience(self):
+    def _patience(self) -> float:
         return _PATIENCE_WITH_OTHERS_S if self._replies else _PATIENCE_S
 
-    def _onWatch(self):
+    def _onWatch(self) -> None:
         if self._connection is not None and self._ending:
             self._listen(0.0)
         if not self._ending:
             self._watch.stop()
 
 
-def _answerIn(reply):
+def _answerIn(reply: dict[str, Any]) -> Any:
     if "answer" in reply:
         return reply["answer"]
     if "error" in reply:

@@ -10,6 +10,7 @@ import tempfile
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -24,7 +25,7 @@ _READ_BYTES = 1 << 20
 _LONGEST_LINE = 300
 
 
-def connect():
+def connect() -> Connection:
     """Start a worker; returns its Connection. Raises InputError where Slicer has no Python, OSError for one that does
     not start."""
     return Connection([python.interpreter(), "-m", "xrayreg.worker"])
@@ -36,7 +37,7 @@ class Connection:
     command: its command line, the folder's path is added.
     """
 
-    def __init__(self, command):
+    def __init__(self, command: list[str]) -> None:
         # Where the user wants temporary files, which may be large.
         folder = Path(tempfile.mkdtemp(prefix="XRayRegistration-", dir=slicer.app.temporaryPath))
         self.arrays = ArrayFolder(folder, "s")
@@ -61,20 +62,20 @@ class Connection:
         # Also when this is forgotten, and when Slicer ends.
         self._end = weakref.finalize(self, _end, self._process, self._log, folder)
 
-    def send(self, message):
+    def send(self, message: dict[str, Any]) -> None:
         """Send a message; raises OSError where the process has ended."""
         data = memoryview(packed(message))
         while data:
             data = data[self._stdin.write(data) or 0 :]
 
-    def receive(self):
+    def receive(self) -> list[Any]:
         """The messages that have arrived (a list). Raises xrayreg.worker.messages.BrokenStream for anything else."""
         messages = []
         while data := self._stdout.read(_READ_BYTES):
             messages += self._unpacker.feed(data)
         return messages
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> None:
         """Give the process time to answer; returns sooner where that can be seen."""
         if sys.platform == "win32":
             # Pipes cannot be waited for there.
@@ -84,7 +85,7 @@ class Connection:
 
             select.select([self._stdout], [], [], seconds)
 
-    def ending(self):
+    def ending(self) -> str:
         """How the process ended, a sentence; empty while it runs."""
         code = self._process.poll()
         if code is None:
@@ -102,12 +103,12 @@ class Connection:
             return sentence.format(said=said)
         return _("The computing process ended (exit code {code}: {said}).").format(code=code, said=said)
 
-    def close(self):
+    def close(self) -> None:
         """End the process and remove its folder."""
         self._end()
 
 
-def _end(process, log, folder):
+def _end(process: Any, log: Any, folder: Path) -> None:
     if process.poll() is None:
         process.kill()
     process.stdin.close()

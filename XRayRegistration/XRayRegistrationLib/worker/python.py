@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -18,7 +19,7 @@ _NAME = "PythonSlicer"
 _NICE = "10"
 
 
-def interpreter():
+def interpreter() -> str:
     """The executable: PythonSlicer, which every Slicer has on its path and in its folder bin.
 
     Raises InputError where there is none: sys.executable, which it usually would be, is Slicer itself.
@@ -35,26 +36,26 @@ def interpreter():
     return found
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """The variables that such a process needs beside those of Slicer: where xrayreg is found."""
     library = str(Path(__file__).parents[2])
     return {"PYTHONPATH": os.pathsep.join(path for path in (library, os.environ.get("PYTHONPATH")) if path)}
 
 
-def variables():
+def variables() -> dict[str, Any]:
     """All variables of such a process: Slicer's, what it needs beside them, and manners."""
     # A thread that waits leaves the processor to the window.
     return {**os.environ, **environment(), "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
-def hidden():
+def hidden() -> dict[str, Any]:
     """Options of subprocess.Popen for a process without a console window."""
     if sys.platform != "win32":
         return {}
     return {"creationflags": subprocess.CREATE_NO_WINDOW}
 
 
-def launch(command, log):
+def launch(command: list[str], log: Path) -> Any:
     """Start a process that lives on without Slicer, and return it (subprocess.Popen); all it says goes to a file.
 
     slicer.util.launchConsoleProcess is for processes that end with Slicer: it reads what they say through a pipe, and
@@ -71,13 +72,13 @@ def launch(command, log):
         )
 
 
-def _polite():
+def _polite() -> list[str]:
     """What lets a process step back for the window, where there is such a program (not on Windows)."""
     nice = shutil.which("nice") if os.name != "nt" else None
     return [nice, "-n", _NICE] if nice else []
 
 
-def _detached():
+def _detached() -> dict[str, Any]:
     if sys.platform != "win32":
         return {"start_new_session": True}
     kinds = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
