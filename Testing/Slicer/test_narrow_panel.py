@@ -89,7 +89,7 @@ def test_no_row_of_a_form_is_ever_hidden(app, widget, state):
 def test_curves_have_all_pixels_of_the_screen(app, density):
     import qt
 
-    from XRayRegistrationLib.panel.curve import Parameterisation
+    from XRayRegistrationLib.panel.curve import Chart
 
     drawn_into: list[Any] = []
 
@@ -102,7 +102,7 @@ def test_curves_have_all_pixels_of_the_screen(app, density):
 
     label = Dense()
     label.resize(200, 80)
-    chart = Parameterisation(label, "Similarity", "{:.2f}".format)
+    chart = Chart(label, "Similarity", "{:.2f}".format)
     chart.show([("#2f8fd0", [(0, 0.0), (1, 1.0)])])
     picture = drawn_into[-1]
     assert (picture.width(), picture.height()) == (round(200 * density), round(80 * density))

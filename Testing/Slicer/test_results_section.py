@@ -135,6 +135,8 @@ def test_cancel_leaves_nothing_half_done(app, widget, loaded, tmp_path, button):
     app.wait_until(lambda: loaded.ui.resultsProgressBar.value >= 10)
     widget.ui.cancelButton.click()
     assert message(loaded) == "Cancelled."
+    # The worker hears of it at its next pause.
+    widget.logic.inputs.worker.settle(60.0)
     assert not list(tmp_path.iterdir())
     assert set(transforms()) == before
 

@@ -158,12 +158,12 @@ def test_cancelling_while_the_ct_is_written_starts_nothing(app, widget, section,
     from xrayreg.worker import requests
     from xrayreg.worker.service import Handler
 
-    def half(_room, content):
+    def half(_room, content, on_news):
         """Written for ever, and cleaned up when that is given up."""
         Path(content["path"]).write_text("half")
         try:
             while True:
-                yield None
+                on_news(None)
         finally:
             Path(content["path"]).unlink()
 

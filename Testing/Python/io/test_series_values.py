@@ -284,6 +284,7 @@ _KINDS = ["LO", "DS", "IS", "US", "SS", "UI", "CS", "SQ", "OB", "FD", "AT", "UN"
     multi_frame=some.booleans(),
 )
 @example("PhotometricInterpretation", b"\x00\xa0\xad\x01", None, False, False)
+@example("Columns", b"\x00*\x00", "AT", False, False)
 @settings(max_examples=80)
 def test_any_bytes_in_any_attribute_give_the_volume_or_a_sentence(keyword, content, kind, everywhere, multi_frame):
     values = hounsfield(3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,13 @@ def read_nifti(path: Path, what: str) -> NiftiImage:
     return NiftiImage(_scaled(values, slope, intercept), frame.ras_from_index, (*frame.notes, *notes))
 
 
-def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]) -> None:
+def write_nifti(
+    path: Path, values: NDArray, ras_from_index: NDArray[np.float64], pause: Callable[[], object] = lambda: None
+) -> None:
     """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their own type; .nii.gz is compressed.
 
-    The file is replaced in one step at the end; where that is not reached an earlier one stays.
+    The file is replaced in one step at the end; where that is not reached an earlier one stays. pause: called after
+    every few megabytes; what it raises ends the work.
     """
     header = nibabel.Nifti1Image(values.T, ras_from_index).header
     header.set_xyzt_units("mm")
@@ -91,6 +95,7 @@ def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]
         header.write_to(file)
         for slab in slabs(values.shape, _COMPRESSED_AT_ONCE if path.suffix == ".gz" else None):
             file.write(np.ascontiguousarray(values[slab], header.get_data_dtype()).tobytes())
+            pause()
 
 
 def _packed(plain: BinaryIO, path: Path) -> AbstractContextManager[Any]:

@@ -44,11 +44,11 @@ def values_of(frames: Sequence[Frame], is_ct: bool) -> Rescaled:
     Raises InputError for pixels that are damaged or incomplete, and for numbers that are no Hounsfield units.
     """
     notes = _require_one_scale(frames, is_ct)
-    rows, columns = frames[0].size
-    values = np.zeros((len(frames), rows, columns), np.int16)
+    # First, as it refuses sizes that no image has.
+    chunks = _chunks(frames)
+    values = _room_for(frames)
     formats: list[PixelFormat] = []
     padded = 0
-    chunks = _chunks(frames)
     for (numbers, wanted), stored in zip(chunks, stored_frames([wanted for _, wanted in chunks]), strict=True):
         pixels = wanted.pixels
         formats.append(pixels)
@@ -72,6 +72,16 @@ def values_of(frames: Sequence[Frame], is_ct: bool) -> Rescaled:
     if is_ct:
         _require_air_outside(values, any(pixels.inverted for pixels in formats))
     return Rescaled(values, notes)
+
+
+def _room_for(frames: Sequence[Frame]) -> NDArray[np.int16]:
+    """Zeros [k, j, i] for the values of frames; raises InputError where their size is more than the memory holds."""
+    rows, columns = frames[0].size
+    try:
+        return np.zeros((len(frames), rows, columns), np.int16)
+    except MemoryError as error:
+        found = f"{len(frames)} of {rows} x {columns}"
+        raise damaged(frames[0].name, "Rows and Columns", "slices that fit into the memory", found) from error
 
 
 def _chunks(frames: Sequence[Frame]) -> list[tuple[list[int], Wanted]]:

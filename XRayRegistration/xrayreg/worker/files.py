@@ -49,7 +49,7 @@ def training_files(room: Room, content: Content, on_news: OnNews) -> Content:
         files[content["labels"]] = volume.labels
     for path, values in files.items():
         try:
-            write_nifti(Path(path), values, volume.grid.volume_from_index)
+            write_nifti(Path(path), values, volume.grid.volume_from_index, lambda: on_news(None))
         except OSError as error:
             raise InputError(
                 "folder of the network",
