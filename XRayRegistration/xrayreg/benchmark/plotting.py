@@ -1,4 +1,4 @@
-"""How the figures of an evaluation look: panels of exact size, marks of methods, labels at the lines' ends."""
+"""Style of an evaluation's figures: panels of exact size, markers of methods, labels at the lines' ends."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 INK, QUIET, FAINT = "#1c2430", "#5b6675", "#c9d0d9"
 DPI = 170
-# From a panel to the names at its side, and from these to the figure's edge [inch], see `label_ends`.
+# Distance from a panel to the names at its side, and from these to the figure's edge [inch], see `label_ends`.
 END_IN = 0.35
 
-# Colours that stay apart for people with any common colour blindness (Okabe and Ito 2008), without the yellow, which
-# is lost on white. The first method, with which the others are compared, has the first.
+# Colours that can be distinguished with any common colour blindness (Okabe and Ito 2008), without the yellow, which
+# is hardly visible on white. The first method, with which the others are compared, has the first colour.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c564b")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
@@ -59,7 +59,7 @@ _LOOK: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, line and mark by which a method is known in every figure."""
+    """Colour, line style and marker of a method in every figure."""
 
     colour: str
     dashes: Any
@@ -67,14 +67,14 @@ class Look:
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """The look of each method, by their order; a method that only keeps the start is grey."""
+    """The look of each method, by order; a method that only keeps the start is grey."""
     found, place = {}, 0
     for name in names:
         if name == "initial":
             found[name] = Look(QUIET, (0, (3, 2)), "o")
             continue
         turn, colour = divmod(place, len(_COLOURS))
-        # Lines that are neighbours in the list differ in more than colour.
+        # Consecutive lines differ in more than colour.
         dashes = _DASHES[(place % 2 + turn) % len(_DASHES)]
         found[name] = Look(_COLOURS[colour], dashes, _MARKERS[colour])
         place += 1
@@ -83,7 +83,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A figure, the stem of its file, its heading and what it shows in a sentence or two."""
+    """A figure, the stem of its file name, its heading and its caption of one or two sentences."""
 
     stem: str
     heading: str
@@ -98,7 +98,7 @@ class Drawn:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Within this context figures look like ours, whatever the user's matplotlib settings are."""
+    """Context in which figures have our style, independent of the user's matplotlib settings."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_LOOK)
@@ -143,7 +143,7 @@ def on_the_edge(number: int, count: int, columns: int) -> tuple[bool, bool]:
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], size: float = 8.5) -> None:
     """Names at the right-hand side of a panel, each beside its line's end: (y in the panel's data, text, colour).
 
-    Names that would overlap move apart as little as they must, with a thin line to where they belong.
+    Names that would overlap are moved apart as little as possible, with a thin leader line to their position.
     """
     if not ends:
         return
@@ -168,9 +168,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], size: float =
 
 
 def spread(wanted: Sequence[float] | NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Places nearest to `wanted` (least squares) in the same order, at least `gap` apart and between 0 and 1.
+    """Positions closest to `wanted` (least squares) in the same order, at least `gap` apart and between 0 and 1.
 
-    The gap shrinks where there are too many. Isotonic regression by pooling neighbours that are out of order.
+    The gap is reduced if there are too many. Isotonic regression by pooling adjacent violators.
     """
     wanted = np.clip(np.asarray(wanted, dtype=np.float64), 0, 1)
     order = np.argsort(wanted, kind="stable")
@@ -189,7 +189,7 @@ def spread(wanted: Sequence[float] | NDArray[np.float64], gap: float) -> NDArray
 
 
 def plain_log(axis: Any) -> None:
-    """Ticks of a logarithmic axis as plain numbers; between the powers of ten where the axis spans few of them."""
+    """Ticks of a logarithmic axis as plain numbers, also between the powers of ten if the axis spans few of them."""
     low, high = axis.get_view_interval()
     few = np.log10(high / low) < 2
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -199,17 +199,17 @@ def plain_log(axis: Any) -> None:
 
 
 def error_name(metric: str) -> str:
-    """The name of the error that an evaluation is about."""
+    """The display name of an error metric."""
     return "far-lever mTRE" if metric == "mtre_far_mm" else "mTRE"
 
 
 def text_in(names: Iterable[str], size: float = 9) -> float:
-    """About the width [inch] of the longest of some names in letters of a size [points]."""
+    """Approximate width [inch] of the longest of some names at a font size [points]."""
     return max((len(name) for name in names), default=0) * 0.6 * size / 72
 
 
 def folded(name: str, longest: int = 27) -> str:
-    """A name on two lines where it is too long for one."""
+    """A name, on two lines if it is too long for one."""
     if len(name) <= longest:
         return name
     first, *rest = textwrap.wrap(name, longest)
@@ -217,7 +217,7 @@ def folded(name: str, longest: int = 27) -> str:
 
 
 def shortened(name: str, longest: int = 42) -> str:
-    """A name for a place where a long one does not fit: its middle left out."""
+    """A name, shortened in the middle if it is too long."""
     if len(name) <= longest:
         return name
     head = (longest - 1) * 2 // 3

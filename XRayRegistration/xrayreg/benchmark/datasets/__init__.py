@@ -1,4 +1,4 @@
-"""Public datasets of X-rays with ground truth, read where they lie: each case becomes a scene with a reference.
+"""Public datasets of X-rays with ground truth, read in place: each case becomes a scene with a reference pose.
 
 dataset = open_dataset("ipcai_2020_full_res_data.h5")
 for case in dataset.cases:
@@ -28,10 +28,10 @@ _REMEDY = "Documentation/datasets.md says how each is laid out"
 
 
 def open_dataset(path: str | Path, questionable: bool = False) -> Dataset:
-    """The dataset at `path`, a file or a folder, recognised by what it holds; no image or volume is read yet.
+    """The dataset at `path`, a file or a folder, recognised by its content; no image or volume is read yet.
 
     questionable: list the DeepFluoro frames of doubtful ground truth too. Raises InputError naming what was expected
-    and what is there.
+    and what was found.
     """
     path = require_file(Path(path), "dataset")
     if path.is_file():
@@ -39,7 +39,7 @@ def open_dataset(path: str | Path, questionable: bool = False) -> Dataset:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
     layouts = {file: _layout(file) for file in files}
     known = {file: layout for file, layout in layouts.items() if layout}
-    # A preprocessed file is nothing without the full one, which is a dataset by itself.
+    # A preprocessed file can only be used with the full one, which is a dataset by itself.
     whole = [file for file, layout in known.items() if layout != "small"] or list(known)
     if len(whole) > 1:
         raise InputError(
@@ -74,7 +74,7 @@ def _from_file(path: Path, questionable: bool) -> Dataset:
 
 
 def _layout(path: Path) -> str:
-    """Which layout a file has: full, small, ljubljana, or nothing that is known here; raises InputError for no HDF5."""
+    """The layout of a file: full, small, ljubljana, or unknown; raises InputError if it is not HDF5."""
     with opened(path) as root:
         names = root.names()
     if "proj-params" in names:

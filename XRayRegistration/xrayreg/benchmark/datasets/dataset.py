@@ -1,4 +1,4 @@
-"""What every public dataset is made of here: cases, a scene for each, and what is known beyond the scene."""
+"""Interface of the public datasets: cases, a scene for each, and additional ground truth."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ QUESTIONABLE = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class CaseExtras:
-    """What a dataset knows of a case beyond its scene.
+    """Data of a case that are not part of its scene.
 
-    landmarks: names. points: (N, 3) in the volume frame [mm]. pixels: (V, N, 2) where each view shows them, as
-        (column, row) of the scene's images; NaN where it does not. Points are NaN where only the picture is known.
-    others: world_from_volume (4, 4) [mm] of bones that moved on their own, by name.
-    template_from_volume: rigid (4, 4) [mm, RAS] into the frame of the dataset's template, where there is one.
+    landmarks: names. points: (N, 3) in the volume frame [mm]. pixels: (V, N, 2) their positions in each view, as
+        (column, row) of the scene's images; NaN if not visible. Points are NaN if only the 2D positions are known.
+    others: world_from_volume (4, 4) [mm] of bones that moved independently, by name.
+    template_from_volume: rigid (4, 4) [mm, RAS] into the frame of the dataset's template, if there is one.
     """
 
     landmarks: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class CaseExtras:
 
 
 class Dataset(Protocol):
-    """A dataset on the disk, of which nothing but the list of cases is in memory.
+    """A dataset on disk; only the list of cases is held in memory.
 
     name: for tables. cases: names, in the order of the subjects. left_out: cases not listed because their ground
     truth is in doubt.
@@ -57,10 +57,10 @@ class Dataset(Protocol):
     def left_out(self) -> tuple[str, ...]: ...
 
     def scene(self, case: str) -> Scene:
-        """The scene of a case with its reference, and targets where the dataset has landmarks; raises InputError."""
+        """The scene of a case with its reference, and targets if the dataset has landmarks; raises InputError."""
 
     def extras(self, case: str) -> CaseExtras:
-        """What else is known of the case; raises InputError."""
+        """The additional data of a case; raises InputError."""
 
 
 def require_case(case: str, cases: tuple[str, ...], name: str, unlisted: tuple[str, ...] = ()) -> str:
@@ -76,19 +76,19 @@ def require_case(case: str, cases: tuple[str, ...], name: str, unlisted: tuple[s
 
 
 def moved(matrix: NDArray, points: NDArray) -> NDArray[np.float64]:
-    """Points (..., 3) through a matrix (4, 4)."""
+    """Points (..., 3) transformed by a matrix (4, 4)."""
     mapped: NDArray[np.float64] = points @ matrix[:3, :3].T + matrix[:3, 3]
     return mapped
 
 
 def shown_in(pixels: NDArray, width: int, height: int) -> NDArray[np.float64]:
-    """Pixels (..., 2) with NaN for those beyond an image of `width` x `height`."""
+    """Pixels (..., 2) with NaN for those outside an image of `width` x `height`."""
     inside = ((pixels >= -0.5) & (pixels < np.array([width, height]) - 0.5)).all(axis=-1, keepdims=True)
     return np.where(inside, pixels, np.nan)
 
 
 def present_labels(labels: NDArray) -> tuple[int, ...]:
-    """The labels above 0 that voxels of a map [k, j, i] have, sorted."""
+    """The labels above 0 that occur in a label map [k, j, i], sorted."""
     found: set[int] = set()
     for plane in labels:
         found.update(np.flatnonzero(np.bincount(plane.ravel())).tolist())

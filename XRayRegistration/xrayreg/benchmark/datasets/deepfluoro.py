@@ -6,8 +6,8 @@ Layout by the dataset's own documentation (github.com/rg2/DeepFluoroLabeling-IPC
     17-1882/vol/{pixels, spacing, origin, dir-mat}, vol-seg/{image/..., labels-def/N}, vol-landmarks/FH-l ...
     17-1882/projections/000/{image/pixels, gt-poses/cam-to-pelvis-vol, gt-landmarks/FH-l, rot-180-for-up}
 
-A point of the CT (LPS, mm) has the camera coordinates extrinsic @ inv(cam-to-vol) @ point; see `projective` for what
-they mean. Images are intensities; 50 pixels along each border lie under the collimator.
+A point of the CT (LPS, mm) has the camera coordinates extrinsic @ inv(cam-to-vol) @ point; see `projective` for this
+frame. Images are intensities; 50 pixels along each border lie under the collimator.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ Array = NDArray[np.float64]
 BORDER_PX = 50
 _PELVIS = "cam-to-pelvis-vol"
 _FEMURS = ("left-femur", "right-femur")
-# The file's 2D landmarks are projections of its 3D ones; so far [share of the width] they may be off before the file's
-# geometry is not what it is taken for. A mirrored or upside-down image puts them off by hundreds of pixels.
+# The file's 2D landmarks are projections of its 3D ones. A larger deviation [fraction of the width] means that the
+# file's geometry is misinterpreted; in a mirrored or upside-down image it is hundreds of pixels.
 _MOST_OFF = 0.01
-# CTs held in memory: cases come subject by subject.
+# Number of CTs held in memory; cases are ordered by subject.
 _KEPT_SUBJECTS = 1
 
 
 @dataclass(frozen=True, eq=False)
 class DeepFluoroSubject:
-    """A specimen: its CT with labels, the labels of what moves as one with the pelvis, and its landmarks (RAS)."""
+    """A specimen: its CT with labels, the labels that move rigidly with the pelvis, and its landmarks (RAS)."""
 
     volume: Volume
     structures: tuple[int, ...]
@@ -52,7 +52,7 @@ class DeepFluoroSubject:
 
 @dataclass(frozen=True, eq=False)
 class DeepFluoroFrame:
-    """One image's geometry: how it becomes a pinhole image, poses camera_from_volume (RAS), landmarks as stored."""
+    """Geometry of one image: conversion to a pinhole image, poses camera_from_volume (RAS), landmarks as stored."""
 
     projection: StoredProjection
     camera_from_pelvis: Array
@@ -66,7 +66,7 @@ class DeepFluoro:
     name = "DeepFluoro"
 
     def __init__(self, path: Path, questionable: bool = False) -> None:
-        """questionable: list the frames of doubtful ground truth too. Raises InputError for another kind of file."""
+        """questionable: list the frames of doubtful ground truth too. Raises InputError for other kinds of files."""
         self.path = path
         with opened(path) as root:
             root.group("proj-params")
@@ -114,7 +114,7 @@ class DeepFluoro:
         )
 
     def extras(self, case: str) -> CaseExtras:
-        """The landmarks and where the image shows them, and the poses of the femurs that it shows well."""
+        """The landmarks with their positions in the image, and the poses of the femurs that it shows well."""
         specimen, number = self._named(case)
         frame = self.frame(specimen, number)
         with opened(self.path) as root:
@@ -165,7 +165,7 @@ class DeepFluoro:
         return specimen, number
 
     def _read_subject(self, specimen: str) -> DeepFluoroSubject:
-        """A specimen's CT, labels and landmarks, kept for the cases that follow."""
+        """A specimen's CT, labels and landmarks, cached for the next cases."""
         with opened(self.path) as root:
             group = root.group(specimen)
             values, grid = _image(group.group("vol"))
@@ -207,7 +207,7 @@ def _pose(poses: Group, name: str, projection: StoredProjection, camera_from_wor
 
 
 def _image(group: Group) -> tuple[NDArray, VoxelGrid]:
-    """Values [k, j, i] and grid (RAS) of a volume that is stored as ITK holds it: LPS, with a direction matrix."""
+    """Values [k, j, i] and grid (RAS) of a volume stored in ITK's convention: LPS, with a direction matrix."""
     values = group.array("pixels", (None, None, None))
     lps_from_index = np.eye(4)
     lps_from_index[:3, :3] = group.numbers("dir-mat", (3, 3)) * group.numbers("spacing", (3,))
@@ -222,14 +222,14 @@ def _points(parent: Group, name: str, size: int) -> dict[str, Array]:
 
 
 def _require_agreement(frame: DeepFluoroFrame, points: Mapping[str, Array], group: Group) -> None:
-    """Raise InputError where the 3D landmarks do not project to the file's own 2D ones."""
+    """Raise InputError if the 3D landmarks do not project to the file's own 2D ones."""
     names = [name for name in points if name in frame.landmarks_px]
     if not names:
         return
     camera = frame.projection.camera
     projected = camera.project(moved(frame.camera_from_pelvis, np.array([points[name] for name in names])))
     stored = frame.projection.upright(np.array([frame.landmarks_px[name] for name in names]))
-    # The femoral heads may have been placed by the femurs' poses.
+    # The 2D landmarks of the femoral heads may have been projected with the femurs' poses.
     off = float(np.median(np.nan_to_num(np.linalg.norm(projected - stored, axis=-1), nan=np.inf)))
     if off > _MOST_OFF * camera.width:
         raise group.wrong(

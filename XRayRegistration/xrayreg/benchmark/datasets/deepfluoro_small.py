@@ -2,8 +2,8 @@
 
 Layout by the dataset's documentation: `land-names/{num-lands, land-00 ...}` and for each specimen `01` to `06`
 `projs` (N, rows, columns), `segs` alike, and `lands` (N, 2, L) as (column, row). They hold neither CTs nor poses: those
-come from the full-resolution file beside them. What the downsampling did to half pixels is not documented, so scale and
-offset are measured from the landmarks, which both files have.
+come from the full-resolution file in the same folder. The half-pixel convention of the downsampling is not documented,
+so scale and offset are estimated from the landmarks, which both files have.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ SPECIMENS = {
     "05": "18-2800",
     "06": "17-1905",
 }
-# How far [pixels] landmarks of the two files may be apart once scaled.
+# Largest distance [pixels] between corresponding landmarks of the two files after scaling.
 _MOST_OFF_PX = 1.0
 
 
 class DeepFluoroSmall:
-    """A preprocessed file and the full-resolution one beside it; cases are named "01/003"."""
+    """A preprocessed file and the full-resolution one in the same folder; cases are named "01/003"."""
 
     name = "DeepFluoro, preprocessed"
 
@@ -60,7 +60,7 @@ class DeepFluoroSmall:
         self._scaling = lru_cache(maxsize=len(SPECIMENS))(self._measured)
 
     def scene(self, case: str) -> Scene:
-        """The case with its CT, reference and targets; raises InputError where the full-resolution file is missing."""
+        """The case with its CT, reference and targets; raises InputError if the full-resolution file is missing."""
         specimen, number = self._named(case)
         full = self._required()
         with opened(self.path) as root:
@@ -74,7 +74,7 @@ class DeepFluoroSmall:
         subject = full.subject(SPECIMENS[specimen])
         view = radiograph_from_array(
             image,
-            # These images were turned upright already, but not mirrored back.
+            # These images are already upright, but not mirrored back.
             camera,
             intensity="attenuation",
             mirrored=True,
@@ -85,7 +85,7 @@ class DeepFluoroSmall:
         return Scene(subject.volume, (view,), subject.structures, reference=frame.camera_from_pelvis, targets=targets)
 
     def extras(self, case: str) -> CaseExtras:
-        """The landmarks; their 3D places are NaN where the full-resolution file is missing."""
+        """The landmarks; their 3D positions are NaN if the full-resolution file is missing."""
         specimen, number = self._named(case)
         with opened(self.path) as root:
             group = root.group(specimen)
@@ -119,7 +119,7 @@ class DeepFluoroSmall:
             return root.group(specimen).array("lands", (None, 2, len(self.landmarks))).astype(np.float64)
 
     def _measured(self, specimen: str) -> tuple[Array, Array]:
-        """Scale and offset (2,) from the full pinhole image's pixels to the small one's, measured over all frames."""
+        """Scale and offset (2,) from the full pinhole image's pixels to the small one's, estimated over all frames."""
         full = self._required()
         names = SPECIMENS[specimen]
         lands = self._lands(specimen)
@@ -153,7 +153,7 @@ class DeepFluoroSmall:
 
 
 def _stack(specimen: Group) -> Any:
-    """The images (N, rows, columns) of a specimen, none of them read yet; raises InputError."""
+    """The images (N, rows, columns) of a specimen, not read yet; raises InputError."""
     stack = specimen.node.get("projs")
     shape = getattr(stack, "shape", ())
     if len(shape) != 3:

@@ -1,4 +1,4 @@
-"""HDF5 files, read so that whatever is missing is told: the file, the group, what was expected and what is there."""
+"""Reading of HDF5 files with complete error messages: the file, the group, what was expected and what was found."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class Group:
 
     @property
     def place(self) -> str:
-        """The group, for sentences."""
+        """Description of the group for error messages."""
         return f"dataset {self.file.name}, group {self.node.name}"
 
     def names(self) -> tuple[str, ...]:
-        """The names of what it holds, sorted."""
+        """The names of its members, sorted."""
         return tuple(sorted(self.node))
 
     def has(self, name: str) -> bool:
-        """Whether it holds something of this name (or path)."""
+        """Whether it has a member of this name (or path)."""
         return name in self.node
 
     def group(self, name: str) -> Group:
-        """The group of this name; raises InputError where there is none."""
+        """The group of this name; raises InputError if there is none."""
         node = self._member(name, f'the group "{name}"')
         if not hasattr(node, "keys"):
             raise self.wrong(f'the group "{name}"', "a dataset of that name")
         return Group(self.file, node)
 
     def array(self, name: str, shape: tuple[int | None, ...]) -> NDArray:
-        """The dataset `name` in its own type; None stands for any length.
+        """The dataset `name` in its stored type; None stands for any length.
 
-        Axes of length 1 may be more or fewer: points are stored as (3,) and as (3, 1). Raises InputError for what is
-        missing, damaged, not of numbers or of another shape.
+        Additional or missing axes of length 1 are accepted: points are stored as (3,) and as (3, 1). Raises InputError
+        for a dataset that is missing, damaged, not numeric or of another shape.
         """
         expected = f'the dataset "{name}" of {_size(shape)} numbers'
         node = self._member(name, expected)
@@ -63,11 +63,11 @@ class Group:
             values = np.asarray(node[()])
         except OSError as error:
             raise self.wrong(expected, f"one that cannot be read ({error})") from error
-        # Stored by another kind of computer, numbers would be refused by torch.
+        # torch does not accept arrays of foreign byte order.
         return values.reshape(squeezed).astype(values.dtype.newbyteorder("="), copy=False)
 
     def image_size(self, name: str) -> tuple[int, int]:
-        """(width, height) of the image `name`, of which nothing is read; raises InputError."""
+        """(width, height) of the image `name`, without reading it; raises InputError."""
         shape: tuple[int, ...] = tuple(getattr(self._member(name, f'the image "{name}"'), "shape", ()))
         if len(shape) != 2:
             raise self.wrong(f'the image "{name}" of rows and columns', _size(shape))
@@ -91,7 +91,7 @@ class Group:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
     def wrong(self, expected: str, found: str, remedy: str = _COMPLETE) -> InputError:
-        """The error that this group is not as it should be."""
+        """The error that this group does not have the expected content."""
         return InputError(self.place, expected=expected, found=found, remedy=remedy)
 
     def _member(self, name: str, expected: str) -> Any:
@@ -100,7 +100,7 @@ class Group:
         try:
             return self.node[name]
         except (KeyError, OSError, RuntimeError) as error:
-            # The name is there but what it points to is not: a file that was cut off.
+            # The link exists but its target does not: the file is truncated.
             raise self.wrong(expected, f"one that cannot be opened ({error})") from error
 
 
@@ -108,7 +108,7 @@ class Group:
 def opened(path: Path) -> Iterator[Group]:
     """The root of the HDF5 file at `path`, which is closed at the end.
 
-    Raises InputError for a file that is missing, no HDF5 or cut off, and where h5py is not installed.
+    Raises InputError for a file that is missing, not HDF5 or truncated, and if h5py is not installed.
     """
     require_file(path, "dataset")
     try:
@@ -131,7 +131,7 @@ def opened(path: Path) -> Iterator[Group]:
 
 
 def told(names: tuple[str, ...], most: int = 8) -> str:
-    """Names for a sentence, the first few of many."""
+    """The first `most` names, as text for messages."""
     shown = ", ".join(names[:most])
     return (f"{shown} and {len(names) - most} more" if len(names) > most else shown) or "nothing"
 
@@ -141,7 +141,7 @@ def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
 
 
 def _squeezed(found: tuple[int, ...], shape: tuple[int | None, ...]) -> tuple[int, ...] | None:
-    """`found` without its axes of length 1, where that is the wanted shape without its own."""
+    """`found` without its axes of length 1, if that matches `shape` without its own; else None."""
     bare = tuple(length for length in found if length != 1)
     if not _fits(bare, tuple(length for length in shape if length != 1)):
         return None

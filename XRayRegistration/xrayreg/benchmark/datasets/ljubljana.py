@@ -4,9 +4,9 @@ Layout (as DiffDRR-Datasets distributes it): `subject01/{proj-ap, proj-lat}/{pix
 row-spacing}`, `proj-ap-max` and `proj-lat-max` alike, `subject01/volume/{pixels, spacing, origin}` and
 `subject01/points` (N, 3). A point of the volume's frame has the camera coordinates extrinsic @ point; see `projective`.
 
-Two things the file does not say: the volume's pixels are stored [i, j, k] with i running against x, as the published
-loader has it, and the frame's axes are taken as RAS. Were they LPS, sides would be named the other way round, but no
-registration would change: the two differ by a rotation.
+Two conventions are not stated in the file: the volume's pixels are stored [i, j, k] with i opposite to x, as in the
+published loader, and the frame's axes are assumed to be RAS. If they were LPS, only the names of the sides would
+change: the two differ by a rotation, which does not affect registration.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 _VIEWS = ("ap", "lat")
 _PREFIX = "subject"
-# Below, the reconstruction holds background and noise, no vessels (as in the published loader).
+# Below this value the reconstruction holds background and noise, no vessels (as in the published loader).
 LEAST_VESSEL = 1000
 _KEPT_SUBJECTS = 1
 
@@ -38,8 +38,8 @@ _KEPT_SUBJECTS = 1
 class Ljubljana:
     """The HDF5 file; cases are named "subject01/ap" and "subject01/lat".
 
-    A scene of both views, which share the volume's frame, has the name "subject01/ap+lat". The images of greatest
-    contrast are "subject01/ap-max" and "subject01/lat-max". Neither is listed, so that no image counts twice.
+    A scene of both views, which share the volume's frame, has the name "subject01/ap+lat". The images at maximum
+    contrast are "subject01/ap-max" and "subject01/lat-max". Neither are listed, so that no image counts twice.
     """
 
     name = "Ljubljana"
@@ -79,7 +79,7 @@ class Ljubljana:
         return Scene(volume, placed, reference=world_from_volume, targets=points if len(points) else None)
 
     def extras(self, case: str) -> CaseExtras:
-        """The fiducials and where the images show them by the ground truth."""
+        """The fiducials and their projections into the images by the ground truth."""
         subject, names = self._named(case)
         with opened(self.path) as root:
             points = root.group(subject).numbers("points", (None, 3))
@@ -115,7 +115,7 @@ class Ljubljana:
         return subtracted(view), camera_from_volume
 
     def _read_subject(self, subject: str) -> tuple[Volume, Array]:
-        """A patient's vessels and fiducials, kept for the cases that follow."""
+        """A patient's vessels and fiducials, cached for the next cases."""
         with opened(self.path) as root:
             group = root.group(subject)
             stored = group.group("volume")
@@ -140,7 +140,7 @@ class Ljubljana:
 
 
 def _geometry(group: Group) -> tuple[StoredProjection, Array]:
-    """How one view's stored image becomes a pinhole image, and its camera_from_volume."""
+    """The conversion of one view's stored image to a pinhole image, and its camera_from_volume."""
     width, height = group.image_size("pixels")
     projection = pinhole_of(
         group.numbers("intrinsic", (3, 3)),

@@ -1,10 +1,10 @@
-"""From the projections that the datasets store to a pinhole camera and an image that was not mirrored.
+"""Conversion of the datasets' stored projections to a pinhole camera and an image that is not mirrored.
 
 xReg's frame, which DeepFluoro and the Ljubljana data use: origin at the source, x along the stored image's columns, y
-along its rows, z from the detector TOWARDS the source, so that what is seen lies at negative z and the focal lengths in
-K are negative. x, y and z are right-handed; hence the stored image is seen from the side of the detector and is the
-mirror image of what a pinhole camera sees. Here the image is turned upright first, where it has to be, and then
-reflected, and K goes along with each of the two (methods.md C1, C6).
+along its rows, z from the detector TOWARDS the source, so that visible points have negative z and the focal lengths in
+K are negative. x, y and z are right-handed; hence the stored image is seen from the detector side and is the mirror
+image of a pinhole camera's. Here the image is first rotated upright, if necessary, and then reflected; K is transformed
+accordingly (methods.md C1, C6).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class StoredProjection:
-    """How a dataset's stored image becomes a pinhole image, and the camera of that.
+    """Conversion of a dataset's stored image to a pinhole image, and the camera of the latter.
 
     camera: of the upright pinhole image, world = camera. camera_from_file: rigid (4, 4), from the dataset's camera
-    frame to ours. width, height: of the stored image. quarter_turns, mirrored: what makes the pinhole image.
+    frame to ours. width, height: of the stored image. quarter_turns, mirrored: operations that give the pinhole image.
     """
 
     camera: Camera
@@ -36,7 +36,7 @@ class StoredProjection:
     mirrored: bool
 
     def upright(self, pixels: Array) -> Array:
-        """Where places (..., 2) of the stored image, as (column, row), come to lie in the pinhole image."""
+        """Positions in the pinhole image of `pixels` (..., 2) of the stored image, as (column, row)."""
         last = np.array([self.width - 1.0, self.height - 1.0])
         turned = last - pixels if self.quarter_turns == 2 else pixels.copy()
         if self.mirrored:
@@ -49,8 +49,8 @@ def pinhole_of(
 ) -> StoredProjection:
     """The pinhole image of a stored one whose projection is `matrix` (3, 3), as (u w, v w, w) = matrix (x, y, z).
 
-    Negative focal lengths tell that z points towards the source; positive ones are a pinhole camera's already.
-    upside_down: whether the stored image has to be turned by 180 degrees. Raises InputError naming `what`.
+    Negative focal lengths mean that z points towards the source; positive ones are those of a pinhole camera.
+    upside_down: whether the stored image has to be rotated by 180 degrees. Raises InputError naming `what`.
     """
     signs = np.sign([matrix[0, 0], matrix[1, 1]])
     if signs[0] != signs[1] or signs[0] == 0:
@@ -61,7 +61,7 @@ def pinhole_of(
             remedy="check the file; an image mirrored once more cannot be told from its matrix",
         )
     towards_source = bool(signs[0] < 0)
-    # z' = -z; the homogeneous factor changes its sign with it.
+    # z' = -z, which also changes the sign of the homogeneous factor.
     seen = -matrix @ np.diag([1.0, 1.0, -1.0]) if towards_source else matrix
     axes = np.diag([1.0, 1.0, -1.0]) if towards_source else np.eye(3)
     if upside_down:

@@ -1,4 +1,4 @@
-"""Digital subtraction angiograms: images in which only the contrast agent is left, dark on an even background."""
+"""Digital subtraction angiograms: images that show only the contrast agent, dark on a uniform background."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BINS = 512
 
 
 def subtracted(view: Radiograph) -> Radiograph:
-    """The view with its attenuation taken anew: how much darker than the background a pixel is, 0 where it is brighter.
+    """The view with attenuation recomputed as the difference of background and pixel, 0 for brighter pixels.
 
     A subtraction is a difference of logarithms already, so no further logarithm is taken.
     """
@@ -24,7 +24,7 @@ def subtracted(view: Radiograph) -> Radiograph:
 
 
 def background_level(values: NDArray) -> float:
-    """The most frequent grey value: the median of the fullest of 512 bins, as float images hardly repeat a value."""
+    """The most frequent grey value: the median of the fullest of 512 bins, as float images seldom repeat a value."""
     counts, edges = np.histogram(values, _BINS)
     fullest = int(counts.argmax())
     inside = (values >= edges[fullest]) & (values <= edges[fullest + 1])

@@ -1,4 +1,4 @@
-"""Tensors that others saved with torch, read without ever running what a file says."""
+"""Reading of tensors saved with torch by others, without executing code from the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...checks import InputError, require_file
 
 _NUMPY_KINDS = ("float64", "float32", "int64", "int32", "uint64", "uint32", "uint16", "uint8", "bool")
-# Makes plain tensors of a file that holds more, for whoever trusts it.
+# Command that converts a file with other objects to plain tensors, if the user trusts the file.
 _RESAVE = (
     "if you trust its source, save plain tensors in the environment that it came from: "
     "x = torch.load(FILE, weights_only=False); torch.save(plain tensors and numbers of x, FILE)"
@@ -21,10 +21,10 @@ _RESAVE = (
 
 
 def load_tensors(path: Path, what: str) -> Any:
-    """The tensors, numbers and texts in a file of torch.save, nested as they are.
+    """The tensors, numbers and texts in a file of torch.save, in their nesting.
 
-    Objects of other kinds are code to be run and are refused, numpy's numbers excepted. Raises InputError naming
-    `what` for a file that is missing, damaged or holds more.
+    Objects of other kinds would execute code and are refused, except numpy's numbers. Raises InputError naming
+    `what` for a file that is missing, damaged or holds other objects.
     """
     import torch
 
@@ -36,7 +36,7 @@ def load_tensors(path: Path, what: str) -> Any:
     except OSError:
         raise
     except Exception as error:
-        # torch raises errors of many kinds for files that are damaged or hold anything but data.
+        # torch raises errors of many types for files that are damaged or hold other objects than data.
         raise InputError(
             f"{what} {path}",
             expected="a file of torch.save with tensors, numbers and texts alone",
@@ -70,16 +70,16 @@ def need(content: Any, key: str, what: str) -> Any:
 
 
 def _numbers() -> list[Any]:
-    """What numpy's single numbers are rebuilt from: nothing in it can do more than hold a number."""
+    """The functions and types needed to unpickle numpy scalars; none of them can execute other code."""
     scalar = np.float64(0).__reduce__()[0]
-    # Two names that numpy has had for the module of one function.
+    # Two names that one function has had in different versions of numpy.
     names = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
     kinds = [type(np.dtype(kind)) for kind in _NUMPY_KINDS]
     return [*((scalar, name) for name in names), (_encoded, "_codecs.encode"), np.dtype, *kinds]
 
 
 def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    """The bytes of a number, which older pickles hold as text; in place of Python's function, which takes any codec."""
+    """The bytes of a number, which older pickles hold as text; replaces Python's function, which accepts any codec."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"no bytes of a number: {encoding}")
     return text.encode("latin1")

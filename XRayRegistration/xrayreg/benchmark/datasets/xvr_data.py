@@ -5,11 +5,11 @@ Layout (huggingface.co/datasets/eigenvivek/xvr-data):
     deepfluoro/subject01/{volume.nii.gz, mask.nii.gz, fiducials.pt, warp2template.txt, xrays/000.dcm, xrays/000.pt}
 
 Its conventions are DiffDRR's, none of which the files mention (methods.md A2, C4, C6):
-- `pose` P is volume from camera, and R, a quarter turn about x, comes after it: X = inv(P R) point. The point's frame
-  is the volume's (RAS) moved so that the middle of its voxels is 0; fiducials.pt is in that frame too.
-- X to the right, Y up, Z to the detector: column = u0 + f X/Z and row = v0 - f Y/Z, which is the mirror image of what
-  a pinhole camera sees. Where P holds a reflection (Ljubljana, first release), X points to the left.
-- DeepFluoro's first release wants diag(-1, -1, 1) between P and R, later ones do not; only one of the two puts the
+- `pose` P is volume from camera, followed by R, a quarter turn about x: X = inv(P R) point. The point's frame
+  is the volume's (RAS) translated so that the centre of its voxels is 0; fiducials.pt is in that frame too.
+- X to the right, Y up, Z to the detector: column = u0 + f X/Z and row = v0 - f Y/Z, which is the mirror image of a
+  pinhole camera's. Where P holds a reflection (Ljubljana, first release), X points to the left.
+- DeepFluoro's first release needs diag(-1, -1, 1) between P and R, later ones do not; only one of the two places the
   patient between source and detector.
 - f = sdd / pitch and u0 = columns / 2 + x0 / pitch. In the DICOM files PixelSpacing is the pitch at the detector and
   DetectorActiveOrigin is (y0, x0) in mm; the torch files of DeepFluoro have x and y swapped, so the DICOM ones count.
@@ -45,12 +45,12 @@ Array = NDArray[np.float64]
 # DiffDRR's "AP": from its camera (X right, Y up, Z to the detector) to a frontal view in RAS.
 _FRONTAL = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Pixels along each border under the collimator, and the labels of what moves as one (xvr's own settings).
+# Pixels along each border under the collimator, and the labels that move rigidly together (xvr's own settings).
 _BORDER_PX = {"deepfluoro": 50}
 _STRUCTURES = {"deepfluoro": (1, 2, 3, 4, 7)}
 _SUBTRACTED = ("ljubljana",)
 _KEPT_SUBJECTS = 1
-# Difference [mm] from which the two files of an image contradict each other.
+# Difference [mm] above which the two files of an image contradict each other.
 _CONTRADICTION_MM = 0.01
 
 
@@ -72,7 +72,7 @@ class XvrData:
     def __init__(self, path: Path, questionable: bool = False) -> None:
         """Raises InputError for a folder without X-rays of this layout."""
         images = sorted(file for depth in ("", "*/", "*/*/") for file in path.glob(f"{depth}xrays/*.dcm"))
-        # The images of greatest contrast have no poses of their own.
+        # The images at maximum contrast have no poses of their own.
         self._files = {_case_name(file): file for file in images if file.with_suffix(".pt").is_file()}
         if not self._files:
             raise InputError(
@@ -87,7 +87,7 @@ class XvrData:
         self._volume = lru_cache(maxsize=_KEPT_SUBJECTS)(self._read_volume)
 
     def scene(self, case: str) -> Scene:
-        """The case with its reference, and the fiducials as targets where there are any."""
+        """The case with its reference, and the fiducials as targets if there are any."""
         file = self._file(case)
         kind, subject = _kind_of(file), file.parents[1]
         volume = self._volume(subject)
@@ -121,7 +121,7 @@ class XvrData:
         )
 
     def extras(self, case: str) -> CaseExtras:
-        """The fiducials, where the image shows them by the ground truth, and the way to xvr's template."""
+        """The fiducials, their projections by the ground truth, and the transform to xvr's template."""
         file = self._file(case)
         subject = file.parents[1]
         volume = self._volume(subject)
@@ -144,7 +144,7 @@ class XvrData:
         return self._files[case]
 
     def _read_volume(self, subject: Path) -> Volume:
-        """A subject's CT with its labels, kept for the cases that follow."""
+        """A subject's CT with its labels, cached for the next cases."""
         volume = read_volume(subject / "volume.nii.gz")
         mask = subject / "mask.nii.gz"
         if not mask.is_file():
@@ -185,12 +185,12 @@ def _geometry(file: Path, dataset: pydicom.Dataset, volume: Volume) -> _Geometry
 
 
 def _camera_from_centred(pose: Array, sdd_mm: float, where: str) -> Array:
-    """Our camera from the centred volume, of xvr's volume from camera; raises InputError where no reading will do."""
+    """Our camera from the centred volume, from xvr's volume from camera; raises InputError if no convention fits."""
     for between in (np.eye(4), _HALF_TURN):
         found: Array = np.linalg.inv(pose @ between @ _FRONTAL)
         if np.linalg.det(found[:3, :3]) < 0:
             found = np.diag([-1.0, 1.0, 1.0, 1.0]) @ found
-        # From the detector's side to the source's, and down from up: together half a turn.
+        # From the detector side to the source side, and from up to down: together half a turn.
         found = _HALF_TURN @ found
         if 0 < found[2, 3] < 2 * sdd_mm:
             return found
@@ -203,7 +203,7 @@ def _camera_from_centred(pose: Array, sdd_mm: float, where: str) -> Array:
 
 
 def _contradictions(stored: Any, known: Mapping[str, float]) -> tuple[str, ...]:
-    """A sentence where the torch file has other intrinsics than the DICOM file, which counts."""
+    """A sentence if the torch file's intrinsics differ from the DICOM file's, which are used."""
     told = stored.get("intrinsics", stored)
     if not isinstance(told, Mapping):
         return ()
@@ -218,13 +218,13 @@ def _contradictions(stored: Any, known: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def _flipped(tags: TagReader) -> bool:
-    """Whether xvr flips the stored columns: right anterior oblique views that are stored as seen from the back."""
+    """Whether xvr flips the stored columns: right anterior oblique views that are stored as seen from behind."""
     orientation, angle = tags.texts("PatientOrientation"), tags.number("PositionerPrimaryAngle")
     return orientation is not None and orientation.value == ("P", "F") and angle is not None and angle.value < 0
 
 
 def _fiducials(subject: Path, volume: Volume) -> Array | None:
-    """The fiducials (N, 3) in the volume's own frame; None where there are none."""
+    """The fiducials (N, 3) in the volume's own frame; None if there are none."""
     file = subject / "fiducials.pt"
     if not file.is_file():
         return None
@@ -233,7 +233,7 @@ def _fiducials(subject: Path, volume: Volume) -> Array | None:
 
 
 def _kind_of(file: Path) -> str:
-    """Which of the datasets an image belongs to, by the name of its folder."""
+    """The dataset to which an image belongs, by the name of its folder."""
     return file.absolute().parents[2].name.lower()
 
 

@@ -1,4 +1,4 @@
-"""Learned similarities beside others: values and slopes along lines through the true pose, and the capture range.
+"""Learned and classical similarities compared: values and slopes along lines through the true pose, capture range.
 
 `survey.survey` measures and draws both. Imported by the command line.
 """

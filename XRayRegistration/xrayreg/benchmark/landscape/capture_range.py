@@ -1,4 +1,4 @@
-"""From how far similarities lead home: starts at set distances from the truth, each followed by the same refinement."""
+"""Capture range of similarities: starts at given distances from the truth, each followed by the same refinement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..methods import MethodContext, method_named, run_method
 from ..statistics.comparison import CAPTURE_BIN_MM, CAPTURE_MM, CAPTURE_SHARE, Interval, bootstrapped, capture_range
 from .profiles import error_of, truth_of, units
 
-# A method that fails in so many bins in a row is not asked from farther away.
+# A method that fails in this many consecutive bins is not run from larger distances.
 _HOPELESS_BINS = 5
 # Steps of the bisection for a start's distance: to a thousandth of the first guess.
 _HALVINGS = 40
@@ -47,10 +47,10 @@ class CaptureRow:
 
 @dataclass(frozen=True)
 class Captured:
-    """How far a method captures.
+    """Capture range of a method.
 
-    range_mm: largest error of a start up to which at least 95 % of the runs succeed, in bins of 2 mm.
-    interval: of it, bootstrapped over the runs. runs: how many. beyond: whether no bin that was tried ended it.
+    range_mm: largest error of a start up to which at least 95 % of the runs succeed, in bins of 2 mm. interval:
+    confidence interval, bootstrapped over the runs. runs: their number. beyond: whether the range exceeds all bins run.
     """
 
     method: str
@@ -61,9 +61,9 @@ class Captured:
 
 
 def start_in_bin(scene: Scene, number: int, seed: Sequence[int]) -> Tensor:
-    """A pose (4, 4) in a random direction from a scene's truth, its mTRE drawn evenly within bin `number` of 2 mm.
+    """A pose (4, 4) in a random direction from the true pose, its mTRE uniform within bin `number` of 2 mm.
 
-    It is turned about the middle of the target points.
+    The rotation is about the centre of the target points.
     """
     generator = np.random.default_rng(list(seed))
     direction = torch.from_numpy(generator.normal(size=6)) * units()
@@ -92,16 +92,16 @@ def capture_runs(
     file: Path,
     tell: Callable[[int, int, str], None],
 ) -> list[CaptureRow]:
-    """Run methods, by name with what they are told, from starts in every bin up to `most_mm`; the same for all.
+    """Run methods, given by name with their contexts, from the same starts in every bin up to `most_mm`.
 
-    scenes: by the name of their case, each with a reference. starts: of a case in a bin. success_mm: error of a
-    success; a method that fails in several bins in a row is not asked from farther away. file: gets a line for each run
-    as it ends; what it holds already is not run again. tell: is told how many runs of how many are done.
+    scenes: by the name of their case, each with a reference. starts: number per case and bin. success_mm: error limit
+    of a success; a method that fails in several consecutive bins is not run from larger distances. file: a line is
+    appended after each run; runs that it already holds are not repeated. tell: called with the progress in runs.
     """
     done = {(row.method, row.case, row.bin, row.number): row for row in read_runs(file)}
     bins = max(1, round(most_mm / CAPTURE_BIN_MM))
     total = bins * len(methods) * len(scenes) * starts
-    # A line that a killed process has half written would spoil the next one.
+    # An incomplete line, left by a killed process, would corrupt the next one.
     replace_file(file, lambda temporary: _write(temporary, list(done.values())))
     with file.open("a", encoding="utf-8", newline="") as stream:
         failing = dict.fromkeys(methods, 0)
@@ -127,7 +127,7 @@ def capture_runs(
 
 
 def captured(rows: Sequence[CaptureRow], success_mm: float = CAPTURE_MM, seed: int = 0) -> list[Captured]:
-    """The capture range of each method, in the order of the rows; `success_mm` is the error of a success."""
+    """The capture range of each method, in the order of the rows; `success_mm` is the error limit of a success."""
     found = []
     for name in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == name]
@@ -143,7 +143,7 @@ def captured(rows: Sequence[CaptureRow], success_mm: float = CAPTURE_MM, seed: i
 
 
 def read_runs(file: Path) -> list[CaptureRow]:
-    """The runs in a file; a line that was not written to its end is passed over, and none where there is no file."""
+    """The runs in a file; an incomplete line is ignored, and there are none without a file."""
     if not file.exists():
         return []
     found = []
@@ -165,7 +165,7 @@ def _run(key: tuple[str, str, int, int], scene: Scene, pose: Tensor, context: Me
     try:
         found = run_method(method_named(name), replace(scene, initial=initial), context)
     except InputError:
-        # A start may put the anatomy where a method cannot work: that is a failure from there.
+        # A start may place the anatomy where a method cannot work, which counts as a failure.
         return CaptureRow(name, case, place, number, before, math.inf, 0, 0.0)
     error = error_of(scene, torch.as_tensor(found.camera_from_volume))
     return CaptureRow(name, case, place, number, before, error, found.renders, round(found.seconds, 3))

@@ -1,4 +1,4 @@
-"""The picture of a landscape: costs and slopes along lines through the truth, and how far each similarity captures."""
+"""Figures of a landscape: costs and slopes along lines through the truth, and the capture range of each similarity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 def draw_landscape(points: Sequence[LinePoint]) -> Drawn:
     """Costs above, slopes below, one column for each pose axis and one for all random lines.
 
-    Of every line the cost at the truth is 0 and its range 1, and the steepest slope is 1; shown are means over lines.
+    Each line is normalised: cost 0 at the truth, cost range 1, steepest slope 1. Means over lines are shown.
     """
     names = list(dict.fromkeys(point.measure for point in points))
     look, shown = looks(names), [*REACH, *([RANDOM] if any(p.line.startswith(RANDOM) for p in points) else [])]
@@ -63,7 +63,7 @@ def draw_landscape(points: Sequence[LinePoint]) -> Drawn:
 
 
 def draw_capture(found: Sequence[Captured], success_mm: float) -> Drawn:
-    """The capture range of each method with its interval; `success_mm` is the error of a success."""
+    """The capture range of each method with its interval; `success_mm` is the error limit of a success."""
     names = [captured.method for captured in found]
     look = looks(names)
     with styled():
@@ -99,7 +99,7 @@ def _draw_line(
 
 
 def _means(points: Sequence[LinePoint]) -> tuple[Floats, Floats, Floats]:
-    """Offsets (N,), and the means over lines of costs and slopes (N,), each brought to its line's range."""
+    """Offsets (N,), and the means over lines of costs and slopes (N,), each normalised by its line's range."""
     costs, slopes, offsets = [], [], np.zeros(0)
     for key in dict.fromkeys((point.case, point.line) for point in points):
         line = [point for point in points if (point.case, point.line) == key]

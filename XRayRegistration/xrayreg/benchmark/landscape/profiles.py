@@ -1,7 +1,7 @@
 """The landscape of similarities around the truth: values and slopes along each pose axis and along random lines.
 
-What ProST, Chen et al. and SOPI claim of a learned similarity is that it is convex where others are not: its value
-rises with the distance from the truth, and its gradient points there (methods.md A1).
+ProST, Chen et al. and SOPI claim that a learned similarity is convex where others are not: its cost increases with the
+distance from the truth, and its gradient points there (methods.md A1).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ...scene import Scene
 from ...settings import DeviceName, EngineName, LevelSettings, Term, registration_settings
 from ..methods.similarities import gradient_zncc, zncc
 
-# What learned similarities are compared with.
+# Classical similarities with which learned ones are compared.
 CLASSIC: Mapping[str, tuple[Term, ...]] = {"zncc": zncc(), "gradncc": gradient_zncc(None)}
-# Longest side of the classic ones' images [pixels], and millimetres that count as a radian where directions are
-# compared: those of the learned ones.
+# Longest side of the classical ones' images [pixels], and the length [mm] equivalent to 1 rad when directions are
+# compared: both as for the learned ones.
 _IMAGE_PX, _SCALE_MM = 128, 128.0
-# How far each line reaches to either side: rotations [degrees], translations in the image and along the beam [mm], and
+# Extent of each line to either side: rotations [degrees], translations in the image and along the beam [mm], and
 # the mean distance of the target points on random lines [mm].
 REACH = {"rx": 40.0, "ry": 40.0, "rz": 40.0, "tx": 80.0, "ty": 80.0, "tz": 160.0}
 RANDOM_MM = 100.0
@@ -47,8 +47,8 @@ class LinePoint:
     """A similarity at one pose of a line through the truth.
 
     measure: its name. case: of the study. line: a pose axis (rx, ry, rz, tx, ty, tz) or random 1, 2, ...
-    offset: from the truth [degrees or mm; on random lines the mean distance of the target points, about], signed.
-    cost: minus the score, in the measure's own unit. slope: its derivative by the offset.
+    offset: from the truth [degrees or mm; on random lines about the mean distance of the target points], signed.
+    cost: negative score, in the measure's own unit. slope: its derivative with respect to the offset.
     mtre_mm: of the pose. angle_deg: between the cost's gradient and that of the squared geodesic distance, in radians
     and units of 128 mm; 90 at random, NaN at the truth.
     """
@@ -73,7 +73,7 @@ class ProfileLine:
 
 
 def classic_problems(scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto") -> dict[str, Problem]:
-    """ZNCC and gradient correlation of a scene's whole images, as large as those of the learned similarities."""
+    """ZNCC and gradient correlation of a scene's whole images, at the resolution of the learned similarities."""
     settings = registration_settings(engine=engine, device=device)
     problems: ProblemCache = replace(problem_cache_for(scene, settings), partial=False)
     around = truth_of(scene)[None]
@@ -89,7 +89,7 @@ def truth_of(scene: Scene) -> Tensor:
 
 
 def lines_of(scene: Scene, pivot: Tensor, random: int, points: int, seed: int) -> Iterator[ProfileLine]:
-    """The six pose axes and so many random lines through a scene's truth, `points` places on each, the truth one."""
+    """The six pose axes and `random` random lines through the true pose, with `points` poses on each including it."""
     share = np.linspace(-1, 1, points | 1)
     for number, (name, reach) in enumerate(REACH.items()):
         direction = torch.zeros(6, dtype=torch.float64)
@@ -102,14 +102,14 @@ def lines_of(scene: Scene, pivot: Tensor, random: int, points: int, seed: int) -
 
 
 def units() -> Tensor:
-    """What counts as much in each of the six numbers of a twist (6,) [rad, mm]."""
+    """Equivalent steps of the six twist parameters (6,) [rad, mm]."""
     return torch.tensor([1.0] * 3 + [_SCALE_MM] * 3, dtype=torch.float64)
 
 
 def measured_line(
     name: str, case: str, measure: Problem | LearnedObjective, scene: Scene, line: ProfileLine
 ) -> list[LinePoint]:
-    """A similarity along a line through a scene's truth."""
+    """Evaluate a similarity along a line through the true pose."""
     pivot, truth = measure.pivot, truth_of(scene)
     twists = torch.from_numpy(line.offsets)[:, None] * line.direction
     poses = retract(truth.expand(len(twists), 4, 4), twists, pivot)
@@ -140,7 +140,7 @@ def error_of(scene: Scene, pose: Tensor) -> float:
 
 
 def median_angles(points: Sequence[LinePoint]) -> dict[str, tuple[float, int]]:
-    """Each measure's median angle [degrees] on random lines, 20 to 100 mm from the truth, and of how many poses."""
+    """Each measure's median angle [degrees] on random lines, 20 to 100 mm from the truth, and the number of poses."""
     found = {}
     for name in dict.fromkeys(point.measure for point in points):
         angles = [
@@ -165,7 +165,7 @@ def write_points(path: Path, points: Sequence[LinePoint]) -> None:
 
 
 def _per_mm(scene: Scene, pivot: Tensor, direction: Tensor) -> float:
-    """How many millimetres of mTRE a small step along a twist (6,) is, for a step of one."""
+    """Change of mTRE [mm] per unit step along a twist (6,), from a small step."""
     step = 1e-3 / float(direction.norm())
     truth = truth_of(scene)
     return error_of(scene, retract(truth[None], step * direction[None], pivot)[0]) / step

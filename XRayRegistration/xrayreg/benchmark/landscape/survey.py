@@ -1,4 +1,4 @@
-"""A survey of similarities around the truth of an arm's cases: their landscape and their capture range, as files."""
+"""Survey of similarities around the true poses of an arm's cases: landscape and capture range, written as files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .landscape_figure import draw_capture, draw_landscape
 from .profiles import CLASSIC, LinePoint, classic_problems, lines_of, measured_line, median_angles, write_points
 
 FOLDER, POINTS, RUNS, SUMMARY, SETTINGS = "landscape", "landscape.csv", "capture.csv", "landscape.json", "settings.json"
-# The refinement alone, beside those that follow a similarity first.
+# The refinement alone, for comparison with descents on a similarity that precede it.
 REFINEMENT = "ours-lm"
 _REFINED = "+ours"
 
@@ -33,11 +33,11 @@ Tell = Callable[[StudyStep], None]
 
 @dataclass(frozen=True)
 class SurveyOrder:
-    """What a survey is asked to do.
+    """Settings of a survey.
 
-    study: the arm's cases, of which `methods` are not looked at. similarities: files by architecture.
-    points: on each line; random: how many random lines for a case. most_mm: farthest starts, 0 for no capture range;
-    starts: for each case in every bin of 2 mm. success_mm: error of a success.
+    study: the arm's cases; its `methods` are ignored. similarities: files by architecture.
+    points: per line; random: number of random lines per case. most_mm: largest start error, 0 for no capture range;
+    starts: per case and bin of 2 mm. success_mm: error limit of a success.
     """
 
     study: StudyOrder
@@ -51,10 +51,10 @@ class SurveyOrder:
 
 @dataclass(frozen=True, eq=False)
 class Surveyed:
-    """What came out.
+    """Results of a survey.
 
-    angles: median between a measure's gradient and the geodesic one [degrees], and of how many poses, by measure.
-    capture: ranges, by method. files: all that was written; summary: the one among them that holds these figures.
+    angles: median between a measure's gradient and the geodesic one [degrees] and the number of poses, by measure.
+    capture: ranges, by method. files: all files written; summary: the one among them that holds these numbers.
     """
 
     angles: Mapping[str, tuple[float, int]]
@@ -64,10 +64,10 @@ class Surveyed:
 
 
 def survey(order: SurveyOrder, tell: Tell) -> Surveyed:
-    """Make the cases, measure, draw, and write everything to the folder `landscape` of the study's.
+    """Make the cases, measure, draw, and write everything to the subfolder `landscape` of the study's folder.
 
-    tell: is told how far it has come. Interrupted, the same order goes on where it was. Raises InputError for an order
-    that cannot be carried out, the folder of another survey, and as `conduct` does.
+    tell: called with the progress. After an interruption the same order continues where it stopped. Raises InputError
+    for an order that cannot be carried out, the folder of another survey, and as `conduct` does.
     """
     loaded = {name: load_similarity(file) for name, file in order.similarities.items()}
     conduct(order.study, on_step=tell)
@@ -80,7 +80,7 @@ def survey(order: SurveyOrder, tell: Tell) -> Surveyed:
         points = _landscape(order, loaded, scenes, tell)
         write_points(place / POINTS, points)
         angles, drawn = median_angles(points), [draw_landscape(points)]
-        # Written before the runs, which take far longer and may be interrupted.
+        # Written before the runs, which take much longer and may be interrupted.
         written = [place / POINTS, *_written(place, angles, [], drawn)]
         found: list[Captured] = []
         if order.most_mm > 0:
@@ -146,7 +146,7 @@ def _captured(order: SurveyOrder, scenes: Mapping[str, Scene], place: Path, tell
 
 
 def _require_same(place: Path, order: SurveyOrder, loaded: Mapping[str, SimilarityCheckpoint]) -> None:
-    """Raise InputError where a folder holds runs of other similarities, starts or successes."""
+    """Raise InputError if a folder holds runs with other similarities, starts or success limits."""
     wanted = {
         "similarities": {name: checkpoint.digest for name, checkpoint in sorted(loaded.items())},
         "starts": order.starts,

@@ -1,4 +1,4 @@
-"""Registration methods under one interface: ours, and what it is compared with, each with its published constants."""
+"""Registration methods behind one interface: ours and the published baselines, each with its published constants."""
 
 from .method import Method, MethodContext, MethodOutcome, TracePoint
 from .table import METHODS, method_named, run_method

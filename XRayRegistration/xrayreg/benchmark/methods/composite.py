@@ -1,4 +1,4 @@
-"""Several rigid objects in one X-ray: their DRRs add up, each under its own pose, and so do the derivatives."""
+"""Several rigid objects in one X-ray: their DRRs, each at its own pose, are summed, and so are the derivatives."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _BATCH_PIXELS = 1 << 16
 class CompositeProblem:
     """A `Problem` of K objects, whose poses (B, K, 4, 4) are camera_from_volume of the first view for each of them.
 
-    projectors: one per object. pivots: (K, 3) in the volume frame [mm], about which each turns.
-    Gradients (B, 6 K) and normal matrices (B, 6 K, 6 K) belong to the objects' twists, one after the other.
+    projectors: one per object. pivots: (K, 3) centres of rotation in the volume frame [mm].
+    Gradients (B, 6 K) and normal matrices (B, 6 K, 6 K) refer to the objects' concatenated twists.
     """
 
     projectors: tuple[Projector, ...]
@@ -32,7 +32,7 @@ class CompositeProblem:
 
     @property
     def renders(self) -> int:
-        """Images made so far, one for each object in each view."""
+        """Number of images rendered so far, one per object and view."""
         return sum(projector.renders for projector in self.projectors)
 
     def scores(self, poses: Tensor) -> Tensor:

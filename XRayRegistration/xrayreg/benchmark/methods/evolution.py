@@ -1,4 +1,4 @@
-"""Methods that need no slope and look further than one: CMA-ES, differential evolution, grids, then BOBYQA."""
+"""Derivative-free methods with a wide search: CMA-ES, differential evolution and grids, followed by BOBYQA."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from .staged import PUBLISHED_FOCAL_PX, Level, Regulariser, Solver, as_fine, hel
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """population, generations: of CMA-ES at 1/8. evaluations: of BOBYQA at 1/4. All at most."""
+    """population, generations: of CMA-ES at 1/8. evaluations: of BOBYQA at 1/4. All are upper limits."""
 
     population: int = XREG_CMA.population
     generations: int = XREG_CMA.generations
@@ -62,14 +62,14 @@ class LocalSettings:
 
 @dataclass(frozen=True)
 class XregSettings(LocalSettings):
-    """penalised: whether CMA-ES is held near the start, for one that is known to be near."""
+    """penalised: whether CMA-ES has a penalty on the distance from the start, for starts known to be near the truth."""
 
     penalised: bool = False
 
 
 @dataclass(frozen=True)
 class ChenSettings:
-    """image_px: the only resolution. sigma: the first standard deviation as a share of half the box's edges."""
+    """image_px: the only resolution. sigma: initial standard deviation as a fraction of half the box's edges."""
 
     image_px: int = 256
     population: int = CHEN_CMA.population
@@ -79,9 +79,9 @@ class ChenSettings:
 
 @dataclass(frozen=True)
 class GlobalSettings:
-    """population, generations: of differential evolution at 1/32. counts: of the grid around what that found.
+    """population, generations: of differential evolution at 1/32. counts: of the grid around its result.
 
-    refined: what follows them.
+    refined: settings of the refinement that follows.
     """
 
     population: int = GRUPP_DE.population
@@ -92,9 +92,9 @@ class GlobalSettings:
 
 @dataclass(frozen=True)
 class ExhaustiveSettings:
-    """counts: of the grid at 1/32 along each number of a pose. rotation_deg, translation_mm: half its edges.
+    """counts: of the grid at 1/32 along each pose parameter. rotation_deg, translation_mm: half its edges.
 
-    refined: what follows it.
+    refined: settings of the refinement that follows.
     """
 
     counts: tuple[int, ...] = GRUPP_GLOBAL_GRID.counts
@@ -103,9 +103,9 @@ class ExhaustiveSettings:
     refined: LocalSettings = LocalSettings()
 
 
-# Generations of CMA-ES before its tolerances end it, about.
+# Approximate number of generations until the tolerances end CMA-ES.
 _GENERATIONS = 70
-# So much of the published budgets as a laptop does in half a minute.
+# The published budgets, reduced to what a laptop computes in half a minute.
 _QUICK = LocalSettings(population=30, generations=60, evaluations=200)
 QUICK_GLOBAL = GlobalSettings(population=120, generations=60, counts=(3, 3, 3, 3, 3, 3), refined=_QUICK)
 QUICK_GRID = ExhaustiveSettings((7, 7, 3, 5, 5, 5), (24.0, 24.0, 8.0), (40.0, 40.0, 80.0), _QUICK)
@@ -115,13 +115,13 @@ def _xreg(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcom
     """CMA-ES at 1/8 of the resolution, then BOBYQA at 1/4 in a small box, on xReg's patch gradient correlation.
 
     Constants: population 100, sigma 15, 15, 30 degrees and 50, 50, 100 mm, tolerances 0.01; the box is +-2.5 degrees
-    and +-5, 5, 10 mm, tolerance 1e-4. Numbers are those of se(3) about the volume's centre in the camera's axes.
-    Fractions are of pixels of 0.194 mm, 1020 mm from the source, and are kept as angles: patches stay as large on the
-    detector (8 mm), and images that are coarser already stay as they are. CMA-ES ends with the best pose that it saw,
-    not with its mean as there.
-    That is Grupp's first intraoperative method, which begins at a nominal frontal view and knows nothing else.
-    Penalised it is his second one, which begins near (at landmarks, PnP): 0.9 similarity and 0.1 penalty, that of a
-    normal density with 15, 15, 10 degrees and 30, 30, 150 mm; but without weights from a segmented X-ray.
+    and +-5, 5, 10 mm, tolerance 1e-4. Parameters are those of se(3) about the volume's centre in the camera's axes.
+    Fractions refer to pixels of 0.194 mm, 1020 mm from the source, and are kept as angles: patches keep their size on
+    the detector (8 mm), and images that are already coarser are not resampled. CMA-ES returns the best pose it
+    evaluated; xReg returns the mean.
+    This is Grupp's first intraoperative method, which starts at a nominal frontal view without further information.
+    With the penalty it is his second one, which starts near the truth (landmarks, PnP): 0.9 similarity and 0.1 penalty,
+    that of a normal density with 15, 15, 10 degrees and 30, 30, 150 mm; but without weights from a segmented X-ray.
     """
     settings = settings_with_options(XregSettings(), context)
     regulariser = held_near(XREG_PENALTY, XREG_WEIGHTS) if settings.penalised else None
@@ -129,13 +129,13 @@ def _xreg(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcom
 
 
 def _xreg_landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """As `xreg`, held to landmarks: Grupp's third intraoperative method, from the pose that they give (PnP).
+    """As `xreg` with a landmark penalty: Grupp's third intraoperative method, started from the landmarks' PnP pose.
 
-    CMA-ES has 0.9 similarity and 0.1 penalty, half the squared distances on the detector between landmarks and where
-    they were marked, in all views, in units of xReg's standard deviation: 100 pixels of 0.194 mm, its 20 mm. The
-    released program counts them on images at 1/8 and so holds them eight times more loosely, begins at a nominal
-    frontal view with one landmark in place, and has weights from a segmented X-ray. A landmark that does not fit the
-    others is left out.
+    CMA-ES has 0.9 similarity and 0.1 penalty: half the squared distances on the detector between projected and marked
+    landmarks, in all views, in units of xReg's standard deviation: 100 pixels of 0.194 mm, its 20 mm. The
+    released program measures them on images at 1/8, which weakens the penalty eightfold, starts at a nominal
+    frontal view with one landmark aligned, and has weights from a segmented X-ray. A landmark that is inconsistent with
+    the others is left out.
     """
     settings = settings_with_options(LocalSettings(), context)
     found = landmark_pose(scene, context)
@@ -144,7 +144,7 @@ def _xreg_landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> Me
 
 
 def _held_to_landmarks(scene: Scene, context: MethodContext, found: LandmarkPose) -> Regulariser:
-    """Landmarks where they were marked, but for one that PnP left out."""
+    """Penalty on the distances between projected and marked landmarks, without the one that PnP left out."""
     of_similarity, of_penalty = XREG_WEIGHTS
     given = context.options[LANDMARKS]
     points = torch.as_tensor(np.asarray(given["points"], dtype=np.float64))
@@ -195,8 +195,8 @@ def _xreg_levels(settings: LocalSettings, seed: int, regulariser: Regulariser | 
 def boxed_cma(preset: CmaSettings) -> Run:
     """CMA-ES in a box about the start, at 256 pixels, on mNCC with windows of 13.
 
-    Constants: the box is +-30 degrees and +-50 mm, population 30, 100 generations; of the first standard deviations,
-    published as 0.05 to 1 of it, ours is 0.3.
+    Constants: the box is +-30 degrees and +-50 mm, population 30, 100 generations. Initial standard deviations from
+    0.05 to 1 of the box are published; ours is 0.3.
     """
 
     def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
@@ -216,11 +216,11 @@ def boxed_cma(preset: CmaSettings) -> Run:
 
 
 def _global(preset: GlobalSettings) -> Run:
-    """Differential evolution at 1/32 in a large box, a grid around what it found, CMA-ES at 1/8, BOBYQA at 1/4.
+    """Differential evolution at 1/32 in a large box, a grid around its result, CMA-ES at 1/8, BOBYQA at 1/4.
 
     Constants (grupp-global-full): population 1000, 400 generations in +-60, 40, 10 degrees and +-200, 200, 250 mm;
     grid in +-5, 5, 1 degrees and +-10, 10, 50 mm, 1 degree and 2, 2, 10 mm apart. CMA-ES is as in `xreg`, penalised
-    with 10 degrees and 20, 20, 100 mm. Grupp's penalty on views that are not frontal, which the evolution has there,
+    with 10 degrees and 20, 20, 100 mm. Grupp's differential evolution also penalises views that are not frontal; this
     needs landmarks and is left out.
     """
 
@@ -243,7 +243,7 @@ def _grid(preset: ExhaustiveSettings) -> Run:
     """Every pose of a grid at 1/32, then CMA-ES at 1/8 and BOBYQA at 1/4 from the best, as in `grupp-global`.
 
     Constants (grid-full): 17, 17, 1, 21, 21, 21 poses in +-60, 40, 0 degrees and +-200, 200, 250 mm, the grid of
-    Grupp's second global method. The particle swarm and the wider BOBYQA that follow it there are left to CMA-ES.
+    Grupp's second global method. CMA-ES replaces the particle swarm and the wider BOBYQA that follow it there.
     """
 
     def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
@@ -263,7 +263,7 @@ def _coarse(solver: Solver, poses: int, message: str) -> Level:
 
 
 def _told(poses: int) -> str:
-    """How much there is to do, for whoever decides whether to wait for it."""
+    """The number of poses to evaluate, as text for progress messages."""
     return f"{poses:,} poses".replace(",", " ")
 
 

@@ -1,4 +1,4 @@
-"""Starts as methods of their own: what a pose is worth that somebody or something gave, without any refinement."""
+"""Initial poses as methods of their own: the error of a given pose without any refinement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .method import ANGLES, LANDMARKS, Method, MethodContext, MethodOutcome, req
 
 @dataclass(frozen=True)
 class FixedSettings:
-    """A frontal pose. view: see `NOMINAL_VIEWS`. depth_share: of the source-to-image distance, where the centre is."""
+    """A frontal pose. view: see `NOMINAL_VIEWS`. depth_share: depth of the centre / source-to-image distance."""
 
     view: NominalView = "pa"
     depth_share: float = 0.85
@@ -48,7 +48,7 @@ def _fixed(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutco
 
 
 def _dicom(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """The C-arm's own angles about the centre of what is rendered, as a DICOM header tells them."""
+    """The pose by the C-arm angles of the DICOM header, with the centre of the rendered anatomy as isocentre."""
     began = perf_counter()
     require_no_options(context)
     primary, secondary, sod_mm = require_array(context.options[ANGLES], ANGLES, (3,)).tolist()
@@ -57,7 +57,7 @@ def _dicom(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutco
 
 
 def _landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """The pose whose landmarks project nearest to where they were marked (PnP)."""
+    """The pose that minimises the reprojection error of the landmarks (PnP)."""
     began = perf_counter()
     require_no_options(context)
     found = landmark_pose(scene, context)
@@ -66,7 +66,7 @@ def _landmarks(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodO
 
 
 def landmark_pose(scene: Scene, context: MethodContext) -> LandmarkPose:
-    """What the context's landmarks tell of the pose; raises InputError where they leave it open."""
+    """The pose from the context's landmarks; raises InputError if they do not determine it."""
     given = context.options[LANDMARKS]
     if not isinstance(given, Mapping) or "points" not in given or "pixels" not in given:
         raise InputError(
@@ -78,7 +78,7 @@ def landmark_pose(scene: Scene, context: MethodContext) -> LandmarkPose:
 
 
 def _centre(scene: Scene) -> NDArray[np.float64]:
-    """The centre of what is rendered: the pivot of every pose."""
+    """The centre of the rendered anatomy, which is the pivot of every pose."""
     grid = rendered_grid(scene.volume, scene.structures)
     centre: NDArray[np.float64] = grid.centre
     return centre

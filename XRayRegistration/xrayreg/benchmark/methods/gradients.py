@@ -1,4 +1,4 @@
-"""Methods that follow the similarity's slope from the initial pose: xvr's, DiffPose's, ProST's, and others besides."""
+"""Gradient-based methods from the initial pose: those of xvr, DiffPose and ProST, L-BFGS and Levenberg-Marquardt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ XVR_TERMS: tuple[Term, ...] = (*multiscale_zncc(9, weight=0.5), *gradient_zncc(1
 
 @dataclass(frozen=True)
 class XvrSettings:
-    """scales: downsampling of each level. steps: at most, on each. antipodal: whether to start from behind as well."""
+    """scales: downsampling of each level. steps: limit per level. antipodal: whether to start from behind as well."""
 
     scales: tuple[float, ...] = (24.0, 12.0, 6.0)
     steps: tuple[int, ...] = (500, 500, 500)
@@ -64,10 +64,10 @@ class LmMethodSettings:
 
 
 def xvr(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Adam on Euler angles and the source's place, three resolutions, half mNCC and half gradient NCC.
+    """Adam on Euler angles and the source position, three resolutions, half mNCC and half gradient NCC.
 
-    Constants: rates 1e-2 rad and 1 mm, times 0.1 after ten steps without a relative gain of 1e-4, three plateaus,
-    500 steps a level; windows 9 and 11; scales 24, 12, 6 (xvr's for DeepFluoro).
+    Constants: learning rates 1e-2 rad and 1 mm, times 0.1 after ten steps without a relative gain of 1e-4, three
+    plateaus, 500 steps per level; windows 9 and 11; scales 24, 12, 6 (xvr's for DeepFluoro).
     """
     settings = settings_with_options(XvrSettings(), context)
     _require_steps(settings)
@@ -87,10 +87,10 @@ def xvr(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
 
 
 def with_antipode(given: Tensor, pivot: Tensor) -> list[Tensor]:
-    """The given pose (4, 4), and that of the C-arm on the other side of a patient whose halves are alike.
+    """The given pose (4, 4) and its antipode: the C-arm on the other side of a symmetric patient.
 
-    Primary angle a to pi - a, secondary to its opposite: both images are the same for parallel rays and a symmetric
-    patient (xvr's antipodal restart).
+    Primary angle a becomes pi - a, the secondary angle changes its sign: for parallel rays and a symmetric patient
+    both images are the same (xvr's antipodal restart).
     """
     parameters = EulerZXY(pivot)
     numbers = parameters.point(given)
@@ -105,7 +105,7 @@ def only(given: Tensor, pivot: Tensor) -> list[Tensor]:
 
 
 def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Adam on a twist at 256 pixels with mNCC of windows of 13: rates 7.5e-3 rad and 7.5 mm, times 0.9 every 25."""
+    """Adam on a twist at 256 pixels, mNCC with windows of 13: rates 7.5e-3 rad and 7.5 mm, times 0.9 every 25 steps."""
     settings = settings_with_options(DiffposeSettings(), context)
     rates = AdamSettings(DIFFPOSE_ADAM.rates, settings.steps, DIFFPOSE_ADAM.schedule)
 
@@ -128,10 +128,10 @@ def _diffpose(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOu
 def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
     """Gradient ascent with momentum at 128 pixels, on the whole images' gradient NCC: ProST's second stage alone.
 
-    Constants: momentum 0.9, rates from 0.001 to 0.003 and back in 200 steps, 500 steps; ends when the last ten scores
-    deviate by less than 1e-4. Numbers are a rotation vector and a translation in units of half the volume's largest
-    edge, both from the initial pose; ProST counts them from a frontal one. The learned similarity of its first stage
-    is left out.
+    Constants: momentum 0.9, learning rates from 0.001 to 0.003 and back in 200 steps, 500 steps; ends when the last ten
+    scores deviate by less than 1e-4. Parameters are a rotation vector and a translation in units of half the volume's
+    largest edge, both relative to the initial pose; in ProST they are relative to a frontal one. The learned similarity
+    of its first stage is left out.
     """
     settings = settings_with_options(ProstSettings(), context)
     grid = scene.volume.grid
@@ -148,7 +148,7 @@ def _prost_gradient(scene: Scene, context: MethodContext, on_step: OnStep) -> Me
 
 
 def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """L-BFGS on a twist, otherwise as xvr: the quasi-Newton method in Adam's place."""
+    """L-BFGS on a twist, otherwise as xvr: a quasi-Newton method in place of Adam."""
     settings = settings_with_options(LbfgsMethodSettings(), context)
 
     def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:
@@ -162,7 +162,7 @@ def _lbfgs(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutco
 
 
 def _lm(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Levenberg-Marquardt on a twist, otherwise as xvr: what curvature is worth, everything else being equal."""
+    """Levenberg-Marquardt on a twist, otherwise as xvr: isolates the benefit of second-order information."""
     settings = settings_with_options(LmMethodSettings(), context)
 
     def solve(start: Tensor, pivot: Tensor) -> tuple[Parameterisation, Optimiser]:

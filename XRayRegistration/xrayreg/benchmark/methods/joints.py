@@ -1,4 +1,4 @@
-"""Where one bone turns in another: the centre of the sphere that its joint surface lies on."""
+"""Centre of rotation of a ball joint between two bones: the centre of a sphere fitted to the joint surface."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from scipy import ndimage
 from ...checks import InputError
 from ...scene import Volume
 
-# Surface of a bone that is this near to the other one belongs to the joint [mm]: cartilage on both sides, and a voxel.
+# Surface within this distance [mm] of the other bone belongs to the joint: cartilage on both sides, and a voxel.
 _REACH_MM = 7.0
 _LEAST_POINTS = 12
-# Radii of joint surfaces of people [mm].
+# Range of radii of human joint surfaces [mm].
 _RADII_MM = (4.0, 60.0)
 
 
 def joint_centre(volume: Volume, moving: tuple[int, ...], socket: tuple[int, ...]) -> NDArray[np.float64]:
-    """The centre (3,) [volume frame, mm] about which the labels `moving` turn in the labels `socket`.
+    """The centre (3,) [volume frame, mm] about which the labels `moving` rotate in the labels `socket`.
 
-    That of the sphere nearest, by algebraic least squares, to the surface of the one where it faces the other; exact
-    to about a voxel for a femoral head. Raises InputError where the two do not meet, or not in a ball.
+    It is the centre of a sphere fitted by algebraic least squares to the surface of `moving` that faces `socket`;
+    accurate to about a voxel for a femoral head. Raises InputError if the two are not adjacent or the joint is not a
+    ball joint.
     """
     bone = volume.structure_mask(moving)
     other = volume.structure_mask(socket)
@@ -44,7 +45,7 @@ def joint_centre(volume: Volume, moving: tuple[int, ...], socket: tuple[int, ...
 
 
 def _sphere(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Centre and radius of the sphere for which |p|^2 = 2 c p + r^2 - |c|^2 holds best."""
+    """Centre c and radius r of a sphere: least squares solution of |p|^2 = 2 c p + r^2 - |c|^2."""
     middle = points.mean(axis=0)
     at = points - middle
     solution, *_ = np.linalg.lstsq(np.c_[2 * at, np.ones(len(at))], (at**2).sum(axis=1), rcond=None)

@@ -1,8 +1,7 @@
-"""Descents on learned similarities, alone, then CMA-ES, then our refinement; and the same on ZNCC.
+"""Descent on learned similarities: alone, followed by CMA-ES, or followed by our refinement; and the same on ZNCC.
 
-A learned similarity brings poses near (methods.md A1, A3, A4); what is exact comes after it. The papers follow it with
-CMA-ES. Descents on ZNCC and on gradient correlation, with the same steps and the same refinement after them, tell what
-learning is worth.
+A learned similarity gives a coarse pose (methods.md A1, A3, A4), which a second method refines; the papers use CMA-ES.
+Descents on ZNCC and on gradient correlation, with the same steps and the same refinement, show the benefit of learning.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ from .ours import OursSettings, refined, searched_with_similarity
 from .similarities import gradient_zncc, zncc
 from .staged import Level, given_start, registered
 
-# Share of the whole that a descent takes where something follows it.
+# Fraction of the progress bar for the descent if a second method follows.
 _FIRST = 0.5
 
 
 @dataclass(frozen=True)
 class DescentSettings:
-    """Momentum on a rotation vector and a translation in units of a length, as ProST has it.
+    """Momentum on a rotation vector and a translation in units of a length, as in ProST.
 
-    steps: at most. rate: of learning. still: ends when the last ten scores deviate by less. relative: whether scores
-    are counted in units of the first gradient's length; ProST's are not.
+    steps: maximum. rate: learning rate. still: ends when the last ten scores deviate by less. relative: whether scores
+    are divided by the norm of the first gradient; ProST's are not.
     """
 
     steps: int = PROST_SGD_LEARNED.steps
@@ -60,7 +59,7 @@ class DescentSettings:
 
 @dataclass(frozen=True)
 class ClassicDescentSettings(DescentSettings):
-    """descent_px: the only resolution. scale_mm: length that counts as a radian. Both are those of the learned ones."""
+    """descent_px: the only resolution. scale_mm: length equivalent to 1 rad. Both as for the learned similarities."""
 
     descent_px: int = 128
     scale_mm: float = 128.0
@@ -70,10 +69,10 @@ def _learned(architecture: SimilarityName) -> Run:
     """Descent on a learned similarity from the initial pose.
 
     Constants: momentum 0.9 and rate 0.01 (ProST), on a rotation vector and a translation in units of the network's
-    own length; at most 500 steps, fewer when the last ten values deviate by less than 0.003. Values are counted in
-    units of the first gradient's length, see `settings.methods.PROST_SGD_LEARNED`. SOPI has a rate of 5e-4 on its own
-    values. The pose that is most alike is kept, not the last one. A similarity that is a sum of squares is followed by
-    Levenberg-Marquardt, in as many steps at most, and has none of the other constants.
+    own length; at most 500 steps, fewer when the last ten values deviate by less than 0.003. Values are divided by the
+    norm of the first gradient, see `settings.methods.PROST_SGD_LEARNED`. SOPI has a rate of 5e-4 on its own
+    values. The pose with the highest similarity is kept, not the last one. A similarity that is a sum of squares is
+    optimised by Levenberg-Marquardt with the same maximum of steps and uses none of the other constants.
     """
 
     def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
@@ -108,7 +107,7 @@ def _require_architecture(found: str, wanted: SimilarityName, file: str) -> None
 
 
 def _classic(terms: tuple[Term, ...], what: str) -> Run:
-    """Descent on a similarity that nobody has taught, with the steps of the learned ones, at 128 pixels."""
+    """Descent on a similarity that is not learned, with the steps used for the learned ones, at 128 pixels."""
 
     def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         settings = settings_with_options(ClassicDescentSettings(), context)
@@ -125,7 +124,7 @@ def _classic(terms: tuple[Term, ...], what: str) -> Run:
 
 
 def followed(first: Run, second: Run, of_second: type) -> Run:
-    """One method, then another from where that ended. of_second: the settings that are options of the latter."""
+    """One method, then another from its result. of_second: the settings that are options of the second method."""
     names = {field.name for field in fields(of_second)}
 
     def run(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
@@ -146,14 +145,14 @@ def followed(first: Run, second: Run, of_second: type) -> Run:
 
 
 def _shared(options: Mapping[str, Any], of_second: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of the first and of the second method; what belongs to the case is for both."""
+    """The options of the first and of the second method; options that belong to the case are passed to both."""
     before = {name: value for name, value in options.items() if name not in of_second}
     after = {name: value for name, value in options.items() if name in of_second or name in CASE_OPTIONS}
     return before, after
 
 
 def _moved(scene: Scene, found: MethodOutcome) -> Scene:
-    """The scene started from what was found; as it is where that puts the patient where none can be."""
+    """The scene with the found pose as initial pose; unchanged if that is not a possible pose of the patient."""
     try:
         return replace(scene, initial=np.linalg.inv(scene.views[0].camera.camera_from_world) @ found.camera_from_volume)
     except InputError:
@@ -161,7 +160,7 @@ def _moved(scene: Scene, found: MethodOutcome) -> Scene:
 
 
 def _together(first: MethodOutcome, second: MethodOutcome) -> MethodOutcome:
-    """The second outcome with what the first one has cost, and the way through both."""
+    """The second outcome with the costs of both methods and their concatenated trace."""
     level = 1 + (first.trace[-1].level if first.trace else 0)
     later = [
         replace(
@@ -192,7 +191,7 @@ def _family(name: str, title: str, source: str, needs: tuple[str, ...], descent:
 
 
 def _similarity(name: SimilarityName, title: str, source: str) -> tuple[Method, ...]:
-    """The family of a learned similarity, and our search that asks it where to look."""
+    """The family of a learned similarity, and our search that uses it to propose starts."""
 
     def searched(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
         """See `searched_with_similarity`."""

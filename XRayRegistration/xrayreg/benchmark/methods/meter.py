@@ -1,4 +1,4 @@
-"""What a method has spent and the best it has seen, told as steps while it runs and as a trace at the end."""
+"""Costs and best poses of a running method, reported as steps while it runs and as a trace at the end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor
 from ...registration.results import Step
 from .method import MethodOutcome, TracePoint
 
-# Points of a trace that are kept.
+# Maximum number of points kept of a trace.
 _MOST_POINTS = 48
 
 
 class Meter:
     """Counts renders and seconds and remembers the best pose of each level.
 
-    renders: tells how many images have been made so far. after: what was done before, whose costs count too.
+    renders: returns the number of images rendered so far. after: an earlier outcome whose costs are added.
     """
 
     def __init__(self, renders: Callable[[], int], after: MethodOutcome | None = None) -> None:
@@ -34,20 +34,20 @@ class Meter:
 
     @property
     def renders(self) -> int:
-        """Images made since the meter began."""
+        """Images rendered since the meter was started."""
         return self._renders() - self._before
 
     @property
     def seconds(self) -> float:
-        """Wall time since the meter began."""
+        """Wall time since the meter was started."""
         return time.perf_counter() - self._since
 
     def next_level(self) -> None:
-        """Scores are of another measure from here on."""
+        """Begin a level: later scores are of another similarity."""
         self._level, self._best = self._level + 1, -math.inf
 
     def saw(self, pose: Tensor, score: float) -> None:
-        """Take note of a pose (4, 4), of several objects (K, 4, 4) the first one's, and its score."""
+        """Record a pose (4, 4) and its score; of several objects (K, 4, 4), the pose of the first one."""
         if not score > self._best:
             return
         self._best = score
@@ -55,13 +55,13 @@ class Meter:
         self._points.append(TracePoint(self.seconds, self.renders, score, self._pose.numpy().copy(), self._level))
 
     def step(self, fraction: float, message: str) -> Step:
-        """The moment as whoever watches is told of it."""
+        """The current state as a progress step."""
         pose = None if self._pose is None else self._pose.numpy()
         similarity = self._best if math.isfinite(self._best) else None
         return Step("refine", min(1.0, fraction), message, pose, similarity, renders=self.renders)
 
     def outcome(self, pose: Tensor, score: float, reason: str) -> MethodOutcome:
-        """What came out: a pose (4, 4) of the first camera, which is where the trace ends."""
+        """The outcome: a pose (4, 4) of the first camera, at which the trace ends."""
         if self._pose is None or not torch.equal(pose, self._pose):
             self.next_level()
             self.saw(pose, score)

@@ -1,4 +1,4 @@
-"""What a registration method is, what it is given and what comes out of it."""
+"""Interface of registration methods: their inputs and outcomes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ...settings.plain import as_plain, from_plain
 
 Settings = TypeVar("Settings")
 
-# Options that belong to a case and not to a method's settings; methods that do not need them leave them alone.
+# Options that belong to a case and not to a method's settings; methods that do not need them ignore them.
 ANGLES, LANDMARKS, NETWORK, SIMILARITY = "angles", "landmarks", "network", "similarity"
 CASE_OPTIONS = (ANGLES, LANDMARKS, NETWORK, SIMILARITY)
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What every method is told besides its scene.
+    """What every method is given besides its scene.
 
-    seed: of everything random. engine, device: render the DRRs.
-    options: single settings of the method by name, as plain values, and what the case brings:
+    seed: of all random numbers. engine, device: for rendering the DRRs.
+    options: individual settings of the method by name, as plain values, and data of the case:
         angles: (primary [deg], secondary [deg], source-to-isocentre distance [mm]) of the first view's C-arm.
         landmarks: a table with points (N, 3) in the volume frame [mm], pixels: for each view (N, 2) as (column, row),
             NaN where not marked, and optionally names.
@@ -46,7 +46,7 @@ class TracePoint:
     """The best pose so far.
 
     seconds, renders: spent until then. camera_from_volume: (4, 4) of the first view.
-    level: how often by then the method had gone on to another similarity; scores compare, and rise, within one only.
+    level: number of changes to another similarity until then; scores are comparable, and increase, within a level only.
     """
 
     seconds: float
@@ -58,11 +58,11 @@ class TracePoint:
 
 @dataclass(frozen=True, eq=False)
 class MethodOutcome:
-    """What a method found.
+    """Result of a method.
 
-    camera_from_volume: (4, 4) of the first view. similarity: there, by the method's own last measure; NaN without one.
-    renders: images made. reason: why it ended, a sentence. accepted: its verdict, None from a method that gives none.
-    trace: the way there, a few dozen points. others: names and poses (4, 4) of further objects.
+    camera_from_volume: (4, 4) of the first view. similarity: at that pose, by the method's last measure; NaN without
+    one. renders: images rendered. reason: why it ended, a sentence. accepted: its verdict, None if it gives none.
+    trace: best poses so far, a few dozen points. others: names and poses (4, 4) of further objects.
     reason_code: of our own verdict (see `reasons`), empty from other methods.
     """
 
@@ -82,12 +82,12 @@ Run = Callable[[Scene, MethodContext, OnStep], MethodOutcome]
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A way to register.
+    """A registration method.
 
-    name: for the command line and tables; title: for people; source: the paper or program it follows.
-    needs: what a scene or context must bring: "initial", "structures", "angles", "landmarks", "network",
+    name: for the command line and tables; title: for display; source: the paper or program it follows.
+    needs: what the scene or context must contain: "initial", "structures", "angles", "landmarks", "network",
         "similarity".
-    run: does it, and calls `OnStep` with each step.
+    run: runs the method, and calls `OnStep` with each step.
     """
 
     name: str
@@ -108,7 +108,7 @@ _REMEDIES = {
 
 
 def require_needs(method: Method, scene: Scene, context: MethodContext) -> None:
-    """Raise InputError, naming it, for what a method needs and nobody gave."""
+    """Raise InputError naming the first input that the method needs and that is missing."""
     given = {"initial": scene.initial is not None, "structures": bool(scene.structures)}
     for need in method.needs:
         if not given.get(need, context.options.get(need) is not None):
@@ -118,7 +118,7 @@ def require_needs(method: Method, scene: Scene, context: MethodContext) -> None:
 
 
 def settings_with_options(preset: Settings, context: MethodContext) -> Settings:
-    """The preset with the context's options instead of its values.
+    """The preset with its values replaced by the context's options.
 
     Raises InputError for options that the method does not have and for values of another type.
     """
@@ -136,7 +136,7 @@ def settings_with_options(preset: Settings, context: MethodContext) -> Settings:
 
 
 def require_no_options(context: MethodContext) -> None:
-    """Raise InputError where options are given to a method that has none."""
+    """Raise InputError if options are given to a method that has none."""
     settings_with_options(_Nothing(), context)
 
 

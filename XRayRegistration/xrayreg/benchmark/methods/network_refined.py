@@ -1,4 +1,4 @@
-"""A network's pose, then the refinement that xvr follows its own networks with (methods.md A2, E4: B7)."""
+"""A network's pose, then the refinement that xvr applies after its own networks (methods.md A2, E4: B7)."""
 
 from __future__ import annotations
 

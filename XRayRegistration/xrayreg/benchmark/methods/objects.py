@@ -1,7 +1,7 @@
-"""Several bones at once: the main one, then each other one about its joint, then all of them together.
+"""Registration of several bones: first the main one, then each other one about its joint, then all of them jointly.
 
-The way of Grupp et al. (IJCARS 15, 2020): the pelvis alone; each femur by CMA-ES in so(3) about the centre of its head,
-the others held; then all numbers at once. The last step is Levenberg-Marquardt here instead of BOBYQA.
+As in Grupp et al. (IJCARS 15, 2020): the pelvis alone; each femur by CMA-ES in so(3) about the centre of its head, the
+others fixed; then all parameters jointly. The last step is Levenberg-Marquardt here instead of BOBYQA.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from .method import CASE_OPTIONS, Method, MethodContext, MethodOutcome
 from .ours import refined
 from .staged import UNITS, Part, given_start, played
 
-# How far a joint may have turned since the CT: the first standard deviation of CMA-ES [rad].
+# Expected rotation of a joint since the CT: the initial standard deviation of CMA-ES [rad].
 _TURNED = math.radians(12.0)
 _TURNING = CmaSettings(population=10, generations=14, tolerance_points=math.radians(0.5))
-# A bone alone shows too little on smaller images.
+# A single bone shows too little detail on smaller images.
 _LEVEL = LevelSettings(256, 20)
-# When the main object is done, and when the others are, as fractions of the whole.
+# Progress when the main object is registered, and when the others are, as fractions of the whole.
 _ALONE, _TOGETHER = 0.2, 0.8
-# A joint stays together: how far its centre may lie from where the main bone has it, and what that weighs (see
-# `Prior`). One view leaves depth open, and with it how far a long bone leans towards the source.
+# Prior that keeps a joint together: allowed distance of its centre from its position in the main bone, and its weight
+# (see `Prior`). A single view hardly constrains depth, and so the tilt of a long bone towards the source.
 _IN_JOINT = PoseSpan((20.0, 20.0, 20.0), (1.5, 1.5, 3.0))
 _PENALTY_WEIGHT = 0.02
 
 
 @dataclass(frozen=True)
 class RigidObject:
-    """What moves as one. labels: of the label map. pivot_mm: about which it turns, (3,) in the volume frame.
+    """A rigid object. labels: of the label map. pivot_mm: its centre of rotation, (3,) in the volume frame.
 
-    Without a pivot the first object turns about its own centre, another about its joint with the first.
+    Without a pivot the first object rotates about its own centre, the others about their joint with the first.
     """
 
     name: str
@@ -69,7 +69,7 @@ class RigidObject:
 
 @dataclass(eq=False)
 class _Bones:
-    """The objects of a scene, ready to be rendered at any resolution."""
+    """The objects of a scene, prepared for rendering at any resolution."""
 
     scene: Scene
     context: MethodContext
@@ -100,9 +100,9 @@ class _Bones:
 def register_objects(
     scene: Scene, objects: Sequence[RigidObject], context: MethodContext, on_step: OnStep = unheeded
 ) -> MethodOutcome:
-    """Register objects one after the other and then together, from the scene's initial pose, the first one first.
+    """Register objects one after the other, in the order given, then jointly, starting from the scene's initial pose.
 
-    Raises InputError for labels that no voxel has and for a joint that is none.
+    Raises InputError for labels that no voxel has and for objects without a ball joint between them.
     """
     main, *others = objects
 
@@ -145,7 +145,7 @@ def _bones(scene: Scene, objects: Sequence[RigidObject], context: MethodContext)
 def _turned(
     problem: CompositeProblem, poses: Tensor, number: int, seed: int, meter: Meter, part: Part, on_step: OnStep
 ) -> Tensor:
-    """Poses (K, 4, 4) with one object turned about its pivot to where it fits best, the others held."""
+    """Poses (K, 4, 4) after optimising the rotation of one object about its pivot, the others fixed."""
     parts = [_held(pose, pivot, ()) for pose, pivot in zip(poses, problem.pivots, strict=True)]
     parts[number] = _held(poses[number], problem.pivots[number], (0, 1, 2))
     parameters = MultiObject(tuple(parts))
@@ -156,7 +156,7 @@ def _turned(
 
 
 def _together(problem: CompositeProblem, poses: Tensor, meter: Meter, on_step: OnStep) -> tuple[Tensor, str]:
-    """Poses (K, 4, 4) that fit best together, near where their joints put them, and why the search ended."""
+    """Jointly optimised poses (K, 4, 4), with a prior that keeps the joints together, and why the search ended."""
     pairs = list(zip(poses, problem.pivots, strict=True))
     parameters = MultiObject(tuple(RotVec(pose, pivot, UNITS) for pose, pivot in pairs))
     penalties = tuple(
@@ -173,7 +173,7 @@ def _together(problem: CompositeProblem, poses: Tensor, meter: Meter, on_step: O
 def _objective(
     problem: CompositeProblem, parameters: Parameterisation, penalties: tuple[Penalty, ...] = ()
 ) -> PoseObjective:
-    # It scores poses of several objects as a Problem does those of one, which is all that is asked of it.
+    # It scores poses of several objects as a Problem scores those of one; nothing else of a Problem is used.
     return PoseObjective(cast(Problem, problem), parameters, penalties)
 
 
@@ -185,7 +185,7 @@ def objects_of(scene: Scene, context: MethodContext) -> tuple[RigidObject, ...]:
     """The objects that the option "objects" names, a table of lists of labels with the main one first.
 
     Without it: every femur of the label map by its name, and before them the scene's other structures, or hip bones and
-    sacrum where it names none. Raises InputError where that leaves nothing.
+    sacrum if it names none. Raises InputError if no object remains.
     """
     given = context.options.get("objects")
     unknown = [name for name in context.options if name not in (*CASE_OPTIONS, "objects")]
@@ -209,7 +209,7 @@ def objects_of(scene: Scene, context: MethodContext) -> tuple[RigidObject, ...]:
 
 
 def _objects(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Pelvis, then each femur about its head, then all at once."""
+    """Pelvis, then each femur about its head, then all jointly."""
     return register_objects(scene, objects_of(scene, context), context, on_step)
 
 

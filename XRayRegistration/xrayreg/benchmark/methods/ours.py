@@ -1,4 +1,4 @@
-"""This program's own ways to register: whole, from a network, and its refinement alone."""
+"""This program's own methods: the full pipeline, the pipeline from a network's pose, and the refinement alone."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ from .staged import given_start
 
 @dataclass(frozen=True)
 class OursSettings:
-    """effort: how long to look; see `registration_settings`."""
+    """effort: extent of the search; see `registration_settings`."""
 
     effort: Effort = "standard"
 
 
-# How far the structure may move within the part of the X-ray that is compared, from a start that may be far off [mm].
+# Margin [mm] around the structure in the compared part of the X-ray, for starts that may be far off.
 _START_MARGIN_MM = 40.0
 
 
 def _ours(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Everything a user gets: the initial pose, a search where it does not fit, refinement and verdict."""
+    """The full pipeline: the initial pose, a search if it does not fit, refinement and verdict."""
     return _registered(scene, _settings(context), on_step)
 
 
 def _ours_search(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """The same without a look at the initial pose alone: a search around it, or around all nominal views."""
+    """The pipeline without trying the initial pose alone: a search around it, or around all nominal views."""
     return _registered(scene, _settings(context, "search"), on_step)
 
 
 def _network_ours(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """The same from a trained network's poses."""
+    """The pipeline from a trained network's poses."""
     return _registered(scene, _settings(context, _network(context)), on_step)
 
 
 def searched_with_similarity(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """The same as `ours`, with a learned similarity that is asked first where to look (`register --similarity`)."""
+    """As `ours`, with a learned similarity that proposes starts first (`register --similarity`)."""
     settings = replace(_settings(context), similarity=str(context.options[SIMILARITY]))
     return _registered(scene, settings, on_step)
 
 
 def network_alone(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """The pose a trained network believes in most, as it is."""
+    """The most probable pose of a trained network, unrefined."""
     began = perf_counter()
     found = estimate(scene, _settings(context, _network(context)))
     _, pose = found.views[0]
@@ -83,14 +83,14 @@ def refined(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutc
 
 
 def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutcome:
-    """Levenberg-Marquardt on what each render predicts of poses around it: a quarter of the renders.
+    """Levenberg-Marquardt with DRRs of nearby poses predicted from each render: a quarter of the renders.
 
-    On X-rays of the generated pelvis, from some 30 mm off, it makes 7 renders where the pyramid makes 28 and Adam (xvr)
-    170. Five until 1 mm is reached, where they need 17 and 70 (Testing/Benchmarks/optimisers.py).
+    On X-rays of the generated pelvis, from some 30 mm off, it takes 7 renders; the pyramid takes 28 and Adam (xvr) 170.
+    It reaches 1 mm in 5 renders, they in 17 and 70 (Testing/Benchmarks/optimisers.py).
     """
     problems, given, prior, meter = _begun(scene, context)
     plan = SurrogateSettings()
-    # What is rendered alone is told from the rest of the X-ray by the renders themselves.
+    # If only some structures are rendered, the renders themselves show which part of the X-ray to compare.
     margin_px = SUPPORT_MARGIN_PX if problems.partial else None
     problems = replace(problems, partial=False)
     problem = problems.problem(plan.levels[-1], given[None], _START_MARGIN_MM, prior)
@@ -112,7 +112,7 @@ def _quick(scene: Scene, context: MethodContext, on_step: OnStep) -> MethodOutco
 
 
 def _begun(scene: Scene, context: MethodContext) -> tuple[ProblemCache, Tensor, Prior, Meter]:
-    """The problem cache, the given pose (4, 4), what holds poses near it, and the meter of a refinement."""
+    """The problem cache, the given pose (4, 4), the prior that keeps poses near it, and the meter of a refinement."""
     settings = _settings(context)
     problems = problem_cache_for(scene, settings)
     given = given_start(scene, problems.pivot)
@@ -121,7 +121,7 @@ def _begun(scene: Scene, context: MethodContext) -> tuple[ProblemCache, Tensor, 
 
 
 def _better(meter: Meter, given: tuple[Tensor, float], found: tuple[Tensor, float], reason: str) -> MethodOutcome:
-    """What came out of refining a given pose (4, 4), both with their scores."""
+    """The outcome of refining a given pose: the better of the given and the found pose (4, 4), by their scores."""
     if given[1] > found[1]:
         return meter.outcome(*given, "Nothing was found that fits better than the start.")
     return meter.outcome(*found, reason)
@@ -134,7 +134,7 @@ def _on_state(state: State, meter: Meter, level: LevelSettings, before: float, s
 
 
 def _registered(scene: Scene, settings: RegistrationSettings, on_step: OnStep) -> MethodOutcome:
-    """The whole pipeline, with the best poses on its way kept."""
+    """Run the whole pipeline and keep the best poses so far as the trace."""
     began = perf_counter()
     points: list[TracePoint] = []
     last: Step | None = None
@@ -159,7 +159,7 @@ def _registered(scene: Scene, settings: RegistrationSettings, on_step: OnStep) -
 
 
 def _keep(points: list[TracePoint], step: Step, last: Step | None, seconds: float) -> None:
-    """Add a step's pose to the points where it is better than those of its level, or the first of one."""
+    """Add a step's pose to the points if it is better than the others of its level, or the first of a level."""
     if step.camera_from_volume is None or step.similarity is None or step.stage == "done":
         return
     same = last is not None and (step.stage, step.message) == (last.stage, last.message) and bool(points)
@@ -175,7 +175,7 @@ def _settings(context: MethodContext, init: str = "auto") -> RegistrationSetting
 
 
 def _network(context: MethodContext) -> str:
-    """The network's file; raises InputError for one that is not there, and for what is no network."""
+    """The network's file; raises InputError if it does not exist or is not a network."""
     init = str(context.options[NETWORK])
     if network_file(init) is None:
         raise InputError(NETWORK, expected="the file of a trained network", found=repr(init), remedy="name one")

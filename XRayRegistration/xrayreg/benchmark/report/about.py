@@ -12,7 +12,7 @@ from ..statistics import GROSS_MM, Summary
 from ..study.reading import Evaluation
 from . import wording
 
-# What the page tells elsewhere, and what is of no use to a reader.
+# Settings that the page shows elsewhere, or that are of no use to a reader.
 _TOLD = {"title", "description", "name", "metric", "cases", "arm", "summaries", "comparisons", "rows", "methods"}
 _LONGEST = 160
 
@@ -24,7 +24,7 @@ def title_of(evaluation: Evaluation) -> str:
 
 
 def in_short(evaluation: Evaluation, summaries: list[Summary]) -> list[str]:
-    """What came out, in a few sentences."""
+    """The main results in a few sentences."""
     moved = [(m, s) for m, s in zip(evaluation.methods, summaries, strict=True) if m.moves]
     if not moved:
         return ["No method but the start itself was run."]
@@ -55,7 +55,7 @@ def in_short(evaluation: Evaluation, summaries: list[Summary]) -> list[str]:
 
 
 def settings_of(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Names and values of what was evaluated, for a table."""
+    """Names and values of the evaluation's settings, for a table."""
     arm = evaluation.arm.get("arm")
     arm = arm if isinstance(arm, Mapping) else {}
     rows = [("Cases", wording.count(max(len(method.rows) for method in evaluation.methods)))]
@@ -76,7 +76,7 @@ def settings_of(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def methods_of(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Methods and what they follow."""
+    """Methods and their sources."""
     return [(f"{m.title} ({m.name})" if m.title != m.name else m.name, m.source) for m in evaluation.methods]
 
 
@@ -108,7 +108,7 @@ def _camera(camera: Any, views: Any) -> str:
 
 
 def _flat(value: Any) -> str:
-    """A value in a line of text."""
+    """A value as one line of text."""
     if isinstance(value, Mapping):
         told = {str(key).replace("_", " "): _flat(entry) for key, entry in value.items()}
         return "; ".join(f"{name}: {words}" for name, words in told.items() if words)

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: how often, how exactly, how fast and from how far each method registers."""
+"""The figures of an evaluation: success rate, accuracy, speed and capture range of each method."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ Floats = NDArray[np.float64]
 
 # Errors [mm] below which success is counted.
 LEVELS_MM = (1.0, 2.0, 5.0, 10.0)
-# Within these [mm] a logarithmic axis of errors stays: a hair, and more than any room.
+# Limits [mm] of a logarithmic axis of errors.
 _LEAST_MM, _MOST_MM = 1e-2, 2e3
 _MOST_BINS = 10
 _COLUMNS = 4
-# With more cases than this marks are small.
+# With more cases than this, markers are small.
 _FEW = 150
 
 
@@ -100,7 +100,7 @@ def _survival(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn:
 
 
 def share_below(errors: Floats, limit: float) -> float:
-    """Share of errors below `limit`; errors that are not known or infinite are not below it."""
+    """Fraction of errors below `limit`; unknown and infinite errors are not below it."""
     return float(np.mean(errors < limit)) if len(errors) else 0.0
 
 
@@ -191,9 +191,9 @@ def _capture(methods: Sequence[MethodResults], look: dict[str, Look]) -> Drawn |
 
 
 def distance_bins(starts: Floats) -> Floats:
-    """Edges [mm] of groups of starting errors, round numbers; fewer than two where no start is known.
+    """Edges [mm] of bins of initial errors, round numbers; fewer than two if no start is known.
 
-    Of N known starts about the root of N groups are made, at most ten.
+    For N known starts there are about sqrt(N) bins, at most ten.
     """
     known = starts[np.isfinite(starts)]
     if not known.size:
@@ -204,17 +204,17 @@ def distance_bins(starts: Floats) -> Floats:
     power = 10.0 ** np.floor(np.log10(wide / wanted))
     for step in power * np.array([1, 2, 5, 10, 20]):
         first, last = np.floor(low / step), np.floor(high / step) + 1
-        # Values on both sides of a round number need two groups.
+        # Values on both sides of a round number need two bins.
         if last - first <= max(wanted, 2):
             break
     edges = step * np.arange(first, last + 1)
-    # A product that is rounded the wrong way would leave the outermost case without a group.
+    # Rounding of a product could leave the outermost case without a bin.
     edges[0], edges[-1] = min(edges[0], low), max(edges[-1], np.nextafter(high, np.inf))
     return edges
 
 
 def _successes(method: MethodResults, edges: Floats) -> Floats:
-    """Of each group of starts the share of successes and its interval, in percent, and the number of cases: (4, N)."""
+    """Success rate of each bin of starts with its interval, in percent, and the number of cases: (4, N)."""
     good = method.errors() < GROSS_MM
     cases, hits = (np.histogram(some, edges)[0] for some in (method.starts, method.starts[good]))
     rates = [wilson(int(hit), int(count)) for hit, count in zip(hits, cases, strict=True)]
@@ -262,7 +262,7 @@ def _spread_bar(panel: Axes, place: int, errors: Floats, look: Look, low: float,
     ranks = (
         np.quantile(known, (0.05, 0.25, 0.5, 0.75, 0.95), method="inverted_cdf") if len(known) else np.full(5, np.inf)
     )
-    # Beyond the panel's edge, so that a line to a failed run is seen to leave it.
+    # Beyond the panel's edge, so that the line of a failed run visibly leaves the panel.
     ends = np.clip(ranks, low / 10, high * 10)
     panel.plot(ends[[0, 4]], [place] * 2, color=look.colour, lw=1)
     panel.plot(ends[[1, 3]], [place] * 2, color=look.colour, lw=4, alpha=0.45)

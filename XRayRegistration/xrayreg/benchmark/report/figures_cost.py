@@ -1,4 +1,4 @@
-"""The figures about what accuracy costs and whether a method knows its own failures."""
+"""The figures about computational cost and about the reliability of verdicts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from .traces import Way
 Floats = NDArray[np.float64]
 
 _LEAST_MM, _MOST_MM = 1e-2, 2e3
-# Times or renders at which the way is drawn.
+# Number of points in time or renders at which convergence is drawn.
 _TIMES = 160
-# How a share of verdicts is drawn: colour, hatching, letters; and the least share [%] that has room for its number.
+# Style of each kind of verdict: colour, hatching, text colour; and the least share [%] with room for its number.
 _VERDICTS = {
     "accepted_right": ("#009e73", "", "white"),
     "accepted_wrong": ("#d55e00", "////", "white"),
@@ -44,12 +44,12 @@ _VERDICTS = {
     "rejected_wrong": (FAINT, "", INK),
 }
 _LEAST_TOLD = 9
-# With more methods than this the spread of each would hide the others.
+# With more methods than this, the bands would hide each other.
 _MOST_BANDS = 4
 
 
 def draw_cost(methods: Sequence[MethodResults], look: Mapping[str, Look]) -> Drawn | None:
-    """Median error against seconds and renders; None where neither is known."""
+    """Median error against seconds and renders; None if neither is known."""
     moved = [method for method in methods if method.moves]
     errors = {method.name: quartiles(method.errors()) for method in moved}
     kinds = []
@@ -96,9 +96,9 @@ def draw_cost(methods: Sequence[MethodResults], look: Mapping[str, Look]) -> Dra
 def draw_convergence(
     methods: Sequence[MethodResults], look: Mapping[str, Look], ways: Mapping[str, Sequence[Way]]
 ) -> Drawn | None:
-    """The error of the best pose so far over time and renders; None where no method told its way.
+    """The error of the best pose so far over time and renders; None if no method has a trace.
 
-    ways: of each method's cases that told theirs.
+    ways: of each method's cases that have a trace.
     """
     told = [method for method in methods if method.moves and ways.get(method.name)]
     if not told:
@@ -129,7 +129,7 @@ def draw_convergence(
 
 
 def draw_trust(methods: Sequence[MethodResults]) -> Drawn | None:
-    """What the methods that give a verdict accept and reject, rightly and wrongly; None where none gives one."""
+    """Right and wrong acceptances and rejections of the methods with verdicts; None if no method gives one."""
     judging = [method for method in methods if any(row.accepted is not None for row in method.rows)]
     if not judging:
         return None
@@ -199,7 +199,7 @@ def _draw_ways(
     ways: Mapping[str, Sequence[Way]],
     field: str,
 ) -> dict[str, Floats]:
-    """Median error of each method over one measure of cost; returns the values drawn."""
+    """Draw the median error of each method over one measure of cost; returns the values drawn."""
     costs = [cost for method in methods for way in ways[method.name] for cost in getattr(way, field)]
     low, high = limits(costs, 1e-3 if field == "seconds" else 1.0, 1e9)
     times = np.geomspace(low, high, _TIMES)

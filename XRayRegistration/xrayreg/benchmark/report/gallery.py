@@ -1,4 +1,4 @@
-"""The cases a method did worst, in pictures: edges of the DRR on the X-ray, where it was found and where it is."""
+"""Pictures of each method's worst cases: edges of the DRR on the X-ray, at the found and at the true pose."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .wording import length
 
 Pose = NDArray[np.float64]
 
-# Red and green that people with a red-green blindness tell apart by brightness and blueness.
+# Red and green that differ in brightness and blue, for people with red-green blindness.
 FOUND, TRUE = (255, 84, 54), (0, 226, 160)
-# Pictures of each method, and of all; longer side [pixels].
+# Maximum number of pictures per method, and in all; longer side [pixels].
 _EACH, _ALL, _SIDE_PX = 3, 36, 720
 _FOUND_STYLE = Style(edge_colour=FOUND, width_px=2.3)
 _TRUE_STYLE = Style(edge_colour=TRUE, width_px=2.3)
@@ -32,7 +32,7 @@ _TRUE_STYLE = Style(edge_colour=TRUE, width_px=2.3)
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A case in a picture (uint8 RGB), with its caption; where it could not be drawn, none and the reason."""
+    """A picture of a case (uint8 RGB) with its caption; if it could not be drawn, no picture and the reason."""
 
     case: str
     caption: str
@@ -41,8 +41,8 @@ class Shown:
 
 
 def worst_of(evaluation: Evaluation) -> dict[str, list[StudyRow]]:
-    """The rows of each method with the largest errors, largest first, the worst that it accepted although wrong among
-    them; runs without a pose cannot be shown."""
+    """The rows of each method with the largest errors, largest first, including the worst falsely accepted one; runs
+    without a pose cannot be shown."""
     moved = [method for method in evaluation.methods if method.moves]
     each = max(1, min(_EACH, _ALL // max(len(moved), 1)))
     return {method.name: _worst(method, each) for method in moved}
@@ -60,7 +60,7 @@ def _worst(method: MethodResults, count: int) -> list[StudyRow]:
 
 
 class Gallery:
-    """Draws cases of an evaluation, one at a time; a volume is made ready once for the cases that share it."""
+    """Draws cases of an evaluation, one at a time; a volume is prepared once for all cases that share it."""
 
     def __init__(self, evaluation: Evaluation) -> None:
         """Nothing is read yet."""
@@ -70,7 +70,7 @@ class Gallery:
         self._anatomy: Anatomy | None = None
 
     def shown(self, row: StudyRow) -> Shown:
-        """The picture of one row's case; what is missing or cannot be read is told instead."""
+        """The picture of one row's case, or the reason why it cannot be drawn."""
         words = caption_of(row)
         try:
             case = self._folder / row.case / "case.json"
@@ -97,7 +97,7 @@ class Gallery:
         return view, view.camera.camera_from_world @ case.reference
 
     def _from_dataset(self, name: str) -> tuple[Radiograph, Pose]:
-        """The same of a case of the data set that was evaluated."""
+        """The same of a case of the evaluated dataset."""
         if self._dataset is None:
             self._dataset = open_dataset(str(self._told))
         scene = self._dataset.scene(name)
@@ -108,14 +108,14 @@ class Gallery:
         return scene.views[0], scene.views[0].camera.camera_from_world @ scene.reference
 
     def _make_ready(self, scene: Scene, key: Any) -> None:
-        # Without structures to register, labels would be made ready for nothing.
+        # Without structures to register, labels are not needed.
         volume = scene.volume if scene.structures else replace(scene.volume, labels=None)
         self._anatomy = prepare_anatomy(volume, scene.structures)
         self._drawn_of = key
 
 
 def _drawn(view: Radiograph, anatomy: Anatomy, true: Pose, found: Pose) -> NDArray[np.uint8]:
-    """The view with the edges of the anatomy at two poses camera_from_volume (4, 4), the found one above."""
+    """The view with the edges of the anatomy at two poses camera_from_volume (4, 4), the found one on top."""
     view = resampled(view, _SIDE_PX / max(view.camera.width, view.camera.height))
     grey = shown_grey(view)
     edges = pose_edges(anatomy, view.camera, true)

@@ -1,4 +1,4 @@
-"""A paper's table in an evaluation's report: figures beside the published ones, training, and what is comparable."""
+"""A paper's table in an evaluation's report: results beside the published ones, training, and comparability."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NONE = "none"
 
 
 def paper_tables(evaluation: Evaluation) -> list[Table]:
-    """The paper's table of an evaluation, and how far it is comparable; none where it is no part of one."""
+    """The paper's table of an evaluation, and how far it is comparable; empty if it is not part of one."""
     table = measured_table(evaluation)
     return [] if table is None else [_main(table), _comparable(table)]
 
 
 def training_of(row: MeasuredRow) -> tuple[str, str]:
-    """Minutes of training of the row's network, and the iterations, the hardware, and whether that was too little."""
+    """Training time [min] of the row's network, and the iterations, the hardware, and whether that was too little."""
     network = row.network
     if network is None:
         return _NONE, ""
@@ -34,12 +34,12 @@ def training_of(row: MeasuredRow) -> tuple[str, str]:
 
 
 def longer_of(row: MeasuredRow) -> str:
-    """The command that trains a row's network on; empty where it was trained long enough."""
+    """The command that continues the training of a row's network; empty if it was trained long enough."""
     return f"{_PROGRAM} {shlex.join(row.longer)}" if row.under_trained else ""
 
 
 def published_of(line: Published | None) -> tuple[str, str, str]:
-    """Published success, best shares and median, as short texts; empty where they are not told."""
+    """Published success rate, means of the best and median, as short texts; empty if not published."""
     if line is None:
         return "", "", ""
     if line.far_sr10 is not None:

@@ -13,7 +13,7 @@ from ..study.reading import Evaluation, MethodResults
 from ..tables.literature import ELSEWHERE, Published, published_for
 from . import wording
 
-# Parts of the error: field, heading. Medians of all are told.
+# Components of the error: field, heading. Medians over all cases are shown.
 _PARTS = (
     ("mtre_in_plane_mm", "along the detector [mm]"),
     ("mtre_depth_mm", "depth [mm]"),
@@ -26,13 +26,13 @@ _PARTS = (
 )
 _LEGACY = (("mtre_xvr_mm", "mTRE as xvr [mm]"), ("mtre_diffpose_mm", "mTRE as DiffPose [mm]"), ("dgeo_mm", "dGeo [mm]"))
 _BEST = (100.0, 95.0, 75.0, 50.0)
-# Reasons of failures told of each method.
+# Number of failure reasons listed per method.
 _REASONS = 5
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An entry; small: what stands beneath it, as an interval does; best: whether no other method is better."""
+    """An entry; small: text beneath it, such as an interval; best: whether no other method is better."""
 
     text: str
     small: str = ""
@@ -41,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ReportRow:
-    """A line of a table; quiet ones are not our own results, and those without cells a heading of what follows."""
+    """A row of a table; quiet: not our own result. A row without cells is a heading for the following rows."""
 
     head: str
     cells: tuple[Cell, ...]
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of figures: how one is told, and which is best (-1: the least, 1: the greatest, 0: none)."""
+    """A column of numbers: how they are formatted, and which is best (-1: the least, 1: the greatest, 0: none)."""
 
     title: str
     tell: Callable[[Summary], tuple[str, str]]
@@ -70,7 +70,7 @@ class _Column:
 
 
 def report_tables(evaluation: Evaluation, summaries: Sequence[Summary]) -> list[Table]:
-    """Every table for which the results have the numbers; `summaries` of the methods, in their order."""
+    """Every table for which the results have the numbers; `summaries`: of the methods, in their order."""
     made = [
         _main(evaluation, summaries),
         _trust(evaluation, summaries),
@@ -85,7 +85,7 @@ def report_tables(evaluation: Evaluation, summaries: Sequence[Summary]) -> list[
 
 
 def _main(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table:
-    """Success and error of each method, and what others have published where it is measured in the same way."""
+    """Success and error of each method, and published numbers if they are measured in the same way."""
     far = evaluation.metric == "mtre_far_mm"
     name = "far-lever mTRE" if far else "mTRE"
     columns = [
@@ -112,7 +112,7 @@ def _main(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table:
 
 
 def _parts(evaluation: Evaluation, summaries: Sequence[Summary]) -> Table:
-    """Medians of the parts of the error, and what is told of robustness and cost."""
+    """Medians of the components of the error, and measures of robustness and cost."""
     methods = evaluation.methods
     known = [part for part in _PARTS if any(np.isfinite(method.errors(part[0])).any() for method in methods)]
     medians = {m.name: [quantile(m.errors(name), 0.5) for name, _ in known] for m in methods}
@@ -182,7 +182,7 @@ def _verdicts(some: Trust, figures: Summary, judged: int) -> tuple[Cell, ...]:
 
 
 def _best(evaluation: Evaluation) -> Table:
-    """Mean and deviation over all cases and over the best of them, as Chen et al. (ISBI 2024) print it."""
+    """Mean and standard deviation over all cases and over the best of them, as in Chen et al. (ISBI 2024)."""
     metrics = ["mtre_mm"]
     if any(np.isfinite(method.errors("mtre_far_mm")).any() for method in evaluation.methods):
         metrics.append("mtre_far_mm")
@@ -261,7 +261,7 @@ def _variants(evaluation: Evaluation) -> Table | None:
         return None
     cells = [[_variant_cell(method, name) for method in evaluation.methods] for name in names]
     rows, columns = [name or "undisturbed" for name in names], [method.title for method in evaluation.methods]
-    # The longer list goes down the page.
+    # The longer list is placed along the rows.
     if len(columns) > len(rows):
         rows, columns, cells = columns, rows, [list(some) for some in zip(*cells, strict=True)]
     note = f"Share of cases below {GROSS_MM:g} mm with its 95 % interval, and the median error, by what was disturbed."
@@ -278,7 +278,7 @@ def _variant_cell(method: MethodResults, variant: str) -> Cell:
 
 
 def _failures(evaluation: Evaluation) -> Table | None:
-    """Why runs gave no pose, and how often; None where all did."""
+    """Reasons why runs gave no pose, with their numbers; None if all runs gave one."""
     rows = []
     for method in evaluation.methods:
         for times, reason in method.failures[:_REASONS]:
@@ -294,7 +294,7 @@ def _rate_column(title: str, name: str) -> _Column:
 def _rows(
     methods: Sequence[MethodResults], summaries: Sequence[Summary], columns: Sequence[_Column]
 ) -> list[ReportRow]:
-    """Rows of figures, the best of each column marked among the methods that move."""
+    """Rows of numbers; the best of each column is marked, among the methods that change the pose."""
     contest = [figures for method, figures in zip(methods, summaries, strict=True) if method.moves]
     rows = []
     for method, figures in zip(methods, summaries, strict=True):
@@ -303,7 +303,7 @@ def _rows(
             rivals = [column.better * column.value(other) for other in contest]
             most = max((rival for rival in rivals if not np.isnan(rival)), default=np.inf)
             own = column.better * column.value(figures)
-            # Where all are equally bad none is best.
+            # If all are equally bad, none is best.
             best = column.better and method.moves and len(rivals) > 1 and np.isfinite(own) and own >= most
             best = best and not (column.better > 0 and own == 0)
             cells.append(Cell(*column.tell(figures), best=bool(best)))
@@ -312,7 +312,7 @@ def _rows(
 
 
 def _with_source(lines: Sequence[Published], tell: Callable[[Published], ReportRow]) -> list[ReportRow]:
-    """Published lines, each group beneath a line that says where they come from."""
+    """Published rows, each group beneath a heading with its source."""
     rows = []
     for source in dict.fromkeys(line.source for line in lines):
         rows.append(ReportRow(f"{ELSEWHERE.capitalize()}: {source}", (), quiet=True))
@@ -333,7 +333,7 @@ def _published_row(line: Published) -> ReportRow:
 
 def _published_best(line: Published) -> ReportRow:
     """A published line in the far-lever columns."""
-    # Nobody tells the mean over all.
+    # The mean over all cases is not published.
     cells = [Cell("")] * (len(_BEST) + 2)
     for mean, deviation in line.best:
         spread = "" if deviation is None else f" ± {deviation:.1f}"

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that needs nothing else, the same as Markdown, and its figures."""
+"""The report of an evaluation: one self-contained HTML page, the same as Markdown, and its figures."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .report_tables import report_tables
 HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
 # Files that a report writes to its folder of figures.
 _OURS = re.compile(r"(survival|start|capture|axes|cost|convergence|trust|worst_\d+_[\w-]+)\.(png|pdf)")
-# Scale at which the page shows figures, so that letters are of one size in all.
+# Scale at which the page shows figures, so that all have the same font size.
 _PX_PER_INCH = 108
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A picture on the page: its file, relative to the folder, heading and caption, as a data URL; its width there."""
+    """A picture on the page: its file, relative to the folder, heading and caption, data URL, and displayed width."""
 
     file: str
     heading: str
@@ -44,7 +44,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Worst:
-    """The worst cases of one method, and what could not be drawn."""
+    """The worst cases of one method, and those that could not be drawn."""
 
     method: str
     pictures: tuple[_Picture, ...]
@@ -54,11 +54,9 @@ class _Worst:
 def write_report(folder: str | Path, written: date | None = None) -> list[Path]:
     """Write report.html, report.md and figures/ about the evaluation in `folder`; returns their paths.
 
-    Divisible.
-
-    The page is made from arm.json, results.jsonl, table.json, paper.json and the cases in the folder alone, and can be
-    made again at any time; what is there of an earlier one is replaced once everything is drawn. The same results give
-    the same bytes but for the date. written: the date told, today's by default.
+    The page is made only from arm.json, results.jsonl, table.json, paper.json and the cases in the folder, and can be
+    made again at any time; an earlier report is replaced once everything is drawn. The same results give the same bytes
+    except for the date. written: the date shown, today's by default.
     Raises InputError where the folder holds no results.
     """
     folder = Path(folder)
@@ -116,7 +114,7 @@ def _worst(evaluation: Evaluation, place: Path) -> list[_Worst]:
 
 
 def _files_of_earlier(folder: Path) -> list[str]:
-    """The files in a study's folder that an earlier report has written."""
+    """The files of an earlier report in a study's folder."""
     figures = folder / FIGURES
     drawn = [file.name for file in figures.iterdir()] if figures.is_dir() else []
     return [HTML, MARKDOWN, *(f"{FIGURES}/{name}" for name in drawn if _OURS.fullmatch(name))]
@@ -125,7 +123,7 @@ def _files_of_earlier(folder: Path) -> list[str]:
 def _content(
     evaluation: Evaluation, summaries: list[Summary], figures: Sequence[_Picture], worst: Sequence[_Worst]
 ) -> dict[str, Any]:
-    """Everything that the templates tell."""
+    """The variables of the templates."""
     return {
         "title": title_of(evaluation),
         "in_short": in_short(evaluation, summaries),
@@ -139,7 +137,7 @@ def _content(
 
 
 def _environment(name: str) -> Environment:
-    """The templates: what comes from outside is escaped in the one way for HTML, in another for Markdown."""
+    """The template environment; external text is escaped for HTML or for Markdown."""
     made = Environment(
         loader=PackageLoader(__package__),
         autoescape=name == HTML,
@@ -153,6 +151,6 @@ def _environment(name: str) -> Environment:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown neither formats nor takes for HTML or the end of a table's cell."""
+    """Text escaped for Markdown: no formatting, no HTML, no end of a table cell."""
     line = " ".join(text.split())
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|~$&" else letter for letter in line)

@@ -1,4 +1,4 @@
-"""The way of a run: the error of the best pose so far, from its trace."""
+"""Convergence of a run: the error of the best pose so far, from its trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """Errors [mm] (N,) of the best pose so far, at rising seconds and renders (N,); start: before the first."""
+    """Errors [mm] (N,) of the best pose so far, at increasing seconds and renders (N,); start: initial error."""
 
     start: float
     seconds: Floats
@@ -23,13 +23,13 @@ class Way:
     errors: Floats
 
     def at(self, field: str, costs: Floats) -> Floats:
-        """The error [mm] when so many `seconds` or `renders` (M,) were spent."""
+        """The error [mm] after given costs (M,), in `seconds` or `renders`."""
         passed = np.searchsorted(getattr(self, field), costs, side="right")
         return np.concatenate([[self.start], self.errors])[passed]
 
 
 def ways_of(evaluation: Evaluation) -> dict[str, list[Way]]:
-    """The ways of each method's cases that tell theirs, by the method's name."""
+    """The convergence of each method's cases that have a trace, by the method's name."""
     found = {
         method.name: [way for row in method.rows if (way := _way(row)) is not None] for method in evaluation.methods
     }
@@ -37,7 +37,7 @@ def ways_of(evaluation: Evaluation) -> dict[str, list[Way]]:
 
 
 def _way(row: StudyRow) -> Way | None:
-    """The way of one run; None where its trace is empty or lacks numbers."""
+    """The convergence of one run; None if its trace is empty or lacks numbers."""
     try:
         points = np.array([[point[name] for name in ("seconds", "renders", "mtre_mm")] for point in row.trace], float)
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Numbers as tables tell them."""
+"""Formatting of numbers in tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNKNOWN, FAILED = "\N{EN DASH}", "∞"
 
 
 def length(value: float | None) -> str:
-    """A number to about three digits, as an error in millimetres or degrees is told."""
+    """A number with about three significant digits, for errors in millimetres or degrees."""
     if value is None or math.isnan(value):
         return UNKNOWN
     if math.isinf(value):
@@ -30,7 +30,7 @@ def signed(value: float) -> str:
 
 
 def percent(value: float | None, n: int) -> str:
-    """A share [%] of `n` cases, with a decimal where there are enough of them."""
+    """A share [%] of `n` cases, with a decimal if `n` is large enough."""
     if value is None or math.isnan(value):
         return UNKNOWN
     return f"{value:.{1 if n >= 200 else 0}f}"
@@ -54,7 +54,7 @@ def best(mean: MeanOfBest) -> str:
 
 
 def verdicts(trust: Trust) -> str:
-    """What a method accepted, and what that was worth."""
+    """Numbers of results that a method accepted, and how many of them were wrong."""
     if not trust.accepted:
         return "accepted none of its results"
     wrong = trust.accepted_wrong
@@ -66,7 +66,7 @@ def verdicts(trust: Trust) -> str:
 
 
 def count(value: float | None) -> str:
-    """A number of things."""
+    """A count."""
     return (
         UNKNOWN
         if value is None or not math.isfinite(value)

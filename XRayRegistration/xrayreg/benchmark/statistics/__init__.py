@@ -1,4 +1,4 @@
-"""Many errors in a few numbers: rows, success rates with intervals, comparisons, trust, published variants of metrics.
+"""Statistics over many cases: rows, success rates with intervals, comparisons, verdict reliability, published metrics.
 
 Imported by the other rooms of `benchmark`; the errors of a single pose are in `xrayreg.metrics`.
 """

@@ -1,6 +1,6 @@
-"""Many cases in a few numbers (methods.md E2): success, spread, capture range, and how sure these are.
+"""Summary statistics over cases (methods.md E2): success rates, spread and capture range with confidence intervals.
 
-A run that failed counts as an infinite error, so that a method gains nothing by giving up.
+A failed run counts as an infinite error, so that a method does not benefit from giving up.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .rates import CONFIDENCE, GROSS_MM, Rate, success_rate, wilson
 from .rows import StudyRow, errors_of
 from .trust import WRONG_MM, Trust, trust
 
-# Upper end of the survival curve whose area is taken.
+# Upper limit [mm] of the integral of the survival curve.
 AUC_MM = 20.0
-# Error of a success in the capture range, its least share, and the width of a bin (van de Kraats et al. 2005).
+# Capture range: success threshold [mm], required success rate, bin width [mm] (van de Kraats et al. 2005).
 CAPTURE_MM, CAPTURE_SHARE, CAPTURE_BIN_MM = 2.0, 0.95, 2.0
 RESAMPLES = 2000
 
@@ -28,7 +28,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """Between which numbers a figure lies with 95 % confidence."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
@@ -45,14 +45,14 @@ class MeanOfBest:
 
 @dataclass(frozen=True)
 class Summary:
-    """A method on an arm. Errors are mTRE [mm] (or the metric asked for); failures are infinite.
+    """Results of a method on an arm. Errors are mTRE [mm] (or the chosen metric); failures are infinite.
 
-    n, failed: cases, and those without a pose. best: of 95, 75 and 50 % of the cases, as the tables of 2024 print them.
+    n, failed: cases, and those without a pose. best: over the best 95, 75 and 50 % of the cases, as reported in 2024.
     sr1 to sr10: below 1, 2, 5, 10 mm; sr_1deg: rotation below 1 degree; sr_pd1: mean projection distance below 1 mm;
     gfr: gross failures above 10 mm. auc_20mm: area under the survival curve from 0 to 20 mm, 1 at best.
-    capture_range_mm: see `capture_range`. accepted: share of the results it judges that the method itself accepts, None
-    where it judges none; trust: what that is worth, for each of WRONG_MM.
-    seconds, renders: medians of one case; initial_mtre_mm: mean error before.
+    capture_range_mm: see `capture_range`. accepted: share of its results with a verdict that the method accepts, None
+    if it gives no verdicts; trust: reliability of the verdicts, for each of WRONG_MM.
+    seconds, renders: medians per case; initial_mtre_mm: mean error before registration.
     """
 
     n: int
@@ -86,11 +86,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """Method a against method b on the cases both were given; differences are a - b.
+    """Comparison of methods a and b on the cases that both were run on; differences are a - b.
 
     sr10: difference of success below 10 mm [percentage points]; median: of the median mTRE [mm]; each with its
-    interval from a paired bootstrap. only_a, only_b: cases in which one alone succeeded below 10 mm; p_value: of
-    McNemar's exact test that this is chance.
+    interval from a paired bootstrap. only_a, only_b: cases in which only one method succeeded (below 10 mm); p_value:
+    of McNemar's exact test on these counts.
     """
 
     n: int
@@ -108,7 +108,7 @@ class MethodComparison:
 
 
 def summary(rows: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0) -> Summary:
-    """The figures of one method's rows; `metric` names the field that errors are taken from.
+    """Summary of one method's rows; `metric` names the error field.
 
     Raises ValueError for no rows.
     """
@@ -149,7 +149,7 @@ def summary(rows: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0) ->
 def compare(
     rows_a: Sequence[StudyRow], rows_b: Sequence[StudyRow], metric: str = "mtre_mm", seed: int = 0
 ) -> MethodComparison:
-    """Method a against method b, case by case; cases that only one was given are left out.
+    """Compare methods a and b case by case; cases that only one of them was run on are left out.
 
     Raises ValueError where no case is common.
     """
@@ -192,15 +192,15 @@ def survival_curve(errors: Values, thresholds: Values) -> Values:
 
 
 def survival_auc(errors: Values, up_to: float = AUC_MM) -> float:
-    """Area under the survival curve from 0 to `up_to`, over its width: 1 where nothing is wrong."""
+    """Area under the survival curve from 0 to `up_to`, divided by `up_to`: 1 if all errors are zero."""
     return float(np.clip(1 - errors / up_to, 0, 1).mean())
 
 
 def capture_range(initial: Values, errors: Values, success_mm: float = CAPTURE_MM) -> float:
-    """Initial error [mm] up to which a method may be trusted to succeed (van de Kraats et al., TMI 24(9), 2005).
+    """Initial error [mm] up to which a method succeeds reliably (van de Kraats et al., TMI 24(9), 2005).
 
-    Cases are put into bins of 2 mm by their `initial` error (N,); the range ends where the first bin begins that has
-    less than 95 % of its final `errors` (N,) below `success_mm`. Bins without cases neither end nor extend it.
+    Cases are grouped by `initial` error (N,) into bins of 2 mm; the range ends at the lower edge of the first bin with
+    less than 95 % of its final `errors` (N,) below `success_mm`. Empty bins neither end nor extend it.
     """
     bins = np.floor(initial / CAPTURE_BIN_MM)
     reached = 0.0
@@ -212,15 +212,15 @@ def capture_range(initial: Values, errors: Values, success_mm: float = CAPTURE_M
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided p-value of McNemar's exact test from the cases in which one method alone succeeded."""
+    """Two-sided p-value of McNemar's exact test from the numbers of cases in which only one method succeeded."""
     from scipy.stats import binomtest
 
-    # Under chance each of these cases falls to either side as a coin does.
+    # Under the null hypothesis either method is equally likely to be the one that succeeds.
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def bootstrapped(figure: Callable[[NDArray[np.intp]], float], n: int, seed: int = 0) -> Interval:
-    """95 % percentile interval of a figure of cases drawn anew, with replacement, out of `n`."""
+    """95 % percentile bootstrap interval of `figure` over resamples, with replacement, of the indices of `n` cases."""
     generator = np.random.default_rng(seed)
     drawn = [figure(generator.integers(0, n, n)) for _ in range(RESAMPLES)]
     tail = (1 - CONFIDENCE) / 2
@@ -228,7 +228,7 @@ def bootstrapped(figure: Callable[[NDArray[np.intp]], float], n: int, seed: int 
 
 
 def quantile(values: Values, share: float) -> float:
-    """A quantile of values (N,) that may be infinite, interpolated as numpy does."""
+    """A quantile of values (N,), which may be infinite, interpolated as in numpy."""
     order = np.sort(values)
     place = share * (len(order) - 1)
     low, part = int(place), place - int(place)

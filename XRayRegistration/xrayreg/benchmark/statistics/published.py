@@ -1,7 +1,7 @@
-"""Errors as other systems have published them: to stand beside their tables, and for nothing else.
+"""Error metrics as defined by other publications; only for comparison with their tables.
 
 The first is measured in the camera frame but at points far from the anatomy; the other two are not distances in the
-patient at all. What an error is worth to a patient is `PoseError.mtre_mm`.
+patient at all. The clinically relevant error is `PoseError.mtre_mm`.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ LEGACY = "legacy, do not interpret"
 # Distance [mm] of the points from the anatomy that explains the initial errors of Chen et al. (ISBI 2024) with a fixed
 # start and a random target.
 FAR_LEVER_MM = 520.0
-# DiffPose multiplies millimetres by the pixel pitch [mm] of its data set once more.
+# DiffPose multiplies millimetres by the pixel pitch [mm] of its data set a second time.
 _DIFFPOSE_FACTOR = 0.194
 
 
 def far_lever_mtre(
     estimated: ArrayLike, reference: ArrayLike, targets: ArrayLike, axis: ArrayLike, lever_mm: float
 ) -> float:
-    """Mean distance [mm] between where two poses put points that lie `lever_mm` beyond the targets.
+    """Mean distance [mm] between the positions that two poses give to points `lever_mm` beyond the targets.
 
     estimated, reference: camera_from_volume (4, 4) [mm]. targets: (N, 3) in the volume frame [mm].
     axis: (3,) direction of the nominal view's central ray in the volume frame.
     With poses (R, t) written about the volume's centre in the nominal view's axes this is the mean of
-    |R q + t - R' q - t'| with q = p + (0, 0, lever): the frame in which that paper's numbers fit its distribution.
+    |R q + t - R' q - t'| with q = p + (0, 0, lever), the frame in which that paper's numbers match its distribution.
     """
     ray = require_array(axis, "viewing axis", (3,))
     return _mean_distance(estimated, reference, require_points(targets) + lever_mm * ray / np.linalg.norm(ray))
 
 
 def xvr_mtre(estimated: ArrayLike, reference: ArrayLike, targets: ArrayLike, pivot: ArrayLike) -> float:
-    """mTRE by xvr's formula: camera-to-world poses applied to points of the world, whose origin is `pivot` (3,).
+    """mTRE by xvr's formula: camera-to-world poses applied to world points; the world's origin is `pivot` (3,).
 
-    A turn that hardly moves the patient reads as the way of the camera, some ten times as much.
+    A rotation that hardly moves the patient is measured by the camera's displacement, about ten times as large.
     """
     points = require_points(targets) - require_array(pivot, "isocentre", (3,))
     centred = np.eye(4)
@@ -49,7 +49,7 @@ def xvr_mtre(estimated: ArrayLike, reference: ArrayLike, targets: ArrayLike, piv
 
 
 def diffpose_mtre(mtre_mm: float) -> float:
-    """mTRE by DiffPose's formula: millimetres times the pixel pitch of its detector, a fifth of the distance."""
+    """mTRE by DiffPose's formula: millimetres times the pixel pitch of its detector, a fifth of the true distance."""
     return _DIFFPOSE_FACTOR * mtre_mm
 
 

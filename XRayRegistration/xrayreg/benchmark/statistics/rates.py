@@ -1,4 +1,4 @@
-"""Shares of cases, and how sure they are."""
+"""Proportions of cases with confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# A gross failure in the sense of E2: an mTRE above this.
+# mTRE [mm] above which a result is a gross failure (methods.md E2).
 GROSS_MM = 10.0
 CONFIDENCE = 0.95
 
@@ -31,7 +31,7 @@ def wilson(hits: int, n: int) -> Rate:
     """`hits` of `n` in percent with the score interval of E. B. Wilson (J. Am. Stat. Assoc. 22, 1927)."""
     if n == 0:
         return Rate(math.nan, math.nan, math.nan)
-    # Two seconds to import, and none of them for those who register.
+    # Imported here because it takes two seconds and registration does not need it.
     from scipy.stats import binomtest
 
     interval = binomtest(hits, n).proportion_ci(CONFIDENCE, "wilson")

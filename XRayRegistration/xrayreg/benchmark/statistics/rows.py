@@ -1,4 +1,4 @@
-"""One line of a study: what a method made of a case, in plain numbers."""
+"""One row of a study: the numerical result of a method on a case."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ NAN = math.nan
 
 @dataclass(frozen=True)
 class StudyRow:
-    """What a method made of a case. Lengths [mm], angles [degrees]; NaN or None where a number is not known.
+    """Result of a method on a case. Lengths [mm], angles [degrees]; NaN or None for unknown numbers.
 
-    method, arm, case: names; case is also the folder of its files. variant: what was done to the case, where an arm
-    disturbs its cases in several ways. initial_mtre_mm: error of the pose that the method was given.
+    method, arm, case: names; case is also the folder of its files. variant: disturbance of the case, where an arm
+    has several. initial_mtre_mm: error of the pose that the method was given.
     mtre_mm to dgeo_mm: see `PoseError`; mtre_mm at landmarks or the corners of a box, mtre_surface_mm at points of the
     bones' surface. mtre_far_mm, mtre_xvr_mm, mtre_diffpose_mm: see `published`.
     accepted: the method's own verdict, None where it has none. similarity: at the pose; comparable within a method.
-    error: a sentence where the method failed to give a pose, else empty.
+    error: a sentence if the method failed to give a pose, else empty.
     camera_from_volume: (4, 4) of the first view. reason: why the method ended; reason_code: of our own verdicts (see
-    `reasons`). trace: the best so far on the way.
+    `reasons`). trace: best poses so far during the run.
     """
 
     method: str
@@ -60,18 +60,18 @@ class StudyRow:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no pose to measure."""
+        """Whether the run gave no pose."""
         return bool(self.error) or not math.isfinite(self.mtre_mm)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name, for JSON: None for what is no finite number."""
+        """The fields by name, for JSON; non-finite numbers become None."""
         return {name: _finite(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> StudyRow:
-        """The row that `as_dict` told; names that are not known are passed over.
+        """The row from the content of `as_dict`; unknown names are ignored.
 
-        Raises InputError for a row without its names or with something else than a number where one is expected.
+        Raises InputError if a name is missing or a value that should be a number is not one.
         """
         given: dict[str, Any] = {}
         for known in fields(cls):
@@ -93,7 +93,7 @@ class StudyRow:
 
 
 def errors_of(rows: Sequence[StudyRow], metric: str) -> NDArray[np.float64]:
-    """A field of the rows (N,), infinite where a run failed or the number is missing."""
+    """Values of a field of the rows (N,), infinite where a run failed or the number is missing."""
     values = np.array([math.inf if row.failed else getattr(row, metric) for row in rows], dtype=np.float64)
     return np.where(np.isnan(values), math.inf, values)
 

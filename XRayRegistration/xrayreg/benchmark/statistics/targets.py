@@ -1,4 +1,4 @@
-"""Points at which errors are measured, where nobody marked landmarks: corners of boxes and points on bone."""
+"""Target points for error measurement without annotated landmarks: box corners and points on bone surfaces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...checks import InputError
 from ...scene import Volume
 from ...slabs import bounds, slabs
 
-# CT number [HU] above which matter counts as bone where no label map says so.
+# CT number [HU] above which a voxel counts as bone if there is no label map.
 BONE_HU = 250.0
-# Without Hounsfield units only bone is left of a volume: half of what is dense in it.
+# Without Hounsfield units the threshold for bone is this fraction of the volume's maximum.
 _DENSE_SHARE = 0.5
-# Smoothing [voxels] through which a surface's direction is seen.
+# Smoothing [voxels] before surface normals are computed.
 _SMOOTH = 1.0
 
 
@@ -29,10 +29,10 @@ def surface_points(
 ) -> NDArray[np.float64]:
     """Points (count, 3) in the volume frame [mm], spread evenly over the area of a structure's surface.
 
-    structures: labels; where there are none all labels, and without a label map the bone of the CT (BONE_HU).
-    A surface's voxel faces overstate its area where it is oblique to them; each face therefore counts with the cosine
-    between itself and the surface, seen through a little smoothing. Points lie anywhere on their face.
-    Raises InputError where there is no such structure.
+    structures: labels; if empty, all labels, and without a label map the bone of the CT (BONE_HU).
+    Voxel faces overestimate the area of an oblique surface; each face is therefore weighted by the cosine between its
+    normal and that of the slightly smoothed surface. Points lie at random positions on their faces.
+    Raises InputError if there is no such structure.
     """
     mask = _mask(volume, structures)
     box = _box(mask)
@@ -74,7 +74,7 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
 def _faces(
     inside: NDArray[np.bool_], slopes: NDArray[np.float64], spacing: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Faces between inside and outside: middle and axis (N, 4) as [k, j, i, axis], and each one's part of the area."""
+    """Faces between inside and outside: centre and axis (N, 4) as [k, j, i, axis], and the area weight of each."""
     found, weights = [], []
     length = np.maximum(np.linalg.norm(slopes, axis=-1), 1e-12)
     for axis in range(3):

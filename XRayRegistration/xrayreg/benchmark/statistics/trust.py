@@ -1,4 +1,4 @@
-"""Whether a method knows its own failures: its verdicts and its similarity against what is true."""
+"""Reliability of a method's verdicts and similarity values, measured against the true errors."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from .rates import GROSS_MM, Rate, wilson
 from .rows import StudyRow, errors_of
 
-# Errors [mm] above which a result is called wrong, from a gross failure to one that is not exact.
+# Errors [mm] above which a result counts as wrong, from gross failures to inaccurate results.
 WRONG_MM = (GROSS_MM, 5.0, 2.0)
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What a method says of its results against what is true; all counts are of the cases on which it gave a verdict.
+    """A method's verdicts compared with the true errors; all counts are over the cases with a verdict.
 
-    wrong_mm: a result is wrong where its error is above this, or where there is no pose. accepted_right to
+    wrong_mm: a result is wrong if its error is above this, or if there is no pose. accepted_right to
     rejected_wrong: numbers of cases. wrong_of_accepted: share of wrong results among the accepted ones, with Wilson's
-    interval; None where none was accepted. auroc: see `auroc`; over all runs that have a pose and a similarity, None
-    where not both right and wrong ones are among them.
+    interval; None if none was accepted. auroc: see `auroc`; over all runs that have a pose and a similarity, None
+    unless these include both right and wrong results.
     """
 
     wrong_mm: float
@@ -35,14 +35,14 @@ class Trust:
 
     @property
     def accepted(self) -> int:
-        """Results that the method accepts."""
+        """Number of results that the method accepts."""
         return self.accepted_right + self.accepted_wrong
 
 
 def trust(rows: Sequence[StudyRow], metric: str, wrong_mm: float) -> Trust:
-    """How far the verdicts and similarities of a method's rows tell results off by more than `wrong_mm` from others.
+    """How well verdicts and similarities of a method's rows separate errors above `wrong_mm` from smaller ones.
 
-    metric: names the field that errors are taken from.
+    metric: name of the error field.
     """
     errors = errors_of(rows, metric)
     wrong = errors > wrong_mm
@@ -62,7 +62,7 @@ def trust(rows: Sequence[StudyRow], metric: str, wrong_mm: float) -> Trust:
 
 
 def auroc(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> float | None:
-    """Chance that a right result's score is above a wrong one's, ties counted half; None where there is no such pair.
+    """Probability that a right result scores above a wrong one, ties counted half; None without such a pair.
 
     The area under the receiver operating characteristic by the U statistic (Hanley and McNeil, Radiology 143, 1982).
     """
@@ -70,5 +70,5 @@ def auroc(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> float | Non
         return None
     from scipy.stats import mannwhitneyu
 
-    # The p-value is not used; the asymptotic one takes no time.
+    # The p-value is not used; the asymptotic one is the cheapest.
     return float(mannwhitneyu(right, wrong, method="asymptotic").statistic / (len(right) * len(wrong)))

@@ -1,5 +1,5 @@
-"""Studies: cases by protocol or from a dataset, methods run on them, and what a study's folder holds.
+"""Studies: cases by protocol or from a dataset, methods run on them, and the content of a study's folder.
 
-`runner.conduct` does a study; `score` makes a row of a run; `reading` opens a finished one.
-Imported by what shows studies.
+`runner.conduct` runs a study; `score` computes the row of a run; `reading` opens a finished study.
+Imported by the modules that display studies.
 """

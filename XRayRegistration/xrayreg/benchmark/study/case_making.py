@@ -1,4 +1,4 @@
-"""A case of an arm: its X-rays simulated from the resampled patient, and what a method may know of them, as files."""
+"""Making a case of an arm: X-rays simulated from the resampled patient, and the data available to methods, as files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .case_poses import PosedCase
 from .protocol import Arm, ArmImage, Variant
 
 CASE, KNOWN = "case.json", "known.json"
-# What a collimated image keeps of the detector.
+# Fraction of the detector that a collimated image keeps.
 _OPEN_SHARE = 0.7
-# Errors of landmarks on the detector [mm], as those of a trained detector (Grupp et al., IPCAI 2020).
+# Errors of landmarks on the detector [mm], as of a trained landmark detector (Grupp et al., IPCAI 2020).
 _LANDMARK_MM = 5.0
 LANDMARKS = 14
 
 
 @dataclass(frozen=True, eq=False)
 class StudySubject:
-    """The patient of a study, as cases name it, and the points at which errors are measured.
+    """The patient of a study, as cases refer to it, and the points at which errors are measured.
 
     volume, labels: files. structures: labels that methods render; empty for the whole CT. isocentre: (3,) [RAS mm].
     targets: (N, 3), surface: (M, 3) points in the volume frame [mm].
@@ -42,14 +42,14 @@ class StudySubject:
 
 
 def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subject: StudySubject) -> None:
-    """Write a case's X-rays, what is known besides, and last its case.json to `folder`, which is made.
+    """Write a case's X-rays, the additional data, and last its case.json to `folder`, which is created.
 
-    The world is the first view's camera frame. With perturbed geometry the case tells the wrong camera, the X-rays are
-    made with the right one. Raises OSError where a file cannot be written.
+    The world is the first view's camera frame. With perturbed geometry the case states the wrong camera; the X-rays are
+    made with the true one. Raises OSError if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     images = [folder / ("xray.tif" if number == 0 else f"xray{number + 1}.tif") for number in range(len(arm.views_deg))]
-    # Of a process that was killed before the case was whole.
+    # Left by a process that was killed before the case was complete.
     for file in (*images, folder / KNOWN, folder / CASE):
         remove_leftovers(file)
     variant = arm.variants[posed.variant]
@@ -78,10 +78,10 @@ def make_case(folder: Path, arm: Arm, posed: PosedCase, patient: Patient, subjec
 
 
 def cameras_of(arm: Arm) -> tuple[Camera, ...]:
-    """The arm's cameras as they are: the first one's frame is the world, the others stand on a rig about the isocentre.
+    """The arm's true cameras: the first one's frame is the world, the others are rotated about the isocentre.
 
-    The rig turns about the image's rows axis through the point on the central ray at the nominal distance, as a C-arm's
-    primary angle does for a patient on the table.
+    The rotation is about the image's rows axis through the point on the central ray at the nominal distance, like a
+    C-arm's primary angle for a patient on the table.
     """
     detector = arm.camera
     cameras = []
@@ -97,7 +97,7 @@ def cameras_of(arm: Arm) -> tuple[Camera, ...]:
 
 
 def told_camera(camera: Camera, variant: Variant) -> Camera:
-    """The camera that a case tells: the true one, but for the variant's errors."""
+    """The camera stated in a case: the true one with the variant's errors."""
     assert camera.pixel_mm is not None
     matrix = camera.matrix.copy()
     matrix[[0, 1], [0, 1]] *= variant.told_sid
@@ -108,7 +108,7 @@ def told_camera(camera: Camera, variant: Variant) -> Camera:
 def machine_of(
     image: ArmImage, size_px: int, isocentre: NDArray[np.float64], generator: np.random.Generator
 ) -> XraySettings:
-    """The X-ray machine of a case; collimator and metal are drawn."""
+    """The X-ray machine of a case; collimator and metal are drawn at random."""
     collimator = _collimator(size_px, generator) if image.field == "collimated" else None
     metal = _metal(isocentre, generator) if image.metal else ()
     settings = XraySettings(
@@ -134,11 +134,11 @@ def known_of(
     cameras: tuple[Camera | None, ...],
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """What a method that asks for it may know of a case besides its case.json.
+    """Data of a case, besides its case.json, for methods that need them.
 
-    angles: the C-arm's primary and secondary angle, rounded as in DICOM, and the nominal source-to-isocentre distance:
-    its roll and the patient's place on the table are in no header. landmarks: points of the bones' surface and where a
-    detector that errs by 5 mm would mark them; NaN outside the image.
+    angles: the C-arm's primary and secondary angle, rounded as in DICOM, and the nominal source-to-isocentre distance;
+    its roll and the patient's position on the table are not in DICOM headers. landmarks: points of the bones' surface
+    and their positions as marked by a landmark detector with errors of 5 mm; NaN outside the image.
     """
     placed = placement_of(posed.reference, subject.isocentre)
     points = subject.surface[:: max(1, len(subject.surface) // LANDMARKS)][:LANDMARKS]
@@ -158,20 +158,20 @@ def known_of(
 
 
 def _collimator(size_px: int, generator: np.random.Generator) -> Collimator:
-    """An opening of _OPEN_SHARE of the image, a little off its middle."""
+    """An opening of _OPEN_SHARE of the image, slightly off-centre."""
     area = _OPEN_SHARE * size_px**2
     middle = (size_px - 1) / 2 + generator.uniform(-0.01, 0.01, 2) * size_px
     centre = float(middle[0]), float(middle[1])
     if generator.random() < 0.5:
         diameter = float(np.sqrt(4 * area / np.pi))
         return Collimator("circle", centre, (diameter, diameter))
-    # Blades are seldom square.
+    # The opening is seldom aligned with the image.
     aspect = generator.uniform(0.9, 1.1)
     return Collimator("rectangle", centre, (float(np.sqrt(area * aspect)), float(np.sqrt(area / aspect))))
 
 
 def _metal(isocentre: NDArray[np.float64], generator: np.random.Generator) -> tuple[Metal, ...]:
-    """Two screws, a wire and three marker balls in the region of the isocentre."""
+    """Two screws, a wire and three marker balls around the isocentre."""
     pieces: list[Metal] = []
     for length, radius, material in ((50.0, 3.0, "titanium"), (40.0, 3.0, "titanium"), (120.0, 0.8, "iron")):
         middle = isocentre + generator.uniform(-50, 50, 3)

@@ -1,4 +1,4 @@
-"""The pose list of an arm: drawn from its seed, and written as a table that others can read."""
+"""The pose list of an arm: drawn from its seed, and written as CSV."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .protocol import Arm
 
 Pose = NDArray[np.float64]
 
-# Periods of the sines that a cine's path is made of, in frames: slower than a breath at fluoroscopy's frame rates.
+# Periods, in frames, of the sines that make up a cine's path: slower than breathing at fluoroscopic frame rates.
 _PERIODS = (25.0, 60.0)
 
 
 @dataclass(frozen=True, eq=False)
 class PosedCase:
-    """A case before there is an image: where the C-arm stands, and where a method is told that it stands.
+    """A case before its image is made: the true pose of the C-arm and the initial pose given to methods.
 
-    name: of the case and its folder. variant: number of the arm's variant. chain, frame: which run of images it is in
-    and its place there; single images are runs of their own. seed: of all that is random in its image.
+    name: of the case and its folder. variant: number of the arm's variant. chain, frame: its image sequence
+    and position there; single images are sequences of their own. seed: of all random numbers of its image.
     reference, start: camera_from_volume (4, 4) of the first view.
     """
 
@@ -44,9 +44,9 @@ class PosedCase:
 
 
 def posed_cases(arm: Arm, isocentre: NDArray[np.float64], seed: int, limit: int | None = None) -> tuple[PosedCase, ...]:
-    """The cases of an arm about `isocentre` (3,) [RAS mm]; with a `limit` the first ones of them.
+    """The cases of an arm about `isocentre` (3,) [RAS mm]; with a `limit`, only the first ones.
 
-    The whole arm is always drawn, so that the first cases are the same however many are asked for.
+    The whole arm is always drawn, so that the first cases do not depend on the limit.
     """
     count = -(-arm.cases // (arm.cine.frames * len(arm.variants)))
     targets = _drawn(arm.poses, isocentre, count, seed, 0)
@@ -59,7 +59,7 @@ def posed_cases(arm: Arm, isocentre: NDArray[np.float64], seed: int, limit: int 
         which, variant = divmod(chain, len(arm.variants))
         start, reference = starts[which], targets[which]
         if arm.cine.frames > 1:
-            # The draw is how far off the first frame starts, and the path is where the C-arm goes.
+            # The random pose gives the initial error of the first frame; the path gives the C-arm's motion.
             path = _path(arm, nominal, isocentre, (seed, which))
             start, reference = reference @ np.linalg.inv(nominal) @ path[0], path[frame]
         image_seed = int(np.random.SeedSequence((seed, 2, which, frame)).generate_state(1)[0])
@@ -75,7 +75,7 @@ def nominal_of(arm: Arm, isocentre: NDArray[np.float64]) -> Pose:
 def write_pose_list(
     path: Path, cases: Sequence[PosedCase], variants: Sequence[str], isocentre: NDArray[np.float64]
 ) -> None:
-    """Write the pose list as CSV: for each case the C-arm's numbers about the isocentre, for people, and the first
+    """Write the pose list as CSV: for each case the C-arm's parameters about the isocentre, for readers, and the first
     three rows of both poses camera_from_volume [mm], exactly."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -103,7 +103,7 @@ def _drawn(
 
 
 def _path(arm: Arm, nominal: Pose, isocentre: NDArray[np.float64], seed: tuple[int, int]) -> NDArray[np.float64]:
-    """Poses (frames, 4, 4) along a smooth path about the nominal view, whose mean step is the arm's."""
+    """Poses (frames, 4, 4) along a smooth path about the nominal view, with the arm's mean step."""
     generator = np.random.default_rng(np.random.SeedSequence((*seed, 3)))
     frames = np.arange(arm.cine.frames)
     turns = frames[:, None] / generator.uniform(*_PERIODS, 6) + generator.uniform(0, 1, 6)

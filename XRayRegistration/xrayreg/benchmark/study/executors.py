@@ -1,4 +1,4 @@
-"""Work shared by processes that may break, be stopped, or run out of memory without taking the others along."""
+"""Process pool whose processes may crash, be stopped or run out of memory without affecting the others."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from typing import Any
 
 from ...checks import InputError
 
-# What a process waits for an answer before it looks whether somebody asked to stop [s].
+# Interval [s] at which a process that waits for an answer checks whether it should stop.
 _PATIENCE = 0.1
 # Read by torch and numba when they are first imported, in the new process.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # From a task to its answers.
 Work = Callable[[Any], Iterator[Any]]
-# Called often while a process works; KeyboardInterrupt from it ends the work.
+# Called frequently while a process works; KeyboardInterrupt from it ends the work.
 Pause = Callable[[], object]
-# Makes a process ready, once.
+# Prepares a process, once.
 Opening = Callable[[Pause], Work]
 
 
 @dataclass(frozen=True)
 class ProcessDied:
-    """A process that ended in the middle of a task, after so many answers. how: what it left behind, in words."""
+    """A process that ended during a task, after a number of answers. how: description of its end."""
 
     task: Any
     answers: int
@@ -38,28 +38,28 @@ class ProcessDied:
 
 
 class InProcess:
-    """No processes at all: this one does everything, with all threads that the engines take."""
+    """No additional processes: all work is done in this one, with all threads of the engines."""
 
     def __init__(self, opening: Opening, pause: Pause) -> None:
         self._opening, self._pause = opening, pause
         self._work: Work | None = None
 
     def answers(self, tasks: Sequence[Any]) -> Iterator[Any]:
-        """What the tasks answer, in their order."""
+        """The answers of the tasks, in their order."""
         self._work = self._opening(self._pause) if self._work is None else self._work
         for task in tasks:
             yield from self._work(task)
 
     def close(self) -> None:
-        """Nothing is left to end."""
+        """Nothing to do."""
 
 
 class ProcessPool:
     """`count` processes with one thread each.
 
-    opening: picklable. An answer of a task is passed on as it comes; where a process dies `ProcessDied` comes instead
-    and another takes its place. Answers of different tasks are mixed. InputError and OSError of a process are raised
-    here.
+    opening: picklable. Answers of a task are passed on as they arrive; if a process dies, `ProcessDied` is passed on
+    instead and the process is replaced. Answers of different tasks are interleaved. InputError and OSError of a process
+    are raised here.
     """
 
     def __init__(self, count: int, opening: Opening, pause: Pause) -> None:
@@ -70,7 +70,7 @@ class ProcessPool:
                 self._members.append(_Member.started(opening))
 
     def answers(self, tasks: Sequence[Any]) -> Iterator[Any]:
-        """What the tasks answer."""
+        """The answers of the tasks."""
         left = deque(tasks)
         while left or any(member.task is not None for member in self._members):
             for member in self._members:
@@ -84,7 +84,7 @@ class ProcessPool:
             self._pause()
 
     def close(self) -> None:
-        """End all processes at once, whatever they are doing."""
+        """End all processes immediately, even during a task."""
         for member in self._members:
             member.channel.close()
             member.process.terminate()
@@ -123,7 +123,7 @@ class ProcessPool:
 
 @dataclass(eq=False)
 class _Member:
-    """One process, the channel to it, and what it is at."""
+    """One process, the channel to it, and its current task."""
 
     process: BaseProcess
     channel: Connection
@@ -145,13 +145,13 @@ class _Member:
         try:
             self.channel.send(task)
         except OSError:
-            # It died while it was idle; reading from it will tell.
+            # It died while idle, which is detected when its channel is read.
             return
 
 
 def _serve(channel: Connection, opening: Opening) -> None:
-    """The life of a process: take tasks until the other end closes."""
-    # Ctrl-C reaches all processes of a terminal; the first one decides what becomes of it.
+    """Main loop of a process: do tasks until the other end of the channel is closed."""
+    # Ctrl-C reaches all processes of a terminal; only the parent process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     work: Work | None = None
     try:
@@ -180,7 +180,7 @@ def _ending(code: int | None) -> str:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Within this context new processes get these variables, unless they are set already."""
+    """Context in which new processes get these environment variables, unless they are set already."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:

@@ -18,8 +18,8 @@ Field = Literal["open", "collimated"]
 Polarity = Literal["transmission", "inverse"]
 Metric = Literal["mtre_mm", "mtre_far_mm"]
 
-# The corners of this cube are as far from its centre as the points of a 256 mm cube are in the root mean square: the
-# volumes of Chen et al. and ProST.
+# The distance of this cube's corners from its centre equals the RMS distance of the points of a 256 mm cube, which is
+# the volume of Chen et al. and ProST.
 TARGET_EDGE_MM = 148.0
 
 
@@ -36,9 +36,9 @@ class ArmCamera:
 class ArmImage:
     """How the X-rays are made; see `simulation.XraySettings` for the numbers.
 
-    physics: spectrum, scatter, noise and blur; without, a single energy and none of these.
-    field: open, or collimated to 70 % of the image by blades or a circle, drawn for each case.
-    metal: screws, wires and balls, drawn for each case. polarity: inverse stores bright for dense and does not say so.
+    physics: spectrum, scatter, noise and blur; otherwise monoenergetic without these.
+    field: open, or collimated to 70 % of the image by blades or a circle, at random for each case.
+    metal: screws, wires and balls, at random for each case. polarity: inverse stores dense as bright without saying so.
     """
 
     physics: bool = True
@@ -58,8 +58,8 @@ class ArmImage:
 class Variant:
     """One way to make an arm's cases.
 
-    image: how the X-rays are made. told_sid: the SID that the case tells over the true one.
-    told_principal_mm: how far the principal point that the case tells is off [mm on the detector].
+    image: how the X-rays are made. told_sid: ratio of the SID stated in the case to the true one.
+    told_principal_mm: error of the principal point stated in the case [mm on the detector].
     """
 
     name: str = ""
@@ -70,7 +70,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cine:
-    """Runs of images along smooth paths: frames of each (1: single images), mean distance of neighbouring ones."""
+    """Image sequences along smooth paths: frames per sequence (1: single images), mean distance of consecutive ones."""
 
     frames: int = 1
     step_deg: float = 0.0
@@ -79,17 +79,17 @@ class Cine:
 
 @dataclass(frozen=True)
 class Arm:
-    """One line of the protocol.
+    """One arm of the protocol.
 
-    cases: images of the whole arm; a part of them are its first ones. seed: of all that is drawn.
-    poses: true poses about the nominal view. start: the nominal view, or drawn as the true pose is.
-    variants: ways to make the cases, taken in turn; cases that differ only in this share their pose.
-    bones_alone: whether the X-rays are of the named structures alone, cut out of the CT.
-    views_deg: C-arm angles of the views of one case, about the patient's axis, from the first.
-    cine: for arms whose cases are frames of runs, each frame started from the last pose found that the
-        method does not itself reject.
-    target_edge_mm: edge of the cube about the volume's centre whose corners are the targets where no bones are named.
-    lever_mm, metric: the far lever of `mtre_far_mm`, and which error the tables of the arm are about.
+    cases: number of images of the whole arm; a subset consists of its first ones. seed: of all random numbers.
+    poses: distribution of true poses about the nominal view. start: the nominal view, or drawn like the true pose.
+    variants: ways to make the cases, in turn; cases that differ only in the variant share their pose.
+    bones_alone: whether the X-rays show only the named structures, cut out of the CT.
+    views_deg: C-arm angles of the views of one case, about the patient's axis, relative to the first.
+    cine: for arms whose cases are frames of sequences; each frame is started from the last pose that the method found
+        and did not itself reject.
+    target_edge_mm: edge of the cube about the volume's centre whose corners are the targets if no bones are named.
+    lever_mm, metric: the far lever of `mtre_far_mm`, and the error that the arm's tables report.
     """
 
     name: str
@@ -144,9 +144,9 @@ def arm_named(name: str) -> Arm:
 
 
 def arm_from(content: Mapping[str, Any], name: str) -> Arm:
-    """The arm of a JSON file's content. A variant's image says only what differs from the arm's own "image".
+    """The arm from a JSON file's content. A variant's image lists only the differences from the arm's "image".
 
-    Raises InputError for unknown names, values of another type and numbers that describe no cases.
+    Raises InputError for unknown names, values of the wrong type and impossible numbers.
     """
     image = content.get("image", {})
     given = {key: value for key, value in content.items() if key != "image"}

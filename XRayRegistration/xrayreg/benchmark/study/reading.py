@@ -1,4 +1,4 @@
-"""An evaluation as its folder tells it: the arm, and the rows of each method."""
+"""Reading an evaluation from its folder: the arm, and the rows of each method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...checks import InputError
 from ..statistics import StudyRow, errors_of
 
 ARM, RESULTS, TABLE, CASES = "arm.json", "results.jsonl", "table.json", "cases"
-# Of a study that runs a paper's table again: which one, and of what networks its results are.
+# For a study that reproduces a paper's table: the table and the networks used.
 PAPER = "paper.json"
 
 
@@ -24,7 +24,7 @@ PAPER = "paper.json"
 class MethodResults:
     """The rows of one method, in the order of the cases.
 
-    title: its name for people. source: what it follows, if told. metric: the error that the evaluation is about.
+    title: its display name. source: the publication it follows, if stated. metric: the error that is evaluated.
     """
 
     name: str
@@ -39,24 +39,24 @@ class MethodResults:
 
     @property
     def failures(self) -> list[tuple[int, str]]:
-        """Why runs gave no pose: number of cases and reason, the most frequent first."""
+        """Reasons why runs gave no pose, with the number of cases, the most frequent first."""
         reasons = Counter(row.error or "an error that is not a number" for row in self.rows if row.failed)
         return sorted(((times, reason) for reason, times in reasons.items()), key=lambda entry: (-entry[0], entry[1]))
 
     @property
     def starts(self) -> NDArray[np.float64]:
-        """Errors [mm] of the poses that the method was given (N,), NaN where there was none."""
+        """Errors [mm] of the initial poses (N,), NaN where there was none."""
         return np.array([row.initial_mtre_mm for row in self.rows], dtype=np.float64)
 
     @property
     def moves(self) -> bool:
-        """Whether the method does anything; "initial" keeps the start."""
+        """Whether the method changes the pose; "initial" keeps the start."""
         return self.name != "initial"
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A folder's content: what the arm and the table say, and each method's rows. notes: what was passed over."""
+    """A folder's content: the arm, the table, and each method's rows. notes: what was ignored."""
 
     folder: Path
     arm: Mapping[str, Any]
@@ -71,7 +71,7 @@ class Evaluation:
 
     @property
     def metric(self) -> str:
-        """The error that the evaluation is about."""
+        """The error that is evaluated."""
         return self.methods[0].metric
 
 
@@ -79,8 +79,8 @@ class Evaluation:
 class Rows:
     """The lines of a file of results.
 
-    rows: by method and case, the last line for each counts. damaged: number of lines that hold no row. torn: bytes of a
-    last line that was not written to its end. unended: whether the last row is whole but for the end of its line.
+    rows: by method and case; the last line for each is used. damaged: number of lines without a valid row. torn: bytes
+    of an incomplete last line. unended: whether the last row is complete except for the end of its line.
     """
 
     rows: dict[tuple[str, str], StudyRow]
@@ -90,10 +90,10 @@ class Rows:
 
 
 def read_rows(file: Path) -> Rows:
-    """The results in `file`, a row in a line; none where there is no such file.
+    """The results in `file`, one row per line; none if there is no such file.
 
-    Lines end at a line feed alone: the texts in them may hold whatever else Unicode takes for the end of a line.
-    Raises OSError where the file cannot be read.
+    Only a line feed ends a line: texts may contain other characters that Unicode treats as line ends.
+    Raises OSError if the file cannot be read.
     """
     try:
         *lines, last = file.read_bytes().split(b"\n")
@@ -107,7 +107,7 @@ def read_rows(file: Path) -> Rows:
 
 
 def _row(line: bytes) -> StudyRow | None:
-    """The row in a line; None where it is damaged."""
+    """The row in a line; None if it is damaged."""
     try:
         return StudyRow.from_dict(json.loads(line.decode("utf-8")))
     except (ValueError, AttributeError, TypeError, RecursionError):
@@ -115,9 +115,9 @@ def _row(line: bytes) -> StudyRow | None:
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """The evaluation in `folder`; the last line for a method and case counts, damaged lines are passed over and noted.
+    """The evaluation in `folder`; the last line for a method and case is used, damaged lines are skipped and noted.
 
-    Raises InputError where there is no result at all.
+    Raises InputError if there is no result at all.
     """
     try:
         read = read_rows(folder / RESULTS)
@@ -137,7 +137,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 def _by_method(
     rows: Mapping[tuple[str, str], StudyRow], table: Mapping[str, Any], metric: str
 ) -> tuple[MethodResults, ...]:
-    """Rows by method, in the table's order and then that of their first result."""
+    """Rows by method, in the table's order, then in the order of their first result."""
     told = table.get("methods")
     entries: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     listed = list(told) if isinstance(told, Mapping | list) else []
@@ -154,7 +154,7 @@ def _by_method(
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """The table in a JSON file; empty where there is none, or something else."""
+    """The object in a JSON file; empty if there is no file, or it holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

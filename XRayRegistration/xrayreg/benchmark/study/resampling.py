@@ -1,4 +1,4 @@
-"""The CT on another grid, so that test images do not share the voxels that a method renders (methods.md E5)."""
+"""The CT resampled to another grid, so that test images do not share the voxels that methods render (methods.md E5)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ...simulation import Patient, patient_on, relative_steps
 from ...slabs import slabs
 
 VOXEL_MM = 0.7
-# Weights of a cubic spline beyond this are of voxels too far away to matter: a thousandth of a Hounsfield unit.
+# Weights of a cubic spline beyond this distance are negligible: a thousandth of a Hounsfield unit.
 _LEAST_WEIGHT = 1e-6
-# Voxels of the new grid made at a time.
+# Number of voxels of the new grid computed at a time.
 _AT_ONCE = 1 << 23
 
 
 def resampled_patient(volume: Volume, file: Path, voxel_mm: float = VOXEL_MM) -> Patient:
-    """The patient on voxels of `voxel_mm`, kept in `file` (.npy), which several processes can map to memory.
+    """The patient on voxels of `voxel_mm`, stored in `file` (.npy), which several processes can map to memory.
 
-    Values come from the cubic spline through the CT's own. The new voxels fill the CT's box from its corner, so that
-    their centres lie off the CT's. A CT with coarser voxels stays as coarse in what it shows.
-    Peak memory: a slab of the new grid. Raises OSError where the file cannot be written.
+    Values come from the cubic spline through the CT's voxels. The new voxels fill the CT's box from its corner, so that
+    their centres differ from the CT's. Resampling adds no detail to a coarser CT.
+    Peak memory: a slab of the new grid. Raises OSError if the file cannot be written.
     """
     grid, weights = resampled_grid(volume.grid, voxel_mm)
     shape = grid.shape[::-1]
@@ -44,14 +44,14 @@ def resampled_patient(volume: Volume, file: Path, voxel_mm: float = VOXEL_MM) ->
         some = slice(used[0], used[-1] + 1)
         values = np.tensordot(here[:, some], volume.values[some].astype(np.float32), axes=(1, 0))
         values = np.matmul(along_j, values) @ along_i.T
-        # A spline overshoots at edges; what no voxel holds was not there.
+        # A spline overshoots at edges; values are clipped to the range of the voxels.
         field[first : first + len(here)] = relative_steps(np.clip(values, low, high), AIR_HU)
     field.flush()
     return patient_on(field, grid)
 
 
 def bones_of(volume: Volume, structures: tuple[int, ...]) -> Volume:
-    """The volume with nothing but air around its labelled `structures`; raises InputError where it has none of one."""
+    """The volume with air everywhere except in its `structures`; raises InputError if one of them is missing."""
     mask = volume.structure_mask(structures)
     values = np.full_like(volume.values, volume.values.min())
     for some in slabs(mask.shape):
@@ -60,7 +60,7 @@ def bones_of(volume: Volume, structures: tuple[int, ...]) -> Volume:
 
 
 def _reserve(file: Path) -> None:
-    """Take the room of a file on the disk now: without it, writing to mapped memory ends the whole process."""
+    """Allocate a file's disk space now: if it ran out during writes to mapped memory, the whole process would end."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

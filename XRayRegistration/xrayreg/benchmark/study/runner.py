@@ -1,4 +1,4 @@
-"""A study from its order to its tables: cases made once, methods run on them, all of it resumable."""
+"""Running a study from its order to its tables: cases are made once, methods run on them; all of it is resumable."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from .resampling import VOXEL_MM, bones_of, resampled_grid, resampled_patient
 from .study_folder import POSES, StudyFolder, append, room_for_results
 from .tasks import Job, Making, Running, followed
 
-# The patient on its other grid, while cases are made.
+# The resampled patient, while cases are made.
 _FIELD = ".patient.npy"
-# Share of the field at the isocentre that the CT must fill each way, seen from the nominal view.
+# Fraction of the field of view at the isocentre that the CT must fill in each direction of the nominal view.
 _LEAST_FILL = 1 / 3
 
 
 @dataclass(frozen=True)
 class StudyOrder:
-    """What a study is asked to do.
+    """Settings of a study.
 
     methods: names. arm: name, or None with a dataset. volume, labels, structures: the CT of an arm, its label map, and
-    the labels that methods render (empty for all). limit: only the first so many cases. seed: None takes the arm's.
+    the labels that methods render (empty for all). limit: number of cases, from the first. seed: None takes the arm's.
     workers: processes; 1 works in this one. options: of each method by name (see `MethodContext`).
     """
 
@@ -60,10 +60,10 @@ class StudyOrder:
 
 @dataclass(frozen=True)
 class StudyStep:
-    """One moment of a study.
+    """Progress of a study.
 
-    stage: prepare, make or run. done, total: cases made or runs finished in this stage; total 0 where it cannot be
-    told. row: a result that has just come in. note: something that somebody should know of beyond the moment.
+    stage: prepare, make or run. done, total: cases made or runs finished in this stage; total 0 if unknown.
+    row: a new result. note: a message that should be kept.
     """
 
     stage: str
@@ -83,13 +83,13 @@ def conduct(
     on_step: OnStudyStep = lambda step: None,
     pause: Pause = lambda: None,
 ) -> Path:
-    """Do what is ordered; returns the folder, whose results are then complete.
+    """Run a study; returns its folder, whose results are then complete.
 
-    What its folder holds already is not done again. find: the methods by name; importable, as it is sent to other
-    processes. on_step: called with what is being done and what came of it. pause: called often besides. What either of
-    them raises stops all processes and reaches the caller; every result so far is kept.
-    Raises InputError for an order that cannot be carried out, the folder of another study or one at which another
-    process is at work, and a full disk.
+    Existing results in the folder are not computed again. find: the methods by name; importable, as it is sent to other
+    processes. on_step: called with progress and results. pause: called frequently as well. An exception from either
+    stops all processes and is passed on to the caller; all results so far are kept.
+    Raises InputError for an order that cannot be carried out, the folder of another study or one that another
+    process is writing to, and a full disk.
     """
 
     def told(step: StudyStep) -> None:
@@ -136,7 +136,7 @@ def _require_order(order: StudyOrder) -> None:
 
 
 def _require_volume(order: StudyOrder, arm: Arm) -> None:
-    """Raise InputError where there is no CT for an arm, or nothing is named of it that the arm is about."""
+    """Raise InputError if there is no CT for an arm, or no structures for an arm of bones alone."""
     if order.volume is None:
         raise InputError("study", expected="--volume for an arm", found="none", remedy="name a CT")
     require_file(order.volume, "volume")
@@ -147,7 +147,7 @@ def _require_volume(order: StudyOrder, arm: Arm) -> None:
 
 
 def _require_needs(order: StudyOrder, method: Method) -> None:
-    """Raise InputError for what a method needs and no case can bring."""
+    """Raise InputError for inputs that a method needs and that no case contains."""
     for kind, remedy in (
         ("network", "train one: xrayreg train"),
         ("similarity", "train one: xrayreg train --kind similarity"),
@@ -265,10 +265,10 @@ def _require_large_enough(arm: Arm, volume: Volume) -> None:
 def _make(
     folder: StudyFolder, job: Job, cases: Sequence[PosedCase], workers: InProcess | ProcessPool, on_step: OnStudyStep
 ) -> None:
-    """Make the cases that are not there yet."""
+    """Make the cases that do not exist yet."""
     missing = [posed for posed in cases if not (folder.case(posed.name) / CASE).exists()]
     assert job.arm is not None and job.subject is not None and job.field_file is not None
-    # A run that was killed may have left it.
+    # It may be left from a run that was killed.
     job.field_file.unlink(missing_ok=True)
     if not missing:
         return
@@ -293,7 +293,7 @@ def _make(
 
 
 def _patient(subject: StudySubject, arm: Arm) -> Volume:
-    """What the X-rays of an arm are of."""
+    """The volume from which the X-rays of an arm are simulated."""
     if not arm.bones_alone:
         return read_labelled_volume(subject.volume, None)
     return bones_of(read_labelled_volume(subject.volume, subject.labels), subject.structures)
@@ -331,14 +331,14 @@ def _run(
 def _tasks(
     job: Job, methods: Sequence[str], cases: Sequence[PosedCase], rows: Mapping[tuple[str, str], StudyRow]
 ) -> list[Running]:
-    """The runs without a result, case by case, so that all methods come equally far."""
+    """The runs without a result, case by case, so that all methods advance equally."""
     variants = [""] if job.arm is None else [variant.name for variant in job.arm.variants]
     tasks = []
     for chain in dict.fromkeys(posed.chain for posed in cases):
         run = [posed for posed in cases if posed.chain == chain]
         whole = tuple(posed.name for posed in run)
         for method in dict.fromkeys(methods):
-            # A run is gone through in order, so what has results is its beginning.
+            # A sequence is processed in order, so the frames with results are its first ones.
             done = next((n for n, name in enumerate(whole) if (method, name) not in rows), len(whole))
             task = Running(method, whole, tuple(variants[posed.variant] for posed in run))
             if done < len(whole):
@@ -347,7 +347,7 @@ def _tasks(
 
 
 def _last_pose(rows: Mapping[tuple[str, str], StudyRow], task: Running, done: int) -> NDArray[np.float64] | None:
-    """Where the case after the first `done` of a task starts; None for its own initial pose."""
+    """The start of the case after the first `done` of a task; None for its own initial pose."""
     previous = task.previous
     for name in task.cases[:done]:
         previous = followed(rows[task.method, name], previous)
@@ -361,6 +361,6 @@ def _broken(job: Job, died: ProcessDied) -> StudyRow:
 
 
 def _left(died: ProcessDied, previous: NDArray[np.float64] | None) -> Running:
-    """What is left of a task after the case on which its process died."""
+    """The remainder of a task after the case on which its process died."""
     task: Running = died.task
     return task.after(died.answers + 1, previous)

@@ -1,4 +1,4 @@
-"""A method on a case, scored: one row of a study, whatever happens."""
+"""Scoring of a method on a case: one row of a study, also if the method fails."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .case_making import CASE, KNOWN
 
 Pose = NDArray[np.float64]
 
-# Points kept of a method's way.
+# Number of trace points kept of a run.
 _TRACE = 40
 
 
 def scene_of(folder: Path, volume: Volume) -> Scene:
-    """The scene of a case in `folder`; its `volume`, with labels where the case has some, was read once for all."""
+    """The scene of a case in `folder`; its `volume`, with labels if the case has some, is read once for all cases."""
     case = parse_case(folder / CASE)
     views = []
     for view in case.views:
@@ -40,7 +40,7 @@ def scene_of(folder: Path, volume: Volume) -> Scene:
 
 
 def started(scene: Scene) -> Scene:
-    """The scene with an initial pose; where it has none, the nominal frontal one of methods that ask for none."""
+    """The scene with an initial pose; if it has none, the nominal frontal one, as for methods that need none."""
     if scene.initial is not None:
         return scene
     camera = scene.views[0].camera
@@ -50,7 +50,7 @@ def started(scene: Scene) -> Scene:
 
 
 def options_of(folder: Path, method: Method, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a method on a case: those given, and what it needs of what is known of the case."""
+    """The options of a method on a case: those given, and the additional data of the case that the method needs."""
     file = folder / KNOWN
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     needed = {name: _nan_for_null(value) for name, value in known.items() if name in method.needs}
@@ -65,10 +65,10 @@ def scored_run(
     levers: Mapping[str, Any],
     on_step: OnStep = unheeded,
 ) -> StudyRow:
-    """The row of `method` on `scene`; what it raises becomes the row's sentence.
+    """The row of `method` on `scene`; an exception is recorded as the row's error.
 
-    blank: a row with the names alone. levers: what the scores need besides the scene, see `scored`.
-    on_step: called with the method's steps; KeyboardInterrupt from it ends the run and reaches the caller.
+    blank: a row with only the names. levers: additional arguments of `scored`.
+    on_step: called with the method's steps; KeyboardInterrupt from it ends the run and is passed on to the caller.
     """
     row, began = blank, perf_counter()
     if scene.reference is None:
@@ -82,7 +82,7 @@ def scored_run(
     except InputError as error:
         sentence = str(error)
     except Exception as error:
-        # A method that breaks on a case must not end the study; the row says how it broke.
+        # A method that fails on a case must not end the study; the row records the error.
         sentence = f"{type(error).__name__}: {error}"
     return replace(row, error=" ".join(sentence.split()), seconds=perf_counter() - began)
 
@@ -150,7 +150,7 @@ def _error(scene: Scene, world_from_volume: Pose, targets: NDArray[np.float64]) 
 def _trace(
     outcome: MethodOutcome, camera: Camera, reference: Pose, targets: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
-    """The way of a method with its errors, thinned out."""
+    """The trace of a method with its errors, thinned out."""
     points = outcome.trace
     if len(points) > _TRACE:
         points = tuple(points[n] for n in np.unique(np.linspace(0, len(points) - 1, _TRACE).astype(int)))
@@ -172,7 +172,7 @@ def _finite(value: float) -> float | None:
 
 
 def _nan_for_null(value: Any) -> Any:
-    """JSON has no NaN; lists get theirs back."""
+    """Lists with NaN in place of None, as JSON has no NaN."""
     if isinstance(value, list):
         return [_nan_for_null(entry) for entry in value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A study's folder: whose results it holds, and results that survive being interrupted in the middle of a line."""
+"""A study's folder: its identity, and results that survive an interruption in the middle of a line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..statistics import StudyRow
 from .reading import ARM, CASES, PAPER, RESULTS, TABLE, read_rows
 
 POSES, LOCK = "poses.csv", "lock"
-# What tells one study from another; "cases" may grow, because the first cases of an arm stay the same.
+# Keys that identify a study; "cases" may grow, because the first cases of an arm stay the same.
 _IDENTITY = ("name", "seed", "arm", "volume", "dataset")
 
 
 class StudyFolder:
-    """The folder `path` of a study; whoever writes results to it holds its lock (`alone`)."""
+    """The folder `path` of a study; a process that writes results to it holds its lock (`alone`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,10 +38,10 @@ class StudyFolder:
         return self.path / CASES / name
 
     def require_usable(self) -> None:
-        """Raise InputError for a folder that cannot be written to or holds something else than a study."""
+        """Raise InputError for a folder that cannot be written to or holds something other than a study."""
         require_output(self.path)
         known = (self.path / ARM).exists() or not self.path.is_dir()
-        # A study that was killed at its very beginning has left no more than its lock.
+        # A study that was killed at its very beginning leaves only its lock.
         if not known and any(entry.name != LOCK for entry in self.path.iterdir()):
             raise InputError(
                 "--out",
@@ -52,9 +52,9 @@ class StudyFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Make the folder; while this lasts no other process writes results to it.
+        """Create the folder and lock it: within this context no other process writes results to it.
 
-        What killed processes have half written is removed. Raises InputError while another one is at work.
+        Incomplete files of killed processes are removed. Raises InputError while another process holds the lock.
         """
         self.require_usable()
         prepare_output(self.path)
@@ -71,9 +71,9 @@ class StudyFolder:
             yield
 
     def open(self, identity: Mapping[str, Any]) -> None:
-        """Make the folder that of the study `identity` (written to arm.json), or go on with it.
+        """Assign the folder to the study `identity` (written to arm.json), or continue this study.
 
-        Raises InputError where it holds another study.
+        Raises InputError if it holds another study.
         """
         plain = json.loads(json.dumps(identity))
         found = self._identity()
@@ -89,14 +89,14 @@ class StudyFolder:
             write_json(self.path / ARM, identity)
 
     def rows(self) -> dict[tuple[str, str], StudyRow]:
-        """The results so far by method and case; nothing is changed. What is damaged is passed over."""
+        """The results so far by method and case; the file is not changed, damaged lines are ignored."""
         return read_rows(self.results).rows
 
     def mended_rows(self) -> tuple[dict[tuple[str, str], StudyRow], str]:
-        """As `rows`, and a sentence on what was passed over, empty where nothing was.
+        """As `rows`, and a sentence on ignored lines, empty if there are none.
 
-        A last line that was not written to its end is cut off, so that the next one begins a line of its own; all other
-        lines stay as they are. Only to be called by whoever holds the folder.
+        An incomplete last line is cut off, so that the next result begins a line of its own; all other lines stay as
+        they are. Only to be called while holding the lock.
         """
         read = read_rows(self.results)
         if read.torn or read.unended:
@@ -117,10 +117,9 @@ class StudyFolder:
         return read.rows, "; ".join(filter(None, said))
 
     def drop(self, methods: Collection[str]) -> int:
-        """Take the results of `methods` out; returns how many there were.
+        """Remove the results of `methods`; returns their number.
 
-        All other results stay, also when the process is killed meanwhile. Only to be called by whoever holds
-        the folder.
+        All other results stay, even if the process is killed meanwhile. Only to be called while holding the lock.
         """
         rows, _ = self.mended_rows()
         kept = [row for row in rows.values() if row.method not in methods]
@@ -131,7 +130,7 @@ class StudyFolder:
 
     @contextmanager
     def appending(self) -> Iterator[TextIO]:
-        """The file of results, open for `append`."""
+        """The results file, opened for `append`."""
         with self.results.open("a", encoding="utf-8") as file:
             yield file
 
@@ -164,7 +163,7 @@ def _line(row: StudyRow) -> str:
 
 @contextmanager
 def room_for_results(folder: Path) -> Iterator[None]:
-    """Within this context a full disk is told with what to do about it."""
+    """Context in which a full disk is reported as an InputError with a remedy."""
     try:
         yield
     except OSError as error:
@@ -174,7 +173,7 @@ def room_for_results(folder: Path) -> Iterator[None]:
 
 
 def no_room(folder: Path) -> InputError:
-    """The error of a disk that is full; what was written stays."""
+    """The error for a full disk; results already written are kept."""
     return InputError(
         f"disk of {folder}",
         expected="room for cases and results",

@@ -22,13 +22,13 @@ from .reading import TABLE, Evaluation, read_evaluation
 
 TABLE_CSV = "table.csv"
 _PACKAGES = ("torch", "numba", "numpy", "scipy", "SimpleITK")
-# Columns that only stand beside the published tables they imitate.
+# Columns that are only for comparison with the published tables that they reproduce.
 _PUBLISHED = {"mtre_far_mm": FAR_LEVER, "mtre_xvr_mm": LEGACY, "mtre_diffpose_mm": LEGACY}
 
 
 @dataclass(frozen=True, eq=False)
 class TableRow:
-    """A method's figures, over all its cases or over those of one variant of the arm."""
+    """A method's summary over all its cases or over those of one variant of the arm."""
 
     method: str
     variant: str
@@ -37,11 +37,11 @@ class TableRow:
 
 @dataclass(frozen=True, eq=False)
 class StudyTable:
-    """A study in figures.
+    """Summary of a study.
 
-    name, title: of the arm or dataset; metric: the error that the figures are of. cases: how many there should be.
-    rows: each method over all cases. variants: each method over each variant's, where there are several.
-    failures: of each method why runs gave no pose, see `MethodResults`.
+    name, title: of the arm or dataset; metric: the error that is summarised. cases: expected number.
+    rows: each method over all cases. variants: each method over each variant's cases, if there are several.
+    failures: of each method, reasons why runs gave no pose, see `MethodResults`.
     """
 
     folder: Path
@@ -55,15 +55,15 @@ class StudyTable:
 
 
 def tabulate(folder: Path) -> StudyTable:
-    """The figures of the study in `folder`; raises InputError where it holds no results."""
+    """Summarise the study in `folder`; raises InputError if it holds no results."""
     return _tabulated(read_evaluation(folder))
 
 
 def write_tables(folder: Path, settings: Mapping[str, Any] | None = None) -> StudyTable:
-    """Write table.csv and table.json to a study's folder; returns what they say.
+    """Write table.csv and table.json to a study's folder; returns their content.
 
-    settings: how the methods were run; by default those of the tables that are there.
-    Raises InputError where the folder holds no results.
+    settings: how the methods were run; by default those of the existing tables.
+    Raises InputError if the folder holds no results.
     """
     evaluation = read_evaluation(folder)
     table = _tabulated(evaluation)
@@ -129,7 +129,7 @@ def _content(evaluation: Evaluation, table: StudyTable, settings: Mapping[str, A
 
 
 def _published(rows: Sequence[StudyRow]) -> dict[str, Any]:
-    """Medians, and means of the best, of the columns that imitate other systems, each with its warning."""
+    """Medians, and means of the best, of the columns that reproduce other systems' metrics, each with its warning."""
     told = {}
     for name, warning in _PUBLISHED.items():
         errors = errors_of(rows, name)
@@ -161,7 +161,7 @@ def _write_csv(path: Path, table: StudyTable) -> None:
 
 
 def _flat(figures: Summary) -> dict[str, Any]:
-    """The figures in columns: rates as percent, low and high, means of the best as mean and sd, trust by threshold."""
+    """The summary in columns: rates as percent, low and high, means of the best as mean and sd, trust by threshold."""
     columns: dict[str, Any] = {}
     for entry in fields(Summary):
         name, value = entry.name, getattr(figures, entry.name)
@@ -203,7 +203,7 @@ def _versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name, if the system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a process that works on a study keeps between tasks, and the tasks: make a case, run a method on cases."""
+"""Tasks of a study's processes (make a case, run a method on cases), and the state kept between them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Made:
 class Running:
     """Run a method on cases, one after the other.
 
-    variants: of each case, by name. previous: camera_from_volume (4, 4) that the first is started from instead of its
-    own initial pose; every further one is started from the last pose that may be followed, see `followed`.
+    variants: of each case, by name. previous: camera_from_volume (4, 4) from which the first is started instead of its
+    own initial pose; each further case is started from the pose given by `followed`.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Running:
     previous: Pose | None = None
 
     def after(self, rows: int, previous: Pose | None) -> Running:
-        """What is left when so many of the cases are done."""
+        """The remaining task after the first `rows` cases are done."""
         return replace(self, cases=self.cases[rows:], variants=self.variants[rows:], previous=previous)
 
 
@@ -65,7 +65,7 @@ Task = Making | Running
 
 
 def followed(row: StudyRow, previous: Pose | None) -> Pose | None:
-    """Where the case after this one of a run starts: from its pose, or, if the method rejects that, where it did."""
+    """The start of the next case of a sequence: this row's pose, or this row's start if the method rejects its pose."""
     if row.camera_from_volume is None or row.accepted is False:
         return previous
     return np.array(row.camera_from_volume)
@@ -73,9 +73,9 @@ def followed(row: StudyRow, previous: Pose | None) -> Pose | None:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """All that the tasks of a study have in common. Picklable.
+    """The data shared by all tasks of a study. Picklable.
 
-    arm, subject: of a protocol arm; dataset: of a dataset. field_file, grid: the patient on its other grid.
+    arm, subject: of a protocol arm; dataset: of a dataset. field_file, grid: the resampled patient.
     axis: (3,) nominal viewing axis in the volume frame; None takes each case's own. find: the methods by name.
     """
 
@@ -94,7 +94,7 @@ class Job:
     find: Callable[[str], Method] = method_named
 
     def opening(self) -> Callable[[Pause], Work]:
-        """Makes a process ready for the tasks."""
+        """A function that prepares a process for the tasks."""
         return partial(_open, self)
 
 
@@ -103,13 +103,13 @@ def _open(job: Job, pause: Pause) -> Work:
 
 
 class _Workplace:
-    """Does tasks; what several of them need is read once."""
+    """Does tasks; data shared by several of them are read once."""
 
     def __init__(self, job: Job, pause: Pause) -> None:
         self._job, self._pause = job, pause
         self._folder = StudyFolder(job.folder)
         self._volume: Volume | None = None
-        # The case that was read last: methods take turns on each.
+        # The last case read: all methods are run on a case before the next one.
         self._read: tuple[str, Scene] | None = None
         self._patient: Patient | None = None
         self._dataset = None if job.dataset is None else open_dataset(job.dataset)
@@ -154,7 +154,7 @@ class _Workplace:
         return scored_run(method, scene, context, blank, levers, lambda step: self._pause())
 
     def _scene(self, case: str, method: Method) -> tuple[Scene, dict[str, Any]]:
-        """The scene of a case, and what of it a method needs besides."""
+        """The scene of a case, and its additional data that a method needs."""
         if self._dataset is not None:
             extras = self._dataset.extras(case)
             scene = self._dataset.scene(case)

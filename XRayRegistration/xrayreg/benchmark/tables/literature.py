@@ -1,4 +1,4 @@
-"""Numbers that others have published, for tables in which ours are measured in the same way (methods.md E3)."""
+"""Numbers published by others, for tables in which ours are measured in the same way (methods.md E3)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ ELSEWHERE = "published elsewhere, on other data"
 
 @dataclass(frozen=True)
 class Published:
-    """One line of a published table.
+    """One row of a published table.
 
-    arms: the arms that draw from the same distribution, none where that is not known. best: mean and standard deviation
+    arms: the arms with the same pose distribution, none if it is not known. best: mean and standard deviation
     [mm] over the best 95, 75 and 50 % of the cases, by the far lever. far_sr10: share [%] below 10 mm by the far lever;
-    sr10, gfr: below and above 10 mm mTRE; median_mm: of mTRE; sr_1deg: share [%] turned by less than 1 degree. Empty or
-    None where it is not told.
+    sr10, gfr: below and above 10 mm mTRE; median_mm: of mTRE; sr_1deg: share [%] with a rotation error below 1 degree.
+    Empty or None if not published.
     """
 
     method: str
@@ -55,12 +55,12 @@ PUBLISHED = (
 
 
 def published_for(arm: str) -> tuple[Published, ...]:
-    """What others have published on an arm's distribution or data set, by the arm's name."""
+    """Published rows for an arm's distribution or dataset, by the arm's name."""
     return tuple(line for line in PUBLISHED if arm.casefold() in [name.casefold() for name in line.arms])
 
 
 def published_line(method: str, source: str) -> Published:
-    """The line of that method in a source's table; raises KeyError where there is none."""
+    """The row of that method in a source's table; raises KeyError if there is none."""
     for line in PUBLISHED:
         if (line.method, line.source) == (method, source):
             return line

@@ -1,4 +1,4 @@
-"""A paper's table with what came out: each row's figures in both metrics beside what is published."""
+"""A reproduced table of a paper: each row's results in both metrics beside the published ones."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _FIELDS = {"camera_frame": "mtre_mm", "far_lever": "mtre_far_mm"}
 
 @dataclass(frozen=True)
 class TableRecord:
-    """What paper.json holds: the table and arm of a study, the networks that its results are of.
+    """Content of paper.json: the table and arm of a study, and the networks used for its results.
 
-    longer: of each network the arguments of the program that train it on. untrained: of networks that could not be
-    trained, by name, the sentence that says why.
+    longer: of each network, the command line arguments that continue its training. untrained: reasons why networks
+    could not be trained, by name.
     """
 
     table: str
@@ -44,10 +44,10 @@ class TableRecord:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row of a paper's table with what came out.
+    """A row of a paper's table with our results.
 
-    n: cases. figures: in each of METRICS. seconds, renders: medians of one case. network: that it used, None for none.
-    under_trained: a sentence, empty where it was not. longer: arguments of the program that train it on.
+    n: cases. figures: in each of METRICS. seconds, renders: medians per case. network: the one used, None for none.
+    under_trained: a sentence, empty if it was not. longer: command line arguments that continue its training.
     """
 
     row: PaperRow
@@ -62,20 +62,20 @@ class MeasuredRow:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """A row without results. untrained: why its network could not be trained, empty where it was not run yet."""
+    """A row without results. untrained: why its network could not be trained, empty if the row was not run yet."""
 
     row: PaperRow
     untrained: str = ""
 
     @property
     def reason(self) -> str:
-        """Why there are no results, in words."""
+        """Why there are no results, as text."""
         return f"its network could not be trained: {self.untrained}" if self.untrained else "no results yet"
 
 
 @dataclass(frozen=True)
 class MeasuredTable:
-    """A paper's table on one arm. cases: how many there should be. missing: rows without results."""
+    """A paper's table on one arm. cases: expected number. missing: rows without results."""
 
     paper: PaperTable
     arm: str
@@ -88,7 +88,7 @@ class MeasuredTable:
 
 
 def read_record(folder: Path) -> TableRecord | None:
-    """What a study's folder says of the paper's table it belongs to; None where it belongs to none.
+    """The record of the paper's table to which a study's folder belongs; None if it belongs to none.
 
     Raises InputError for a damaged record.
     """
@@ -97,7 +97,7 @@ def read_record(folder: Path) -> TableRecord | None:
 
 
 def measured_table(evaluation: Evaluation) -> MeasuredTable | None:
-    """The paper's table of an evaluation; None where it is no part of one. Raises InputError for a damaged record."""
+    """The paper's table of an evaluation; None if it is not part of one. Raises InputError for a damaged record."""
     record = read_record(evaluation.folder)
     if record is None:
         return None
@@ -116,9 +116,9 @@ def measured_table(evaluation: Evaluation) -> MeasuredTable | None:
 
 
 def write_paper_table(folder: Path) -> MeasuredTable | None:
-    """Write paper_table.csv and paper_table.json to a study's folder; returns what they say.
+    """Write paper_table.csv and paper_table.json to a study's folder; returns their content.
 
-    None, with nothing written, where the study is no part of a paper's table. Raises InputError as `read_evaluation`.
+    None, with nothing written, if the study is not part of a paper's table. Raises InputError as `read_evaluation`.
     """
     table = measured_table(read_evaluation(folder))
     if table is None:
@@ -168,7 +168,7 @@ def as_content(table: MeasuredTable) -> dict[str, Any]:
 
 
 def flat_row(table: MeasuredTable, row: MeasuredRow) -> dict[str, Any]:
-    """A row in columns; what is not known is empty."""
+    """A row in columns; unknown values are empty."""
     network = row.network
     columns = _flat_names(table, row.row, row.n)
     for metric, figures in row.figures.items():
@@ -198,7 +198,7 @@ def flat_row(table: MeasuredTable, row: MeasuredRow) -> dict[str, Any]:
 
 
 def _flat_missing(table: MeasuredTable, missing: MissingRow) -> dict[str, Any]:
-    """A row without results in those columns that it has something for."""
+    """A row without results, in the columns for which it has values."""
     return {**_flat_names(table, missing.row, 0), "problem": missing.reason}
 
 
@@ -215,7 +215,7 @@ def _flat_names(table: MeasuredTable, row: PaperRow, n: int) -> dict[str, Any]:
 
 
 def _figures(found: Summary) -> dict[str, Any]:
-    """Share below 10 mm with its interval, median, and mean and deviation of the best 95, 75 and 50 %."""
+    """Share below 10 mm with its interval, median, and mean and standard deviation of the best 95, 75 and 50 %."""
     return {"sr10": asdict(found.sr10), "median_mm": found.median, "best": [asdict(best) for best in found.best]}
 
 

@@ -1,7 +1,7 @@
-"""What the tables of three papers hold, so that they can be run again: rows, published numbers, and what differs.
+"""Descriptions of three papers' tables for their reproduction: rows, published numbers, and differences.
 
-Published numbers are kept in `literature`; here stands which of our methods is a row, what has to be trained for it, on
-which poses, and in words how far the numbers may be compared (methods.md A1 to A5, E1 to E4).
+Published numbers are in `literature`; this module states which of our methods corresponds to a row, what has to be
+trained for it, on which poses, and how far the numbers may be compared (methods.md A1 to A5, E1 to E4).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAPER_NAMES: tuple[PaperName, ...] = get_args(PaperName)
 
 @dataclass(frozen=True)
 class PaperTraining:
-    """How long others train: iterations, images in a batch, minutes (0 where not told), and who tells so."""
+    """Training length in a publication: iterations, batch size, minutes (0 if not published), and the source."""
 
     iterations: int
     batch: int
@@ -32,7 +32,7 @@ class TableNetwork:
     """A network that rows need.
 
     name: of its file, and of our method that is the network alone. architecture: of a learned similarity, None for one
-    that predicts poses. arm: whose poses and camera it is trained for. elsewhere: the training it is measured by.
+    that predicts poses. arm: whose poses and camera it is trained for. elsewhere: published training for comparison.
     """
 
     name: str
@@ -45,9 +45,9 @@ class TableNetwork:
 class PaperRow:
     """A row of a paper's table.
 
-    title: as published. method: ours of that row. network: name of the `TableNetwork` it needs, empty for none.
-    published: its numbers, None where there are none that we know. same, different: what may be compared, and what not.
-    told: a published figure that is no number in our columns, in words.
+    title: as published. method: our method for this row. network: name of the `TableNetwork` it needs, empty for none.
+    published: its numbers, None if unknown. same, different: what may be compared, and what not.
+    told: a published result that does not fit our columns, as text.
     """
 
     title: str
@@ -61,7 +61,7 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperArm:
-    """The rows that are run on the cases of one arm; same, different: what holds for all of them."""
+    """The rows that are run on the cases of one arm; same, different: statements that apply to all of them."""
 
     arm: str
     rows: tuple[PaperRow, ...]
@@ -71,7 +71,7 @@ class PaperArm:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A paper's table. title: for people. networks: that its rows need, in the order in which they are trained."""
+    """A paper's table. title: for display. networks: needed by its rows, in the order in which they are trained."""
 
     name: PaperName
     title: str
@@ -94,12 +94,12 @@ def paper_table(name: str) -> PaperTable:
     return _TABLES[name]
 
 
-# The code of ProST's second paper: 2000 epochs of 50 iterations, 2 images each. Neither the first paper's nor Chen's
-# nor SOPI's length is known to us.
+# The code of ProST's second paper: 2000 epochs of 50 iterations, 2 images each. The training lengths of the first
+# paper, of Chen and of SOPI are not known to us.
 _TMI = PaperTraining(100_000, 2, "the code of Gao et al., TMI 2024")
 _TMI_FOR_CHEN = PaperTraining(100_000, 2, "the code of Gao et al., TMI 2024, as this paper does not say")
 _XVR = PaperTraining(30_000, 116, "Gopalakrishnan et al., 2025, for one patient", 720.0)
-# Pose regression is named in the second paper of ProST as what it is compared with; how it was trained is not known.
+# ProST's second paper names pose regression as a baseline; its training is not known.
 _REGRESSION = PaperTraining(100_000, 2, "the code of Gao et al., TMI 2024, for its own network")
 
 _OURS = PaperRow(

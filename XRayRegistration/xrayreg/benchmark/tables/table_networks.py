@@ -1,4 +1,4 @@
-"""The networks that a paper's table needs: which are missing, how long each may train, and how they were trained."""
+"""The networks that a paper's table needs: which are missing, the training time of each, and how they were trained."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .papers import PaperTraining, TableNetwork
 from .table_order import LEAST_MINUTES, NETWORKS, TableOrder
 
 PLAN = "plan.json"
-# What a network is, of all its settings; the others say how it came about.
+# The settings that define a network; the others describe its training.
 _KIND = ("similarity", "camera", "poses")
 
 Train = Callable[[TrainingOrder, Callable[[], bool], OnTrainStep], TrainingResult]
@@ -32,10 +32,10 @@ Train = Callable[[TrainingOrder, Callable[[], bool], OnTrainStep], TrainingResul
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What networks/plan.json holds, by name of the network.
+    """Content of networks/plan.json, by name of the network.
 
-    budget: minutes that were shared. minutes: of each. hardware: what each was trained on. ended: why training ended,
-    of those that are done. failed: why the last training came to nothing.
+    budget: total minutes. minutes: of each. hardware: used for training each. ended: why training ended, for completed
+    networks. failed: why the last training failed.
     """
 
     budget: float = 0.0
@@ -47,10 +47,10 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network as its rows tell of it.
+    """A network as described in its rows.
 
-    digest: of its file. minutes, iterations, images: of all its training. hardware: what it ran on, empty where that
-    is not known. ended: why training ended.
+    digest: of its file. minutes, iterations, images: of all its training. hardware: used for training, empty if
+    unknown. ended: why training ended.
     """
 
     name: str
@@ -63,13 +63,13 @@ class TrainedNetwork:
 
 
 def missing_networks(order: TableOrder) -> tuple[TableNetwork, ...]:
-    """The networks that are not there, or whose training was cut short."""
+    """The networks that do not exist, or whose training was interrupted."""
     plan = _plan_of(order)
     return tuple(network for network in order.paper.networks if not _is_done(order, plan, network.name))
 
 
 def untrained_networks(order: TableOrder) -> Mapping[str, str]:
-    """Why networks could not be trained, by name, of those that are missing."""
+    """Reasons why missing networks could not be trained, by name."""
     failed = _plan_of(order).failed
     return {network.name: failed[network.name] for network in missing_networks(order) if network.name in failed}
 
@@ -96,11 +96,11 @@ def train_missing(
     asked_to_stop: Callable[[], bool] = lambda: False,
     train: Train = train_network,
 ) -> bool:
-    """Train what is missing, one network after the other; returns False where it was asked to stop before the end.
+    """Train the missing networks, one after the other; returns False if it was asked to stop before the end.
 
-    What was cut short goes on where it was. A training that raises InputError does not keep the others from being
-    trained; see `untrained_networks`. It is tried anew the next time. mark: the CT's `fingerprint`. tell: is given the
-    network's name and each step. Raises InputError for networks in the folder that are not those of this order, and for
+    Interrupted trainings are resumed. A training that raises InputError does not prevent the others from being
+    trained, see `untrained_networks`, and is retried the next time. mark: the CT's `fingerprint`. tell: called with the
+    network's name and each step. Raises InputError for networks in the folder that do not belong to this order, and for
     a budget that is too small.
     """
     plan = _planned(order)
@@ -116,14 +116,14 @@ def train_missing(
 
 
 def trained_networks(order: TableOrder) -> tuple[TrainedNetwork, ...]:
-    """What those of the table's networks are that are there."""
+    """Descriptions of the table's networks that exist."""
     plan = _plan_of(order)
     found = []
     for network in order.paper.networks:
         if not _is_done(order, plan, network.name):
             continue
         file = order.network(network.name)
-        # The network that is kept is the best one, and may be older than the end of training.
+        # The network that is kept is the best one, which may have been reached before the end of training.
         last = last_checkpoint(file)
         card = read_card(last if last.exists() else file)
         found.append(
@@ -141,7 +141,7 @@ def trained_networks(order: TableOrder) -> tuple[TrainedNetwork, ...]:
 
 
 def under_trained(found: TrainedNetwork, elsewhere: PaperTraining) -> str:
-    """A sentence on how much less a network was trained than the paper's; empty where it was not."""
+    """A sentence on how much less a network was trained than the paper's; empty if it was not."""
     if found.iterations >= elsewhere.iterations:
         return ""
     share = 100 * found.iterations / elsewhere.iterations
@@ -153,7 +153,7 @@ def under_trained(found: TrainedNetwork, elsewhere: PaperTraining) -> str:
 
 
 def longer_training(order: TableOrder, found: TrainedNetwork, network: TableNetwork) -> tuple[str, ...]:
-    """Arguments of the program that train a network on, as long as the paper's at the pace that it had."""
+    """Command line arguments that continue a network's training to the paper's length, at its previous speed."""
     pace = found.minutes / max(1, found.iterations)
     minutes = math.ceil(max(2 * found.minutes, pace * network.elsewhere.iterations, LEAST_MINUTES))
     kind = () if network.architecture is None else ("--kind", "similarity", "--architecture", network.architecture)
@@ -165,7 +165,7 @@ def longer_training(order: TableOrder, found: TrainedNetwork, network: TableNetw
 
 @dataclass(frozen=True)
 class _Attempt:
-    """Who is told of a training, who may end it, and what trains."""
+    """Progress callback, stop condition and function of a training."""
 
     tell: Callable[[str, TrainStep], None]
     asked_to_stop: Callable[[], bool]
@@ -175,7 +175,7 @@ class _Attempt:
 def _with_one_more(
     order: TableOrder, plan: TrainingPlan, network: TableNetwork, mark: str, attempt: _Attempt
 ) -> TrainingPlan | None:
-    """The plan after one network more was trained or could not be; None where it was asked to stop before that."""
+    """The plan after one more network was trained or failed; None if it was asked to stop before that."""
     name, file = network.name, order.network(network.name)
     resume = last_checkpoint(file).exists()
     if resume:
@@ -199,13 +199,13 @@ def _with_one_more(
 
 
 def _is_done(order: TableOrder, plan: TrainingPlan, name: str) -> bool:
-    """Whether a network is there and was trained to its end; one without a training beside it was brought along."""
+    """Whether a network exists and its training is complete; one without a training folder was supplied by the user."""
     file = order.network(name)
     return file.exists() and (name in plan.ended or not last_checkpoint(file).exists())
 
 
 def _planned(order: TableOrder) -> TrainingPlan:
-    """The plan, in which every missing network has its minutes: the same ones when the same budget is given again."""
+    """The plan with the minutes of every missing network; they stay the same if the same budget is given again."""
     plan, missing = _plan_of(order), missing_networks(order)
     prepare_output(order.out / NETWORKS)
     if plan.budget == order.budget and all(network.name in plan.minutes for network in missing):
@@ -225,7 +225,7 @@ def _plan_of(order: TableOrder) -> TrainingPlan:
     try:
         return from_plain(TrainingPlan, parse_json(file.read_text(encoding="utf-8"), PLAN), PLAN)
     except (OSError, ValueError):
-        # It tells how long and on what was trained; without it, networks are what their files say.
+        # It records training times and hardware; without it, only the networks' files describe them.
         return TrainingPlan()
 
 
@@ -235,7 +235,7 @@ def _written(order: TableOrder, plan: TrainingPlan) -> TrainingPlan:
 
 
 def _trained(wanted: TrainingOrder, name: str, attempt: _Attempt) -> TrainingResult | None:
-    """What a training comes to; None where it was asked to stop before there was a network."""
+    """The result of a training; None if it was asked to stop before there was a network."""
 
     def on_step(step: TrainStep) -> None:
         attempt.tell(name, step)
@@ -251,7 +251,7 @@ def _trained(wanted: TrainingOrder, name: str, attempt: _Attempt) -> TrainingRes
 
 
 def _require_the_same(order: TableOrder, network: TableNetwork, file: Path, mark: str) -> None:
-    """Raise InputError for a network that is not of the order's CT, structures, camera, poses and architecture."""
+    """Raise InputError if a network is for another CT, structures, camera, poses or architecture than the order's."""
     card = read_card(file)
     different = _differences(card, order, network, mark)
     if different:
@@ -280,7 +280,7 @@ def _plain(settings: Any) -> Mapping[str, Any] | None:
 
 
 def _hardware(order: TableOrder) -> str:
-    """What is trained on here, in words."""
+    """The hardware used for training, as text."""
     device = choose_device(order.device)
     if device == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,8 +1,8 @@
-"""A paper's table as it is ordered: the folders of its studies, the files of its networks, and how those are trained.
+"""The order of a paper's table: the folders of its studies, the files of its networks, and their training settings.
 
-DIR/networks/prost.pt      a network, its training's folder beside it; plan.json: how long each may take
+DIR/networks/prost.pt      a network, with its training folder beside it; plan.json: training time of each
 DIR/C-A/                   the study of an arm: cases, results, tables, report
-DIR/C-A/paper.json         which table it belongs to, and the networks that its results are of
+DIR/C-A/paper.json         the table it belongs to, and the networks used for its results
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..study.runner import StudyOrder
 from .papers import PaperTable, TableNetwork, paper_table
 
 NETWORKS = "networks"
-# Minutes for each network below which there is nothing to be learned; of training alone.
+# Minutes of pure training per network below which nothing useful is learned.
 LEAST_MINUTES = 1.0
 
 
 @dataclass(frozen=True)
 class TableOrder:
-    """What is asked for: a paper's table by its name, run again on a CT.
+    """Order to reproduce a paper's table, given by its name, on a CT.
 
     budget: minutes of training, shared by the networks that are missing. The rest is as in `StudyOrder`.
     """
@@ -78,7 +78,7 @@ class TableOrder:
         )
 
     def training(self, network: TableNetwork, minutes: float) -> TrainingSettings:
-        """How a network is trained: the poses and the field of its arm, and our own settings for the rest."""
+        """How a network is trained: the poses and field of view of its arm, and our own settings otherwise."""
         arm = arm_named(network.arm)
         field_mm = arm.camera.size_px * arm.camera.pixel_mm
         camera = NetworkCamera(field_mm=field_mm, sid_mm=arm.camera.sid_mm)
@@ -96,12 +96,12 @@ class TableOrder:
         return replace(settings, batch=similarity_batch(network.architecture), similarity=similarity)
 
     def _option(self, network: str) -> str:
-        """The option by which methods are given a network."""
+        """The option through which methods are given a network."""
         return "network" if self.paper.network(network).architecture is None else "similarity"
 
 
 def require_folder(order: TableOrder) -> None:
-    """Raise InputError for a folder that cannot be written to, or that holds something else than such a table."""
+    """Raise InputError for a folder that cannot be written to, or that holds something other than such a table."""
     require_output(order.out)
     known = {NETWORKS, *(arm.arm for arm in order.paper.arms)}
     if order.out.is_dir() and any(entry.name not in known for entry in order.out.iterdir()):

@@ -1,4 +1,4 @@
-"""A paper's table run again: cases, networks, every row on the same X-rays; what is there already is not done again."""
+"""Reproduction of a paper's table: cases, networks, every row on the same X-rays; existing results are reused."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ START = "initial"
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told of a table's progress. studied: each step of an arm's study, after the arm's name. trained: each step
-    of a network's training, after the network's name. asked_to_stop: whether to end, with all results kept.
+    """Callbacks of a table's progress. studied: called with the arm's name and each step of its study. trained: called
+    with the network's name and each step of its training. asked_to_stop: whether to end, with all results kept.
     """
 
     studied: Callable[[str, StudyStep], None] = lambda arm, step: None
@@ -36,8 +36,8 @@ class Listener:
 
 @dataclass(frozen=True)
 class TableOutcome:
-    """How a table ended. stopped: whether it was asked to, before its end. untrained: of networks that could not be
-    trained, by name, the sentence that says why; their rows were left out.
+    """How a table ended. stopped: whether it was asked to stop before the end. untrained: reasons why networks could
+    not be trained, by name; their rows were left out.
     """
 
     stopped: bool = False
@@ -55,12 +55,12 @@ def run_table(
     find: Callable[[str], Method] = method_named,
     train: Train = train_network,
 ) -> TableOutcome:
-    """Run a paper's table again into `order.out`.
+    """Reproduce a paper's table in `order.out`.
 
-    The cases come first, so that a CT which the arms cannot use is refused before hours of training; then the networks
-    that are missing; then every row but those of networks that could not be trained, which the same order tries again.
-    Killed at any moment or asked to stop, the same order goes on where it was.
-    Raises InputError as `conduct` and `train_missing` do, and for a folder of something else.
+    The cases are made first, so that an unsuitable CT is refused before hours of training; then the missing networks
+    are trained; then every row is run except those of networks that could not be trained, which the same order retries.
+    If it is killed or asked to stop at any time, the same order continues where it stopped.
+    Raises InputError as `conduct` and `train_missing` do, and for a folder with other content.
     """
     listener = listener or Listener()
     paper = order.paper
@@ -82,7 +82,7 @@ def run_table(
 
 
 def _studied(order: StudyOrder, listener: Listener, find: Callable[[str], Method]) -> bool:
-    """Do a study; returns False where it was asked to stop before the end."""
+    """Run a study; returns False if it was asked to stop before the end."""
     assert order.arm is not None
     arm = order.arm
 
@@ -100,9 +100,9 @@ def _studied(order: StudyOrder, listener: Listener, find: Callable[[str], Method
 
 
 def _note_networks(order: TableOrder, arm: PaperArm) -> None:
-    """Write down which networks the arm's rows are of, and take out what earlier ones have left.
+    """Record which networks the arm's rows use, and remove the results of earlier ones.
 
-    A network that was trained on in the meantime has another digest; its rows are run again.
+    A network whose training was continued in the meantime has another digest; its rows are run again.
     """
     networks, failed = {found.name: found for found in trained_networks(order)}, untrained_networks(order)
     needed = dict.fromkeys(row.network for row in arm.rows if row.network)
@@ -115,7 +115,7 @@ def _note_networks(order: TableOrder, arm: PaperArm) -> None:
         before = read_record(folder.path)
         known = {} if before is None else {found.name: found.digest for found in before.networks}
         stale = [network.name for network in used if known.get(network.name) != network.digest] + list(untrained)
-        # First the results and then whose they are: killed in between, this is done once more.
+        # Results are removed before the record is written: if killed in between, this is repeated.
         folder.drop([row.method for row in arm.rows if row.network in stale])
         write_json(folder.path / PAPER, as_plain(record))
 
