@@ -1,4 +1,4 @@
 """Networks trained on simulated X-rays: pose regression from one X-ray, and similarities of X-rays and DRRs.
 
-Rooms, each on a floor of its own: `model`, `data`, `inference`, `training`. This file itself imports none of them.
+Subpackages, one layer each: `model`, `data`, `inference`, `training`. This file itself imports none of them.
 """

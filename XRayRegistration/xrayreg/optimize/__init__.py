@@ -1,4 +1,4 @@
-"""Optimisers: they ask for scores and derivatives at poses, and never see images."""
+"""Optimisers: they request scores and derivatives at poses and never see images."""
 
 from .bobyqa import bobyqa
 from .descent import best_first, descend, falling

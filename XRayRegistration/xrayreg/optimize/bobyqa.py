@@ -15,7 +15,7 @@ from .optimiser import Objective, Query, best_seen, bounds, numbers
 
 @best_seen
 def bobyqa(objective: Objective, start: Tensor, lower: Tensor, upper: Tensor, settings: BobyqaSettings) -> str:
-    """BOBYQA from a start (P,) within bounds (P,), which it is moved to first; at least two of them leave room.
+    """Run BOBYQA from a start (P,), clamped to bounds (P,), of which at least two leave an interval to search.
 
     Source: Powell, "The BOBYQA algorithm for bound constrained optimization without derivatives", 2009.
     Raises InputError where NLopt is not installed.
@@ -38,7 +38,7 @@ def bobyqa(objective: Objective, start: Tensor, lower: Tensor, upper: Tensor, se
         answered = False
         score = float(objective(Query(torch.from_numpy(values.copy())[None])).scores[0])
         answered = True
-        # The tolerance is relative to the cost, which is counted from a perfect correlation.
+        # The tolerance is relative to the cost, which is zero at perfect correlation.
         return 1 + losses.of(score)
 
     method = nlopt.opt(nlopt.LN_BOBYQA, len(first))
@@ -52,7 +52,7 @@ def bobyqa(objective: Objective, start: Tensor, lower: Tensor, upper: Tensor, se
     try:
         method.optimize(first.numpy())
     except nlopt.RoundoffLimited:
-        # Raised by the objective, it is not about this search.
+        # Raised by the objective and not by NLopt.
         if not answered:
             raise
         return "Rounding leaves no better step."

@@ -23,7 +23,7 @@ def descend(
 ) -> State:
     """Refine poses (B, 4, 4) together; returns the last state.
 
-    on_state: called with the state before the first step and after every step. Starts that have come to rest are not
+    on_state: called with the state before the first step and after every step. Starts that have stopped are not
     evaluated again.
     """
     state = start(poses, problem.agreement(poses))
@@ -41,7 +41,7 @@ def descend(
 
 
 def best_first(state: State) -> State:
-    """The state with its starts in the order of falling score; those that cannot be scored (NaN) come last."""
+    """The state with its starts by descending score; those without a score (NaN) come last."""
     order = falling(state.agreement.score)
     agreement = Agreement(state.agreement.score[order], state.agreement.gradient[order], state.agreement.normal[order])
     return replace(
@@ -57,8 +57,8 @@ def best_first(state: State) -> State:
 
 
 def falling(scores: Tensor) -> Tensor:
-    """The order (B,) of falling scores (B,); those that are NaN come last, equal ones stay as they are."""
-    # Sorting takes NaN for the largest number.
+    """Indices (B,) that sort scores (B,) in descending order; NaN come last, equal scores keep their order."""
+    # Sorting treats NaN as the largest number.
     return scores.nan_to_num(nan=-math.inf).argsort(descending=True, stable=True)
 
 

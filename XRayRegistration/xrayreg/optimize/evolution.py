@@ -1,4 +1,4 @@
-"""Evolution strategies: whole generations of points at a time, which renderers like, and no slopes."""
+"""Evolution strategies: derivative-free, evaluating a generation of points per batch, which suits renderers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def cma_es(
     lower: Tensor | None = None,
     upper: Tensor | None = None,
 ) -> str:
-    """CMA-ES around a start (P,) with first standard deviations sigma (P,), within bounds (P,) where there are any.
+    """Run CMA-ES around a start (P,) with initial standard deviations sigma (P,), within optional bounds (P,).
 
-    The start is looked at too, before the first generation. Points outside the bounds are drawn anew.
+    The start is evaluated too, before the first generation. Points outside the bounds are drawn again.
     Raises InputError where the package cmaes is not installed.
     """
     try:
@@ -52,7 +52,7 @@ def cma_es(
     low, high = (bound.numpy() for bound in box(lower, upper) or (torch.tensor(-np.inf), torch.tensor(np.inf)))
     first = first.clip(low, high)
     limits = None if lower is None else np.stack([(low - first) / unit, (high - first) / unit], axis=1)
-    # The package's own numbers are multiples of the first standard deviations, counted from the start.
+    # The package's coordinates are multiples of the initial standard deviations, relative to the start.
     strategy = CMA(
         mean=np.zeros(len(first)),
         sigma=1.0,
@@ -85,9 +85,9 @@ def cma_es(
 def differential_evolution(
     objective: Objective, lower: Tensor, upper: Tensor, settings: DeSettings, start: Tensor | None = None
 ) -> str:
-    """DE/rand/1/bin between bounds (P,), from a first generation drawn evenly, the start (P,) or the middle in it.
+    """Run DE/rand/1/bin within bounds (P,); the first generation is uniform and includes the start (P,) or the centre.
 
-    Mutants are brought back to the bounds.
+    Mutants are clamped to the bounds.
     """
     low, high = bounds(lower, upper)
     if settings.population < 4:
@@ -112,19 +112,19 @@ def differential_evolution(
 
 
 def _mutants(points: Array, settings: DeSettings, generator: np.random.Generator) -> Array:
-    """One candidate (N, P) for each point: some of its numbers taken from a sum of others."""
+    """One candidate (N, P) per point: some of its parameters replaced by those of a mutant built from other points."""
     count, size = points.shape
     base, plus, minus = _others(count, generator)
     scale = generator.uniform(settings.scale, 1.0, (count, 1)) if settings.dither else settings.scale
     mutants = points[base] + scale * (points[plus] - points[minus])
     crossed = generator.uniform(size=(count, size)) < settings.crossover
-    # One number at least is the mutant's.
+    # At least one parameter is taken from the mutant.
     crossed[np.arange(count), generator.integers(0, size, count)] = True
     return np.where(crossed, mutants, points)
 
 
 def _others(count: int, generator: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    """Three numbers for each of `count`, which differ from it and from one another."""
+    """For each of `count` indices three others, distinct from it and from one another."""
     first = generator.integers(1, count, count)
     second = generator.integers(1, count - 1, count)
     second += second >= first

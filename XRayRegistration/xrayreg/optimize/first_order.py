@@ -1,6 +1,6 @@
-"""Gradient ascent as published: Adam and momentum, with the schedules of learning rates that torch.optim has.
+"""Gradient ascent as published: Adam and momentum, with learning-rate schedules as in torch.optim.
 
-They are written out here, as the first use of torch.optim in a process takes seconds; tests hold them to torch's.
+Reimplemented, as the first use of torch.optim in a process takes seconds; tests compare them with torch's.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from ..checks import InputError
 from ..settings import AdamSettings, Constant, Cycle, Plateau, Schedule, SgdSettings, Stairs
 from .optimiser import Objective, Query, best_seen, numbers
 
-# Scores whose standard deviation tells whether anything still happens.
+# Number of latest scores whose standard deviation decides convergence.
 _RECENT = 10
-# Of Kingma and Ba 2015, and torch's.
+# Defaults of Kingma and Ba 2015 and of torch.
 _FADING, _SQUARES_FADING, _LEAST = 0.9, 0.999, 1e-8
 
-# From a gradient (P,) the direction (P,) to go, times the learning rate.
+# Maps a gradient (P,) to the update direction (P,), to be multiplied by the learning rate.
 Direction = Callable[[Tensor], Tensor]
-# From the score before a step, what the learning rates are multiplied by after it; None once they are used up.
+# Maps the score before a step to the factor of the learning rates after it; None once the schedule has ended.
 Factor = Callable[[float], float | None]
 
 
 @best_seen
 def adam(objective: Objective, start: Tensor, settings: AdamSettings) -> str:
-    """Adam from a start (P,); ends where a score or slope cannot be computed.
+    """Run Adam from a start (P,); ends where a score or gradient cannot be computed.
 
-    Raises InputError where the rates do not fit the numbers.
+    Raises InputError where the number of rates does not fit the number of parameters.
     """
     return _ascent(objective, start, settings, _Adaptive())
 
 
 @best_seen
 def sgd(objective: Objective, start: Tensor, settings: SgdSettings) -> str:
-    """Gradient ascent with momentum from a start (P,); see `adam`."""
+    """Run gradient ascent with momentum from a start (P,); see `adam`."""
     return _ascent(objective, start, settings, _Rolling(settings.momentum))
 
 
@@ -72,7 +72,7 @@ def _ascent(objective: Objective, start: Tensor, settings: AdamSettings | SgdSet
 
 
 def _rates(rates: tuple[float, ...], count: int) -> Tensor:
-    """A learning rate for each of `count` numbers."""
+    """A learning rate for each of `count` parameters."""
     if not rates or count % len(rates):
         raise InputError(
             "learning rates",
@@ -84,7 +84,7 @@ def _rates(rates: tuple[float, ...], count: int) -> Tensor:
 
 
 class _Adaptive:
-    """Adam: the fading mean of the gradients over the root of that of their squares, both freed of their bias."""
+    """Adam: moving average of the gradients over the root of that of their squares, both bias-corrected."""
 
     def __init__(self) -> None:
         self._mean = self._squares = torch.zeros(())
@@ -99,7 +99,7 @@ class _Adaptive:
 
 
 class _Rolling:
-    """The sum of all gradients, each fading by `momentum` a step."""
+    """Momentum: the sum of all gradients, each decayed by `momentum` per step."""
 
     def __init__(self, momentum: float) -> None:
         self._momentum, self._velocity = momentum, torch.zeros(())
@@ -110,7 +110,7 @@ class _Rolling:
 
 
 def _factors(schedule: Schedule) -> tuple[float, Factor]:
-    """The factor of the first step, and what gives those of the others."""
+    """The factor of the first step, and the function that gives those of later steps."""
     if isinstance(schedule, Plateau):
         return 1.0, _OnPlateaus(schedule)
     steps = itertools.count(1)
@@ -118,7 +118,7 @@ def _factors(schedule: Schedule) -> tuple[float, Factor]:
 
 
 def _scheduled(schedule: Stairs | Cycle | Constant, step: int) -> float:
-    """The factor of one step by a schedule that looks at no scores."""
+    """The factor of one step by a schedule that does not depend on scores."""
     match schedule:
         case Stairs():
             return schedule.factor ** (step // schedule.every)
@@ -130,7 +130,7 @@ def _scheduled(schedule: Stairs | Cycle | Constant, step: int) -> float:
 
 
 class _OnPlateaus:
-    """Reduces the factor where the best score was not surpassed for some steps; used up at the last of the plateaus."""
+    """Reduces the factor where the best score has not improved for some steps; ends at the last of the plateaus."""
 
     def __init__(self, schedule: Plateau) -> None:
         self._schedule = schedule

@@ -14,7 +14,7 @@ from .optimiser import Objective, Query, best_seen, bounds
 
 @best_seen
 def grid(objective: Objective, lower: Tensor, upper: Tensor, settings: GridSettings) -> str:
-    """Every point of a grid between bounds (P,), the last number changing fastest, a batch at a time."""
+    """Evaluate every point of a grid between bounds (P,) in batches, the last parameter varying fastest."""
     low, high = bounds(lower, upper)
     counts = settings.counts
     if len(counts) != len(low) or min(counts) < 1 or settings.batch < 1:

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt on the numbers of a parameterisation; its damping is that of `lm_batch`."""
+"""Levenberg-Marquardt on the parameters of a parameterisation; damping as in `lm_batch`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..similarity import Agreement
 from .lm_batch import FIRST_DAMPING, MOST_DAMPING, damped_step, predicted_gain, redamped
 from .optimiser import Answer, Objective, Query, best_seen, numbers
 
-# Numbers of one object, whose steps are shortened together.
+# Parameters per object; the steps of one object are shortened together.
 _OBJECT = 6
 
 
 @best_seen
 def levenberg_marquardt(objective: Objective, start: Tensor, settings: LmSettings) -> str:
-    """Levenberg-Marquardt from a start (P,); a refused step is tried again, shorter.
+    """Run Levenberg-Marquardt from a start (P,); a rejected step is repeated with more damping.
 
-    Its derivatives are asked for with every candidate, as most are accepted.
+    Derivatives are requested with every candidate, as most are accepted.
     """
     point = numbers(start, "start")
     here = objective(Query(point[None], 2))
@@ -37,7 +37,7 @@ def levenberg_marquardt(objective: Objective, start: Tensor, settings: LmSetting
         usable = _usable(there)
         gained = there.scores - here.scores if usable else torch.full_like(predicted, -torch.inf)
         better = gained > 0
-        # The share of the model's fall that was had; a step into nowhere has none.
+        # Gain ratio: actual over predicted decrease of the cost; minus infinity where it cannot be scored.
         damping, growth = redamped(damping, growth, gained / predicted.clamp(min=1e-15), better)
         damping = damping.clamp(min=1e-9)
         if better:
@@ -52,14 +52,14 @@ def levenberg_marquardt(objective: Objective, start: Tensor, settings: LmSetting
 
 
 def _cost(answer: Answer, settings: LmSettings) -> tuple[Tensor, Tensor]:
-    """Gradient (1, P) and expected Hessian (1, P, P) of the cost that is the score's negative."""
+    """Gradient (1, P) and approximate Hessian (1, P, P) of the cost, which is the negative score."""
     assert answer.gradients is not None and answer.normals is not None
     agreement = Agreement(answer.scores, -answer.gradients, answer.normals)
     return agreement.gradient, agreement.curvature if settings.scores_are == "correlation" else agreement.normal
 
 
 def _longest(step: Tensor) -> Tensor:
-    """The largest length of the parts of a step (1, P) that belong to one object."""
+    """The largest norm among the per-object parts of a step (1, P)."""
     return torch.stack([part.norm() for part in step[0].split(_OBJECT)]).max()
 
 

@@ -1,13 +1,13 @@
-"""Levenberg-Marquardt on poses, several starts at once, asked and told: it never sees an image.
+"""Batched Levenberg-Marquardt on poses with an ask-and-tell interface: it never sees an image.
 
     state = start(poses, problem.agreement(poses))
     while state.active.any():
         candidates = ask(state, pivot, settings)
         state = tell(state, candidates, problem.agreement(candidates), settings)
 
-Every pose has its own damping and accepts or refuses its own step, so one that has converged does not wait for others.
-Damping follows Nielsen (1999): it falls smoothly with the gain ratio and rises faster with each refusal. A refused step
-leaves the pose alone, so the state always holds the best pose seen.
+Every pose has its own damping and accepts or rejects its own step, so one that has converged does not wait for others.
+Damping follows Nielsen (1999): it falls smoothly with the gain ratio and rises faster with each rejection. A rejected
+step leaves the pose unchanged, so the state always holds the best pose seen.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FIRST_DAMPING = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """B starts on their way.
+    """The state of B starts.
 
-    poses: (B, 4, 4) the best pose of each start; agreement: there.
+    poses: (B, 4, 4) the best pose of each start; agreement: at these poses.
     damping, growth: (B,) Nielsen's mu and nu.
-    active: (B,) still moving; reasons: why each one stopped, a sentence, empty while it moves.
-    step: (B, 6) the twist last asked for.
+    active: (B,) not yet stopped; reasons: why each one stopped, a sentence, empty while it is active.
+    step: (B, 6) the twist last requested.
     steps: how often `tell` was called.
     """
 
@@ -64,20 +64,20 @@ def start(poses: Tensor, agreement: Agreement) -> State:
 def damped_step(gradient: Tensor, normal: Tensor, damping: Tensor) -> Tensor:
     """Steps (B, P) down a cost of gradients (B, P) and normal matrices (B, P, P), each with its own damping (B,)."""
     scale = normal.diagonal(dim1=-2, dim2=-1)
-    # A parameter that the images do not see would make the system singular; it simply does not move.
+    # A parameter that does not affect the images would make the system singular; with this it stays unchanged.
     scale = scale.clamp(min=1e-12) + 1e-9 * scale.amax(-1, keepdim=True)
     damped = normal + torch.diag_embed(damping[:, None] * scale)
     return -torch.linalg.solve(damped, gradient[..., None])[..., 0]
 
 
 def predicted_gain(step: Tensor, gradient: Tensor, normal: Tensor) -> Tensor:
-    """By how much (B,) the quadratic model of a cost falls with steps (B, P)."""
+    """The decrease (B,) of the quadratic model of a cost for steps (B, P)."""
     curved = torch.einsum("bi,bij,bj->b", step, normal, step)
     return -(step * gradient).sum(-1) - 0.5 * curved
 
 
 def redamped(damping: Tensor, growth: Tensor, ratio: Tensor, better: Tensor) -> tuple[Tensor, Tensor]:
-    """Nielsen's mu and nu (B,) after steps with a ratio (B,) of gain to prediction, some of them `better` (B,)."""
+    """Nielsen's mu and nu (B,) after steps with gain ratios (B,), of which the `better` ones (B,) were accepted."""
     easier = (1 - (2 * ratio.clamp(0, 1) - 1) ** 3).clamp(min=1 / 10)
     return (
         torch.where(better, damping * easier, damping * growth),
@@ -86,7 +86,7 @@ def redamped(damping: Tensor, growth: Tensor, ratio: Tensor, better: Tensor) -> 
 
 
 def ask(state: State, pivot: Tensor, settings: StepSettings) -> tuple[State, Tensor]:
-    """The state with its next step, and the candidate poses (B, 4, 4) to evaluate; resting poses stay in place."""
+    """The state with its next step, and the candidate poses (B, 4, 4) to evaluate; poses that stopped are unchanged."""
     gradient, normal = state.agreement.gradient, state.agreement.curvature
     step = damped_step(gradient.to(torch.float64), normal.to(torch.float64), state.damping)
     largest = torch.maximum(
@@ -100,7 +100,7 @@ def ask(state: State, pivot: Tensor, settings: StepSettings) -> tuple[State, Ten
 
 
 def tell(state: State, candidates: Tensor, agreement: Agreement, settings: StepSettings) -> State:
-    """The state after the candidates' agreement is known: each start moves or damps, and may come to rest."""
+    """The state after the candidates' agreement is known: each start moves or increases its damping, and may stop."""
     old = state.agreement
     gained = (agreement.score - old.score).to(torch.float64)
     normal, gradient = old.curvature.to(torch.float64), old.gradient.to(torch.float64)

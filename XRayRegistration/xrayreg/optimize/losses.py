@@ -1,4 +1,4 @@
-"""Scores as losses for libraries that minimise and that neither NaN nor infinity may reach."""
+"""Scores as losses for libraries that minimise and that cannot handle NaN or infinity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Losses:
-    """Turns scores into losses; one that is not finite becomes clearly worse than the worst so far."""
+    """Converts scores to losses; a non-finite score becomes a loss clearly worse than the worst so far."""
 
     def __init__(self) -> None:
         self._least, self._most = math.inf, -math.inf
@@ -26,6 +26,6 @@ class Losses:
 
 
 def ranked(scores: Tensor) -> NDArray[np.float64]:
-    """Losses (N,) for methods that only compare them: minus the scores, infinite where there is none."""
+    """Losses (N,) for methods that only compare them: minus the scores, infinite where there is no score."""
     values = -scores.double().numpy()
     return np.where(np.isnan(values), np.inf, values)

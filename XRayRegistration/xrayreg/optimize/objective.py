@@ -19,8 +19,8 @@ from .penalties import Penalty
 class PoseObjective:
     """Scores points of a parameterisation by a problem: `weight` times the similarity, less the penalties.
 
-    Images are made as many at a time as the problem finds handy, whatever the number of points. For several objects the
-    problem is one whose `scores` and `agreement` take their poses (N, K, 4, 4), with 6 K twist numbers.
+    The problem decides how many images are rendered at a time, whatever the number of points. For several objects its
+    `scores` and `agreement` take poses (N, K, 4, 4), with 6 K twist parameters.
     """
 
     problem: Problem
@@ -42,7 +42,7 @@ class PoseObjective:
 
 
 def on_parameters(agreement: Agreement, parameters: Parameterisation, query: Query) -> Answer:
-    """An agreement by twists as the answer to a query of points of a parameterisation."""
+    """Convert an agreement with derivatives by twists to the answer to a query of points of a parameterisation."""
     twists = parameters.twists(query.points)
     return Answer(
         agreement.score.double(),

@@ -1,10 +1,11 @@
-"""What every optimiser is: it asks an objective for scores at points, and returns the best point that it saw.
+"""The optimiser interface: an optimiser evaluates an objective at points and returns the best point evaluated.
 
     optimum = optimise(adam(start, XVR_ADAM), objective)
 
-An optimiser works on numbers and never sees what is scored, so whoever answers it may render on any device. What the
-objective raises ends the optimiser and reaches the caller. An optimiser is written as a function of the objective that
-returns why it ended, decorated with `best_seen`: the optimum is the best point seen, wherever the method ended.
+An optimiser works on parameter vectors and never sees what is scored, so the objective may render on any device. An
+error raised by the objective ends the optimiser and reaches the caller. An optimiser is written as a function of the
+objective that returns why it ended, decorated with `best_seen`: the optimum is the best point evaluated, wherever the
+method ended.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """Points (N, P) float64 whose scores are asked for.
+    """Points (N, P) float64 whose scores are requested.
 
-    derivatives: 0 for scores alone, 1 for gradients too, 2 for normal matrices too.
+    derivatives: 0 for scores alone, 1 for scores and gradients, 2 for normal matrices as well.
     """
 
     points: Tensor
@@ -36,7 +37,7 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Scores (N,), which are maximised and NaN where nothing could be computed; float64, as all of it.
+    """Scores (N,), to be maximised, NaN where they could not be computed; all tensors are float64.
 
     gradients: (N, P) of the score. normals: (N, P, P) Gauss-Newton approximation of minus the score's Hessian.
     """
@@ -48,9 +49,9 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """The best point (P,) that was seen and its score, NaN where none could be scored; the first of equal ones.
+    """The best point (P,) evaluated, the first of equal ones, and its score, NaN where no point could be scored.
 
-    evaluations: how many points were asked for. reason: why the search ended, a sentence.
+    evaluations: number of points evaluated. reason: why the search ended, a sentence.
     """
 
     point: Tensor
@@ -61,7 +62,7 @@ class Optimum:
 
 @dataclass(frozen=True, eq=False)
 class OptimiserProgress:
-    """How far an optimiser has come: points asked for, the best point (P,) and its score (NaN before there is one)."""
+    """Progress of an optimiser: points evaluated, the best point (P,) and its score (NaN before there is one)."""
 
     evaluations: int
     point: Tensor
@@ -78,7 +79,7 @@ NOWHERE = "The similarity could not be computed anywhere that was looked at."
 def best_seen(method: Callable[Concatenate[Objective, P], str]) -> Callable[P, Optimiser]:
     """Decorate a method, which takes the objective first and returns why it ended, to make optimisers.
 
-    The optimum is the best point that the objective was asked for.
+    The optimum is the best point at which the objective was evaluated.
     """
 
     @functools.wraps(method)
@@ -99,13 +100,13 @@ def best_seen(method: Callable[Concatenate[Objective, P], str]) -> Callable[P, O
 def optimise(optimiser: Optimiser, objective: Objective, on_progress: OnProgress | None = None) -> Optimum:
     """Run `optimiser` on `objective` to completion.
 
-    on_progress: called after every answer; what it raises, as what the objective raises, reaches the caller.
+    on_progress: called after every answer; errors that it or the objective raises reach the caller.
     """
     return optimiser(objective, on_progress)
 
 
 class _Seen:
-    """An objective that remembers the best of what was asked of it."""
+    """An objective that records the best point evaluated."""
 
     def __init__(self, objective: Objective, on_progress: OnProgress | None) -> None:
         self._objective, self._on_progress = objective, on_progress
@@ -123,7 +124,7 @@ class _Seen:
 
 
 def _better(best: tuple[Tensor, float] | None, points: Tensor, scores: Tensor) -> tuple[Tensor, float]:
-    """The best of what was seen before and these points (N, P)."""
+    """The best of the previous best and these points (N, P)."""
     known = (~scores.isnan()).nonzero()[:, 0]
     number = int(known[scores[known].argmax()]) if len(known) else 0
     point, score = points[number].clone(), float(scores[number])
@@ -145,7 +146,7 @@ def _require_complete(query: Query, answer: Answer) -> None:
 
 
 def numbers(values: Tensor, what: str) -> Tensor:
-    """Values (P,) as float64 of their own; raises InputError where they are no finite numbers in a row."""
+    """A float64 copy of values (P,); raises InputError where they are not a vector of finite numbers."""
     if values.dim() != 1 or len(values) == 0 or not torch.isfinite(values).all():
         raise InputError(
             what, expected="finite numbers in a row", found=f"shape {tuple(values.shape)}", remedy="check the start"
@@ -154,7 +155,7 @@ def numbers(values: Tensor, what: str) -> Tensor:
 
 
 def bounds(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    """Bounds (P,) as float64; raises InputError where they do not fit or leave no room."""
+    """Bounds (P,) as float64; raises InputError where shapes differ or a lower bound exceeds its upper bound."""
     low, high = numbers(lower, "lower bounds"), numbers(upper, "upper bounds")
     if low.shape != high.shape or (low > high).any():
         raise InputError(
@@ -167,7 +168,7 @@ def bounds(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def box(lower: Tensor | None, upper: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """`bounds`, or None where there are none; raises InputError where one side is missing."""
+    """`bounds`, or None where neither side is given; raises InputError where only one is."""
     if lower is None and upper is None:
         return None
     if lower is None or upper is None:

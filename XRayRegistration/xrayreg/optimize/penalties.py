@@ -1,7 +1,7 @@
-"""What is known of the pose besides the images, as penalties: agreements that are zero where all is as expected.
+"""Prior knowledge of the pose as penalties: agreements that are zero at the expected pose.
 
-`problem.Prior` is one more of them: quadratic in the twist. Like it, each is a cost with its exact gradient and
-Gauss-Newton normal matrix by twists about a pivot, times a weight.
+`problem.Prior` is another one, quadratic in the twist. Like it, each is a weighted cost with its exact gradient and
+Gauss-Newton normal matrix by twists about a pivot.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Penalty(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class EulerPenalty:
-    """xReg's regulariser: the motion from the start as three angles and a shift, each normally distributed about zero.
+    """xReg's regulariser: the motion from the start as three angles and a translation, normally distributed about zero.
 
-    The cost is minus the logarithm of their joint density, counted from its peak. Angles are those of Rx Ry Rz in the
-    camera's axes about the pivot. xReg takes the motion the other way, which for small ones is the same.
+    The cost is the negative logarithm of their joint density relative to its peak. Angles are those of Rx Ry Rz in the
+    camera's axes about the pivot. xReg uses the inverse motion, which has the same cost for small motions.
     Source: Grupp et al. 2020, released library xReg, penalty "SE3EulerDecomp".
 
     expected: (4, 4) pose. pivot: (3,) [mm]. deviation: (6,) standard deviations [rad, mm].
@@ -45,16 +45,16 @@ class EulerPenalty:
         angles = eulers_from_rotation(poses[:, :3, :3] @ self.expected[:3, :3].mT, "xyz")
         residual = torch.cat([angles, moved[:, 3:]], dim=-1) / self.deviation
         jacobian = torch.eye(6, dtype=poses.dtype).repeat(len(poses), 1, 1)
-        # The pseudo-inverse stays finite at gimbal lock, a quarter turn from what is expected.
+        # The pseudo-inverse stays finite at gimbal lock, 90 degrees from the expected pose.
         jacobian[:, :3, :3] = torch.linalg.pinv(euler_axes(angles, "xyz"))
         return _squares(residual, jacobian / self.deviation[:, None], self.weight)
 
 
 @dataclass(frozen=True, eq=False)
 class LandmarkPenalty:
-    """Squared distances on the detector between landmarks and where they were seen, normally distributed.
+    """Squared reprojection errors of landmarks on the detector, taken as normally distributed.
 
-    Landmarks that a pose puts behind the source cannot be seen: the penalty is infinite there, its gradient zero.
+    For a pose that puts a landmark behind the source the penalty is infinite and its gradient zero.
     Source: Grupp et al. 2020, released library xReg, penalty "LandReproj".
 
     points: (M, 3) [mm] in the volume frame. pixels: (M, 2) as (column, row). camera: of that view.

@@ -1,11 +1,11 @@
-"""What one render tells of the images at other poses, so that several steps are taken for one render.
+"""Prediction of the images at other poses from one render, so that one render serves several steps.
 
-Most of what a pose changes in an image is what it would change in that of a plane through the pivot that faces the
-detector: place, size, turn, foreshortening. That is had by resampling the image at hand. What the plane leaves of the
-exact Jacobian J, parallax, is added linearly: with t the twist from the rendered pose to another,
+Most of an image's change with the pose is that of the image of a plane through the pivot and parallel to the detector:
+position, size, rotation, foreshortening. It is obtained by resampling the rendered image. The remainder of the exact
+Jacobian J, parallax, is added linearly: with t the twist from the rendered pose to another,
     image(t) = (image + (J - J of the plane) t) resampled as the plane moves.
-Image and Jacobian are exact where was rendered. Away from there a linear image, image + J t, is wrong within a pixel of
-what the similarity resolves; this one holds as long as parallax stays below that.
+Image and Jacobian are exact at the rendered pose. Away from it a linear prediction, image + J t, fails once the image
+moves by a pixel of what the similarity resolves; this one holds as long as parallax stays below that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..render import render_with_jacobian
 from ..settings import LevelSettings
 from ..similarity import Agreement, Similarity, Target, support_mask
 
-# Pixels count where at least this much of what is seen there is known.
+# Pixels are compared where at least this share of the predicted value comes from known pixels.
 _KNOWN = 0.99
 
 
@@ -30,8 +30,9 @@ _KNOWN = 0.99
 class Rendered:
     """The images of a problem at poses (B, 4, 4): for each view (B, 8, H, W).
 
-    images: the DRR, its derivatives by six twist numbers, and where there is something to compare, from zero to one.
-    margin_px: how far around the structure levels compare them [pixels of the level]; None for all of the image.
+    images: the DRR, its derivatives by the six twist parameters, and the weight of each pixel, zero to one.
+    margin_px: margin around the structure within which images are compared [pixels of the level]; None for all of the
+        image.
     """
 
     problem: Problem
@@ -51,7 +52,7 @@ class Rendered:
         return mean if problem.prior is None else mean + problem.prior.agreement(self.poses, problem.pivot)
 
     def on_level(self, level: LevelSettings) -> Rendered:
-        """The same images compared as a level does, averaged down where its images are smaller."""
+        """The same images for the comparison at a level, averaged down where its images are smaller."""
         views, images = [], []
         for view, full in zip(self.problem.views, self.images, strict=True):
             factor = reduction(view.camera, level.image_px)
@@ -64,7 +65,7 @@ class Rendered:
         return replace(self, problem=problem, images=tuple(images))
 
     def parallax(self) -> PlaneParallax:
-        """What the images predict of other poses."""
+        """The predictor of the images at other poses."""
         problem, layers = self.problem, []
         for view, images in zip(problem.views, self.images, strict=True):
             _, points = _plane(view, self.poses, self.poses, problem.pivot, images)
@@ -74,7 +75,7 @@ class Rendered:
 
 
 def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> Rendered:
-    """One render of every view of a problem, which is one of the finest level, at poses (B, 4, 4)."""
+    """One render of every view of a problem of the finest level at poses (B, 4, 4)."""
     tangents = twist_tangents(poses, problem.pivot)
     images = []
     for view in problem.views:
@@ -88,9 +89,9 @@ def rendered(problem: Problem, poses: Tensor, margin_px: int | None = None) -> R
 class PlaneParallax(Problem):
     """A problem that predicts the `agreement` of poses near those it was rendered at, without rendering.
 
-    rendered: (B, 4, 4) those poses; all that is asked for comes in their order.
-    layers: for each view (B, 8, H, W): the image there, what the plane leaves of its six derivatives, and where there
-        is something to compare, from zero to one.
+    rendered: (B, 4, 4) those poses; poses passed to the methods correspond to them in order.
+    layers: for each view (B, 8, H, W): the rendered image, its six derivatives less those of the plane, and the weight
+        of each pixel, zero to one.
     """
 
     rendered: Tensor = field(kw_only=True)
@@ -114,7 +115,7 @@ class PlaneParallax(Problem):
         twist = pose_difference(poses, self.rendered, self.pivot)
         parallax = layers[:, 1:7]
         image = layers[:, :1] + (twist.to(layers)[:, :, None, None] * parallax).sum(1, keepdim=True)
-        # What was derived by turns of the rendered pose is wanted by turns of the other one.
+        # Converts derivatives by rotations of the rendered pose to derivatives by rotations of the other one.
         turn = left_jacobian_inverse(twist[:, :3]).to(layers)
         turned = torch.einsum("bkhw,bkl->blhw", parallax[:, :3], turn)
         pixels, points = _plane(view, self.rendered, poses, self.pivot, layers)
@@ -130,17 +131,17 @@ def _known(images: Tensor) -> Tensor:
 
 
 def _plane(view: ProblemView, rendered: Tensor, poses: Tensor, pivot: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels (B, H W, 2) where a view showed the plane at `rendered` (B, 4, 4), and the plane's points (B, H W, 3) now.
+    """Pixels (B, H W, 2) of the plane's points in a view at `rendered` (B, 4, 4), and those (B, H W, 3) at `poses`.
 
-    In the order of the pixels that show those points at `poses` (B, 4, 4): (column, row), and mm in the view's camera
-    frame; tensors `like` another one.
+    In the order of the pixels that show these points at `poses` (B, 4, 4): (column, row), and mm in the view's camera
+    frame; tensors with the type and device of `like`.
     """
     then = view.view_from_first @ rendered
     moved = view.view_from_first @ poses @ inverse(then)
     depth = transform_points(then, pivot[None])[:, 0, 2]
     inverse_depth = torch.zeros(len(poses), 1, 3, dtype=depth.dtype)
     inverse_depth[:, 0, 2] = 1 / depth
-    # Takes directions in which the plane's points were seen to those in which they are seen now.
+    # Maps viewing directions of the plane's points at the rendered pose to those at the other pose.
     homography = moved[:, :3, :3] + moved[:, :3, 3:] @ inverse_depth
     before = _directions(view.camera).to(like) @ torch.linalg.inv(homography).mT.to(like)
     before = before / before[..., 2:]
@@ -149,13 +150,13 @@ def _plane(view: ProblemView, rendered: Tensor, poses: Tensor, pivot: Tensor, li
 
 
 def plane_jacobian(view: ProblemView, image: Tensor, points: Tensor, poses: Tensor, pivot: Tensor) -> Tensor:
-    """Derivatives (B, 6, H, W) of images (B, H, W) by twists of poses (B, 4, 4), were all they show on a plane.
+    """Derivatives (B, 6, H, W) of images (B, H, W) by twists of poses (B, 4, 4), if the scene were a plane.
 
-    points: (B, H W, 3) those of the plane that the pixels show [view's camera frame, mm].
+    points: (B, H W, 3) of the plane at each pixel [view's camera frame, mm].
     """
     rows, columns = torch.gradient(image, dim=(-2, -1))
     slope = torch.stack([columns, rows], dim=-1).flatten(1, 2) @ torch.as_tensor(view.camera.matrix[:2, :2]).to(image)
-    # A point that moves one way takes its brightness along: the pixel gets what was on its other side.
+    # A point keeps its brightness as it moves, so a pixel's value changes by minus the slope times the motion.
     across = -slope / points[..., 2:]
     along = -(across * points[..., :2]).sum(-1, keepdim=True) / points[..., 2:]
     shift = torch.cat([across, along], dim=-1)
@@ -167,7 +168,7 @@ def plane_jacobian(view: ProblemView, image: Tensor, points: Tensor, poses: Tens
 
 
 def _directions(camera: Camera) -> Tensor:
-    """Where the pixels look (H W, 3), row by row: camera frame, of depth one."""
+    """Ray directions (H W, 3) of the pixels, row by row: camera frame, scaled to depth one."""
     rows, columns = torch.meshgrid(
         torch.arange(camera.height, dtype=torch.float64), torch.arange(camera.width, dtype=torch.float64), indexing="ij"
     )
@@ -176,7 +177,7 @@ def _directions(camera: Camera) -> Tensor:
 
 
 def _averaged(view: ProblemView, factor: int) -> ProblemView:
-    """A view averaged over blocks of pixels as in `Radiograph.reduced`, unusable ones left out."""
+    """A view averaged over blocks of pixels as in `Radiograph.reduced`, without unusable ones."""
     usable = view.target.mask
     share = _means(usable, factor)
     image = _means(torch.where(usable > 0, view.target.image, 0), factor) / share.clamp(min=1 / factor**2)

@@ -1,4 +1,4 @@
-"""L-BFGS-B on the score's slopes: SciPy's."""
+"""L-BFGS-B on the score's gradient: SciPy's."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def lbfgs(
     lower: Tensor | None = None,
     upper: Tensor | None = None,
 ) -> str:
-    """L-BFGS-B from a start (P,), within bounds (P,) where there are any.
+    """Run L-BFGS-B from a start (P,), within optional bounds (P,).
 
-    Its first step is one unit long, so numbers should be scaled (`RotVec.scale`) to units that are small steps.
-    A point that cannot be scored counts as worse than any, and the line search turns back from it.
+    Its first step is one unit long, so parameters should be scaled (`RotVec.scale`) to units that are small steps.
+    A point that cannot be scored counts as worse than all others, and the line search backtracks from it.
     """
     from scipy.optimize import minimize
 

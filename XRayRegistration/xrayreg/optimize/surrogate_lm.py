@@ -1,8 +1,8 @@
-"""Levenberg-Marquardt on what renders predict: several steps for each, on coarse similarities first.
+"""Levenberg-Marquardt on images predicted from renders: several steps per render, on coarse similarities first.
 
-A render is made where the last one's prediction was best. Where the similarity rose there about as promised, or nothing
-more is promised, a finer similarity comes next: it resolves more, and its predictions see less far. Changing over costs
-no render, as every similarity compares the same images.
+The next render is made at the pose where the prediction from the last one scores best. Where the similarity rose there
+about as predicted, or no more gain is predicted, a finer similarity comes next: it resolves more, and its predictions
+hold over a shorter range. Changing over costs no render, as every similarity compares the same images.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ..similarity import Agreement
 from .lm_batch import ask, predicted_gain, start, tell
 from .plane_parallax import Rendered, rendered
 
-# A pose that turns out worse is replaced by one so much nearer; so many are tried in all.
+# A pose that proves worse is replaced by one at this share of its distance; the number of tries is limited.
 _NEARER = 0.3
 _TRIALS = 3
-# Damping of the first step on a parallax. Steps that lead astray are found out by rendering, so it may be small.
+# Damping of the first step on a prediction. Rendering detects steps that fail, so it may be small.
 _FIRST_DAMPING = 1e-4
-# Least share of the expected curvature that is believed: steps grow by its inverse.
+# Least share of the expected curvature that is assumed: steps grow by its inverse.
 _LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class RenderedPose:
-    """A pose that was rendered, as a level compares it.
+    """A rendered pose, as compared at a level.
 
-    images: of the finest level. compared: as this level does; agreement: so found. level: its number.
-    renders: made by then. reason: why the work ended here, a sentence, empty before.
+    images: of the finest level. compared: the images for this level; agreement: at this level. level: its index.
+    renders: made so far. reason: why the refinement ended here, a sentence, empty before.
     """
 
     images: Rendered
@@ -51,7 +51,7 @@ class RenderedPose:
 
     @property
     def score(self) -> float:
-        """What rises within a level."""
+        """The score, which rises within a level."""
         return float(self.agreement.score[0])
 
 
@@ -59,7 +59,7 @@ OnPlace = Callable[[RenderedPose], object]
 
 
 def surrogate_lm(images: Rendered, settings: SurrogateSettings, on_place: OnPlace = lambda place: None) -> RenderedPose:
-    """Refine the pose (1, 4, 4) of images; returns the last place.
+    """Refine the pose (1, 4, 4) of images; returns the last rendered pose.
 
     on_place: called with the start of every level and with every better pose.
     """
@@ -73,7 +73,7 @@ def surrogate_lm(images: Rendered, settings: SurrogateSettings, on_place: OnPlac
 
 
 def _on_level(best: RenderedPose, settings: SurrogateSettings, on_place: OnPlace) -> RenderedPose:
-    """The best pose of a level, or the first after which predictions that see less far will do."""
+    """The best pose of a level, or the first from which predictions of shorter range suffice."""
     least_gain, finest = settings.least_gains[best.level], best.level + 1 == len(settings.levels)
     share = 1.0
     if math.isnan(best.score):
@@ -86,7 +86,7 @@ def _on_level(best: RenderedPose, settings: SurrogateSettings, on_place: OnPlace
         gained = found.score - best.score
         if not gained > 0:
             return replace(best, renders=found.renders, reason="No step in any direction improves the similarity.")
-        # Where the score falls off less steeply than told, more is gained: it curves by a share of what it should.
+        # A gain above the prediction means that the score's curvature is only a share of the expected one.
         share = min(1.0, max(_LEAST_SHARE, share * (2 - gained / promised)))
         best = found
         on_place(best)
@@ -96,10 +96,10 @@ def _on_level(best: RenderedPose, settings: SurrogateSettings, on_place: OnPlace
 
 
 def _aim(place: RenderedPose, settings: SurrogateSettings, share: float) -> tuple[Tensor, float]:
-    """The best pose (1, 4, 4) that is surrogate_lm, and by how much.
+    """The best predicted pose (1, 4, 4), and the predicted gain.
 
-    A single step needs the derivatives alone, which are exact, and no images of other poses; share: by how much of the
-    expected curvature the score was found to curve.
+    A single step needs only the derivatives, which are exact, and no images of other poses.
+    share: observed curvature of the score as a share of the expected one.
     """
     problem, max_steps = place.compared.problem, settings.levels[place.level].max_steps
     state = start(place.compared.poses, place.agreement)
@@ -118,7 +118,7 @@ def _aim(place: RenderedPose, settings: SurrogateSettings, share: float) -> tupl
 
 
 def _tried(best: RenderedPose, aim: Tensor, settings: SurrogateSettings) -> RenderedPose:
-    """What is found at a pose (1, 4, 4), or nearer and nearer to the best one until it is better."""
+    """The render at a pose (1, 4, 4), or at poses ever nearer to the best one until one is better."""
     problem, poses = best.images.problem, best.images.poses
     step = pose_difference(aim, poses, problem.pivot)
     for attempt in range(1, _TRIALS + 1):

@@ -1,6 +1,6 @@
-"""From the end of a refinement to what is known of it: the evidence for its best pose, weighed on the X-rays.
+"""Assessment of a refinement: the evidence for its best pose, computed on the X-rays.
 
-`verdict` holds the rules; here the problems are made and compared that they ask for.
+`verdict` holds the rules; this module builds and evaluates the problems that they need.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from .verdict import (
     uncertainty_of,
 )
 
-# Steps per level for the mirrored X-ray: enough to see whether it fits better, not to measure anything.
+# Steps per level for the mirrored X-ray: enough to decide whether it fits better, too few to measure by how much.
 _MIRROR_STEPS = 6
 _CLEAR_MIRROR_GAP = 0.15
 _UNCONFIRMED = "Each search found another pose that fits better, and none led back to one: choose the effort thorough."
-# Neighbouring pixels repeat each other. With one independent value in 36 pixels the expected error agreed with the true
+# Neighbouring pixels are correlated. With one independent value per 36 pixels the expected error agreed with the true
 # one on simulated X-rays (ratio 0.4 to 1.1).
 _PIXELS_PER_VALUE = 36
 
 
 @dataclass(frozen=True, eq=False)
 class AssessedPose:
-    """A refined pose (4, 4) of the first camera and what speaks for it.
+    """A refined pose (4, 4) of the first camera and the evidence for it.
 
-    started_from: (4, 4) the pose before any step; start: which way of starting that was, in words.
-    stopped: why the refinement ended. similarities: at the pose, one for each view, on the level that the evidence's
-    similarity is from, which is their mean.
+    started_from: (4, 4) the pose before any step; start: name of the start, in words.
+    stopped: why the refinement ended. similarities: at the pose, one for each view, at the level of the evidence's
+    similarity, which is their mean.
     """
 
     pose: Tensor
@@ -60,7 +60,7 @@ class AssessedPose:
     similarities: tuple[float, ...]
 
     def is_better_than(self, other: AssessedPose) -> bool:
-        """Whether this is the one to keep of two."""
+        """Whether this pose is preferred to the other."""
         if self.verdict.accepted != other.verdict.accepted:
             return self.verdict.accepted
         return self.evidence.similarity > other.evidence.similarity
@@ -70,30 +70,30 @@ class AssessedPose:
         return len(distinct_places(torch.stack([self.pose, other.pose]), pivot, 2)) == 1
 
     def beside(self, rival: AssessedPose, pivot: Tensor) -> AssessedPose:
-        """The same pose, judged in the knowledge that another attempt ended in `rival`."""
+        """The same pose, judged again given that another attempt ended in `rival`."""
         apart = self.evidence.similarity - rival.evidence.similarity
         gaps = (self.evidence.gap, rival.evidence.gap if self.is_where(rival, pivot) else apart)
         evidence = replace(self.evidence, gap=min((gap for gap in gaps if gap is not None), default=None))
         return replace(self, evidence=evidence, verdict=judge(evidence))
 
     def or_better(self, other: AssessedPose, pivot: Tensor) -> AssessedPose:
-        """The one to keep of two, each judged in the knowledge of the other."""
+        """The preferred one of two, each judged given the other."""
         one, other = self.beside(other, pivot), other.beside(self, pivot)
         return other if other.is_better_than(one) else one
 
     def unconfirmed(self) -> AssessedPose:
-        """The same pose, not trusted as nothing led back to it."""
+        """The same pose, not accepted, as no search led back to it."""
         if not self.verdict.accepted:
             return self
         return replace(self, verdict=Verdict(False, _UNCONFIRMED, ReasonCode.UNCONFIRMED))
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether it is the mirrored X-ray that fits here."""
+        """Whether the mirrored X-ray fits better here."""
         return fits_better_mirrored(self.evidence)
 
     def is_clear(self, partial: bool) -> bool:
-        """Whether it needs no second look; `partial` as in ProblemCache."""
+        """Whether it needs no confirming search; `partial` as in ProblemCache."""
         sure = SURE_SIMILARITY_OF_A_PART if partial else SURE_SIMILARITY
         return self.verdict.accepted and self.evidence.similarity >= sure
 
@@ -108,7 +108,8 @@ def assess(
 ) -> AssessedPose:
     """Evidence, uncertainty and verdict for the best pose of a state at the finest level.
 
-    gap: how much lower the best other optimum scores, where one was found. started, name: as in AssessedPose.
+    gap: how much lower the best other optimum scores, where one was found.
+    started, name: `started_from` and `start` of AssessedPose.
     pause: called between renders.
     """
     pose = state.poses[0]
@@ -139,7 +140,7 @@ def assess(
 
 
 def _by_view(problem: Problem, pose: Tensor, together: float) -> tuple[float, ...]:
-    """The similarity of each view at a pose (4, 4); `together`: their mean, which is known already."""
+    """The similarity of each view at a pose (4, 4); `together`: their known mean."""
     if len(problem.views) == 1:
         return (together,)
     similarities = []
@@ -149,7 +150,7 @@ def _by_view(problem: Problem, pose: Tensor, together: float) -> tuple[float, ..
 
 
 def _least(values: tuple[float, ...]) -> float:
-    """The least of the values, NaN where one is."""
+    """The minimum of the values, NaN where one is NaN."""
     return math.nan if any(math.isnan(value) for value in values) else min(values)
 
 
@@ -158,7 +159,7 @@ def _mirror_gap(
 ) -> float:
     """How much better the X-rays fit than their mirror images do near the mirrored pose.
 
-    Compared before the finest level, and on the finest only when that does not decide.
+    Compared at the level before the finest, and at the finest only where that is inconclusive.
     """
     mirror = problems.mirrored()
     poses = mirrored_pose(pose, problems.pivot)[None]

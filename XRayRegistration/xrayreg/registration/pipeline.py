@@ -2,7 +2,7 @@
 
     registration = register(scene, settings, on_step=print)
 
-What is tried first, and what after it when the verdict is no, is planned in `starts`.
+Which attempt comes first, and which follow when a pose is not accepted, is planned in `starts`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from .starts import (
 from .verdict import LEAST_SIMILARITY, unless_assumed
 
 AROUND_BEST = "a search around the best pose"
-# Share of the whole that the planned attempts take; the rest is for second looks.
+# Share of the progress that the planned attempts take; the rest is for confirming searches.
 _PLANNED = 0.8
 
 
@@ -51,8 +51,9 @@ def register(
     """Register a scene.
 
     on_step: called between renders with what is being done, the fraction done and the best pose so far; an error that
-        it raises ends the registration and reaches the caller. Several calls may bring equal news. Only where the
-        render engine was never compiled on this machine the first take long (see `render.kernels_are_cached`).
+        it raises ends the registration and reaches the caller. Several calls may report the same state. The
+        first ones take long only where the render engine was never compiled on this machine (see
+        `render.kernels_are_cached`).
     load_seconds: what loading the scene took; it is part of the result's `seconds`.
     Raises InputError when the scene cannot be registered at all (an unknown start or engine, anatomy out of view, one
     X-ray as two views, a network of another patient).
@@ -90,7 +91,7 @@ def register(
 
 
 def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float = 0.0) -> Estimate:
-    """The pose that the network named by `settings.init` believes in most, neither refined nor judged.
+    """The most probable pose of the network named by `settings.init`, neither refined nor judged.
 
     Takes milliseconds, as nothing is rendered. Raises InputError where `settings.init` names no network, and as
     `register` does.
@@ -120,10 +121,10 @@ def estimate(scene: Scene, settings: RegistrationSettings, load_seconds: float =
 
 
 def warmed_up(settings: RegistrationSettings, on_step: OnStep = unheeded) -> float:
-    """Load the compiled code that a registration needs; a step says so where it has to be compiled first.
+    """Load the compiled code that a registration needs; a step reports where it has to be compiled first.
 
     Returns the seconds spent on compiling. Raises InputError as `choose_engine` does, and for a similarity's file that
-    is no network's.
+    is not a network.
     """
     learned_maps = settings.similarity is not None and needs_learned_maps(settings.similarity)
     if not kernels_are_cached(settings.engine, settings.device, learned_maps):
@@ -136,7 +137,7 @@ def warmed_up(settings: RegistrationSettings, on_step: OnStep = unheeded) -> flo
 def _asked_similarity(
     problems: ProblemCache, file: str, prediction: Prediction | None, clock: _Clock, on_step: OnStep
 ) -> tuple[SceneSimilarity, Proposals]:
-    """The learned similarity in a file, and where it leads."""
+    """The learned similarity in a file, and the poses that it proposes."""
     settings = problems.settings
     clock.switch("similarity")
     on_step(Step("prepare", 0.0, "loading the learned similarity"))
@@ -148,7 +149,7 @@ def _asked_similarity(
 
 
 def _similarity_notes(similarity: SceneSimilarity, settings: RegistrationSettings) -> tuple[str, ...]:
-    """What was done with a learned similarity, and how it fits the scene, one sentence each."""
+    """Notes on the use of a learned similarity and on its fit to the scene, one sentence each."""
     ranked = "" if settings.init == "case" else "ranked hypotheses, and "
     done = (
         f"The learned similarity {similarity.name} ({similarity.architecture}) {ranked}led to poses that were tried "
@@ -158,7 +159,7 @@ def _similarity_notes(similarity: SceneSimilarity, settings: RegistrationSetting
 
 
 def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock, on_step: OnStep) -> AssessedPose:
-    """What the planned attempts and the second looks end in."""
+    """The best pose of the planned attempts and the confirming searches."""
     best: AssessedPose | None = None
     for number, attempt in enumerate(planned):
         span = _Span(_PLANNED * number / len(planned), _PLANNED / len(planned))
@@ -167,21 +168,21 @@ def _found(problems: ProblemCache, planned: list[Attempt], clock: _Clock, on_ste
             best = found if best is None else best.or_better(found, problems.pivot)
         if best is not None and best.verdict.accepted:
             break
-    # The last attempt has nothing after it that it could be given up for.
+    # The last attempt is never given up, as no other follows it.
     assert best is not None
     return _looked_again(problems, best, clock, on_step)
 
 
 def _looked_again(problems: ProblemCache, best: AssessedPose, clock: _Clock, on_step: OnStep) -> AssessedPose:
-    """The best pose once it is beyond doubt, or the best of all that second looks found.
+    """The best pose once it is confirmed, or the best of all that further searches found.
 
-    Beyond doubt is a pose that is clear by itself, or that a search around it leads back to. On poor X-rays right and
-    wrong optima differ in just that: near a wrong one there is something better.
+    Confirmed is a pose that is clear by itself, or that a search around it leads back to. On poor X-rays this alone
+    distinguishes right from wrong optima: near a wrong one there is a better one.
     """
     general, settings, partial = problems.settings, problems.settings.second, problems.partial
     given, found_again, fresh = general.init == "case", False, 0
     rounds = settings.part_rounds if problems.is_small(best.pose) else settings.rounds
-    # Bones alone fit a little worse than the whole body does, and a search for them takes longer.
+    # Bones alone fit a little worse than the whole body, and a search for them takes longer.
     fair = settings.promising if partial else LEAST_SIMILARITY
     for number in range(rounds):
         settled = found_again and best.evidence.similarity >= fair
@@ -208,22 +209,22 @@ def _looked_again(problems: ProblemCache, best: AssessedPose, clock: _Clock, on_
 
 @dataclass(frozen=True)
 class _Span:
-    """One attempt's part of the whole registration."""
+    """One attempt's share of the progress of a registration."""
 
     start: float
     length: float
 
     def at(self, share: float) -> float:
-        """The fraction of the whole where a share of this part is done."""
+        """The fraction of the registration done once a share of this attempt is done."""
         return self.start + self.length * share
 
 
 @dataclass(frozen=True, eq=False)
 class _Field:
-    """What is left of an attempt's hypotheses, the best first.
+    """The remaining hypotheses of an attempt, the best first.
 
-    poses: (N, 4, 4) as they are now; origins: (N, 4, 4) where they started. names: of those starts.
-    gap: how much lower the best other optimum scored where that was last looked at.
+    poses: (N, 4, 4) current; origins: (N, 4, 4) where they started. names: of those starts.
+    gap: how much lower the best other optimum scored when last compared.
     """
 
     poses: Tensor
@@ -240,9 +241,9 @@ class _Field:
 
 
 def _try(problems: ProblemCache, attempt: Attempt, span: _Span, clock: _Clock, on_step: OnStep) -> AssessedPose | None:
-    """Run one attempt: search where it asks for that, refine, judge; None where it is given up as hopeless."""
+    """Run one attempt: search if it has one, refine, judge; None where it is given up as hopeless."""
     field = _Field(attempt.hypotheses, attempt.hypotheses, attempt.names)
-    # The first level of an attempt without a search stands for one.
+    # The first level of an attempt without a search takes its place.
     early = 1
     if attempt.search is not None:
         clock.switch("initialise")
@@ -293,7 +294,7 @@ def _searched(
 
 
 def _coarse_similarity(problems: ProblemCache, poses: Tensor) -> float:
-    """Similarity of one pose (1, 4, 4) on the level before the finest: a cheap sign of whether it may be right."""
+    """Similarity of one pose (1, 4, 4) at the level before the finest: a cheap test of whether it may be right."""
     problem = problems.problem(problems.settings.refine.levels[-2], poses, REFINE_MARGIN_MM)
     return float(problem.scores(poses)[0])
 
@@ -314,7 +315,7 @@ def _refined(
 
 
 def _gap(scores: Tensor) -> float | None:
-    """How much lower the second of distinct optima scores; None when all starts found the same one."""
+    """How much lower the second best distinct optimum scores; None when all starts found the same one."""
     return float(scores[0] - scores[1]) if len(scores) > 1 else None
 
 
@@ -348,7 +349,7 @@ def _registration(
 
 
 def _notes(scene: Scene, prediction: Prediction, checkpoint: Checkpoint, pose: Tensor) -> tuple[Note, ...]:
-    """What to say of the network at a pose (4, 4) of the first camera."""
+    """Notes on the network at a pose (4, 4) of the first camera."""
     strange = unfamiliar(checkpoint.card, prediction, scene, pose)
     return (*noted(NoteCode.NETWORK, prediction.notes), *noted(NoteCode.NETWORK_UNFAMILIAR, strange))
 

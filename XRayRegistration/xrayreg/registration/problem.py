@@ -23,7 +23,7 @@ _BATCH_PIXELS = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class ProblemView:
-    """One view of a problem: its X-ray at this resolution, its camera, and where that stands.
+    """One view of a problem: its X-ray at this resolution, its camera, and the camera's pose.
 
     view_from_first: (4, 4) from the first view's camera frame to this view's.
     support: optional (B, H, W), the pixels near the rendered structure.
@@ -37,7 +37,7 @@ class ProblemView:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Where the pose is expected: a quadratic penalty that holds what the images leave open, such as depth.
+    """The expected pose: a quadratic penalty that constrains what the images do not, such as depth.
 
     expected: (4, 4) pose; deviation: (6,) standard deviations of the twist from it [rad, mm].
     weight: cost of one standard deviation in one parameter, times two.
@@ -63,7 +63,7 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Views, an attenuation map made ready for an engine, a similarity, and what is known of the pose.
+    """Views, an attenuation map prepared for an engine, a similarity, and a prior of the pose.
 
     pivot: (3,) isocentre in the volume frame [mm].
     """
@@ -86,7 +86,7 @@ class Problem:
             by_view = []
             for number, view in enumerate(self.picked(some).views):
                 image = render(self.projector, view.camera, view.view_from_first @ poses[some])
-                # A support for all poses, or none, leaves the X-ray's side as it is.
+                # Without a support per pose the prepared X-ray can be reused.
                 if number not in ready or view.support is not self.views[number].support:
                     ready[number] = self.similarity.against(view.target, image, view.support)
                 by_view.append(ready[number].score(image))
@@ -97,12 +97,12 @@ class Problem:
     def agreement(self, poses: Tensor, *, normals: bool = True) -> Agreement:
         """Score, gradient and normal matrix with respect to twists of poses (B, 4, 4), the mean over the views.
 
-        normals: whether normal matrices are wanted; see `Similarity.agreement`.
+        normals: whether normal matrices are needed; see `Similarity.agreement`.
         """
         parts = []
         for some in self._batches(len(poses), _BATCH_PIXELS):
             parts.append(self.picked(some)._mean_agreement(poses[some], normals))
-        # Images may be made on a GPU; the optimiser's small matrices stay where the poses are.
+        # Images may be rendered on a GPU; the optimiser's small matrices stay on the poses' device.
         mean = Agreement.joined(parts).on(poses.device)
         return mean if self.prior is None else mean + self.prior.agreement(poses, self.pivot)
 
@@ -138,19 +138,19 @@ class Problem:
         return replace(self, views=views)
 
     def _batches(self, count: int, pixels: int) -> tuple[Tensor, ...]:
-        """The numbers of `count` poses in batches whose images have about as many `pixels` together in each view."""
+        """The indices of `count` poses in batches whose images have about `pixels` pixels in total in each view."""
         return torch.arange(count).split(max(1, pixels // self._pixels))
 
     @property
     def _pixels(self) -> int:
-        """Of the largest view."""
+        """Number of pixels of the largest view."""
         return max(view.camera.width * view.camera.height for view in self.views)
 
 
 def build_problem(
     projector: Projector, views: tuple[Radiograph, ...], similarity: Similarity, *, image_px: int, pivot: Tensor
 ) -> Problem:
-    """The problem of a map made ready for an engine and of views averaged down to about `image_px` pixels."""
+    """The problem of a map prepared for an engine and of views averaged down to about `image_px` pixels."""
     reduced = []
     for view in views:
         reduced.append(view.reduced(reduction(view.camera, image_px)))
@@ -171,5 +171,5 @@ def build_problem(
 
 
 def reduction(camera: Camera, image_px: int) -> int:
-    """The whole factor that brings the longer image side nearest to `image_px` pixels."""
+    """The integer factor that brings the longer image side nearest to `image_px` pixels."""
     return max(1, round(max(camera.width, camera.height) / image_px))

@@ -1,4 +1,4 @@
-"""The problems of one registration: what is rendered, which part of the X-rays is compared, at which resolution."""
+"""The problems of one registration: the map rendered, the part of the X-rays compared, and the resolution."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from ..settings import LevelSettings, RegistrationSettings
 from ..similarity import Similarity
 from .problem import Prior, Problem, build_problem, reduction
 
-# How far around a rendered structure the X-ray is compared [pixels]: its edges and the windows that hold them.
+# Margin around a rendered structure within which the X-ray is compared [pixels]: its edges and the similarity windows
+# that contain them.
 SUPPORT_MARGIN_PX = 10
 # Part of the X-ray compared around the anatomy while refining: how far a refinement may still move it [mm].
 REFINE_MARGIN_MM = 20.0
 # A crop that saves less than this share of the image is not worth it.
 _WORTH_CROPPING = 0.4
 
-# A map is never averaged down to fewer voxels than this along its longest side, however far away it is said to be.
+# A map is never averaged down to fewer voxels than this along its longest side, however large its depth.
 _LEAST_VOXELS = 8
 
-# Exchanges left and right of a camera's image, and of anything in its frame.
+# Reflection that exchanges left and right of a camera's image and frame.
 REFLECTION = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 Frame = tuple[int, int, int, int]
@@ -36,10 +37,10 @@ Frame = tuple[int, int, int, int]
 class ProblemCache:
     """Builds registration problems per level and caches projectors and downsampled views.
 
-    attenuation: what is rendered; pivot: (3,) its centre, about which poses turn [volume frame, mm].
+    attenuation: the map rendered; pivot: (3,) its centre, the pivot of twists [volume frame, mm].
     partial: whether only a part of what the X-ray shows is rendered, so that only its surroundings can be compared.
-    depths_mm: about how far from each view's source the anatomy lies. They decide how fine a map a level renders, and
-        belong to the scene and not to a pose, so that every pose is scored on the same map whatever was asked before.
+    depths_mm: approximate distance of the anatomy from each view's source. They decide the resolution of a level's
+    map, and belong to the scene and not to a pose, so that every pose is scored on the same map in any order.
     """
 
     scene: Scene
@@ -54,7 +55,7 @@ class ProblemCache:
     _whole: list[ProblemCache] = field(default_factory=list)
 
     def for_search(self) -> ProblemCache:
-        """The cache to search with: the whole body, where there is one, is found more surely than bones in it."""
+        """The cache for searching: the whole body, where there is one, is found more reliably than bones in it."""
         if not (self.scene.structures and self.scene.volume.is_hounsfield):
             return self
         if not self._whole:
@@ -69,14 +70,14 @@ class ProblemCache:
         return sum(made.renders for made in (*self._projectors.values(), *self._whole_projectors.values()))
 
     def mirrored(self) -> ProblemCache:
-        """The cache for the X-rays with left and right exchanged, in the world reflected along with them."""
+        """The cache for the X-rays with left and right exchanged, in a correspondingly reflected world."""
         views = []
         for view in self.scene.views:
             flipped = view.mirrored()
             pose = REFLECTION @ flipped.camera.camera_from_world @ REFLECTION
             views.append(replace(flipped, camera=replace(flipped.camera, camera_from_world=pose)))
         scene = replace(self.scene, views=tuple(views), initial=None, reference=None)
-        # Maps are shared; what compares X-rays with them is not.
+        # Maps are shared; problems, which hold the X-rays, are not.
         return replace(self, scene=scene, _problems={}, _whole=[])
 
     def is_small(self, pose: Tensor) -> bool:
@@ -84,7 +85,7 @@ class ProblemCache:
         return any(self._frame(view, pose, 0.0) is not None for view in self.scene.views)
 
     def problem(self, level: LevelSettings, around: Tensor, margin_mm: float, prior: Prior | None = None) -> Problem:
-        """The problem at a level for poses (B, 4, 4) `around` which it is used.
+        """The problem at a level, for use around the poses (B, 4, 4) in `around`.
 
         margin_mm: how far the structure may move within the image, at the structure's distance.
         """
@@ -93,7 +94,7 @@ class ProblemCache:
         return base.focused(around, SUPPORT_MARGIN_PX) if self.partial else base
 
     def _base(self, level: LevelSettings, frames: tuple[Frame | None, ...]) -> Problem:
-        """All that the problem is made of follows from the key: image size and frames decide the map's resolution."""
+        """The problem without prior and supports, which is determined by its key: image size, terms and frames."""
         key = (level.image_px, level.terms, frames)
         if key not in self._problems:
             pairs = zip(self.scene.views, frames, strict=True)
@@ -141,7 +142,7 @@ def problem_cache_for(scene: Scene, settings: RegistrationSettings) -> ProblemCa
 def _depths_mm(scene: Scene, centre: NDArray[np.float64]) -> tuple[float, ...]:
     """Distance of the anatomy's `centre` (3,) [volume frame, mm] from each view's source, along its central ray [mm].
 
-    As the scene's initial pose has it, else with the centre at a usual distance on the first view's central ray. A view
+    From the scene's initial pose, else with the centre at a usual distance on the first view's central ray. A view
     that has it behind its source or its detector gets its own usual distance.
     """
     first = scene.views[0].camera
@@ -162,7 +163,7 @@ def _frame_around(view: Radiograph, corners: NDArray[np.float64], margin_mm: flo
     if corners[:, 2].min() <= 1.0:
         return None
     margin_px = margin_mm * camera.focal_px / corners[:, 2].mean()
-    # Whole multiples of a coarse block, so that nearly equal poses share one problem.
+    # Multiples of a coarse block, so that nearly equal poses share one problem.
     block = max(16, 2 ** round(np.log2(max(camera.width, camera.height) / 16)))
     pixels = camera.project(corners)
     size = np.array([camera.width, camera.height])

@@ -1,4 +1,4 @@
-"""What a registration says while it runs and when it is done."""
+"""Progress and result of a registration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .verdict import Evidence, Uncertainty, Verdict
 
 @dataclass(frozen=True, eq=False)
 class ViewResult:
-    """One view's pose camera_from_volume (4, 4) [mm] and its part of the evidence's similarity, which is the mean."""
+    """One view's pose camera_from_volume (4, 4) [mm] and its similarity; the evidence's similarity is the mean."""
 
     name: str
     camera_from_volume: NDArray[np.float64]
@@ -25,10 +25,10 @@ class ViewResult:
 
 @dataclass(frozen=True, eq=False)
 class Registration:
-    """The outcome: a pose, and everything needed to decide how far to trust it.
+    """The result: a pose, and everything needed to decide how far to trust it.
 
     world_from_volume: (4, 4) [mm]; started_from: the same before any step, for before-and-after pictures.
-    start: which start won, in words; stopped: why its refinement ended.
+    start: name of the start that the pose comes from, in words; stopped: why its refinement ended.
     """
 
     world_from_volume: NDArray[np.float64]
@@ -51,13 +51,13 @@ class Registration:
 
     @property
     def expected_error_mm(self) -> float | None:
-        """The mean error [mm] to be expected at the anatomy; None where the pose is not accepted (see `withheld`)."""
+        """The expected mean error [mm] at the anatomy; None where the pose is not accepted (see `withheld`)."""
         return self.evidence.expected_error_mm if self.verdict.accepted else None
 
     def as_dict(self) -> dict[str, Any]:
         """The result file's content (design.md 5), without the score, which needs a reference.
 
-        How far off the pose may be is left out where it is not accepted, see `withheld`.
+        The expected error is left out where the pose is not accepted, see `withheld`.
         """
         content = {
             "world_from_volume": self.world_from_volume.tolist(),
@@ -108,10 +108,10 @@ def withheld(content: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A pose that a network gave, on which there is no verdict.
+    """A pose predicted by a network, without a verdict.
 
     world_from_volume: (4, 4) [mm]. views: name and camera_from_volume (4, 4) of each.
-    start: which of the network's poses it is, in words; belief: how much the network believes in it, 0 to 1.
+    start: which of the network's poses it is, in words; belief: its probability by the network, 0 to 1.
     """
 
     world_from_volume: NDArray[np.float64]
@@ -152,8 +152,8 @@ class Estimate:
 class Step:
     """One moment of a registration.
 
-    stage: prepare, search, refine, judge or done. fraction: of the whole, between 0 and 1, never falling.
-    message: what is being done. camera_from_volume: (4, 4) best pose of the first view so far, once there is one.
+    stage: prepare, search, refine, judge or done. fraction: of the registration, between 0 and 1, never decreasing.
+    message: current activity. camera_from_volume: (4, 4) best pose of the first view so far, once there is one.
     similarity: at that pose, comparable within a stage only.
     renders: images made so far.
     """
@@ -166,9 +166,9 @@ class Step:
     renders: int = 0
 
 
-# What a registration calls with its steps.
+# Callback of a registration for its steps.
 OnStep = Callable[[Step], object]
 
 
 def unheeded(step: Step) -> None:
-    """An `OnStep` for work that nobody follows."""
+    """An `OnStep` that does nothing."""

@@ -1,4 +1,4 @@
-"""The ways a registration may start: what to try, cheapest first."""
+"""The attempts of a registration to start from, cheapest first."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ AROUND_LEARNED = "a search around the learned similarity's poses"
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """A way to start.
+    """One attempt: hypotheses and how they are searched and refined.
 
-    names: for people, of each hypothesis, or one for all that a search thins out.
-    hypotheses: (N, 4, 4) poses of the first camera, the one that is expected most first.
-    search: how they are thinned out; None where they are few, and all of them are refined.
-    levels: on which what is left is refined; after a search those that it did not use.
-    prior: where the pose is expected, if anything is known of it. spread: how far hypotheses lie from their centre.
-    hopeless: similarity below which it is given up (see `RegistrationSettings`); None for what is seen to the end.
+    names: for display, of each hypothesis, or one for all where a search follows.
+    hypotheses: (N, 4, 4) poses of the first camera, the most probable first.
+    search: how the best are selected; None where they are few, and all of them are refined.
+    levels: of the refinement of the remaining ones; after a search those that it did not use.
+    prior: the expected pose, if known. spread: deviation of the hypotheses from their centre.
+    hopeless: similarity below which it is given up (see `RegistrationSettings`); None where it is always completed.
     """
 
     names: tuple[str, ...]
@@ -51,10 +51,10 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Poses that a network holds for likely, and the search that may follow them.
+    """Probable poses by a network, and the search that may follow them.
 
-    poses: (N, 4, 4) of the first camera, the likeliest first; N may be 0. names: of them, for people.
-    around: the name of a search around them. near: whether they are usually near enough to leave out levels.
+    poses: (N, 4, 4) of the first camera, the most probable first; N may be 0. names: of them, for display.
+    around: the name of a search around them. near: whether they are usually near enough to skip levels.
     """
 
     poses: Tensor
@@ -64,9 +64,9 @@ class Proposals:
 
 
 def network_file(init: str) -> Path | None:
-    """The file of the network that a start names, None for one of STARTS.
+    """The network file named as a start, None for one of STARTS.
 
-    Raises InputError for a word that is neither, and for a file that is not there.
+    Raises InputError for a word that is neither, and for a missing file.
     """
     path = Path(init)
     if init in STARTS:
@@ -86,7 +86,7 @@ def network_file(init: str) -> Path | None:
 
 
 def require_start(init: str, scene: Scene) -> None:
-    """Raise InputError for a start that there is not."""
+    """Raise InputError for a start that is not available."""
     if network_file(init) is None and init == "case" and scene.initial is None:
         raise InputError(
             "init", expected='an "initial" pose in the case', found="none", remedy="add one or use --init search"
@@ -94,9 +94,9 @@ def require_start(init: str, scene: Scene) -> None:
 
 
 def attempts(problems: ProblemCache, proposals: Proposals | None) -> list[Attempt]:
-    """What to try, cheapest first; `proposals` are networks', where any was asked.
+    """The attempts, cheapest first; `proposals` are those of networks, if any is used.
 
-    Raises InputError when the case's initial pose shows nothing in any view.
+    Raises InputError when the case's initial pose leaves the volume outside every view.
     """
     settings, initial = problems.settings, _initial(problems)
     planned: list[Attempt] = []
@@ -107,7 +107,7 @@ def attempts(problems: ProblemCache, proposals: Proposals | None) -> list[Attemp
     if proposals is not None and len(proposals.poses):
         planned += _of_network(problems, proposals, prior)
     elif initial is not None and settings.init in ("auto", "case"):
-        # Without a search after it there is nothing to give it up for; for bones see `_of_network`.
+        # Never given up where no search follows; for bones see `_of_network`.
         last = settings.init == "case"
         hopeless = None if last or problems.partial else settings.hopeless
         names, spread = ("the case's initial pose",), settings.search.prior
@@ -123,11 +123,11 @@ def learned_proposals(
     prediction: Prediction | None,
     on_progress: OnProgress | None = None,
 ) -> Proposals:
-    """Where a learned similarity leads: from the network's poses, the case's initial pose, or all nominal views.
+    """Poses that a learned similarity leads to from the network's poses, the case's initial pose, or all nominal views.
 
-    Where a search may follow, it ranks hypotheses drawn around them, and its slope is followed from the best.
-    The starts themselves stay among the proposals, so that nothing is lost where it leads astray.
-    Raises InputError where it tells nothing of poses around the first start.
+    Where a search may follow, it ranks hypotheses drawn around them, and its gradient is followed from the best.
+    The starts themselves stay among the proposals, so that nothing is lost where it misleads.
+    Raises InputError where it cannot score poses around the first start.
     """
     settings, initial = problems.settings, _initial(problems)
     starts, names = _centres(problems), tuple(f"the {view} view" for view in NOMINAL_VIEWS)
@@ -172,18 +172,18 @@ def search_around(problems: ProblemCache, poses: Tensor, name: str, seed: int) -
 
 
 def _of_network(problems: ProblemCache, proposals: Proposals, prior: Prior | None) -> list[Attempt]:
-    """The best hypotheses themselves, then a search around them, unless the case's pose alone was asked for."""
+    """The best hypotheses themselves, then a search around them, unless only the case's pose is to be used."""
     settings = problems.settings
     kept = _best_rendered(problems, proposals.poses, prior)
     poses = proposals.poses[kept]
     finest = settings.refine.levels[-1]
-    # A network's pose is near enough for the finest level to follow the first one, where the whole body is compared.
+    # With the whole body a network's pose is near enough to go from the first level directly to the finest.
     skips = proposals.near and not problems.partial
     levels = (settings.network.level, finest) if skips else settings.refine.levels
     names = tuple(proposals.names[n] for n in kept)
     if settings.init == "case":
         return [Attempt(names, poses, None, levels, prior, settings.search.prior)]
-    # A single bone among others is too unlike the X-ray on small images to be given up there.
+    # On small images a single bone among others differs too much from the X-ray for an attempt to be given up there.
     hopeless = None if problems.partial else settings.hopeless
     around = search_around(problems, poses, proposals.around, settings.seed)
     return [
@@ -193,7 +193,7 @@ def _of_network(problems: ProblemCache, proposals: Proposals, prior: Prior | Non
 
 
 def _best_rendered(problems: ProblemCache, poses: Tensor, prior: Prior | None) -> list[int]:
-    """The places of the distinct best poses (N, 4, 4) by rendering them, the best first."""
+    """Indices of the distinct best poses (N, 4, 4) by rendering them, the best first."""
     settings = problems.settings.network
     shifts = pose_difference(poses, poses[0].expand_as(poses), problems.pivot)[:, 3:5]
     searching = problems.for_search()
@@ -220,7 +220,7 @@ def _centres(problems: ProblemCache) -> Tensor:
 
 
 def _spread(search: SearchSettings) -> PosePrior:
-    """How far a search's hypotheses are drawn."""
+    """The spread of a search's hypotheses."""
     prior = search.prior
     return PosePrior(_times(prior.rotation_deg, search.spread), _times(prior.translation_mm, search.spread))
 
@@ -236,7 +236,7 @@ def _prior(problems: ProblemCache, expected: Tensor, spread: PosePrior) -> Prior
 
 
 def _require_in_view(problems: ProblemCache, pose: Tensor) -> None:
-    """Refuse an initial pose that puts the whole volume outside every view."""
+    """Raise InputError for an initial pose that puts the whole volume outside every view."""
     views = problems.scene.views
     first_from_world = views[0].camera.camera_from_world
     for view in views:

@@ -1,7 +1,7 @@
-"""Whether to trust a pose: evidence from the images alone, a verdict with a reason, and how far off it may be.
+"""Reliability of a pose: evidence from the images alone, a verdict with a reason, and the expected error.
 
-The similarity of a right and of a wrong image overlap, so it is not judged by itself. Judged is how far the pose stands
-out: from poses displaced a little (a peak, or any slope?), and from the best other optimum that was found.
+The similarities of right and wrong poses overlap, so similarity is not judged by itself. The verdict rests on how far
+the pose stands out: from poses displaced a little (whether it is a peak), and from the best other optimum found.
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ from ..scene import Attenuation
 from ..similarity import Agreement
 from .problem import Problem
 
-# Displacements for the contrast: rotations [rad] and translations [mm] far enough to spoil a true match.
+# Displacements for the contrast: rotations [rad] and translations [mm] large enough to destroy a true match.
 _NEAR_RAD, _NEAR_MM, _NEAR_DEPTH_MM = math.radians(8.0), 12.0, 40.0
 _DISPLACED, _DISPLACED_AT_ONCE = 24, 8
-# Contrast after which no more are looked at. Of 22 wrong poses on simulated X-rays none had more than 7.6 with eight.
+# Contrast above which no more displacements are scored. Of 22 wrong poses on simulated X-rays none exceeded 7.6 with
+# eight.
 _CLEAR_CONTRAST = 9.0
 
 # Calibrated on right and wrong registrations of simulated X-rays of a pelvis CT and a phantom, and of a real wrist.
 LEAST_SIMILARITY = 0.36
 LEAST_CONTRAST = 5.0
 LEAST_GAP = 0.05
-# Wrong optima can look fair, the more so where little of the body is in view; above these similarities none was ever
-# seen to: of a whole body (wrong up to 0.56, right from 0.73 on clear X-rays), and of single bones in it.
+# Wrong optima can score well, especially where little of the body is in view; above these similarities none was ever
+# observed: of a whole body (wrong up to 0.56, right from 0.73 on clear X-rays), and of single bones in it.
 SURE_SIMILARITY, SURE_SIMILARITY_OF_A_PART = 0.65, 0.42
 LEAST_IN_VIEW = 0.05
 MOST_ERROR_MM = 4.0
-# Of several X-rays each has to match a little: below this, which no wrong anatomy was seen to reach, one is another's.
+# Of several X-rays each has to match a little: below this, which no wrong anatomy was seen to reach, an X-ray is of
+# another patient.
 LEAST_SIMILARITY_OF_A_VIEW = LEAST_SIMILARITY / 2
-# Share of the anatomy's mass that may lie behind a source or behind a detector. Arms that were elsewhere, a CT's table
-# and soft tissue that a detector presses aside may; half of a body cannot.
+# Share of the anatomy's mass that may lie behind a source or behind a detector: arms that were elsewhere, a CT's table
+# and soft tissue displaced by a detector may; half of a body cannot.
 MOST_BEHIND_SOURCE, MOST_BEHIND_DETECTOR = 0.05, 0.10
-# Places along each axis at which the anatomy is looked at for that.
+# Samples along each axis of the anatomy for that test.
 _LOOKED_AT = 40
-# Curvature of the similarity [1/rad^2, 1/mm^2] below which it is as good as flat: 30 m off would cost 0.5.
+# Curvature of the similarity [1/rad^2, 1/mm^2] below which it counts as flat: an error of 30 m would cost 0.5.
 _LEAST_CURVATURE = 1e-9
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pose puts the anatomy between source and detector, in the view where it is worst.
+    """Position of the anatomy relative to source and detector at a pose, in the worst view.
 
     behind_source, behind_detector: share of the anatomy's mass there; the latter 0 where the detector's distance is
         unknown. NaN for a pose that is not finite.
@@ -61,17 +63,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for a pose.
+    """Evidence for a pose.
 
-    similarity: patch gradient correlation, the better of the finest level and the one before: fine images show more
-        edges, coarse ones less noise. Of several views the mean.
+    similarity: patch gradient correlation, the higher of the finest level and the one before: fine images show more
+        edges, coarse ones less noise. The mean over several views.
     contrast: how many standard deviations the finest similarity lies above that of displaced poses.
-    gap: its distance to the best other optimum; None when no other was looked for.
-    mirror_gap: how much better it is than the best that the mirrored X-ray reaches.
-    in_view: share of what is rendered that falls on usable pixels, the least over the views.
-    expected_error_mm: mTRE that the curvature of the similarity leaves open.
-    weakest_view: of several views the least similarity of one, on the level of `similarity`.
-    place: where the pose puts the anatomy.
+    gap: similarity less that of the best other optimum; None when no other was searched for.
+    mirror_gap: similarity less the best that the mirrored X-ray reaches.
+    in_view: share of what is rendered that falls on usable pixels, the minimum over the views.
+    expected_error_mm: mTRE expected from the curvature of the similarity.
+    weakest_view: the lowest similarity of a single view, at the level of `similarity`.
+    place: position of the anatomy at the pose.
     """
 
     similarity: float
@@ -84,7 +86,7 @@ class Evidence:
     place: Place = field(default_factory=Place)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name, for result files, those of `place` among the others."""
+        """The fields by name, for result files, with those of `place` at the same level."""
         fields = asdict(self)
         return fields | fields.pop("place")
 
@@ -128,7 +130,7 @@ def uncertainty_of(agreement: Agreement, pose: Tensor, pivot: Tensor, targets: T
     if not (math.isfinite(residual) and normal.isfinite().all() and pose.isfinite().all()):
         open_end = (math.inf,) * 3
         return Uncertainty(open_end, open_end, *open_end)
-    # What the images do not see, or see with a curvature that rounding made negative, is left open and not exact.
+    # Directions that the images do not constrain, or whose curvature is negative by rounding, get a large deviation.
     curvatures, axes = torch.linalg.eigh(normal)
     covariance = residual * (axes / curvatures.clamp(min=_LEAST_CURVATURE)) @ axes.mT
     lever = (targets - pivot) @ pose[:3, :3].mT
@@ -153,8 +155,8 @@ def uncertainty_of(agreement: Agreement, pose: Tensor, pivot: Tensor, targets: T
 def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> float:
     """How many standard deviations `score` lies above the scores of poses displaced from `pose` (4, 4).
 
-    The displacements are fixed by `seed`: twists in random directions whose rotation and translation spoil a match.
-    Where the first of them leave no doubt, the others are spared.
+    The displacements are fixed by `seed`: twists in random directions whose rotation and translation destroy a match.
+    Where the first of them are conclusive, the others are not scored.
     """
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(_DISPLACED, 6, generator=generator, dtype=torch.float64)
@@ -173,7 +175,7 @@ def contrast(problem: Problem, pose: Tensor, score: float, seed: int = 0) -> flo
 
 
 def in_view(problem: Problem, pose: Tensor) -> float:
-    """Share of the map's outline box that projects onto usable pixels, the least over the views."""
+    """Share of the map's bounding box that projects onto usable pixels, the minimum over the views."""
     corners = torch.as_tensor(problem.projector.grid.corners())
     fractions = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
     grid = torch.cartesian_prod(fractions, fractions, fractions)
@@ -192,7 +194,7 @@ def in_view(problem: Problem, pose: Tensor) -> float:
 
 
 def place_of(attenuation: Attenuation, problem: Problem, pose: Tensor) -> Place:
-    """Where a pose (4, 4) of the problem's first view puts what attenuates, in the view where it is worst."""
+    """Position of the attenuating voxels at a pose (4, 4) of the problem's first view, in the worst view."""
     if not pose.isfinite().all():
         return Place(math.nan, math.nan)
     mu, grid = attenuation.mu, attenuation.grid
@@ -221,7 +223,7 @@ def _place_in(
     weights: Tensor,
     at: tuple[Tensor, Tensor, Tensor],
 ) -> Place:
-    """The place in one view; weights (K, J, I): what attenuates at indices `at` (i, j, k) of mu."""
+    """The place in one view; weights (K, J, I): attenuation at indices `at` (i, j, k) of mu."""
     camera_from_index = camera_from_volume @ volume_from_index
     along = camera_from_index[2]
     depth = sum((along[n] * at[n] for n in range(3)), along[3])
@@ -254,7 +256,7 @@ def fits_better_mirrored(evidence: Evidence) -> bool:
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Accept a pose only when everything speaks for it; the reason names what decided."""
+    """Accept a pose only when all criteria are met; the reason names the deciding one."""
     against = _against(evidence)
     if against is not None:
         return Verdict(False, against[1], against[0])
@@ -267,7 +269,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _against(evidence: Evidence) -> tuple[ReasonCode, str] | None:
-    """The first thing that speaks against a pose, as a code and a sentence; None where nothing does."""
+    """The first criterion that a pose fails, as a code and a sentence; None where it meets all."""
     if not _is_known(evidence):
         return ReasonCode.NOT_COMPUTED, "The match could not be computed at this pose."
     if impossible := _impossible(evidence.place):
@@ -323,13 +325,13 @@ def _against(evidence: Evidence) -> tuple[ReasonCode, str] | None:
 
 
 def _is_known(evidence: Evidence) -> bool:
-    """Whether all of it could be computed; an expected error may be infinite, which has a sentence of its own."""
+    """Whether all of the evidence could be computed; the expected error may be infinite, which has its own reason."""
     values = [value for value in evidence.as_dict().values() if value is not None]
     return all(math.isfinite(value) or value == evidence.expected_error_mm == math.inf for value in values)
 
 
 def _impossible(place: Place) -> tuple[ReasonCode, str] | None:
-    """Why nothing can stand as a pose has it, as a code and a sentence; None where it can."""
+    """Why the position of the anatomy is physically impossible, as a code and a sentence; None where it is possible."""
     check = "check the geometry of the X-ray and the pose that the search started from."
     if place.source_inside:
         return (
@@ -350,7 +352,7 @@ def _impossible(place: Place) -> tuple[ReasonCode, str] | None:
 
 
 def unless_assumed(verdict: Verdict, assumed: tuple[str, ...]) -> Verdict:
-    """The verdict on a pose whose millimetres depend on numbers that were assumed (see `Scene.assumed`): not accepted.
+    """The verdict on a pose whose scale depends on assumed values (see `Scene.assumed`): not accepted.
 
     A verdict that is not accepted keeps its own reason.
     """

@@ -1,5 +1,5 @@
-"""Training data: CTs made ready for rendering, sampled poses and image appearances, and batches of simulated X-rays.
+"""Training data: CTs prepared for rendering, sampled poses and image appearances, and batches of simulated X-rays.
 
-Knows `networks.model` and `render`, nothing of how a network is trained. May be imported by `networks.inference`,
-`networks.training` and higher floors.
+Depends on `networks.model` and `render`, not on how a network is trained. May be imported by `networks.inference`,
+`networks.training` and higher layers.
 """

@@ -1,7 +1,7 @@
 """Appearance of X-rays of one pose: the parameters of a batch of images, and their effect on line integrals.
 
-The images are attenuation as `scene.Radiograph` gives it for a real X-ray: line integrals read back from a recording,
-right up to an increasing curve, with a mask of what is known to be image.
+The images are attenuation as `scene.Radiograph` gives it for a real X-ray: line integrals recovered from a recording,
+correct up to a monotonic tone curve, with a mask of the pixels known to be image.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from torch import Tensor
 
 from . import effects
 
-# Cosines of the slow gain along each axis: constant, tilt and two bends.
+# Cosine orders of the slowly varying gain along each axis: constant, tilt and two curvatures.
 GAIN_ORDERS = 4
-# Share of the beam that passes a closed collimator (lead of 2 mm, and scatter behind it).
+# Transmission of a closed collimator (2 mm of lead, and scatter behind it).
 _LEAKAGE = 0.002
-# Line integrals of what counts as air, and of a trunk, mean over what is not air.
+# Line integral below which pixels count as air, and mean line integral of a trunk outside air.
 _THIN, _TRUNK = 0.05, 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class Rods:
-    """Round pieces of metal or tissue in some images of a batch.
+    """Rods of metal or tissue in some images of a batch.
 
-    image: (N,) number of the image each lies in. start, end, radius: see `effects.rods`. depth: (N,) attenuation of
-    the longest path through it.
+    image: (N,) index of its image. start, end, radius: see `effects.rods`. depth: (N,) attenuation of the longest
+    path through it.
     """
 
     image: Tensor
@@ -41,7 +41,7 @@ class Rods:
 class Shapes:
     """Rounded rectangles in some images of a batch: fields of collimators, borders of X-rays, patches.
 
-    image: (N,) number of the image each belongs to. centre, half, angle, corner: see `effects.opening`.
+    image: (N,) index of its image. centre, half, angle, corner: see `effects.opening`.
     """
 
     image: Tensor
@@ -53,15 +53,15 @@ class Shapes:
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """What was drawn for a batch of B square images; tensors are (B,) unless stated otherwise.
+    """Sampled appearance of a batch of B square images; tensors are (B,) unless stated otherwise.
 
     low_energy, bone_contrast, scatter, noise, gamma, s_curve, inverted: see `settings.AppearanceSettings`.
     scatter_width: share of the image. gain: (B, 4, 4) coefficients of `effects.slow_field`.
     blur: variance [pixels squared], below 0 to sharpen. noise_seed: of the photon noise, drawn where it is used.
-    clip: (B, 2) shares of the range of tones lost at its thin and at its dense end.
-    fields: what is lit. unseen: (N,) which of the fields count as image nevertheless. patches: painted over with
-    patch_tone (N,), a share of the range of tones; at most one in an image. rods: metal. flesh, bones: what surrounds a
-    part that was cut out of the body.
+    clip: (B, 2) shares of the tonal range clipped at its thin and at its dense end.
+    fields: exposed regions. unseen: (N,) which of the fields do not reduce the valid mask. patches: regions overwritten
+    with patch_tone (N,), a share of the tonal range; at most one per image. rods: metal. flesh, bones: surroundings of
+    a part that was cut out of the body.
     """
 
     low_energy: Tensor
@@ -85,7 +85,7 @@ class Appearance:
     bones: Rods
 
     def summary(self) -> dict[str, float]:
-        """Means over the batch, and the shares of its images that have fields, patches and rods, for a log."""
+        """Means over the batch, and the shares of its images with fields, patches and rods, for a log."""
         count = max(1, len(self.noise))
         numbers = ("low_energy", "bone_contrast", "scatter", "blur", "noise", "gamma", "s_curve", "inverted")
         told = {name: float(getattr(self, name).double().mean()) for name in numbers}
@@ -126,9 +126,9 @@ def no_appearance(count: int) -> Appearance:
 
 @torch.no_grad()
 def apply_appearance(appearance: Appearance, integrals: Tensor) -> tuple[Tensor, Tensor]:
-    """Attenuation (B, H, W) as it is read back from X-rays, and which pixels are known to be image (B, H, W), 0 or 1.
+    """Attenuation (B, H, W) as recovered from X-rays, and the valid mask (B, H, W), 0 or 1.
 
-    integrals: soft and bony part (B, 2, H, W) of square images. The images come on the integrals' device.
+    integrals: soft and bony part (B, 2, H, W) of square images. The results are on the integrals' device.
     """
     here = _on_device(appearance, integrals.device)
     px = integrals.shape[-1]
@@ -154,18 +154,18 @@ def apply_appearance(appearance: Appearance, integrals: Tensor) -> tuple[Tensor,
 
 
 def _with(image: Tensor, rods: Rods) -> Tensor:
-    """Line integrals (B, H, W) with those through the rods added."""
+    """Line integrals (B, H, W) plus those through the rods."""
     paths = rods.depth[:, None, None] * effects.rods(rods.start, rods.end, rods.radius, image.shape[-1])
     return image.index_add(0, rods.image, paths)
 
 
 def _lit(appearance: Appearance, like: Tensor) -> tuple[Tensor, Tensor]:
-    """How much of the beam reaches each pixel (B, H, W), and which pixels are known to be image."""
+    """Share of the beam that reaches each pixel (B, H, W), and the valid mask."""
     shapes = appearance.fields
     if not len(shapes.image):
         return torch.ones_like(like), torch.ones_like(like)
     openings = effects.opening(shapes.centre, shapes.half, shapes.angle, shapes.corner, like.shape[-1])
-    # The edge of a field is left out with what lies beyond it, as scene.find_field does.
+    # The edge of a field is masked with the region beyond it, as in scene.find_field.
     hidden = ((openings < 1) & ~appearance.unseen[:, None, None]).to(like)
     closed = torch.zeros_like(like).index_add_(0, shapes.image, 1 - openings).clamp_max_(1)
     unknown = torch.zeros_like(like).index_add_(0, shapes.image, hidden)
@@ -173,7 +173,7 @@ def _lit(appearance: Appearance, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _thickness(integrals: Tensor) -> Tensor:
-    """How thick the patient is (B,), 0 to 1 for a trunk: a hand scatters little."""
+    """Relative patient thickness (B,), 0 to 1 for a trunk: a hand scatters little."""
     depth = integrals.sum(1)
     behind = depth > _THIN
     mean = (depth * behind).sum((1, 2)) / behind.sum((1, 2)).clamp_min(1)
@@ -181,20 +181,20 @@ def _thickness(integrals: Tensor) -> Tensor:
 
 
 def _noisy(arriving: Tensor, appearance: Appearance) -> Tensor:
-    """Photon noise: its variance grows with the light."""
+    """Photon noise: its variance grows with the intensity."""
     generator = torch.Generator(arriving.device).manual_seed(appearance.noise_seed)
     draws = torch.randn(arriving.shape, generator=generator, device=arriving.device)
     return arriving + draws * arriving.clamp_min(0).sqrt_() * appearance.noise[:, None, None]
 
 
 def _read_back(recorded: Tensor, noiseless: Tensor) -> Tensor:
-    """Attenuation of a recording; what is darker than half the darkest tissue was no tissue but noise."""
+    """Attenuation of a recording; values below half of the darkest tissue's are treated as noise."""
     floor = 0.5 * noiseless.amin((1, 2), keepdim=True).clamp_min(1e-6)
     return torch.maximum(recorded, floor).log_().neg_()
 
 
 def _range(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and largest value (B,) of each image where it is valid; of all of it where nothing is."""
+    """Minimum and maximum (B,) of each image over its valid pixels; over all pixels where none is valid."""
     hidden = (valid == 0) & valid.any(1).any(1)[:, None, None]
     low = image.masked_fill(hidden, torch.inf).amin((1, 2))
     return low, image.masked_fill(hidden, -torch.inf).amax((1, 2))
@@ -213,7 +213,7 @@ Held = TypeVar("Held", bound=Appearance | Shapes | Rods)
 
 
 def _on_device(held: Held, device: torch.device) -> Held:
-    """The same with its tensors on another device."""
+    """A copy with its tensors on another device."""
     moved: dict[str, Any] = {}
     for item in fields(held):
         value = getattr(held, item.name)

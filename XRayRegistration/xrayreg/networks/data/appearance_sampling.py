@@ -1,4 +1,4 @@
-"""Sampling the appearance of a batch: every number from one generator, on the CPU, so that it can be drawn again."""
+"""Sampling the appearance of a batch: every number from one generator, on the CPU, so that it is reproducible."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ...checks import InputError
 from ...settings import AppearanceSettings
 from .appearance import GAIN_ORDERS, Appearance, Rods, Shapes
 
-# Variation of the gain along each axis falls off as fast as this power of its order.
+# The gain's variation along each axis decays with this power of its order.
 _GAIN_DECAY = 1.0
-# Most of the range of tones that is lost at the thin end, where exposure for the densest bone burns out skin and limbs,
-# and at the dense one.
+# Largest share of the tonal range clipped at the thin end, where exposure for the densest bone saturates skin and
+# limbs, and at the dense end.
 _CLIP = (0.45, 0.1)
-# Metal: least and most radius, length (shares of the image's edge) and attenuation, of wires, of rods and screws, of
+# Metal: ranges of radius, length (shares of the image's edge) and attenuation, of wires, of rods and screws, of
 # balls and screw heads along the beam, and of plates and cushions.
 _METAL = torch.tensor(
     [
@@ -27,7 +27,7 @@ _METAL = torch.tensor(
     ]
 )
 _MOST_RODS = 4
-# What surrounds a part cut out of the body: least and most number, radius and length (shares of the image's edge), and
+# Surroundings of a part cut out of the body: ranges of number, radius and length (shares of the image's edge), and
 # attenuation per radius: that of water and of bone through a field of some 280 mm at the patient.
 _FLESH = (1, 3, 0.05, 0.5, 0.1, 1.0, 10.0)
 _BONES = (3, 8, 0.008, 0.04, 0.05, 0.5, 20.0)
@@ -36,9 +36,9 @@ _BONES = (3, 8, 0.008, 0.04, 0.05, 0.5, 20.0)
 def sample_appearance(
     settings: AppearanceSettings, count: int, generator: torch.Generator, partial: bool = False
 ) -> Appearance:
-    """The appearance of `count` images; raises InputError for ranges that are none.
+    """The appearance of `count` images; raises InputError for invalid ranges.
 
-    partial: whether they show a part cut out of the body, so that the rest of it has to be made up.
+    partial: whether they show a part cut out of the body, so that its surroundings have to be synthesised.
     """
     _require_ranges(settings)
     dice = _Dice(generator, count)
@@ -98,30 +98,30 @@ class _Dice:
         return low + (high - low) * torch.rand(shape, generator=self.generator)
 
     def between(self, low: float, high: float) -> Tensor:
-        """(count,) evenly between two numbers."""
+        """(count,) uniform between two numbers."""
         return self.uniform(low, high, self.count)
 
     def log_between(self, low: float, high: float) -> Tensor:
-        """(count,) between two numbers above 0, evenly by their logarithms."""
+        """(count,) log-uniform between two numbers above 0."""
         return self.between(math.log(low), math.log(high)).exp()
 
     def chosen(self, share: float) -> Tensor:
-        """(count,) whether an image is among the share."""
+        """(count,) True for a random share of the images."""
         return torch.rand(self.count, generator=self.generator) < share
 
     def sometimes(self, share: float, values: Tensor, otherwise: float) -> Tensor:
-        """`values` (count,) for a share of the images."""
+        """`values` (count,) for a share of the images, `otherwise` for the others."""
         return torch.where(self.chosen(share), values, otherwise)
 
     def numbers_of(self, share: float) -> Tensor:
-        """The numbers (N,) of a share of the images."""
+        """The indices (N,) of a random share of the images."""
         return self.chosen(share).nonzero()[:, 0]
 
 
 def _sample_gain(settings: AppearanceSettings, dice: _Dice) -> Tensor:
     order = 1 + torch.arange(GAIN_ORDERS, dtype=torch.float32)
     weight = (order[:, None] * order[None, :]) ** -_GAIN_DECAY
-    # A constant factor is no variation.
+    # A constant factor is not a variation.
     weight[0, 0] = 0.0
     weight = weight / weight.square().sum().sqrt()
     draws = torch.randn(dice.count, GAIN_ORDERS, GAIN_ORDERS, generator=dice.generator)
@@ -170,7 +170,7 @@ def _sample_rods(settings: AppearanceSettings, dice: _Dice) -> Rods:
 
 
 def _sample_tissue(dice: _Dice, share: float, kind: tuple[int, int, float, float, float, float, float]) -> Rods:
-    """Round pieces of tissue in a share of the images, as thick as they are broad or somewhat thinner."""
+    """Rods of tissue in a share of the images, as thick as they are broad or somewhat thinner."""
     fewest, most, thin, thick, short, long, dense = kind
     images = dice.numbers_of(share)
     image = images.repeat_interleave(torch.randint(fewest, most + 1, (len(images),), generator=dice.generator))
@@ -182,6 +182,6 @@ def _sample_tissue(dice: _Dice, share: float, kind: tuple[int, int, float, float
 
 
 def _along(dice: _Dice, length: Tensor) -> Tensor:
-    """Half of rods (N, 2) of a length in any direction."""
+    """Half axes (N, 2) of rods of given length in random directions."""
     angle = dice.uniform(0.0, math.pi, len(length))
     return torch.stack([angle.cos(), angle.sin()], -1) * (length / 2)[:, None]

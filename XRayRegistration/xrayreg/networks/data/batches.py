@@ -1,4 +1,4 @@
-"""Batches of simulated X-rays, each made while the network trains on the one before."""
+"""Batches of simulated X-rays, each made while the network trains on the previous one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .appearance_sampling import sample_appearance
 from .pose_sampling import sample_poses
 from .subjects import DrrSubject, render_soft_and_bone
 
-# Line integrals above this count as something in the way.
+# Line integrals above this count as covered by the subject.
 _COVERED = 1e-3
-# A distribution of which fewer poses than one in this many show the anatomy is not one to train on.
+# A distribution is rejected for training where fewer than one in this many of its poses show the anatomy.
 _MOST_ROUNDS = 20
 
 
 class SubjectSource(Protocol):
-    """Where the volumes come from: one patient, or a pool of many."""
+    """A source of volumes: one patient, or a pool of many."""
 
     def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
         """The subject of batch `number`."""
@@ -41,7 +41,7 @@ class Batch:
     """B simulated X-rays of one subject.
 
     inputs: (B, 3, H, W) as `view.network_input` makes them. poses: camera_from_volume (B, 4, 4), float64 on the CPU.
-    integrals: (B, 2, H, W) what was rendered. appearance: what was done to it, in means.
+    integrals: (B, 2, H, W) as rendered. appearance: means of the effects applied to them.
     """
 
     number: int
@@ -82,9 +82,9 @@ def _with_extension(
 def visible_views(
     subject: DrrSubject, camera: Camera, settings: TrainingSettings, wanted: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Poses (wanted, 4, 4) that show the subject on at least `settings.least_visible` of the image, and their images.
+    """Poses (wanted, 4, 4) at which the subject covers `settings.least_visible` of the image or more, and their images.
 
-    Others are drawn anew, in the order in which they come. Images are line integrals (wanted, 2, H, W).
+    Others are rejected and drawn again in sequence. Images are line integrals (wanted, 2, H, W).
     """
     kept_poses: list[Tensor] = []
     kept_images: list[Tensor] = []
@@ -111,7 +111,7 @@ def visible_views(
 
 
 def seeded_generator(seed: int, *numbers: int) -> torch.Generator:
-    """A generator that every seed and every number gives another stream."""
+    """A generator with a distinct stream for every seed and numbers."""
     state = np.random.SeedSequence([seed, *numbers]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 
@@ -120,9 +120,9 @@ Made = TypeVar("Made")
 
 
 def prefetch(make: Callable[[int], Made], start: int = 0) -> Generator[Made, None, None]:
-    """What `make` gives for `start`, start + 1 and so on, each made while the one before is being used.
+    """Yield `make(start)`, `make(start + 1)` and so on, each made while the previous one is being used.
 
-    One worker thread; closing the iterator waits for what it has in hand. An error appears in place of its batch.
+    One worker thread; closing the iterator waits for its current batch. An error is raised in place of its batch.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as worker:
         ahead = worker.submit(make, start)

@@ -23,9 +23,9 @@ def downsample_map(
 ) -> Attenuation:
     """The map averaged over voxels of `voxel_mm`; along an axis whose voxels are larger already it stays as it is.
 
-    part: what of each voxel is averaged, a function of its value; it is given a few slices at a time.
-    Its values count as constant within a voxel, so all mass is kept, and none moves by more than half a new voxel. What
-    the outermost voxels cover beyond the map is air, as much at either end.
+    part: function of the voxel values whose result is averaged; called with a few slices at a time.
+    Values count as constant within a voxel, so mass is conserved, and none moves by more than half a new voxel. The
+    outermost voxels extend beyond the map into air, equally at both ends.
     """
     grid = attenuation.grid
     steps = np.maximum(1.0, voxel_mm / grid.spacing_mm)
@@ -47,7 +47,7 @@ def downsample_map(
 
 
 def _weights(size: int, step: float, count: int) -> Tensor:
-    """Share (count, size) of each new voxel that each old one fills; `step` old ones make a new one."""
+    """Share (count, size) of each new voxel that each old one fills; a new one is `step` old ones long."""
     edges = np.arange(count + 1) * step - (count * step - size) / 2
     old = np.arange(size)
     shared = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)

@@ -1,7 +1,7 @@
-"""What may happen to an X-ray on its way to a number: vectorised over a batch (B, H, W), without randomness.
+"""Image formation effects of an X-ray: vectorised over a batch (B, H, W), deterministic.
 
-Transmission is 1 where nothing attenuates. Places in an image are (column, row) shares of its edge, 0 to 1, so that an
-effect does not depend on how many pixels there are.
+Transmission is 1 where nothing attenuates. Positions in an image are (column, row) shares of its edge, 0 to 1, so that
+an effect does not depend on the number of pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 # Mass attenuation at 40 keV over that at 70 keV, the energy at which Hounsfield units are read: water, cortical bone
 # (NIST XCOM; the values at 70 keV are interpolated as in simulation.materials).
 WATER_40_KEV, BONE_40_KEV = 1.387, 2.544
-# Cosines kept along each axis where a field is slow.
+# Cosine orders kept along each axis of a slowly varying field.
 SLOW_ORDERS = 8
 
 
@@ -23,7 +23,7 @@ def transmission(integrals: Tensor, low_energy: Tensor, bone_contrast: Tensor) -
     """Transmission (B, H, W) of a beam of two energies through soft tissue and bone (B, 2, H, W).
 
     low_energy: (B,) share of the beam at 40 keV, the rest at 70 keV. bone_contrast: (B,) factor on bone. The sum of two
-    exponentials hardens as a spectrum does: the more is in the way, the less the low energy counts.
+    exponentials models beam hardening: the more attenuation, the less the low energy contributes.
     """
     share, factor = _each(low_energy), _each(bone_contrast)
     soft, bone = integrals[:, 0], integrals[:, 1] * factor
@@ -32,10 +32,10 @@ def transmission(integrals: Tensor, low_energy: Tensor, bone_contrast: Tensor) -
 
 
 def scattered(primary: Tensor, ratio: Tensor, width: Tensor) -> Tensor:
-    """Scatter (B, H, W) of transmissions: slow, and strongest where half the beam is lost.
+    """Scatter (B, H, W) of transmissions: of low frequency, and strongest where about half of the beam is attenuated.
 
     ratio: (B,) of scatter to primary behind the patient. width: (B,) sigma of its spread as a share of the image.
-    Its source is -P ln P (Ohnesorge et al., Eur. Radiol. 9, 1999), spread by a Gaussian that mirrors at the borders.
+    Its source is -P ln P (Ohnesorge et al., Eur. Radiol. 9, 1999), blurred by a Gaussian with mirrored borders.
     """
     source = -primary * primary.clamp_min(1e-12).log()
     basis = slow_basis(primary.shape[-1], primary.device)
@@ -65,7 +65,7 @@ def slow_basis(px: int, device: torch.device) -> Tensor:
 def blurred(image: Tensor, variance: Tensor) -> Tensor:
     """Images blurred by (B,) the variance [pixels squared] along each axis, up to 1; below 0 they are sharpened.
 
-    Twice the kernel (v/4, 1 - v/2, v/4), whose variance is v/2.
+    Applies twice the kernel (v/4, 1 - v/2, v/4), whose variance is v/2.
     """
     weight = _each(variance) / 4
     for _ in range(2):
@@ -89,7 +89,7 @@ def tone(image: Tensor, low: Tensor, high: Tensor, gamma: Tensor, s_curve: Tenso
 
 
 def opening(centre: Tensor, half: Tensor, angle: Tensor, corner: Tensor, px: int, edge_px: float = 1.0) -> Tensor:
-    """How open (N, px, px) a field is at each pixel, 0 to 1, its edge as wide as `edge_px`.
+    """Openness (N, px, px) of a field at each pixel, 0 to 1, with an edge `edge_px` wide.
 
     centre: (N, 2). half: (N, 2) half width and half height. angle: (N,) [rad]. corner: (N,) radius of the rounded
     corners: 0 for a rectangle; equal to both halves for a circle.
@@ -108,7 +108,7 @@ def rods(start: Tensor, end: Tensor, radius: Tensor, px: int) -> Tensor:
     """Paths (N, px, px) through rods with round ends, as shares of their diameter.
 
     start, end: (N, 2) of the axis; radius: (N,) share of the image's edge. A rod thinner than a pixel is spread over
-    it, so that its mass is kept. start = end makes a ball.
+    it, so that its mass is conserved. start = end gives a ball.
     """
     columns, rows = _places(px, start.device)
     u, v = columns - start[:, 0, None, None], rows - start[:, 1, None, None]
@@ -121,7 +121,7 @@ def rods(start: Tensor, end: Tensor, radius: Tensor, px: int) -> Tensor:
 
 
 def _neighbours(image: Tensor, axis: int) -> Tensor:
-    """Sum of both neighbours along `axis` less twice the pixel; the border has itself for a neighbour."""
+    """Sum of both neighbours along `axis` less twice the pixel; border pixels are replicated."""
     step = image.diff(dim=axis)
     total = torch.zeros_like(image)
     size = image.shape[axis]

@@ -1,8 +1,8 @@
 """The body beyond the scan: an X-ray shows more of the patient than the CT does.
 
-A CT ends in a plane, and its DRRs end along with it, in an edge that no X-ray of the patient has. A network that was
-never shown anything else looks for that edge. So in some training images the body is extended: its last slices are
-repeated, which gives tissue of about the right thickness without anatomy to learn from.
+A CT ends in a plane, which causes an edge in its DRRs that no X-ray of the patient has. A network trained on such
+DRRs alone relies on that edge. So in some training images the body is extended: its last slices are repeated, which
+gives tissue of about the right thickness without anatomy to learn from.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import numpy as np
 from ...geometry import VoxelGrid
 from ...scene import Attenuation
 
-# How far the body is extended [mm]: as far as the field of a C-arm reaches beyond a scan of what is being treated.
+# Length of the extension [mm]: as far as the field of a C-arm reaches beyond a scan of the treated region.
 _LENGTH_MM = 150.0
-# Slices [mm] at an end whose mean is repeated; the very last may be cut or half air, and is left out.
+# Extent [mm] of the slices at an end whose mean is repeated; the very last may be cut or half air, and is left out.
 _REPEATED_MM = 12.0
-# A body is extended where its end has at least this share of the attenuation of its middle: a scalp does not.
+# A body is extended where its end has at least this share of the attenuation of its middle, unlike the top of a head.
 _LEAST_SHARE = 0.4
 
 
 def extend_body(soft: Attenuation, bone: Attenuation, scanned: VoxelGrid) -> Attenuation | None:
     """The body beyond both ends of the grid `scanned`, along the patient's long axis.
 
-    soft, bone: the two parts of what was scanned, on one grid. Bone is extended as soft tissue that attenuates as much:
-    one map is enough for what nobody shall recognise. The map's grid is longer; it is empty where the scan was.
+    soft, bone: the two parts of the scan, on one grid. Bone is extended as soft tissue of the same attenuation: one map
+    suffices, as the extension holds no anatomy. The map's grid is longer; it is empty within the scan.
     None where the body ends within the scan.
     """
     axis = int(np.abs(soft.grid.volume_from_index[2, :3] / soft.grid.spacing_mm).argmax())

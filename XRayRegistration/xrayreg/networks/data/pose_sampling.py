@@ -1,4 +1,4 @@
-"""Poses a network is trained on: drawn about nominal views of a C-arm, thousands at a time."""
+"""Training poses: drawn about nominal views of a C-arm, thousands at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...checks import InputError
 from ...geometry import beam_axes, retract, rigid, rotation_from_vector
 from ...settings import PoseDistribution
 
-# The isocentre is never drawn nearer to the source than this share of its nominal distance: patients are thick.
+# The isocentre is never nearer to the source than this share of its nominal distance, for the patient's thickness.
 _LEAST_DEPTH = 0.3
 
 
 def sample_poses(distribution: PoseDistribution, isocentre: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Poses camera_from_volume (count, 4, 4), float64 on the CPU, drawn from a distribution [mm].
 
-    isocentre: (3,) in the volume frame [mm]; always in front of the source. The generator alone decides what is drawn.
+    isocentre: (3,) in the volume frame [mm]; always in front of the source. Draws depend on the generator alone.
     Raises InputError for a distribution that describes no poses.
     """
     _require_possible(distribution)
@@ -59,8 +59,8 @@ def _standard_draws(law: str, count: int, generator: torch.Generator) -> Tensor:
 def _carm_rotations(angles_deg: Tensor) -> Tensor:
     """Rotations camera_from_volume (N, 3, 3) of primary, secondary and roll (N, 3): those of `camera_from_placement`.
 
-    The secondary angle turns the PA view about the image's columns axis and the primary angle turns the patient about
-    its long axis, so that the three are a product (roll) (secondary) (PA) (primary).
+    The secondary angle rotates the PA view about the image's columns axis and the primary angle rotates the patient
+    about its long axis, so that the result is the product (roll) (secondary) (PA) (primary).
     """
     primary, secondary, roll = torch.deg2rad(angles_deg).unbind(-1)
     zero = torch.zeros_like(primary)
@@ -72,7 +72,7 @@ def _carm_rotations(angles_deg: Tensor) -> Tensor:
 
 
 def _about(rotations: Tensor, pivot: Tensor) -> Tensor:
-    """Poses (N, 4, 4) of rotations (N, 3, 3) that take `pivot` (3,) to the camera's origin."""
+    """Poses (N, 4, 4) with rotations (N, 3, 3) that map `pivot` (3,) to the camera's origin."""
     return rigid(rotations, -(rotations @ pivot))
 
 

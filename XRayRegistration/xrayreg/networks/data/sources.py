@@ -1,4 +1,4 @@
-"""Which CTs a network is trained on: files and folders given by hand, and the label map that belongs to each."""
+"""The CTs of a training: files and folders given by the user, and the label map of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The file's name, for people."""
+        """The file's name, for display."""
         return self.path.name
 
     def read(self) -> Volume:
@@ -76,7 +76,7 @@ def _volumes_in(path: Path) -> list[Path]:
 
 
 def _is_label_map(image: Path, images: Sequence[Path]) -> bool:
-    """Whether the file has the name of another one and a mark such as `_labels`."""
+    """Whether the file has the name of another one with a suffix such as `_labels`."""
     stem = _plain_stem(image)
     return stem != _whole_stem(image) and any(_whole_stem(other) == stem for other in images)
 
@@ -89,7 +89,7 @@ def _labels_of(volume: Path, folder: Path | None) -> Path | None:
         for entry in sorted(where.iterdir())
         if entry.is_file() and entry.name.lower().endswith(_SUFFIXES) and entry != volume and _plain_stem(entry) == stem
     ]
-    # Beside its CT a label map needs its mark: the same name with another suffix may be anything.
+    # Beside its CT a label map needs such a suffix: the same name with another extension may be anything.
     marked = [entry for entry in candidates if _whole_stem(entry) != stem]
     return next(iter([*marked, *(candidates if folder is not None else [])]), None)
 

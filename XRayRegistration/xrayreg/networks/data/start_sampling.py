@@ -1,6 +1,6 @@
-"""Starts for learned similarities: poses that lie a drawn distance from the truth, from near to far.
+"""Starts for learned similarities: poses at random distances from the truth, from near to far.
 
-A similarity that is only shown poses near the truth has no capture range, one that is only shown far ones no accuracy.
+A similarity trained only on poses near the truth has no capture range, one trained only on far ones no accuracy.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ...geometry import retract, transform_points
 from ...settings import PoseDistribution, SimilaritySettings
 from .pose_sampling import sample_poses
 
-# Distance counts as reached once within a thousandth; each turn comes some ten times nearer.
+# Iterations towards the drawn distance, to within a thousandth; each reduces the error some tenfold.
 _TURNS = 6
-# No start is turned further: beyond, distances shrink again.
+# Largest rotation of a start: beyond it, distances decrease again.
 _MOST_ANGLE = math.radians(150.0)
 # The pivot is never nearer to the source than this share of its true depth.
 _LEAST_DEPTH = 0.3
-# How much longer errors along the beam are than across it, as in the distributions of the papers.
+# Ratio of errors along the beam to those across it, as in the distributions of the papers.
 _DEPTH_FACTOR = 2.0
 
 
@@ -49,9 +49,9 @@ def sample_starts(
 def displaced(
     camera_from_volume: Tensor, points: Tensor, pivot: Tensor, errors_mm: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Poses (N, 4, 4) at distances (N,) [mm] from poses (N, 4, 4), in directions drawn: any share of turn and shift.
+    """Poses (N, 4, 4) at distances (N,) [mm] from poses (N, 4, 4), in random directions of rotation and translation.
 
-    A distance that no turn of 150 degrees about the drawn axis and shift reaches is left shorter.
+    Where a rotation of 150 degrees with the drawn direction does not reach a distance, the pose is nearer.
     """
     count, centre = len(camera_from_volume), pivot.to("cpu", torch.float64)
     corners = points.to("cpu", torch.float64)

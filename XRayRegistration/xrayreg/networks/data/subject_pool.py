@@ -1,4 +1,4 @@
-"""Many patients to train on: all aligned with one template, a few of them in memory at a time."""
+"""Pool of many training patients: all aligned with one template, a few of them in memory at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..model.template import Template, template_of
 from .sources import Source
 from .subjects import DrrSubject
 
-# Volumes that batches are drawn from at one time, and batches after which the oldest of them makes room for a new one.
+# Volumes that batches are drawn from at one time, and batches after which the oldest of them is replaced.
 AT_ONCE, BATCHES_EACH = 8, 16
 
 
@@ -30,7 +30,7 @@ AT_ONCE, BATCHES_EACH = 8, 16
 class PoolMember:
     """One patient of a pool.
 
-    source: where the CT is. template_from_patient: rigid (4, 4) [RAS mm]. fingerprint: of the CT.
+    source: of the CT. template_from_patient: rigid (4, 4) [RAS mm]. fingerprint: of the CT.
     isocentre: (3,) of the CT's own rendered box, in its own frame [mm].
     """
 
@@ -45,19 +45,19 @@ class PoolMember:
         return np.asarray(canonical_from_volume @ np.linalg.inv(canonical_from_patient(self.isocentre)))
 
     def moved_to_template(self, volume: Volume) -> Volume:
-        """The patient's volume placed where the template lies."""
+        """The patient's volume moved to the template's frame."""
         return moved_to_template(volume, self.template_from_patient)
 
 
-# What long work calls with a sentence on what is next.
+# Callback of long tasks, called with a sentence on the next step.
 OnMessage = Callable[[str], object]
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedMembers:
-    """The patients that can be trained on, and a sentence about each that cannot.
+    """The usable patients, and a sentence about each unusable one.
 
-    template: what all of them are aligned with.
+    template: with which all of them are aligned.
     """
 
     members: tuple[PoolMember, ...]
@@ -114,7 +114,7 @@ def volume_of_batch(
     """Which of `count` volumes batch `number` shows: a pure function of its arguments.
 
     Batches are drawn from `at_once` volumes; after `batches_each` of them the oldest is replaced, so that each volume
-    stays for a while and is loaded once. All volumes have had their turn before any comes again.
+    stays for a while and is loaded once. All volumes are used before any is repeated.
     """
     step, at_once = number // batches_each, min(at_once, count)
     pick = int(np.random.SeedSequence([seed, 1, number]).generate_state(1)[0]) % at_once
@@ -122,17 +122,17 @@ def volume_of_batch(
 
 
 def _in_shuffled_rounds(seed: int, place: int, count: int) -> int:
-    """The volume at a place of an endless row of shuffled rounds."""
+    """The volume at a position of an endless sequence of shuffled rounds."""
     lap, within = divmod(place, count)
     return int(np.random.default_rng([seed, 2, lap]).permutation(count)[within])
 
 
 class SubjectPool:
-    """The subjects of a training over many patients, made when they are needed; see `volume_of_batch` for which ones.
+    """The subjects of a training over many patients, prepared on demand in the order of `volume_of_batch`.
 
-    load: makes the subject of a member, by its number. count: how many there are. seed: of the training.
-    capacity: subjects kept at most, at least two; the one that was not used for longest goes first. The subject that
-    comes next is made ahead on a thread of the pool's own.
+    load: makes the subject of a member, by its number. count: of members. seed: of the training.
+    capacity: most subjects kept, at least two; the least recently used one is dropped first. The next subject is
+    prepared ahead on a thread of the pool.
     """
 
     def __init__(self, load: Callable[[int], DrrSubject], count: int, seed: int, capacity: int) -> None:
@@ -148,7 +148,7 @@ class SubjectPool:
         self.close()
 
     def close(self) -> None:
-        """Let go of the thread; what it has in hand is finished first."""
+        """End the thread after its current task."""
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def subject(self, number: int, generator: torch.Generator) -> DrrSubject:
@@ -156,7 +156,7 @@ class SubjectPool:
         index = volume_of_batch(self._seed, number, self._count)
         with self._lock:
             wanted = self._requested(index)
-            # Batches ask for their volume one after the other; whatever the next change brings is made meanwhile.
+            # Batches request their volumes in order; the next volume to enter is prepared meanwhile.
             following = _in_shuffled_rounds(self._seed, number // BATCHES_EACH + min(AT_ONCE, self._count), self._count)
             if self._count > AT_ONCE and wanted.done() and following not in self._kept:
                 self._requested(following)
@@ -173,7 +173,7 @@ class SubjectPool:
 
 
 def pool_of_members(gathering: AlignedMembers, prepare: Callable[[Volume, str], DrrSubject], seed: int) -> SubjectPool:
-    """The pool of what was gathered; it keeps as many subjects as fit into a quarter of the free memory.
+    """The pool of the aligned members; it keeps as many subjects as fit into a quarter of the free memory.
 
     prepare: makes a subject of a volume and name (`prepare_subject` with the run's settings). seed: of the training.
     """
@@ -191,7 +191,7 @@ def pool_of_members(gathering: AlignedMembers, prepare: Callable[[Volume, str], 
 def subject_in_template(
     member: PoolMember, template: Template, volume: Volume, prepare: Callable[[Volume, str], DrrSubject]
 ) -> DrrSubject:
-    """The patient made ready for training, where the template lies and about the template's isocentre."""
+    """The patient prepared for training, in the template's frame and about the template's isocentre."""
     subject = prepare(member.moved_to_template(volume), member.source.name)
     isocentre = torch.from_numpy(template.isocentre.copy())
     return replace(subject, isocentre=isocentre, fingerprint=member.fingerprint)
@@ -203,7 +203,7 @@ def _bytes_of(subject: DrrSubject) -> int:
 
 
 def _free_bytes() -> int:
-    """Memory that is free by the system's own account; where it keeps none, a cautious guess."""
+    """Free memory as reported by the system; a cautious guess where it is not reported."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             entries = dict(line.split(":", 1) for line in file)

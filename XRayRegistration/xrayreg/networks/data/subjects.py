@@ -1,7 +1,7 @@
-"""CTs made ready for rendering DRRs: soft tissue and bone as maps that an engine renders apart.
+"""CTs prepared for rendering DRRs: soft tissue and bone as maps that an engine renders separately.
 
-X-rays of one pose differ by the beam's energies, which bone and soft tissue attenuate differently. Rendering both
-once lets any number of appearances be made of them.
+X-rays of one pose differ by the beam's energies, which bone and soft tissue attenuate differently. With both rendered
+once, any number of appearances can be computed.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from ..model.fingerprint import fingerprint
 from .downsample_map import downsample_map
 from .extend_body import extend_body
 
-# Hounsfield units between which matter turns from soft to bone: trabecular bone starts at the first, the second is
-# beyond contrast-filled vessels (as in simulation.XraySettings).
+# Hounsfield units of the transition from soft tissue to bone: trabecular bone starts at the first, the second is beyond
+# contrast-filled vessels (as in simulation.XraySettings).
 BONE_HU = (150.0, 400.0)
 # Attenuation [1/mm] of cortical bone in CT, some 1000 HU.
 _DENSE_MU = 2 * MU_WATER
 _CPU = torch.device("cpu")
-# A map that is thinner than this many voxels along an axis shows nothing to a network.
+# A map with fewer voxels than this along an axis is useless to a network.
 _FEWEST_VOXELS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class DrrSubject:
-    """One CT made ready for rendering DRRs by an engine.
+    """One CT prepared for rendering DRRs by an engine.
 
     soft, bone: the two parts of its attenuation, on one grid; None where a part is empty. Together they are
         a CT's `scene.attenuation_of`, averaged to the voxels rendered.
     isocentre: (3,) about which poses are drawn, the centre of what is rendered [volume frame, mm], float64.
     points: (8, 3) corners of the box around what is rendered [volume frame, mm], float64.
-    extension: the body where the scan has ended, None where it ends too; see `extend_body`.
+    extension: the body beyond the scan, None where it ends within the scan; see `extend_body`.
     parts: soft and bone as channels, or the one that is not empty; None where both are.
-    device: where its images are made.
-    partial: whether it is a part cut out of the body, of which an X-ray shows the rest too.
-    fingerprint, name: which volume it is, for machines and for people.
+    device: on which its images are rendered.
+    partial: whether it is a part cut out of the body, whose surroundings an X-ray shows too.
+    fingerprint, name: identify the volume, by its content and for display.
     """
 
     soft: Attenuation | None
@@ -70,7 +70,7 @@ def prepare_subject(
     device: DeviceName = "auto",
     name: str = "volume",
 ) -> DrrSubject:
-    """The volume, or the named structures alone, made ready for training.
+    """The volume, or the named structures alone, prepared for training.
 
     voxel_mm: edge of a pixel of the network's camera at the patient; finer voxels are averaged.
     A volume without negative values (a vessel tree of MR angiography, a bone cut out of its CT) goes to the bony part,
@@ -90,7 +90,7 @@ def prepare_subject(
     else:
         bone = downsample_map(_as_dense_as_bone(whole), voxel_mm)
     del whole
-    # A structure ends where it is cut off; only a body is extended.
+    # Structures have an end of their own; only a body is extended.
     further = None if soft is None or structures else extend_body(soft, bone, volume.grid)
     both = _cropped_to_matter([soft, bone])
     parts = [part for part in both if part is not None]
@@ -105,7 +105,7 @@ def prepare_subject(
 
 
 def _cropped_to_matter(parts: list[Attenuation | None]) -> list[Attenuation | None]:
-    """Maps on one grid without the air around all of them; None for those that are all air."""
+    """Maps on one grid, cropped to their joint content; None for those that are all air."""
     there = [part if part is not None and bool(part.mu.any()) else None for part in parts]
     maps = [part.mu.numpy() for part in there if part is not None]
     if not maps:

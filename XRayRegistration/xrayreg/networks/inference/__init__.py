@@ -1,5 +1,5 @@
-"""Using a trained network: prediction from an X-ray, test-time augmentation, and where a patient lies in its frame.
+"""Using a trained network: prediction from an X-ray, test-time augmentation, and locating a patient in its frame.
 
-Knows `networks.model` and `networks.data` (it renders DRRs of a CT that the network has not seen).
+Depends on `networks.model` and `networks.data` (it renders DRRs of a CT unknown to the network).
 May be imported by `networks.training` (finetuning starts from a network) and by the registration.
 """

@@ -1,11 +1,11 @@
-"""Calibration: where a patient lies in a network's frame, from its predictions for DRRs at known poses.
+"""Calibration: the pose of a patient in a network's frame, from its predictions for DRRs at known poses.
 
 The network's prediction for a DRR whose pose camera_from_patient is known is camera_from_canonical, so each DRR gives
 
     canonical_from_patient = inverse(camera_from_canonical) @ camera_from_patient
 
-and the robust mean over many is less wrong than any single prediction (GeoPose, 2026; methods.md A8). It stands in for
-the alignment of two CTs where that fails, or where a network comes without a template.
+and the robust mean over many is less wrong than any single prediction (GeoPose, 2026; methods.md A8). It replaces the
+alignment of two CTs where that fails, or where a network has no template.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from ..model.heads import Hypotheses, best
 from ..model.input_image import network_input
 from ..model.network_camera import pinhole
 
-# DRRs of each round. The second round's poses are those the first one found to be the network's own.
+# DRRs per round, and rounds. Later rounds draw poses about the estimate of the previous one.
 _DRRS, _ROUNDS = 48, 3
 _STEPS = 50
-# One radian counts as much as this distance when poses are averaged: the radius of a body part.
+# Distance [mm] equivalent to one radian when poses are averaged: the radius of a body part.
 _RADIUS_MM = 100.0
-# Above these spreads of single predictions the network does not know this anatomy, and their mean means nothing.
+# Above these spreads of single predictions the network does not know this anatomy, and their mean is meaningless.
 MOST_DEG, MOST_MM = 25.0, 80.0
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Where the network finds a patient.
+    """Estimated pose of a patient in the network's frame.
 
-    canonical_from_patient: rigid (4, 4) [RAS mm], float64. rotation_deg, distance_mm: medians over the DRRs of how far
-    a single prediction is from the mean; the mean itself is nearer to the truth by about the root of their number, but
-    for what the network gets wrong everywhere.
+    canonical_from_patient: rigid (4, 4) [RAS mm], float64. rotation_deg, distance_mm: medians over the DRRs of the
+    deviation of a single prediction from the mean; the error of the mean is smaller by about the root of their number,
+    except for systematic errors of the network.
     """
 
     canonical_from_patient: Tensor
@@ -54,7 +54,7 @@ class Calibration:
 def calibrate(
     predict: Callable[[Tensor], Hypotheses], subject: DrrSubject, camera: NetworkCamera, poses: PoseDistribution
 ) -> Calibration:
-    """Estimate from the network's own predictions where the patient lies.
+    """Estimate the patient's pose in the network's frame from the network's predictions.
 
     predict: the network, from inputs (B, 2, H, W) to hypotheses camera_from_canonical. subject: the patient in its own
     frame. camera, poses: the network's camera and the poses it was trained on.
@@ -62,7 +62,7 @@ def calibrate(
     """
     pivot = subject.isocentre.double().cpu()
     eye = torch.eye(3, dtype=torch.float64)
-    # At first the patient is taken to lie as the network's own ones do, the middle of the body as isocentre.
+    # Initially the patient is assumed to lie as the training patients do, with the body's centre as isocentre.
     found = rigid(eye, -pivot)
     for turn in range(_ROUNDS):
         drawn = sample_poses(poses, torch.zeros(3, dtype=torch.float64), _DRRS, seeded_generator(0, 3, turn))
@@ -85,10 +85,10 @@ def calibrate(
 def geodesic_median(poses: Tensor, pivot: Tensor) -> tuple[Tensor, float, float]:
     """The rigid pose nearest to poses (N, 4, 4) in the sum of distances, and the medians of those [degrees, mm].
 
-    The distance of two poses is sqrt((100 mm angle)^2 + |shift of the pivot|^2). Half of the poses may be anywhere
-    (Weiszfeld's algorithm on rotation vectors and shifts about the pivot (3,); Hartley et al., CVPR 2011).
+    The distance of two poses is sqrt((100 mm angle)^2 + |shift of the pivot|^2). Up to half of the poses may be
+    outliers (Weiszfeld's algorithm on rotation vectors and shifts about the pivot (3,); Hartley et al., CVPR 2011).
     """
-    # Begin with the pose that has the least median distance to the others, not with a mean that outliers pull.
+    # Start with the pose of least median distance to the others, as a mean is sensitive to outliers.
     apart = torch.stack([_distances(poses, pose, pivot) for pose in poses])
     median = poses[apart.median(dim=1).values.argmin()]
     for _ in range(_STEPS):

@@ -1,4 +1,4 @@
-"""Where a patient lies in the canonical frame of a network: by its card, by alignment of CTs or by calibration."""
+"""The pose of a patient in the canonical frame of a network: by its card, by alignment of CTs or by calibration."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SAME_BODY = 0.8
 def locate_scene(
     checkpoint: Checkpoint, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """canonical_from_volume (4, 4) of the scene's volume, and notes on how it was found, one sentence each.
+    """canonical_from_volume (4, 4) of the scene's volume, and notes on how it was determined, one sentence each.
 
-    engine, device: render the volume where calibration is needed (see `locate_patient`). Raises InputError for another
-    patient's CT where the network knows only its own, and where it does not know this anatomy.
+    engine, device: for rendering the volume where calibration is needed (see `locate_patient`). Raises InputError for
+    another patient's CT where the network is for one patient, and for anatomy that it does not know.
     """
     card, volume = checkpoint.card, scene.volume
     for_others = card.kind == "agnostic" or checkpoint.template is not None
@@ -57,11 +57,11 @@ def locate_patient(
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Rigid (4, 4) from the frame centred on the patient's isocentre to the network's [mm], and notes on its origin.
 
-    isocentre: (3,) of the patient, middle of what is rendered [volume frame, mm]. prepare: makes its subject.
-    A CT that the network was trained on lies where its card has it. Another is aligned with its template; where there
-    is none or that fails, `calibration` finds it. Raises InputError where that fails too.
-    same_patient: the network knows nobody else, so that another CT must be so like the template that it shows the same
-    body; raises InputError where it does not.
+    isocentre: (3,) of the patient, centre of what is rendered [volume frame, mm]. prepare: makes its subject.
+    For a CT of the training set the pose is in the card. Another CT is aligned with the template; where there is none
+    or that fails, `calibration` estimates the pose. Raises InputError where that fails too.
+    same_patient: the network is for one patient, so that another CT must correlate with the template closely enough to
+    show the same body; raises InputError where it does not.
     """
     mark = fingerprint(volume)
     for card in network.card.subjects:
@@ -98,14 +98,14 @@ def locate_patient(
 
 
 def _isocentre(card: ModelCard, volume: Volume) -> Tensor:
-    """The middle (3,) of what the network was trained on of such a volume [mm].
+    """The centre (3,) of the structures of the volume that the network was trained on [mm].
 
-    Looked for in the volume rather than in the card: the same CT may lie elsewhere now, moved or anonymised.
+    Computed from the volume and not read from the card: the same CT may have another origin, moved or anonymised.
     """
     try:
         return torch.as_tensor(rendered_grid(volume, card.structures).centre)
     except InputError:
-        # A case may come without labels of the structures; the place they had in training is known.
+        # A case may lack labels of the structures; their position in training is known.
         mark = fingerprint(volume)
         for subject in card.subjects:
             if subject.fingerprint == mark:

@@ -1,4 +1,4 @@
-"""Where to start according to a trained network: one forward pass over all views of a scene."""
+"""Initial poses by a trained network: one forward pass over all views of a scene."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ..model.network_camera import pinhole
 from .locate import locate_scene
 from .test_time_augmentation import augmentation_rotations, augmented_inputs, consensus, undo_rotation
 
-# Below this share of the network's image the X-ray shows it less than it was trained on, blades or not.
+# Below this share of the network's image the X-ray covers less than in training, even with collimator blades.
 _LEAST_COVERED = 0.5
-# How many standard deviations of a normal distribution are ever drawn in training, all six numbers together.
+# Standard deviations of a normal distribution that training hardly exceeds, over all six parameters.
 _FAMILIAR_DEVIATIONS = 3.5
 
 
@@ -29,8 +29,8 @@ _FAMILIAR_DEVIATIONS = 3.5
 class Prediction:
     """The poses that a network predicts for a scene.
 
-    poses: camera_from_volume (N, 4, 4) of the first view, float64 on the CPU, the most believed first; N may be 0.
-    beliefs: (N,), which sum to 1 over the hypotheses of one view. names: of the hypotheses, for people.
+    poses: camera_from_volume (N, 4, 4) of the first view, float64 on the CPU, the most probable first; N may be 0.
+    beliefs: (N,) probabilities, which sum to 1 over the hypotheses of one view. names: of the hypotheses, for display.
     canonical_from_volume: (4, 4) from the scene's volume to the network's canonical frame.
     notes: what a user should know, one sentence each.
     """
@@ -47,7 +47,7 @@ def predict(
 ) -> Prediction:
     """The network's hypotheses for each view, all of them as poses of the first view's camera.
 
-    count: augmentations of each X-ray (see `test_time_augmentation`). engine, device: render the CT, where needed.
+    count: augmentations of each X-ray (see `test_time_augmentation`). engine, device: for rendering the CT, if needed.
     Raises InputError where the network is for another patient.
     """
     network, camera = checkpoint.network, checkpoint.card.settings.camera
@@ -61,7 +61,7 @@ def predict(
     estimates = torch.cat([some.poses for some in predicted])
     first_from_world = torch.as_tensor(scene.views[0].camera.camera_from_world)
     world_from_view = torch.stack([inverse(torch.as_tensor(view.camera.camera_from_world)) for view in scene.views])
-    # Networks compute in float32, whose rotations are such to six digits only.
+    # Networks compute in float32, whose rotations are orthonormal to six digits only.
     poses = (first_from_world @ world_from_view)[:, None] @ _orthonormal(estimates) @ canonical_from_volume
     finite = (poses.isfinite().all(-1).all(-1) & beliefs.isfinite()).flatten()
     # All augmentations may agree on fewer clusters than the network has hypotheses.
@@ -92,7 +92,7 @@ def _predicted(network: PoseNetwork, inputs: Tensor, camera: NetworkCamera) -> H
 
 
 def unfamiliar(card: ModelCard, prediction: Prediction, scene: Scene, pose: Tensor) -> tuple[str, ...]:
-    """A sentence for each view in which a pose (4, 4) of the first camera is unlike those of the network's training."""
+    """A sentence for each view in which a pose (4, 4) of the first camera lies outside the network's training poses."""
     world_from_canonical = (
         inverse(torch.as_tensor(scene.views[0].camera.camera_from_world))
         @ pose
@@ -110,10 +110,10 @@ def unfamiliar(card: ModelCard, prediction: Prediction, scene: Scene, pose: Tens
 
 
 def departure(distribution: PoseDistribution, camera_from_canonical: Tensor) -> float:
-    """How far a pose (4, 4) lies from the nearest nominal view, in the number that stands out most; 1 at the edge.
+    """Largest normalised deviation of a pose (4, 4) from the nearest nominal view over the parameters; 1 at the edge.
 
     The edge of a uniform distribution is its half width, of a normal one 3.5 standard deviations. Spreads below one
-    degree or millimetre count as one.
+    degree or millimetre are raised to one.
     """
     edge = _FAMILIAR_DEVIATIONS if distribution.law == "normal" else 1.0
     spreads = torch.tensor([*distribution.rotation_deg, *distribution.translation_mm], dtype=torch.float64).clamp(min=1)
@@ -143,9 +143,9 @@ def _carm_offsets(distribution: PoseDistribution, pose: Tensor) -> Tensor:
 
 
 def coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor, what: str = "network") -> tuple[str, ...]:
-    """Sentences on how little of the network's image the X-ray covers, and the other way round.
+    """Sentences where the X-ray covers too little of the network's image, or the network's image too little of it.
 
-    valid: (1, H, W) of `to_network_camera`. what: how the network is called in them.
+    valid: (1, H, W) of `to_network_camera`. what: name of the network in the sentences.
     """
     notes = []
     covered = float(valid.mean())
@@ -165,7 +165,7 @@ def coverage_notes(view: Radiograph, camera: NetworkCamera, valid: Tensor, what:
 
 
 def _orthonormal(poses: Tensor) -> Tensor:
-    """The rigid poses nearest to poses (..., 4, 4); what is not finite stays so."""
+    """The rigid poses nearest to poses (..., 4, 4); non-finite poses stay so."""
     finite = poses.isfinite().all(-1).all(-1)
     left, _, right = torch.linalg.svd(torch.where(finite[..., None, None], poses, 0)[..., :3, :3])
     fixed = rigid(left @ right, poses[..., :3, 3])
@@ -173,7 +173,7 @@ def _orthonormal(poses: Tensor) -> Tensor:
 
 
 def _names(scene: Scene, count: int) -> list[str]:
-    """The name of each hypothesis, view by view, each view's most believed first."""
+    """The name of each hypothesis, view by view, each view's most probable first."""
     several = len(scene.views) > 1
     return [
         f"the network's hypothesis {n + 1} of {count}" + (f" for {view.name}" if several else "")

@@ -1,4 +1,4 @@
-"""What a learned similarity compares, made the same way in training and in use.
+"""Inputs of a learned similarity, prepared in the same way for training and use.
 
 X-ray: resampled to the network's camera and normalised per image, so that gain and offset do not matter.
 CT: attenuation averaged to voxels as large as the network's pixels are at the patient, its axes along R, A and S where
@@ -41,7 +41,7 @@ class SimilarityCt:
 
 
 def fixed_image(radiograph: Radiograph, settings: TrainingSettings) -> Tensor:
-    """What the network is given of an X-ray: (1, 1, H, W) float32 on the CPU, 0 where it shows nothing.
+    """The network's input for an X-ray: (1, 1, H, W) float32 on the CPU, 0 at invalid pixels.
 
     settings: of the network's training, with `similarity`.
     """
@@ -66,7 +66,7 @@ def similarity_ct(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
 ) -> SimilarityCt:
-    """The volume, or the named structures alone, as a similarity that was trained with `settings` renders it.
+    """The volume, or the named structures alone, prepared for a similarity trained with `settings`.
 
     Raises InputError as `prepare_subject` does.
     """
@@ -78,7 +78,7 @@ def similarity_ct(
 def ct_of_subject(
     subject: DrrSubject, settings: TrainingSettings, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> SimilarityCt:
-    """The same for a subject that was made ready for rendering X-rays; raises InputError for one that is all air."""
+    """The same for a subject prepared for rendering X-rays; raises InputError for one that is all air."""
     parts = [part for part in (subject.soft, subject.bone) if part is not None]
     if not parts:
         raise InputError(
@@ -109,7 +109,7 @@ def _along_ras(attenuation: Attenuation) -> Attenuation:
 
 
 def _nearest_axes(directions: NDArray[np.float64]) -> list[int]:
-    """For R, A and S the index axis that runs along it most, none used twice; directions (3, 3) in columns."""
+    """For R, A and S the index axis closest to it, none used twice; directions (3, 3) in columns."""
     free, order = [0, 1, 2], []
     for row in range(3):
         order.append(max(free, key=lambda axis: abs(directions[row, axis])))

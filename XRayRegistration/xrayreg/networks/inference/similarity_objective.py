@@ -1,7 +1,7 @@
-"""A learned similarity as a function of the pose: scores and gradients of a batch of poses, as a `Problem` gives them.
+"""A learned similarity as a function of the pose: scores and gradients of a batch of poses, as those of a `Problem`.
 
-Scores are minus the network's similarity, so that they rise towards what is alike as those of all other similarities
-here do. What they are worth beyond that is the network's own affair: they have no unit and no upper end.
+Scores are minus the network's output, so that they rise with similarity as those of all other similarities here do.
+Their scale depends on the network: they have no unit and no upper bound.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..model.moving_images import moving_images, volume_of
 
 # Pairs of images that go through a network at a time: some 100 ms of work on two cores.
 _BATCH = 4
-# How far a similarity is felt around a pose: an angle [rad], and a share of `scale_mm`.
+# Displacements at which a similarity is tested for variation: an angle [rad], and the same share of `scale_mm`.
 _FELT = 0.15
-# Differences of a similarity below this share of it are rounding.
+# Relative differences of a similarity below this are rounding errors.
 _FLAT = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedView:
-    """One view as a network sees it: its X-ray (1, H, W) in the network's camera, whose source and axes are the view's.
+    """One view's network input: its X-ray (1, H, W) in the network's camera, whose source and axes are the view's.
 
     view_from_first: (4, 4) from the first view's camera frame to this one's, float64.
     """
@@ -41,9 +41,9 @@ class ComparedView:
 class LearnedObjective:
     """A learned similarity of X-rays and a CT as a function of poses camera_from_volume (B, 4, 4) of the first view.
 
-    network: in evaluation mode. projector: the CT; counts the images made. camera: the network's.
-    pivot: (3,) in the volume frame [mm], about which poses turn. scale_mm: how many millimetres count as a radian.
-    maps: (C, nk, nj, ni) that the network's 3D part made of the CT, once for all poses; none without one.
+    network: in evaluation mode. projector: of the CT; counts the images rendered. camera: the network's.
+    pivot: (3,) of twists in the volume frame [mm]. scale_mm: millimetres equivalent to a radian.
+    maps: (C, nk, nj, ni) output of the network's 3D part for the CT, once for all poses; None without a 3D part.
     """
 
     network: LearnedSimilarity
@@ -56,7 +56,7 @@ class LearnedObjective:
 
     @property
     def units(self) -> Tensor:
-        """What one unit of each of the six numbers stands for in which the network was taught (6,) [rad, mm]."""
+        """Units (6,) [rad, mm] of the six parameters that the network was trained with."""
         return torch.tensor([1.0] * 3 + [self.scale_mm] * 3, dtype=torch.float64)
 
     def scores(self, poses: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class LearnedObjective:
     def agreement(self, poses: Tensor, *, normals: bool = False) -> Agreement:
         """Scores and the similarity's gradients (B, 6) by twists [rad, mm] of poses (B, 4, 4), means over the views.
 
-        Raises ValueError where normal matrices are wanted of a network that is no sum of squares.
+        Raises ValueError where normal matrices are requested of a network whose similarity is not a sum of squares.
         """
         if normals and not self.network.sums_squares:
             raise ValueError("agreement: this learned similarity has no normal matrices; ask without them")
@@ -100,7 +100,7 @@ class LearnedObjective:
 
     @torch.no_grad()
     def _of_squares(self, view: ComparedView, moving: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same of a sum of squares, with its normal matrix."""
+        """The same for a sum of squares, with its normal matrix."""
         residuals, derivatives = self.network.residuals(view.fixed[None], moving, jacobian)
         gradient = 2 * torch.einsum("bpn,bn->bp", derivatives, residuals)
         return -residuals.square().sum(1), gradient, 2 * derivatives @ derivatives.mT
@@ -117,14 +117,14 @@ class LearnedObjective:
 
 @torch.no_grad()
 def refined_maps(network: LearnedSimilarity, projector: Projector) -> Tensor | None:
-    """What the network's 3D part makes of a CT, (C, nk, nj, ni) on the CPU; None for a network without one."""
+    """Output (C, nk, nj, ni) of the network's 3D part for a CT, on the CPU; None for a network without one."""
     return None if network.volume_network is None else network.refine_volume(volume_of(projector))
 
 
 def require_telling(objective: LearnedObjective, pose: Tensor, name: str) -> None:
-    """Raise InputError, naming the similarity, where it tells nothing of poses around one (4, 4).
+    """Raise InputError, naming the similarity, where it cannot distinguish poses around one (4, 4).
 
-    That is where it is no number, or the same at the pose and at twelve others 9 degrees or 0.15 of `scale_mm` off.
+    That is where it is not finite, or equal at the pose and at twelve others 9 degrees or 0.15 of `scale_mm` away.
     """
     steps = torch.cat([torch.zeros(1, 6), torch.eye(6), -torch.eye(6)]).double() * _FELT * objective.units
     around = retract(pose.expand(len(steps), 4, 4), steps, objective.pivot)

@@ -1,4 +1,4 @@
-"""A trained similarity and a scene: what the network is shown of both, and what a user should know of how they fit."""
+"""A trained similarity prepared for a scene: the network's inputs, and notes for the user on how well they fit."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from .prediction import coverage_notes, departure
 from .similarity_inputs import fixed_images, similarity_ct
 from .similarity_objective import ComparedView, LearnedObjective, refined_maps
 
-# An X-ray with pixels so many times as wide as the network's shows it less than it was trained on.
+# Ratio of the X-ray's pixel width to the network's above which the X-ray is much coarser than in training.
 _MUCH_COARSER = 1.5
-# Steps on a rotation vector and t / scale: no longer than half a radian, and done at a twentieth of a degree.
+# Steps on a rotation vector and t / scale: limited to half a radian, converged at a twentieth of a degree.
 _OF_SQUARES = LmSettings(scores_are="cost", most_step=0.5, stop_step=1e-3, stop_gain=1e-6)
 
 
 @dataclass(frozen=True, eq=False)
 class SceneSimilarity:
-    """A trained similarity made ready for a scene.
+    """A trained similarity prepared for a scene.
 
     objective: scores of poses of the scene's first camera. card: the network's. name: of its file.
-    notes: what a user should know of the network and this scene, one sentence each.
+    notes: for the user on the network and this scene, one sentence each.
     """
 
     objective: LearnedObjective
@@ -51,7 +51,7 @@ class SceneSimilarity:
         return self.objective.network.description.name
 
     def unfamiliar(self, scene: Scene, pose: Tensor) -> tuple[str, ...]:
-        """A sentence for each view in which a pose (4, 4) of the first camera is unlike those of its training."""
+        """A sentence for each view in which a pose (4, 4) of the first camera lies outside its training poses."""
         notes = []
         for view, compared in zip(scene.views, self.objective.views, strict=True):
             seen = canonical_poses(compared.view_from_first @ pose, self.objective.pivot)
@@ -65,9 +65,9 @@ class SceneSimilarity:
 
 
 def needs_learned_maps(file: str | Path) -> bool:
-    """Whether the similarity in a file renders maps that its 3D network makes of the CT, by kernels of their own.
+    """Whether the similarity in a file renders its 3D network's maps of the CT, which needs separate kernels.
 
-    Raises InputError for a file that is no network's.
+    Raises InputError for a file that is not a network.
     """
     wanted = read_card(file).settings.similarity
     return wanted is not None and wanted.volume_network
@@ -76,9 +76,9 @@ def needs_learned_maps(file: str | Path) -> bool:
 def scene_similarity(
     file: str | Path, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> SceneSimilarity:
-    """The similarity in a file, made ready for a scene. engine, device: render the CT.
+    """The similarity in a file, prepared for a scene. engine, device: for rendering the CT.
 
-    What it was trained to render is rendered: the whole volume, or the structures of its card.
+    As in training, the whole volume or the structures of its card are rendered.
     Raises InputError for a file that holds no similarity, and for a scene without its structures.
     """
     checkpoint = load_similarity(file)
@@ -88,11 +88,11 @@ def scene_similarity(
 def made_ready(
     checkpoint: SimilarityCheckpoint, name: str, scene: Scene, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> SceneSimilarity:
-    """The same for a similarity that was read; `name` is told in errors."""
+    """The same for a loaded similarity; `name` is used in error messages."""
     card, network = checkpoint.card, checkpoint.network.requires_grad_(False)
     settings = card.settings
     assert settings.similarity is not None
-    # Maps that a 3D network makes are rendered there alone.
+    # Maps of a 3D network can be rendered on the CPU only.
     device = "cpu" if network.volume_network is not None else device
     place = torch.device(choose_device(device))
     network = network.to(place)
@@ -114,7 +114,7 @@ def made_ready(
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """Where a descent ended: the pose (4, 4) that is most alike of those it saw, its score, and why it ended."""
+    """Result of a descent: the most similar pose (4, 4) evaluated, its score, and why it ended."""
 
     pose: Tensor
     score: float
@@ -124,9 +124,9 @@ class Descent:
 def descended(
     similarity: SceneSimilarity, start: Tensor, settings: SgdSettings, on_progress: OnProgress | None = None
 ) -> Descent:
-    """Follow the similarity's slope from a pose (4, 4) with momentum, on a rotation vector and t / scale, as ProST.
+    """Follow the similarity's gradient from a pose (4, 4) with momentum, on a rotation vector and t / scale, as ProST.
 
-    A similarity that is a sum of squares is followed by Levenberg-Marquardt, in at most as many steps.
+    A similarity that is a sum of squares is minimised by Levenberg-Marquardt, in at most as many steps.
     """
     objective = similarity.objective
     parameters = RotVec(start, objective.pivot, objective.units)
@@ -134,14 +134,14 @@ def descended(
         optimiser = levenberg_marquardt(parameters.point(start), replace(_OF_SQUARES, steps=settings.steps))
     else:
         optimiser = sgd(parameters.point(start), settings)
-    # It scores poses as a Problem does, which is all that is asked of it.
+    # It has the part of Problem's interface that PoseObjective uses.
     asked = PoseObjective(cast(Problem, objective), parameters)
     optimum = optimise(optimiser, asked.answer, on_progress)
     return Descent(parameters.poses(optimum.point[None])[0], optimum.score, optimum.reason)
 
 
 def _fit_notes(card: ModelCard, scene: Scene) -> tuple[str, ...]:
-    """Sentences on another CT and another part of it than the similarity was trained on."""
+    """Sentences where the CT or the rendered part of it differs from what the similarity was trained on."""
     notes = []
     if not is_trained_on(card, scene.volume):
         known = ", ".join(subject.name for subject in card.subjects[:3])
@@ -157,7 +157,7 @@ def _fit_notes(card: ModelCard, scene: Scene) -> tuple[str, ...]:
 
 
 def _pixel_notes(view: Radiograph, camera: NetworkCamera) -> tuple[str, ...]:
-    """A sentence where the X-ray's pixels are much wider, seen from the source, than the network's."""
+    """A sentence where the angular width of the X-ray's pixels is much larger than that of the network's."""
     factor = camera.sid_mm / (camera.field_mm / camera.image_px) / view.camera.focal_px
     if factor <= _MUCH_COARSER:
         return ()

@@ -1,8 +1,8 @@
-"""Test-time augmentation: predictions from an X-ray with its camera rotated a little each time, clustered.
+"""Test-time augmentation: predictions from an X-ray under small rotations of its camera, clustered.
 
-A camera turned about its source sees the same rays, so the X-ray it would have taken is a homography of the one it
-took, and a pose predicted from it is rotated back exactly. Errors that depend on where edges happen to meet the pixels
-differ between the rotations and average out.
+A camera rotated about its source sees the same rays, so its X-ray is a homography of the original one, and a pose
+predicted from it is rotated back exactly. Errors that depend on how edges align with pixels differ between the
+rotations and average out.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ..model.heads import Hypotheses
 from ..model.input_image import network_input, to_network_camera
 from ..model.network_camera import pinhole
 
-# How far the camera is rotated: the image moves sideways by up to this share of its edge and rolls up to this angle.
+# Largest rotations of the camera: the image moves sideways by up to this share of its edge and rolls up to this angle.
 _MOST_SHIFT_SHARE, _MOST_ROLL_DEG = 0.1, 12.0
-# Pixels of the X-ray, along each edge, that make one of a rotated input.
+# Oversampling along each edge of the X-ray's image from which rotated inputs are resampled.
 _FINER = 2
-# Poses this far apart, all differences together, hardly belong to one cluster: an angle, sideways and along the beam.
+# Scales of the distance between poses in clustering: an angle, a distance sideways and along the beam.
 _APART_DEG, _APART_MM, _APART_DEPTH_MM = 8.0, 15.0, 50.0
-# Poses beyond so many of these distances belong to another cluster.
+# Poses beyond this multiple of these distances belong to another cluster.
 _CLUSTER_RADIUS = 2.5
 
 
 @lru_cache(maxsize=8)
 def augmentation_rotations(count: int, camera: NetworkCamera) -> Tensor:
     """Rotations turned_from_camera (count, 3, 3) of the augmentations, float64: the identity, then others around it."""
-    # Half a second, for those who predict.
+    # Takes half a second to import, so only where it is used.
     from scipy.stats import qmc
 
     spread = torch.as_tensor(qmc.Halton(3, scramble=False).random(count), dtype=torch.float64)
-    # The sequence begins in a corner of the cube; its middle takes that place.
+    # The sequence begins in a corner of the cube, which its centre replaces.
     spread[0] = 0.5
     aside = math.atan(_MOST_SHIFT_SHARE * camera.field_mm / camera.sid_mm)
     most = torch.tensor([aside, aside, math.radians(_MOST_ROLL_DEG)], dtype=torch.float64)
@@ -62,7 +62,7 @@ def augmented_inputs(radiograph: Radiograph, camera: NetworkCamera, count: int) 
 
 
 def _rotated(attenuation: Tensor, valid: Tensor, fine: NetworkCamera, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Attenuation and valid (1, H, W) of a camera turned by `turn` (3, 3), from images (1, rH, rW) of a finer one."""
+    """Attenuation and valid (1, H, W) of a camera rotated by `turn` (3, 3), from images (1, rH, rW) of a finer one."""
     matrix = pinhole(fine).matrix
     old_from_new = torch.as_tensor(matrix) @ turn.mT @ torch.as_tensor(np.linalg.inv(matrix))
     rows, columns = torch.meshgrid(
@@ -87,8 +87,8 @@ def undo_rotation(hypotheses: Hypotheses, turn: Tensor) -> Hypotheses:
 def consensus(hypotheses: Hypotheses) -> Hypotheses:
     """Clusters (1, K) of the hypotheses (B, K) for B rotated inputs of one X-ray, the most probable first.
 
-    A cluster is a mean of poses that lie together, weighted by probability and nearness to where they are densest; its
-    probability is that of all its poses. Poses that are not finite belong to none.
+    A cluster is a mean of neighbouring poses, weighted by probability and proximity to their densest point; its
+    probability is that of all its poses. Non-finite poses belong to none.
     """
     count = hypotheses.logits.shape[1]
     poses, beliefs = hypotheses.poses.flatten(0, 1).double(), hypotheses.beliefs.flatten().double()
@@ -110,7 +110,7 @@ def consensus(hypotheses: Hypotheses) -> Hypotheses:
 
 
 def _apart(poses: Tensor, others: Tensor) -> Tensor:
-    """Distances (...) of poses camera_from_canonical (..., 4, 4), 1 where they hardly belong to one cluster."""
+    """Normalised distances (...) of poses camera_from_canonical (..., 4, 4): 1 at the clustering scales."""
     half_chord = (poses - others)[..., :3, :3].square().sum((-2, -1)).div(8).clamp(max=1).sqrt()
     angle = torch.rad2deg(2 * torch.asin(half_chord)) / _APART_DEG
     scale = poses.new_tensor([_APART_MM, _APART_MM, _APART_DEPTH_MM])
@@ -119,7 +119,7 @@ def _apart(poses: Tensor, others: Tensor) -> Tensor:
 
 
 def _mean(poses: Tensor, weights: Tensor) -> Tensor:
-    """The rigid mean (4, 4) of poses (N, 4, 4); where no weight is left, NaN."""
+    """The weighted rigid mean (4, 4) of poses (N, 4, 4); NaN where all weights are zero."""
     mean = (weights[:, None, None] * poses).sum(0) / weights.sum()
     if not bool(mean.isfinite().all()):
         return torch.full_like(mean, torch.nan)

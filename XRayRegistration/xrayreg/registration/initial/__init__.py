@@ -1,4 +1,4 @@
-"""Where to start: landmarks and global search."""
+"""Initialisation: landmarks and global search."""
 
 from .landmarks import LandmarkPose, pose_from_landmarks
 from .search import Candidates, deviations, distinct, distinct_places, draw_poses, search

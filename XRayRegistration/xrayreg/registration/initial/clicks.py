@@ -1,4 +1,4 @@
-"""Where points of the volume were seen in X-ray views, and how far off a pose projects them."""
+"""Landmark observations in X-ray views, and their reprojection errors for a pose."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ...geometry import Camera, skew, world_rays
 
 Array = NDArray[np.float64]
 
-# Cross products with the three axes: how a point moves as it begins to turn about each.
+# Generators of rotations about the three axes.
 GENERATORS = skew(torch.eye(3, dtype=torch.float64)).numpy()
-# A depth [mm] at which a point counts as level with the source; it also keeps a step past the source finite.
+# Points of smaller depth [mm] count as not in front of the source; it also keeps projections behind it finite.
 _LEAST_DEPTH_MM = 1e-3
-# How exactly landmarks are marked as far as the clicks do not tell: to a milliradian seen from the source, which is
-# 0.7 mm at the anatomy, or to a pixel [px] where that is coarser.
+# Assumed standard deviation of clicks: a milliradian seen from the source, which is 0.7 mm at the anatomy, or a pixel
+# [px] where that is coarser.
 _CLICK_RAD, _CLICK_PX = 1e-3, 1.0
-# Landmarks nearer than this [mm] are one; a width below this share of their length makes them collinear.
+# Landmarks closer than this [mm] coincide; those whose width is below this share of their length are collinear.
 _COINCIDENT_MM, _COLLINEAR = 0.1, 1e-3
-# Clicks of a view that lie within this distance [px] of their middle tell nothing about the pose.
+# Clicks of a view that all lie within this distance [px] of their centre do not constrain the pose.
 _LEAST_SPREAD_PX = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Clicks:
-    """M sightings of points of the volume in views that share a world.
+    """M observations of points of the volume in views that share a world frame.
 
-    landmarks: (M,) which point it was. points: (M, 3) in the volume frame [mm].
-    pixels: (M, 2) as (column, row). projections: (M, 3, 4) homogeneous pixels from the world; the third is the depth.
+    landmarks: (M,) index of the point. points: (M, 3) in the volume frame [mm].
+    pixels: (M, 2) as (column, row). projections: (M, 3, 4) from the world to homogeneous pixels, the third the depth.
     sources, directions: (M, 3) the rays through the pixels, in the world.
-    pivot: (3,) about which a twist of the pose turns, in the volume frame. assumed_px: the deviation taken of clicks.
+    pivot: (3,) of twists, in the volume frame. assumed_px: assumed standard deviation of clicks.
     """
 
     landmarks: NDArray[np.intp]
@@ -48,7 +48,7 @@ class Clicks:
 
     @classmethod
     def of(cls, cameras: Sequence[Camera], points: Array, pixels: Array) -> Clicks:
-        """From pixels (V, N, 2) of the points (N, 3) in every view, NaN where a point was not marked."""
+        """Build from pixels (V, N, 2) of the points (N, 3) in every view, NaN where a point was not marked."""
         views, landmarks = np.nonzero(np.isfinite(pixels[..., 0]))
         at = pixels[views, landmarks]
         rays = [world_rays(camera, at[views == view]) for view, camera in enumerate(cameras)]
@@ -65,11 +65,11 @@ class Clicks:
 
     @property
     def left_over(self) -> int:
-        """Numbers clicked beyond the six of a pose."""
+        """Degrees of freedom: clicked coordinates less the six of a pose."""
         return 2 * len(self.pixels) - 6
 
     def without(self, landmark: int) -> Clicks:
-        """The sightings of all points but one."""
+        """The observations of all points but one."""
         keep = self.landmarks != landmark
         kept = {name: value[keep] for name, value in vars(self).items() if name not in ("pivot", "assumed_px")}
         return replace(self, **kept)
@@ -79,7 +79,7 @@ class Clicks:
         return bool((self._projected(world_from_volume)[:, 2] > _LEAST_DEPTH_MM).all())
 
     def errors(self, world_from_volume: Array) -> Array:
-        """How far (M, 2) [px] from its pixel each point projects."""
+        """Reprojection errors (M, 2) [px]."""
         projected = self._projected(world_from_volume)
         return projected[:, :2] / _off_zero(projected[:, 2:]) - self.pixels
 
@@ -96,14 +96,14 @@ class Clicks:
 
 
 def point_tangents(world_from_volume: Array, points: Array, pivot: Array) -> Array:
-    """Derivatives (N, 3, 6) of points (N, 3) taken to the world by a twist [rad, mm] about `pivot`, in world axes."""
+    """Derivatives (N, 3, 6) of world positions of points (N, 3) by a twist [rad, mm] about `pivot`, in world axes."""
     levers = (points - pivot) @ world_from_volume[:3, :3].T
     turns = np.einsum("kij,nj->nik", GENERATORS, levers)
     return np.concatenate([turns, np.broadcast_to(np.eye(3), turns.shape)], axis=-1)
 
 
 def collinear(points: Array) -> bool:
-    """Whether points (N, 3) lie on a line, or at one place."""
+    """Whether points (N, 3) lie on a line or coincide."""
     widths = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     return bool(widths[1] <= _COLLINEAR * widths[0])
 
@@ -111,7 +111,7 @@ def collinear(points: Array) -> bool:
 def checked_clicks(
     cameras: Sequence[Camera], points: ArrayLike, pixels: Sequence[ArrayLike], names: Sequence[str]
 ) -> tuple[Array, Array, tuple[str, ...]]:
-    """Points (N, 3), pixels (V, N, 2) and the landmarks' names, once they are sure to fix a pose; else InputError."""
+    """Points (N, 3), pixels (V, N, 2) and the landmarks' names, checked to determine a pose; else InputError."""
     given = _table(points, "landmarks", 3)
     labels = tuple(names) or tuple(str(number + 1) for number in range(len(given)))
     _require_count("landmark names", len(labels), f"{len(given)}, as many as landmarks", len(given))
@@ -125,7 +125,7 @@ def checked_clicks(
 
 
 def _table(value: ArrayLike, what: str, columns: int) -> Array:
-    """Numbers (N, columns), NaN among them as it may be."""
+    """Values (N, columns), which may include NaN."""
     try:
         table = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -157,7 +157,7 @@ def _view_pixels(pixels: Array, view: int, labels: Sequence[str]) -> Array:
 
 
 def _require_enough(points: Array, pixels: Array, labels: Sequence[str]) -> None:
-    """Raise InputError for clicks that leave the pose open whatever they are."""
+    """Raise InputError for clicks that cannot determine a pose."""
     marked = np.isfinite(pixels[..., 0])
     seen, used = np.flatnonzero(marked.any(axis=0)), np.flatnonzero(marked.any(axis=1))
     if len(seen) < (4 if len(used) < 2 else 3) or marked.sum() < 4:

@@ -1,4 +1,4 @@
-"""The pose from landmarks: points set in the volume and marked in the X-rays (PnP), with how far to trust it."""
+"""The pose from landmarks: points set in the volume and marked in the X-rays (PnP), and its reliability."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ from .reprojection import Solution, solutions
 
 Array = NDArray[np.float64]
 
-# How many residuals' worth the deviation assumed of clicks weighs: four clicks leave only two residuals to judge by.
+# Weight of the assumed deviation of clicks, in residuals: four clicks leave only two residuals to estimate it from.
 _ASSUMED_WEIGHT = 4.0
-# Another pose is ruled out when its sum of squares is larger by this many variances of a click: three deviations.
+# Another pose is ruled out when its sum of squares is larger by this many variances of a click (three sigma).
 _RULED_OUT = 9.0
-# Poses that put the anatomy within this distance [mm] of each other are one as far as a start goes.
+# Poses that place the anatomy within this distance [mm] of each other are equivalent as starts.
 _AS_GOOD_MM = 5.0
-# A landmark does not fit when its two numbers add this many variances each to the sum of squares of the others.
+# A landmark is an outlier when its two coordinates add this many variances each to the sum of squares of the others.
 _DOES_NOT_FIT = 20.0
-# Those others agree among themselves when their clicks deviate by at most this many times what is assumed.
+# The others are consistent when their clicks deviate by at most this many times the assumed deviation.
 _AGREE = 7.0
-# Numbers clicked beyond the six of a pose that the others must leave over to judge a landmark by: that takes six
-# landmarks in one view, or four in two.
+# Degrees of freedom that the others need for judging a landmark: that takes six landmarks in one view, or four in two.
 _LEAST_TO_TELL = 4
-# What a start for registration may be off [mm]: root mean square of the residuals, and largest expected error.
+# Errors that a start for registration may have [mm]: root mean square of the residuals, and largest expected error.
 MOST_RESIDUAL_MM, MOST_EXPECTED_MM = 5.0, 10.0
-# Curvature [px^2/mm^2] below which the clicks do not see a direction.
+# Curvature [px^2/mm^2] below which the clicks do not constrain a direction.
 _LEAST_CURVATURE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class LandmarkPose:
-    """The pose that landmarks give, and how far to trust it.
+    """The pose from landmarks, and its reliability.
 
-    world_from_volume: (4, 4) [mm]; the sum of squared pixel distances over all landmarks but the outlier is least.
-    residuals_px, residuals_mm: (V, N) how far each landmark projects from its click, in pixels and in millimetres at
-        the landmark's depth; NaN where it is not marked.
+    world_from_volume: (4, 4) [mm], minimises the sum of squared pixel distances over all landmarks but the outlier.
+    residuals_px, residuals_mm: (V, N) distance of each projected landmark from its click, in pixels and in millimetres
+        at the landmark's depth; NaN where it is not marked.
     rms_px, rms_mm: their root mean squares over all landmarks but the outlier.
-    expected_error_mm: the largest standard deviation of where the pose puts the anatomy: a ball about the landmarks'
-        middle, as large as they reach, and the isocentre.
-    other_rms_px: root mean square of the best pose that is another one; None when there is none.
-    outlier: index of the landmark that does not fit the others and was left out; None when all fit, and when there are
-        too few to tell.
-    trusted: whether the pose will do as a start. reason: why, or why not and what helps, a sentence.
+    expected_error_mm: the largest standard deviation of the position of the anatomy: of a ball about the landmarks'
+        centre, as large as they extend, and of the isocentre.
+    other_rms_px: root mean square of the best distinct other pose; None when there is none.
+    outlier: index of the landmark that is inconsistent with the others and was left out; None when all fit, and when
+        there are too few to decide.
+    trusted: whether the pose suffices as a start. reason: why, or why not and what helps, a sentence.
     """
 
     world_from_volume: Array
@@ -74,10 +73,10 @@ def pose_from_landmarks(
     cameras: V cameras that share a world. points: (N, 3) in the volume frame [mm].
     pixels: for each camera (N, 2) as (column, row), NaN where the landmark is not marked in that view.
     isocentre: (3,) in the volume frame [mm]; the error expected there counts too.
-    names: of the landmarks, for sentences; without them they are called by their number from 1.
-    Raises InputError for landmarks that leave the pose open (fewer than four in one view or three in several,
-    coinciding, or on a line), for counts that do not fit, for numbers that are not finite, and for clicks that no pose
-    in front of the X-ray source explains.
+    names: of the landmarks, for messages; without them they are numbered from 1.
+    Raises InputError for landmarks that do not determine the pose (fewer than four in one view or three in several,
+    coinciding, or on a line), for counts that do not fit, for non-finite numbers, and for clicks that no pose in front
+    of the X-ray source explains.
     """
     given, marked, labels = checked_clicks(cameras, points, pixels, names)
     extra = np.empty((0, 3)) if isocentre is None else require_array(isocentre, "isocentre", (3,))[None]
@@ -118,13 +117,13 @@ def pose_from_landmarks(
 
 
 def _fitting(clicks: Clicks) -> tuple[Clicks, list[Solution]]:
-    """The clicks that fit one another, all but those on one landmark at most, and their poses, best first."""
+    """The consistent clicks, those of at most one landmark left out, and their poses, best first."""
     poses = solutions(clicks)
     squares = poses[0].squares if poses else np.inf
     best, best_poses, least = clicks, poses, np.inf
     for landmark in np.unique(clicks.landmarks).tolist():
         rest = clicks.without(landmark)
-        # No landmark can add more than there is.
+        # A landmark cannot add more than the total.
         if not _tells(rest) or squares <= _out_of_place(clicks, rest, 0.0):
             continue
         found = solutions(rest)
@@ -136,44 +135,44 @@ def _fitting(clicks: Clicks) -> tuple[Clicks, list[Solution]]:
 
 
 def _tells(rest: Clicks) -> bool:
-    """Whether the clicks on all landmarks but one are enough to judge that one by."""
+    """Whether the clicks on all landmarks but one suffice to judge that one."""
     return rest.left_over >= _LEAST_TO_TELL and not collinear(rest.points)
 
 
 def _out_of_place(clicks: Clicks, rest: Clicks, squares: float) -> float:
-    """What a landmark that does not fit adds at least to the sum of `squares` [px^2] of the rest."""
+    """The least that an outlier adds to the sum of `squares` [px^2] of the rest."""
     return _DOES_NOT_FIT * (clicks.left_over - rest.left_over) * _variance(rest, squares)
 
 
 def _variance(clicks: Clicks, squares: float) -> float:
-    """Of a click in one direction [px^2]: what the residuals' sum of squares tells, pooled with what is assumed."""
+    """Variance of a click in one direction [px^2], from the residuals and the assumed deviation pooled."""
     return (_ASSUMED_WEIGHT * clicks.assumed_px**2 + squares) / (_ASSUMED_WEIGHT + clicks.left_over)
 
 
 def _reach_mm(clicks: Clicks) -> float:
-    """From the landmarks' middle to the farthest [mm]."""
+    """Distance [mm] from the landmarks' centre to the farthest one."""
     return float(np.linalg.norm(clicks.points - clicks.pivot, axis=1).max())
 
 
 def _ball(clicks: Clicks) -> Array:
-    """Points (6, 3) all around the landmarks, so that a turn about any axis moves some, even landmarks on a line."""
+    """Points (6, 3) around the landmarks, so that any rotation moves some, even where the landmarks are collinear."""
     return clicks.pivot + _reach_mm(clicks) * np.vstack([np.eye(3), -np.eye(3)])
 
 
 def _shift_mm(solution: Solution, other: Solution, points: Array) -> float:
-    """The largest distance [mm] between where two poses put points (N, 3)."""
+    """The largest distance [mm] between the positions of points (N, 3) at two poses."""
     between = solution.world_from_volume - other.world_from_volume
     return float(np.linalg.norm(points @ between[:3, :3].T + between[:3, 3], axis=1).max())
 
 
 def _expected_error_mm(clicks: Clicks, solution: Solution, targets: Array) -> float:
-    """The largest standard deviation [mm] of where the pose puts targets (N, 3), by Laplace's approximation."""
+    """The largest standard deviation [mm] of the positions of targets (N, 3), by Laplace's approximation."""
     pose = solution.world_from_volume
-    # Angles count as millimetres at the farthest landmark, so that all six curvatures compare.
+    # Angles are scaled to millimetres at the farthest landmark, so that all six curvatures are comparable.
     unit = np.array([1 / _reach_mm(clicks)] * 3 + [1.0] * 3)
     jacobian = clicks.jacobian(pose).reshape(-1, 6) * unit
     curvatures, axes = np.linalg.eigh(jacobian.T @ jacobian)
-    # A direction that the clicks do not see is left open and not exact.
+    # A direction that the clicks do not constrain gets a large deviation.
     spread = axes / np.sqrt(curvatures.clip(min=_LEAST_CURVATURE))
     moved = point_tangents(pose, targets, clicks.pivot) * unit @ spread
     return float(np.sqrt(_variance(clicks, solution.squares) * (moved**2).sum(axis=(1, 2)).max()))
@@ -191,7 +190,7 @@ def _residuals(
         off_at_unit_depth = np.linalg.solve(camera.matrix[:2, :2], off.T).T
         off_mm = np.linalg.norm(off_at_unit_depth, axis=1) * in_camera[:, 2]
         distances = np.stack([np.linalg.norm(off, axis=1), off_mm])
-        # Only a landmark that was left out can come to lie behind the source.
+        # Only a landmark that was left out can lie behind the source.
         distances[np.isnan(distances) & np.isfinite(at[:, 0])] = np.inf
         views.append(distances)
     off_px, off_mm = np.stack(views, axis=1)
@@ -199,7 +198,7 @@ def _residuals(
 
 
 def _doubt(found: LandmarkPose, labels: Sequence[str], ambiguous: bool, few: bool) -> str:
-    """The sentence on what speaks against a pose, the gravest first; empty where nothing does."""
+    """The message with the most serious objection to a pose; empty where there is none."""
     if found.outlier is not None:
         off_px, off_mm = found.residuals_px[:, found.outlier], found.residuals_mm[:, found.outlier]
         view = int(np.nanargmax(off_px))

@@ -1,8 +1,8 @@
-"""The poses under which points of the volume project to the pixels where they were seen: all there are, best first.
+"""All poses that are local minima of the reprojection error of points of the volume, best first (PnP).
 
 Once the translation is eliminated, the squared distances of the points from the rays on which they were seen are
 quadratic in the rotation's nine entries, whatever the number of views (as in SQPnP, Terzakis and Lourakis, ECCV 2020).
-So descending from rotations all around costs next to nothing. From each minimum the squared pixel distances follow.
+So a descent from rotations in all directions is cheap. From each minimum the squared pixel distances are minimised.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .clicks import GENERATORS, Clicks
 
 Array = NDArray[np.float64]
 
-# Beams (primary, secondary angle) and rolls [deg] to start from: with them no rotation is further off than 63 degrees.
+# Beams (primary, secondary angle) and rolls [deg] to start from: every rotation is within 63 degrees of one of them.
 _BEAMS = ((0.0, 0.0), (180.0, 0.0), (90.0, 0.0), (-90.0, 0.0), (0.0, 90.0), (0.0, -90.0))
 _ROLLS = (0.0, 90.0, 180.0, -90.0)
 _MOST_STEPS = 100
 _STILL_RAD = 1e-6
-# Poses that differ by less, in angle and in where the points' centre lies, are one.
+# Poses that differ by less, in angle and in the position of the points' centre, are the same.
 _SAME_RAD, _SAME_MM = 5e-3, 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A pose world_from_volume (4, 4) where the sum of squared pixel distances is least, and that sum [px^2]."""
+    """A pose world_from_volume (4, 4) that minimises the sum of squared pixel distances, and that sum [px^2]."""
 
     world_from_volume: Array
     squares: float
@@ -50,8 +50,8 @@ def solutions(clicks: Clicks) -> list[Solution]:
 
 
 def polished(clicks: Clicks, world_from_volume: Array) -> Solution:
-    """The minimum of the squared pixel distances to which Levenberg-Marquardt leads from a pose (4, 4)."""
-    # Loaded by those who click, not by every registration.
+    """The minimum of the squared pixel distances found by Levenberg-Marquardt from a pose (4, 4)."""
+    # Imported only where landmarks are used, not by every registration.
     from scipy.optimize import least_squares
 
     def errors(twist: Array) -> Array:
@@ -65,15 +65,15 @@ def polished(clicks: Clicks, world_from_volume: Array) -> Solution:
 
 
 def jacobian_from(clicks: Clicks, world_from_volume: Array, twist: Array) -> Array:
-    """Derivatives (M, 2, 6) of the errors by a twist [rad, mm] that is counted from the pose `world_from_volume`."""
+    """Derivatives (M, 2, 6) of the errors by a twist [rad, mm] relative to the pose `world_from_volume`."""
     here = clicks.jacobian(_twisted(world_from_volume, twist, clicks.pivot))
-    # The left Jacobian leads from a rotation vector counted from there to one counted from here.
+    # The left Jacobian converts derivatives by a rotation at the current pose to those by the twist's rotation vector.
     left = np.linalg.inv(left_jacobian_inverse(torch.tensor(twist[:3])).numpy())
     return np.concatenate([here[..., :3] @ left, here[..., 3:]], axis=-1)
 
 
 def _starts(clicks: Clicks) -> list[Array]:
-    """Poses (4, 4) in front of the sources where the points' distances from their rays are least."""
+    """Poses (4, 4) in front of the sources that are minima of the points' distances from their rays."""
     system, target, centre_from_rotation = _ray_distances(clicks)
     starts: list[Array] = []
     for rotation in _descended(system, target, _rotations_all_around()):
@@ -88,7 +88,7 @@ def _starts(clicks: Clicks) -> list[Array]:
 def _ray_distances(clicks: Clicks) -> tuple[Array, Array, Array]:
     """Distances of the points from their rays, as `system @ r - target` of the rotation's entries r (9,), row by row.
 
-    The third result (3, 10) gives the world position of the pivot that suits a rotation best, from (r, 1).
+    The third result (3, 10) maps (r, 1) to the optimal world position of the pivot for a rotation.
     """
     across = np.eye(3) - clicks.directions[:, :, None] * clicks.directions[:, None, :]
     levers = clicks.points - clicks.pivot
@@ -109,7 +109,7 @@ def _rotations_all_around() -> Array:
 
 
 def _descended(system: Array, target: Array, rotations: Array) -> Array:
-    """Rotations (K, 3, 3) after each went downhill on |system @ r - target|^2, by Levenberg-Marquardt."""
+    """Rotations (K, 3, 3) after minimising |system @ r - target|^2 from each by Levenberg-Marquardt."""
     damping = np.full(len(rotations), 1e-3)
     for _ in range(_MOST_STEPS):
         residuals = rotations.reshape(-1, 9) @ system.T - target
@@ -128,7 +128,7 @@ def _descended(system: Array, target: Array, rotations: Array) -> Array:
 
 
 def _twisted(pose: Array, twist: Array, pivot: Array) -> Array:
-    """What `geometry.retract` makes of one pose; SciPy takes a twentieth of the time that small tensors take."""
+    """`geometry.retract` for one pose in SciPy, which takes a twentieth of the time for small arrays."""
     twisted = np.eye(4)
     twisted[:3, :3] = Rotation.from_rotvec(twist[:3]).as_matrix() @ pose[:3, :3]
     twisted[:3, 3] = pose[:3, :3] @ pivot + pose[:3, 3] + twist[3:] - twisted[:3, :3] @ pivot
@@ -136,11 +136,11 @@ def _twisted(pose: Array, twist: Array, pivot: Array) -> Array:
 
 
 def _among(pose: Array, others: list[Array], pivot: Array) -> bool:
-    """Whether the pose is one of the others."""
+    """Whether the pose equals one of the others, within tolerances."""
     if not others:
         return False
     between = pose - np.stack(others)
-    # The chord of a small angle, over all nine entries, is its square root of two.
+    # The Frobenius norm of the difference of two rotations is the square root of two times their small angle.
     turns = np.linalg.norm(between[:, :3, :3], axis=(1, 2)) / np.sqrt(2)
     shifts = np.linalg.norm(between[:, :3, :3] @ pivot + between[:, :3, 3], axis=1)
     return bool(((turns < _SAME_RAD) & (shifts < _SAME_MM)).any())

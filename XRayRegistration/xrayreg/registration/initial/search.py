@@ -1,9 +1,9 @@
 """Global search: rank many hypotheses on small images, refine the best in small steps, keep the distinct ones.
 
 A render at 32 pixels costs a tenth of a millisecond, so a thousand hypotheses are ranked while a large image is
-rendered ten times (design.md 6.3). Near hypotheses rank high because correlation in patches of derivatives answers to
-the anatomy's outline and not to how the image was exposed. Where none was near enough, the optima that were found are
-steps on the way: new hypotheses are drawn around them until that brings nothing better.
+rendered ten times (design.md 6.3). Near hypotheses rank high because correlation in patches of derivatives depends on
+the anatomy's outline and not on the exposure of the image. Where none was near enough, the optima found are
+intermediate: new hypotheses are drawn around them until none is better.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ...optimize import State, best_first, descend, falling
 from ...settings import LevelSettings, PosePrior, SearchSettings, StepSettings
 from ..problem import Problem
 
-# Hypotheses rendered at once: enough to keep all cores busy, few enough for news to come often.
+# Hypotheses rendered at once: enough to keep all cores busy, few enough for frequent progress reports.
 _CHUNK = 50
-# Similarity by which the best has to rise to count as found anew.
+# Least rise of the best similarity that counts as an improvement.
 _BETTER = 0.005
-# Optima closer than this are one: an angle, and a distance of the isocentre within the image plane.
+# Optima closer than this are the same: an angle, and a distance of the isocentre within the image plane.
 _SAME_DEG, _SAME_MM = 2.0, 5.0
 
 ProblemAt = Callable[[LevelSettings, Tensor], Problem]
@@ -32,7 +32,7 @@ ProblemAt = Callable[[LevelSettings, Tensor], Problem]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Poses (B, 4, 4) in the order of falling score (B,), how far the search has come, and what it is doing."""
+    """Poses (B, 4, 4) in descending order of score (B,), the progress of the search, and its current activity."""
 
     poses: Tensor
     scores: Tensor
@@ -46,10 +46,11 @@ OnCandidates = Callable[[Candidates], object]
 def draw_poses(centres: Tensor, pivot: Tensor, prior: PosePrior, count: int, seed: int) -> Tensor:
     """The centres (M, 4, 4) followed by `count` poses drawn around each: (M (1 + count), 4, 4).
 
-    Normally distributed twists from a scrambled Sobol sequence, which covers six dimensions more evenly than chance.
+    Normally distributed twists from a scrambled Sobol sequence, which covers six dimensions more evenly than random
+    draws.
     """
     if not count:
-        # The engine cannot draw nothing.
+        # The Sobol engine cannot draw zero points.
         return centres
     uniform = torch.quasirandom.SobolEngine(6, scramble=True, seed=seed).draw(count, dtype=torch.float64)
     # The sequence may hold an exact zero, whose normal quantile is infinite.
@@ -78,9 +79,9 @@ def search(
     """Rank hypotheses (N, 4, 4) and refine the best.
 
     problem_at: makes the problem at a level, for poses (B, 4, 4) around which it will be used.
-    pivot: (3,) about which poses turn [volume frame, mm]. seed: of what is drawn anew around the first optima.
+    pivot: (3,) of twists [volume frame, mm]. seed: of the hypotheses drawn around the first optima.
     on_candidates: called with the best so far after every batch and step.
-    Returns the distinct optima at the last level.
+    Returns the distinct optima of the last level.
     """
     first, *finer = settings.levels
     again = settings.resampling
@@ -111,22 +112,22 @@ def search(
 
 
 def _repeating(found: Candidates, on_candidates: OnCandidates) -> OnCandidates:
-    """News of what was found before, as new hypotheses are less good until they are refined."""
+    """A callback that reports the earlier best, as new hypotheses score lower until they are refined."""
     again = replace(found, fraction=0.0, message="ranking hypotheses around the best")
     return lambda news: on_candidates(again)
 
 
 def distinct(poses: Tensor, scores: Tensor, pivot: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """The best `most` of poses (B, 4, 4), in falling order of scores (B,), that are not the same optimum twice.
+    """The best `most` distinct optima among poses (B, 4, 4), in descending order of scores (B,).
 
-    Depth is left out of the comparison: coarse images hardly tell it, so equal poses can differ in it.
+    Depth is left out of the comparison: coarse images hardly determine it, so equal poses can differ in it.
     """
     chosen = distinct_places(poses, pivot, most)
     return poses[chosen], scores[chosen]
 
 
 def distinct_places(poses: Tensor, pivot: Tensor, most: int) -> list[int]:
-    """The places of those that `distinct` keeps of poses (B, 4, 4) in falling order of their scores."""
+    """Indices of the poses that `distinct` keeps of poses (B, 4, 4) in descending order of their scores."""
     chosen: list[int] = []
     for n in range(len(poses)):
         if chosen:
@@ -141,7 +142,7 @@ def distinct_places(poses: Tensor, pivot: Tensor, most: int) -> list[int]:
 
 
 def _ranked(problem_at: ProblemAt, hypotheses: Tensor, level: LevelSettings, on_candidates: OnCandidates) -> Candidates:
-    """All hypotheses (N, 4, 4) in falling order of score, the unusable last; the news are only the best so far."""
+    """All hypotheses (N, 4, 4) in descending order of score, unusable ones last; reports only the best."""
     scores = torch.empty(0)
     for chunk in hypotheses.split(_CHUNK):
         problem = problem_at(level, chunk)
@@ -161,7 +162,7 @@ def _refined(
     most: int,
     on_candidates: OnCandidates,
 ) -> Candidates:
-    """The `most` best distinct optima that poses (B, 4, 4) lead to on a level."""
+    """The `most` best distinct optima of poses (B, 4, 4) refined at a level."""
     problem = problem_at(level, poses)
 
     def on_state(state: State) -> None:
