@@ -1,8 +1,8 @@
-"""NIfTI files: nibabel unpacks the header, which is looked at as it stands in the file; the frame is the one ITK takes.
+"""NIfTI files: nibabel unpacks the header, which is checked as stored; the frame is the one that ITK uses.
 
-ITK corrects much of this format in silence: a pixdim of 0 becomes 1 mm, NaN becomes 0 (which is water), a truncated
-file is filled up with zeros. nibabel takes another of the two frames that a header can hold (`nifti_frames`), ignores
-an intercept without a slope, and does not look at the checksum of a compressed file.
+ITK silently corrects much in this format: a pixdim of 0 becomes 1 mm, NaN becomes 0 (which is water), a truncated
+file is filled up with zeros. nibabel may use the other of the two frames that a header can hold (`nifti_frames`),
+ignores an intercept without a slope, and does not verify the checksum of a compressed file.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from .results import replacing
 from .stored_data import AT_ONCE, LARGEST_RATIO
 
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
-# Voxels compressed at once.
+# Number of voxels compressed at a time.
 _COMPRESSED_AT_ONCE = 1 << 19
 _DAMAGE = (ImageFileError, HeaderDataError, OSError, EOFError, MemoryError, OverflowError, ValueError, zlib.error)
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the file's name is that of a NIfTI image."""
+    """Whether the file name has the suffix of a NIfTI image."""
     return path.name.lower().endswith(_SUFFIXES)
 
 
 @dataclass(frozen=True, eq=False)
 class NiftiImage:
-    """A NIfTI image: values [..., k, j, i], ras_from_index (4, 4) [mm], and what was decided, one sentence each."""
+    """A NIfTI image: values [..., k, j, i], ras_from_index (4, 4) [mm], and one sentence per decision."""
 
     values: NDArray
     ras_from_index: NDArray[np.float64]
@@ -49,11 +49,11 @@ class NiftiImage:
 
 
 def read_nifti(path: Path, what: str) -> NiftiImage:
-    """The image with values in the stored type, or float32 where the file scales them, in the frame that ITK takes.
+    """The image with values in the stored type, or float32 where the file scales them, in the frame that ITK uses.
 
-    Axes of length 1 beyond the third are dropped. Raises InputError naming `what` for a file that is missing, no
-    regular file, damaged (a gzip checksum that does not fit included), truncated, not of real numbers, or whose
-    geometry is impossible (`nifti_frames`). No memory is asked for before the file was seen to be large enough.
+    Axes of length 1 beyond the third are dropped. Raises InputError naming `what` for a file that is missing, not a
+    regular file, damaged (including a gzip checksum mismatch), truncated, not of real numbers, or whose geometry is
+    impossible (`nifti_frames`). No memory is allocated before the file is known to be large enough.
     """
     require_regular(path, what)
     try:
@@ -80,24 +80,24 @@ def read_nifti(path: Path, what: str) -> NiftiImage:
 
 
 def write_nifti(path: Path, values: NDArray, ras_from_index: NDArray[np.float64]) -> None:
-    """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their own type; .nii.gz is compressed.
+    """Write values [k, j, i] with ras_from_index (4, 4) [mm] in their data type; .nii.gz is compressed.
 
-    The file is replaced in one step at the end; where that is not reached an earlier one stays.
+    The file is replaced in one step at the end; until then an earlier one stays.
     """
     header = nibabel.Nifti1Image(values.T, ras_from_index).header
     header.set_xyzt_units("mm")
     with replacing(path) as temporary, temporary.open("wb") as plain, _packed(plain, path) as file:
-        # Writes the offset of the values too, and that no extension follows.
+        # Also writes the offset of the values, and that no extension follows.
         header.write_to(file)
         for slab in slabs(values.shape, _COMPRESSED_AT_ONCE if path.suffix == ".gz" else None):
             file.write(np.ascontiguousarray(values[slab], header.get_data_dtype()).tobytes())
 
 
 def _packed(plain: BinaryIO, path: Path) -> AbstractContextManager[Any]:
-    """The opened file, which compresses what is written to it where the name of `path` says so."""
+    """The opened file, which compresses what is written to it where the suffix of `path` requires it."""
     if path.suffix != ".gz":
         return nullcontext(plain)
-    # More effort makes CTs hardly smaller.
+    # Higher compression levels make CTs hardly smaller.
     return gzip.GzipFile(path.name, "wb", compresslevel=1, fileobj=plain)
 
 
@@ -112,7 +112,7 @@ def _scaled(values: NDArray, slope: float, intercept: float) -> NDArray:
 
 
 def _header(path: Path) -> Any:
-    """The header as stored, unrepaired; None where there is none (an Analyze file, or no image at all)."""
+    """The header as stored, unrepaired; None where there is none (an Analyze file, or not an image)."""
     with _opened(path) as file:
         block = file.read(nibabel.Nifti2Header.sizeof_hdr)
     for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
@@ -122,7 +122,7 @@ def _header(path: Path) -> Any:
 
 
 def _opened(path: Path) -> Any:
-    """The file's content, unpacked where it is packed, whatever its name says."""
+    """The file's content, decompressed where it is compressed, regardless of its suffix."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return gzip.open(path) if packed else path.open("rb")
@@ -187,14 +187,14 @@ def _stored(path: Path, header: Any, shape: tuple[int, ...], what: str) -> NDArr
 
 
 def _require_room(path: Path, needed: int, packed: bool) -> None:
-    """Raise EOFError where a file of this size cannot hold so many bytes."""
+    """Raise EOFError where a file of this size cannot hold the needed bytes."""
     size = path.stat().st_size
     if needed > size * (LARGEST_RATIO if packed else 1) + AT_ONCE * packed:
         raise EOFError(f"its header asks for {needed} bytes, the file has {size}{' (packed)' if packed else ''}")
 
 
 def _verify_checksum(file: gzip.GzipFile, needed: int) -> None:
-    """Read on to the end, where gzip's checksum stands; nibabel stops before it."""
+    """Read to the end, where gzip's checksum is; nibabel stops before it."""
     further = 0
     while part := file.read(AT_ONCE):
         further += len(part)
@@ -203,7 +203,7 @@ def _verify_checksum(file: gzip.GzipFile, needed: int) -> None:
 
 
 def _scaling(header: Any, what: str) -> tuple[float, float, tuple[str, ...]]:
-    """Slope and intercept as ITK takes them (what is not finite is 0, a slope of 0 is 1), and what is to be said."""
+    """Slope and intercept as ITK reads them (non-finite becomes 0, a slope of 0 becomes 1), and notes."""
     stored = float(header["scl_slope"]), float(header["scl_inter"])
     slope, intercept = (x if math.isfinite(x) else 0.0 for x in stored)
     if slope == 0 and intercept != 0:
