@@ -1,4 +1,4 @@
-"""The text of a case (design: file contract): what case.json says, checked, before any image is opened."""
+"""Parsing and writing case.json (design: file contract), validated before any image is opened."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .results import json_text, write_json
 
 _KINDS: tuple[IntensityKind, ...] = get_args(IntensityKind)
 
-# The keys of each object of a case; others are refused, since a misspelt one would be ignored in silence.
+# The keys of each object of a case; others are refused, since a misspelt one would be silently ignored.
 _POSE = "world_from_volume"
 _CASE_KEYS = ("volume", "series", "labels", "structures", "views", "initial", "reference")
 _VIEW_KEYS = ("image", "intensity", "frame", "mirrored", "camera", "calibration")
 _CAMERA_KEYS = ("matrix", "size", "camera_from_world", "pixel_mm")
 _INITIAL_KEYS = (_POSE,)
 _REFERENCE_KEYS = (_POSE, "targets")
-# How keys begin that are for people and for other programs.
+# Prefixes of keys that are free for annotations and other programs.
 _FREE = ("x-", "comment", "note")
-# Halves of characters: no file's name can be written with them.
+# Lone surrogates, which no file name can contain.
 _NOT_UNICODE = re.compile("[\ud800-\udfff]")
-# Labels and frames beyond are no numbers that a file of 32 bits could hold.
+# Largest label or frame number: larger ones do not fit in 32 bits.
 _MOST = 2**31 - 1
 
 
@@ -67,10 +67,10 @@ class CaseFile:
 
 
 def parse_case(path: str | Path) -> CaseFile:
-    """The case at `path`; the files it names are not opened, only made relative to it (calibrations are read).
+    """The case at `path`; the files it names are not opened, only resolved relative to it (calibrations are read).
 
     Raises InputError for a missing file, JSON that does not parse (with its line), keys that are missing, unknown
-    (with the nearest known one) or there twice, values of the wrong kind, and cameras that no X-ray machine has.
+    (with the nearest known one) or duplicated, values of the wrong type, and implausible cameras.
     Keys that begin with "x-", "comment" or "note" are free.
     """
     path = Path(path)
@@ -95,7 +95,7 @@ def parse_case(path: str | Path) -> CaseFile:
 
 
 def write_case(path: str | Path, case: CaseFile, home: Path | None = None) -> None:
-    """Write `case` as case.json at `path`, its files named relative to it, or to the folder `home` it will lie in.
+    """Write `case` as case.json at `path`, with file paths relative to it, or to its future folder `home`.
 
     A pose that a case lacks is left out, so that `parse_case` gives the same case back.
     """
@@ -109,12 +109,12 @@ def case_text(case: CaseFile, home: Path) -> str:
 
 
 def require_structures(labels: Any) -> tuple[int, ...]:
-    """Labels to register, each once; raises InputError for what are no whole numbers above 0."""
+    """Labels to register, without repetitions; raises InputError for values other than whole numbers above 0."""
     return _structures([label.item() if isinstance(label, np.integer) else label for label in labels])
 
 
 def _content(case: CaseFile, place: Path) -> dict[str, Any]:
-    """What case.json at `place` says of a case."""
+    """The content of case.json for a case, written at `place`."""
     content: dict[str, Any] = {"volume": _relative(case.volume, place)}
     if case.series is not None:
         content["series"] = case.series
@@ -202,7 +202,7 @@ def _rigid(content: Mapping[str, Any], key: str, where: str) -> NDArray[np.float
 
 
 def _array(value: Any, where: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """`require_array` of what JSON calls numbers: numpy would take texts and booleans for them."""
+    """`require_array` for JSON numbers only: numpy would also convert strings and booleans."""
     rows = value if isinstance(value, list) else [value]
     for number in (entry for row in rows for entry in (row if isinstance(row, list) else [row])):
         if isinstance(number, str | bool) or number is None:
@@ -238,7 +238,7 @@ def _need(content: Mapping[str, Any], key: str, where: str) -> Any:
 
 
 def _object(value: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """`value` as an object that has none but these keys and free ones."""
+    """`value` as an object with no keys other than these and free ones."""
     if not isinstance(value, dict):
         raise _wrong(where, "an object { ... }", value)
     for key in value:

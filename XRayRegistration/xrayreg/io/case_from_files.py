@@ -1,4 +1,4 @@
-"""A case without a case.json: a CT, X-rays, and the numbers of the projection that their files do not tell."""
+"""A case without a case.json: a CT, X-rays, and the projection parameters that their files do not state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Reading:
 
     @property
     def open_numbers(self) -> list[str]:
-        """Names of the two numbers of a projection that were not given."""
+        """Names of those of the two projection parameters that were not given."""
         given = {"SID": self.sid_mm, "pixel pitch": self.pixel_mm}
         return [name for name, value in given.items() if value is None]
 
@@ -56,16 +56,16 @@ def case_of_files(
 ) -> CaseFile:
     """The case of a CT and one or more X-rays, as `parse_case` would give it for a case.json that names them.
 
-    volume, labels, structures, series: as in a case. xrays: image files; several only where all are DICOM and tell the
-        C-arm's angles and distances, since otherwise nobody knows how the views stand to each other.
-    sid_mm: source to detector, pixel_mm: pitch of the (square) pixels at the detector [mm], for what the file does not
-        tell, or in place of it. The central ray is where DICOM has it, else in the image's middle.
-    frame: of a run of images, from 0. mirrored: whether the stored image shows left and right exchanged; by default as
-        DICOM tells, else not. intensity: "auto", "transmission" or "attenuation". These hold for each X-ray.
-    initial: world_from_volume (4, 4) [mm], where to start; world is the first X-ray's camera.
+    volume, labels, structures, series: as in a case. xrays: image files; several only where all are DICOM and state the
+        C-arm's angles and distances, since otherwise the relative pose of the views is unknown.
+    sid_mm: source to detector, pixel_mm: pitch of the (square) pixels at the detector [mm]; they supply what the file
+        lacks or override it. The central ray is where DICOM states it, else at the image centre.
+    frame: of a run of images, from 0. mirrored: whether left and right are exchanged in the stored image; by default
+        as DICOM states, else not. intensity: "auto", "transmission" or "attenuation". These hold for each X-ray.
+    initial: initial pose world_from_volume (4, 4) [mm]; world is the first X-ray's camera.
 
-    Raises InputError for files that are not there, for numbers that are missing (naming the options that give them) or
-    that no X-ray machine has, and for several X-rays whose relation is not known.
+    Raises InputError for missing files, for numbers that are missing (naming the options that supply them) or
+    implausible, and for several X-rays whose relative pose is not known.
     """
     images = [_placed(xray) for xray in ([xrays] if isinstance(xrays, str | Path) else xrays)]
     if not images:
@@ -87,7 +87,7 @@ def case_of_files(
 
 
 def _placed(path: str | Path) -> Path:
-    """The path from the root, by folders without links: a case that lies elsewhere can name it relative to itself."""
+    """The absolute path with links in its folders resolved: a case elsewhere can name it relative to itself."""
     path = Path(path)
     return path.parent.resolve() / path.name
 
@@ -105,7 +105,7 @@ def _view(image: Path, reading: _Reading) -> CaseView:
         return view
     geometry = geometry_of(dataset, frame, reading.sid_mm, reading.pixel_mm)
     _require_settled(image, geometry)
-    # The camera of a case is that of the image as stored, and "mirrored" says the rest.
+    # The camera of a case is that of the image as stored; "mirrored" states the reflection.
     camera = require_xray_camera(camera_of(replace(geometry, mirrored=False)), f"X-ray {image.name}")
     return replace(view, camera=camera, mirrored=geometry.mirrored if reading.mirrored is None else reading.mirrored)
 
@@ -121,7 +121,7 @@ def _camera_of_picture(image: Path, reading: _Reading) -> Camera:
 
 
 def _require_settled(image: Path, geometry: DicomGeometry) -> None:
-    """Refuse a DICOM file whose camera cannot be told by the numbers that were given and its own."""
+    """Refuse a DICOM file whose camera is not determined by the given numbers and its own."""
     found = " ".join(geometry.assumed).rstrip(".")
     if geometry.quarter_turns % 4:
         found = f"an image that was turned by {90 * (geometry.quarter_turns % 4)} degrees"
@@ -135,7 +135,7 @@ def _require_settled(image: Path, geometry: DicomGeometry) -> None:
 
 
 def _require_related(images: list[Path], reading: _Reading) -> None:
-    """Refuse several X-rays unless DICOM tells how the C-arm stood for each."""
+    """Refuse several X-rays unless DICOM states the C-arm's position for each."""
     plain = [image.name for image in images if not is_dicom(image)]
     found = f"{plain[0]}, which is no DICOM file" if plain else ""
     if len(reading.open_numbers) < len(_OPTIONS):

@@ -1,4 +1,4 @@
-"""A case from its file: volume, labels and views opened and put into one scene."""
+"""Reading a case: its volume, labels and views are opened and combined into one scene."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ def open_case(case: CaseFile) -> Scene:
     """The scene of a case, its files read.
 
     Views are named by their image's stem, numbered where stems repeat. Several DICOM views without cameras share the
-    first one's camera frame as world, by their C-arm angles about a common isocentre, which their `assumed` says, as
-    nobody measured it. Raises InputError for anything missing or wrong, before slow files are opened where that is
-    possible.
+    first one's camera frame as world, by their C-arm angles about a common isocentre; `assumed` states this, since it
+    was not measured. Raises InputError for anything missing or wrong, before slow files are opened where possible.
     """
     if not case.views:
         raise InputError("views", expected="at least one X-ray", found="none", remedy="add one to the case")
@@ -49,7 +48,7 @@ def open_case(case: CaseFile) -> Scene:
     require_file(case.volume, "volume")
     for file, what in _files(case):
         require_regular(file, what)
-    # Views first: they are quick to open, and errors in them should not wait for a large CT.
+    # Views first: they open quickly, so their errors are reported before a large CT is read.
     views = _views(case.views)
     volume = read_labelled_volume(case.volume, case.labels, case.series)
     return Scene(
@@ -63,7 +62,7 @@ def open_case(case: CaseFile) -> Scene:
 
 
 def unique_names(files: Sequence[Path]) -> tuple[str, ...]:
-    """One name per file: its stem, with a number behind it where an earlier file has the same (in any case)."""
+    """One name per file: its stem, with a number appended where an earlier file has the same (ignoring case)."""
     names: list[str] = []
     taken: set[str] = set()
     for file in files:
@@ -96,7 +95,7 @@ def _views(views: Sequence[CaseView]) -> tuple[Radiograph, ...]:
         )
         opened.append(radiograph)
     if len(opened) > 1:
-        # The first one's frame is the world; the others' places in it are by their angles.
+        # The first one's frame is the world; the others are placed in it by their angles.
         opened[1:] = [
             view if pose is None else replace(view, assumed=(*view.assumed, _BY_ANGLES))
             for view, pose in list(zip(opened, poses, strict=True))[1:]

@@ -1,4 +1,4 @@
-"""Decoding compressed DICOM pixels, run in a process of its own by `guarded`.
+"""Decoding compressed DICOM pixels, run in a separate process by `guarded`.
 
 Loaded by its path, without the package around it, so that the process starts in a fraction of a second: it imports
 nothing of xrayreg.
@@ -24,7 +24,7 @@ _SOME_UID = "1.2.826.0.1.3680043.8.498.1"
 def decode_frames(path: str, frames: list[int], layout: dict[str, Any], syntax: str) -> NDArray:
     """Frames (N, rows, columns) or (N, rows, columns, 3) as they were before compression.
 
-    layout: the fields of a `PixelLayout`. Raises whatever the decoders raise.
+    layout: the fields of a `PixelLayout`. Exceptions of the decoders are passed on.
     """
     dataset = pydicom.dcmread(path, force=True, defer_size="1 MB")
     data = dataset.PixelData
@@ -61,7 +61,7 @@ def _decoded(code: bytes, layout: dict[str, Any], syntax: str) -> NDArray:
 
 
 def _single_frame(code: bytes, layout: dict[str, Any], syntax: str) -> Dataset:
-    """A data set with nothing but one compressed frame and what a decoder has to know of it.
+    """A data set with only one compressed frame and the attributes that a decoder needs.
 
     Without the other attributes no reader inverts, rescales or windows what it decodes.
     """

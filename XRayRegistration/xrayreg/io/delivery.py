@@ -1,21 +1,21 @@
-"""Several files that replace several others in a folder: at every moment all of the old ones or all of the new ones.
+"""Atomic replacement of several files in a folder: at every moment it shows all of the old or all of the new ones.
 
-The names of the files are fixed, and the folder itself cannot be exchanged: it may be a mount point, the folder that
-somebody works in, or hold files of others. So the files change through links for a moment:
+The names of the files are fixed, and the folder itself cannot be swapped: it may be a mount point, a working
+directory, or hold other files. The files are therefore switched through temporary links:
 
-1. The new files are written to a hidden folder of their own, .unfinished-.../new, and reach the disk.
+1. The new files are written to a hidden folder, .unfinished-.../new, and synced to disk.
 2. The old files get second names in .unfinished-.../old; "shown" there is a link to "old".
 3. Each name in the folder becomes a link to .unfinished-.../shown/<name>, one after the other: it shows the same file
-   as before. A name without an old file leads nowhere.
-4. "shown" is renamed over by a link to "new". This one step makes the new files the folder's.
-5. Each name gets its new file in place of the link, names that are no longer used go, and so does the hidden folder.
+   as before. The link of a name without an old file is dangling.
+4. "shown" is replaced, by renaming, with a link to "new". This single step commits the new files.
+5. Each link is replaced with its new file; names that are no longer used and the hidden folder are removed.
 
-A process that is killed before step 4 leaves the old files, after it the new ones; what is left to do, or to undo, is
-done by whoever delivers next (`recover`). On file systems without links (Windows mostly, memory cards) the old files
-are moved away before step 4 and the new ones in after it: a kill between leaves neither in the folder, but both in the
-hidden one, and the next delivery completes or undoes it all the same.
+A process killed before step 4 leaves the old files, after it the new ones; the next delivery completes or undoes the
+rest (`recover`). On file systems without links (Windows mostly, memory cards) the old files are moved away before step
+4 and the new ones moved in after it: a kill in between leaves neither in the folder, but both in the hidden one, and
+the next delivery completes or undoes it in the same way.
 
-The hidden folder's name tells whose it is (`temporary`); .unfinished-.../plan.json the names, from step 2 on.
+The hidden folder's name identifies its process (`temporary`); .unfinished-.../plan.json lists the names from step 2 on.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _LOCK = ".delivery-lock"
 _PLAN = "plan.json"
 _NEW, _OLD, _SHOWN, _NEXT, _LINK, _COMMITTED = "new", "old", "shown", "next", "link", "committed"
 _OURS = re.compile("new|old|shown|next|link|committed|plan.json|[.]plan-[0-9a-z]{12}[.]json")
-# Delivering takes milliseconds, on a slow network drive seconds: how long another process's is waited for [s], and
-# after how long one of another computer has ended.
+# Delivering takes milliseconds, on a slow network drive seconds: how long to wait for another process's delivery [s],
+# and after how long one of another computer counts as ended.
 _PATIENCE_S, _SILENT_S = 120.0, 60.0
-# What a system says, in words that tell what to do.
+# System errors as cause and remedy.
 _CAUSES = {
     errno.ENOSPC: ("the disk is full", "free some room, or choose another folder"),
     errno.EDQUOT: ("no room is left of what this user may fill", "free some room, or choose another folder"),
@@ -65,10 +65,10 @@ _CAUSES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a delivery does.
+    """The files that a delivery adds and replaces.
 
-    new: names of files that come, relative to the folder. old: of those that were there under these names or go. kept:
-    new names of files of others, which were there under the names of new ones.
+    new: names of the new files, relative to the folder. old: names of the earlier files that are replaced or removed.
+    kept: new names of unrelated files that had the name of a new one.
     """
 
     new: tuple[str, ...]
@@ -78,14 +78,14 @@ class Plan:
 
 @contextmanager
 def delivered(out: Path, earlier: Callable[[Path], Iterable[str]]) -> Iterator[tuple[Path, list[str]]]:
-    """A folder to write to and a list for the names written, which then become files of the folder `out` all at once.
+    """A folder to write to and a list for the names written; these files then replace those in `out` all at once.
 
-    A name may have a folder before it ("figures/start.png"), which is made. earlier: tells the names in `out` that are
-    of an earlier delivery and go away with it. Files of others stay; one that has the name of a new file gets another.
-    Where the work within this context fails or is given up, `out` is as it was. Raises InputError, naming the cause,
-    when `out` cannot be written to or a file in it cannot be replaced.
+    A name may include a folder ("figures/start.png"), which is created. earlier: returns the names in `out` that belong
+    to an earlier delivery and are removed. Unrelated files stay; one with the name of a new file is renamed. Where the
+    work within this context fails or is cancelled, `out` is unchanged. Raises InputError, naming the cause, when `out`
+    cannot be written to or a file in it cannot be replaced.
     """
-    # Whoever changes the working directory meanwhile changes nothing here.
+    # Absolute, so that a later change of the working directory has no effect.
     out = out.absolute()
     made = _missing(out)
     with _failures_named(out), _removed_unless_used(made):
@@ -114,7 +114,7 @@ def recover(out: Path) -> None:
         name = _SCRATCH.fullmatch(scratch.name)
         if name is None or not _is_ours(scratch):
             continue
-        # With the lock held nobody is delivering: who has begun to has not come to the end.
+        # With the lock held no delivery is running, so a delivery begun here was interrupted.
         plan = _plan_of(scratch)
         if plan is not None:
             if _is_committed(scratch):
@@ -137,7 +137,7 @@ def _deliver(out: Path, scratch: Path, names: list[str], earlier: Callable[[Path
     for folder in sorted({(base / name).parent for base in (out, scratch / _OLD) for name in (*plan.new, *plan.old)}):
         folder.mkdir(parents=True, exist_ok=True)
     sync_folder(scratch / _NEW)
-    # From here on whoever finds the folder knows what to do.
+    # From here on the next delivery can complete or undo this one.
     write_json(scratch / _PLAN, asdict(plan))
     try:
         for name in plan.old:
@@ -158,7 +158,7 @@ def _deliver(out: Path, scratch: Path, names: list[str], earlier: Callable[[Path
         _undo(out, scratch, plan)
         _discard(scratch)
         raise
-    # The new files are the folder's. Where the rest cannot be done now, the next delivery does it.
+    # The new files are committed. What cannot be completed now is left to the next delivery.
     with suppress(OSError):
         _complete(out, scratch, plan)
         sync_folder(out)
@@ -166,7 +166,7 @@ def _deliver(out: Path, scratch: Path, names: list[str], earlier: Callable[[Path
 
 
 def _show_links(out: Path, scratch: Path, plan: Plan) -> None:
-    """Let each name show what it did, through a link: steps 2 and 3."""
+    """Replace each file with a link to the same content: steps 2 and 3."""
     for name in plan.old:
         _doubled(out / name, scratch / _OLD / name)
     os.symlink(_OLD, scratch / _SHOWN, target_is_directory=True)
@@ -176,7 +176,7 @@ def _show_links(out: Path, scratch: Path, plan: Plan) -> None:
 
 
 def _complete(out: Path, scratch: Path, plan: Plan) -> None:
-    """Put the new files into their places, and let go what is no longer used; may be done again."""
+    """Move the new files into place and remove what is no longer used; may be repeated."""
     for name in plan.new:
         if os.path.lexists(scratch / _NEW / name):
             os.replace(scratch / _NEW / name, out / name)
@@ -186,14 +186,14 @@ def _complete(out: Path, scratch: Path, plan: Plan) -> None:
 
 
 def _undo(out: Path, scratch: Path, plan: Plan) -> None:
-    """Put the old files back into their places; may be done again."""
+    """Move the old files back into place; may be repeated."""
     for name in plan.old:
         if os.path.lexists(scratch / _OLD / name):
             os.replace(scratch / _OLD / name, out / name)
         if name in plan.kept:
             (out / plan.kept[name]).unlink(missing_ok=True)
     for name in plan.new:
-        # Without links a new file may have come already; then it is no longer where it was written.
+        # Without links a new file may already have been moved in; then it is no longer where it was written.
         if name not in plan.old and (_is_our_link(out, scratch, name) or not os.path.lexists(scratch / _NEW / name)):
             (out / name).unlink(missing_ok=True)
 
@@ -207,13 +207,13 @@ def _begun(out: Path) -> Path:
 
 
 def _discard(scratch: Path) -> None:
-    """Remove a hidden folder, first its plan: what is done or undone must not be so a second time."""
+    """Remove a hidden folder, its plan first, so that the delivery is not completed or undone a second time."""
     (scratch / _PLAN).unlink(missing_ok=True)
     shutil.rmtree(scratch)
 
 
 def _is_ours(scratch: Path) -> bool:
-    """Whether a hidden folder is one that this module made: it holds nothing else than what is put there."""
+    """Whether a hidden folder was made by this module: it holds nothing but this module's files."""
     if scratch.is_symlink() or not scratch.is_dir():
         return False
     return all(_OURS.fullmatch(entry.name) for entry in scratch.iterdir())
@@ -225,9 +225,9 @@ def _touched(scratch: Path) -> float:
 
 
 def _plan_of(scratch: Path) -> Plan | None:
-    """What a delivery that was cut short was to do; None where it had not come so far.
+    """The plan of an interrupted delivery; None where it was interrupted before the plan was written.
 
-    Raises InputError for a plan that is damaged or names files outside the folder: nobody's files are moved then.
+    Raises InputError for a plan that is damaged or names files outside the folder; no file is moved then.
     """
     try:
         text = (scratch / _PLAN).read_text(encoding="utf-8")
@@ -260,7 +260,7 @@ def _is_committed(scratch: Path) -> bool:
 
 
 def _target(out: Path, scratch: Path, name: str) -> str:
-    """What the link `name` in `out` leads to, as seen from where it lies."""
+    """The target of the link `name` in `out`, relative to the link's folder."""
     return os.path.join(*[os.pardir] * name.count("/"), scratch.name, _SHOWN, *name.split("/"))
 
 
@@ -270,7 +270,7 @@ def _is_our_link(out: Path, scratch: Path, name: str) -> bool:
 
 
 def _links_work(scratch: Path) -> bool:
-    """Whether this user can make links on this file system."""
+    """Whether this user can create links on this file system."""
     try:
         os.symlink(_NEW, scratch / _LINK)
         (scratch / _LINK).unlink()
@@ -280,7 +280,7 @@ def _links_work(scratch: Path) -> bool:
 
 
 def _doubled(path: Path, second: Path) -> None:
-    """Give a file a second name, or make a copy where the file system knows no such thing."""
+    """Hard-link a file to a second name, or copy it where the file system has no hard links."""
     try:
         os.link(path, second, follow_symlinks=False)
     except (OSError, NotImplementedError):
@@ -302,18 +302,18 @@ def _is_file(path: Path) -> bool:
 
 
 def _is_inside(out: Path, name: str) -> bool:
-    """Whether a name is of a file in `out` or a folder right in it, which is no link to elsewhere."""
+    """Whether a name is that of a file in `out`, or in a direct subfolder that is not a link."""
     parts = name.split("/")
     return _is_plain(name) and not any((out / Path(*parts[:n])).is_symlink() for n in range(1, len(parts)))
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name leads down from a folder, and nowhere else."""
+    """Whether a name is a relative path that stays within its folder."""
     return all(part not in ("", os.curdir, os.pardir) and Path(part).name == part for part in name.split("/"))
 
 
 def _require_plain(out: Path, name: str) -> None:
-    """Raise OSError where something is in the way of a file that no file can replace."""
+    """Raise OSError where a file's place is taken by something that a file cannot replace."""
     path = out / name
     if path.is_dir() and not path.is_symlink():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -334,7 +334,7 @@ def _lock(out: Path) -> Lock:
 
 
 def _missing(out: Path) -> list[Path]:
-    """The folders that have to be made for `out`, the innermost first."""
+    """The folders that have to be created for `out`, the innermost first."""
     made = []
     for folder in (out, *out.parents):
         if os.path.lexists(folder):
@@ -345,7 +345,7 @@ def _missing(out: Path) -> list[Path]:
 
 @contextmanager
 def _removed_unless_used(made: list[Path]) -> Iterator[None]:
-    """Remove folders again where the work within this context fails and nobody has put anything into them."""
+    """Remove created folders where the work within this context fails and they are still empty."""
     try:
         yield
     except BaseException:
@@ -357,7 +357,7 @@ def _removed_unless_used(made: list[Path]) -> Iterator[None]:
 
 @contextmanager
 def _failures_named(out: Path) -> Iterator[None]:
-    """An OSError within this context becomes an InputError that says what could not be written, and why."""
+    """Convert an OSError within this context into an InputError that states what could not be written, and why."""
     try:
         yield
     except BrokenPipeError:

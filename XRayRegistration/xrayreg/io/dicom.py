@@ -1,4 +1,4 @@
-"""The projection geometry that a DICOM X-ray tells about itself, each number with its origin."""
+"""The projection geometry stated by a DICOM X-ray, each number with its origin."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .dicom_plausible import GIVEN, contradictions, require_plausible_pitch, req
 from .dicom_readout import central_ray
 from .dicom_tags import TagReader, TagValue, tag_text
 
-# Angles beyond these [degrees] are no positions of a C-arm (rotation runs count on past half a turn).
+# Angles beyond these [degrees] are not C-arm positions (rotation runs may count past half a turn).
 _MOST_DEG = 720.0
 
 
 @dataclass(frozen=True)
 class DicomGeometry:
-    """What the attributes of one frame say about its projection.
+    """The projection geometry of one frame according to its attributes.
 
     sid_mm: source to detector; sod_mm: source to isocentre (for CR and DX: to the table), where known.
     pixel_mm: pitch (between rows, between columns) at the detector, of the stored pixels.
     size: (width, height) of the stored image; principal_px: (column, row) in it of the central ray.
     primary_deg, secondary_deg: C-arm angles, positive towards LAO and CRAN, where known.
-    quarter_turns, mirrored: what turns stored pixels into the pinhole image (see `Orientation`).
-    origins: where each of these numbers came from; warnings: one sentence on each doubt.
-    assumed: those warnings on which the millimetres of a pose depend (see `Radiograph`).
+    quarter_turns, mirrored: how to transform stored pixels into the pinhole image (see `Orientation`).
+    origins: the source of each of these numbers; warnings: one sentence on each doubt.
+    assumed: those warnings that affect the metric scale of a pose (see `Radiograph`).
     """
 
     sid_mm: float
@@ -62,10 +62,10 @@ def geometry_of(
 ) -> DicomGeometry:
     """The geometry of frame `frame` (from 0; the first by default) of a DICOM X-ray (methods.md C5, C6).
 
-    sid_mm, pixel_mm: source-to-detector distance and pitch of square pixels at the detector [mm] that take the place of
-    the file's. Enhanced images are looked up in their per-frame and shared functional groups first. Raises InputError,
-    naming the tag, when the source-to-detector distance or every clue to the pixel pitch is missing, for numbers that
-    no X-ray machine has (see `dicom_plausible`), and for attributes that are damaged.
+    sid_mm, pixel_mm: source-to-detector distance and pitch of square pixels at the detector [mm] that override the
+    file's. For enhanced images the per-frame and shared functional groups are read first. Raises InputError, naming the
+    tag, when the source-to-detector distance or every source of the pixel pitch is missing, for implausible numbers
+    (see `dicom_plausible`), and for attributes that are damaged.
     """
     tags = TagReader(dataset, frame or 0)
     sid = required_sid(tags, sid_mm)
@@ -116,7 +116,7 @@ def geometry_of(
 
 
 def camera_of(geometry: DicomGeometry, camera_from_world: NDArray | None = None) -> Camera:
-    """The camera of the pinhole image: of the stored pixels turned upright and, where needed, mirrored.
+    """The camera of the pinhole image: of the stored pixels rotated upright and, where needed, mirrored.
 
     camera_from_world: identity by default, so world = camera.
     """
@@ -137,7 +137,7 @@ def camera_of(geometry: DicomGeometry, camera_from_world: NDArray | None = None)
 
 
 def camera_from_volume_of(geometry: DicomGeometry, isocentre_ras: ArrayLike) -> NDArray[np.float64]:
-    """The pose camera_from_volume (4, 4) [mm] by the C-arm's angles, for a patient whose isocentre is known (3,).
+    """The pose camera_from_volume (4, 4) [mm] from the C-arm's angles, for a patient whose isocentre (3,) is known.
 
     Raises InputError when the file holds no angles or no source-to-isocentre distance.
     """
@@ -161,7 +161,7 @@ def camera_from_volume_of(geometry: DicomGeometry, isocentre_ras: ArrayLike) -> 
 def _angles(tags: TagReader) -> tuple[TagValue[tuple[float, float]] | None, tuple[str, ...]]:
     """The C-arm's angles at this frame, and a sentence where they cannot be used.
 
-    Rotation runs store one step for all frames, or each frame's offset from the first (PS3.3 C.8.7.5.1.3).
+    Rotation runs store one increment for all frames, or each frame's offset from the first (PS3.3 C.8.7.5.1.3).
     """
     primary, secondary = tags.number("PositionerPrimaryAngle"), tags.number("PositionerSecondaryAngle")
     if primary is None or secondary is None:
@@ -193,7 +193,7 @@ def _doubts(tags: TagReader, sid_mm: float, sod: TagValue[float] | None) -> list
     doubts = []
     factor = tags.positive("EstimatedRadiographicMagnificationFactor")
     apart = 0.0 if factor is None or sod is None else abs(factor.value * sod.value / sid_mm - 1)
-    # A stronger contradiction is told by `contradictions`.
+    # A stronger contradiction is reported by `contradictions`.
     if factor is not None and sod is not None and 0.05 < apart <= 0.23:
         doubts.append(
             f"EstimatedRadiographicMagnificationFactor {factor.value:g} contradicts SID / SOD {sid_mm / sod.value:.3f}."

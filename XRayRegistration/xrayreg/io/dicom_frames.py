@@ -1,7 +1,7 @@
-"""The stored numbers of a DICOM image's frames, whatever their transfer syntax, before any rescaling.
+"""The stored values of a DICOM image's frames, for any transfer syntax, before any rescaling.
 
-Pixels without compression are checked for their length and read here. Compressed ones are decoded in a process that
-can be ended (`guarded`), by decoders that are not this project's.
+Uncompressed pixels are checked for their length and read here. Compressed ones are decoded by third-party decoders in
+a process that can be terminated (`guarded`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .dicom_parsing import quiet_pydicom
 from .dicom_tags import TagReader, read_dataset, tag_text, unusable
 from .guarded import GuardedError, decoded_apart
 
-# More than this behind the last frame is no padding.
+# More than this after the last frame is not padding.
 _PADDING_BYTES = 1
 
 
@@ -43,7 +43,7 @@ def decode_frames(path: str | Path, frames: Sequence[int], what: str = "X-ray") 
 def stored_frames(
     path: Path, dataset: pydicom.Dataset, frames: Sequence[int], what: str = "X-ray"
 ) -> tuple[NDArray, tuple[str, ...]]:
-    """As `decode_frames`, for a file that was read as `dataset`, with a sentence on whatever was odd."""
+    """As `decode_frames`, for a file that was read as `dataset`, with a sentence on each anomaly."""
     layout = layout_of(TagReader(dataset), what)
     outside = [frame for frame in frames if not 0 <= frame < layout.frames]
     if outside:
@@ -71,7 +71,7 @@ def stored_frames(
 def significant_bits(raw: NDArray, layout: PixelLayout) -> tuple[NDArray, tuple[str, ...]]:
     """The BitsStored bits below HighBit of each value, with their sign; other bits may hold overlays.
 
-    Raises InputError where values do not fit BitsStored and nothing says that the bits above hold something else.
+    Raises InputError where values do not fit BitsStored and nothing states that the bits above hold something else.
     """
     stored, low = layout.bits_stored, layout.high_bit + 1 - layout.bits_stored
     if stored == layout.bits_allocated:
@@ -98,12 +98,12 @@ def significant_bits(raw: NDArray, layout: PixelLayout) -> tuple[NDArray, tuple[
 
 
 def _jumps(values: NDArray) -> float:
-    """How much neighbours along rows differ in the mean: more where a value's upper bits were taken away."""
+    """Mean absolute difference of neighbours along rows; larger where upper bits of the values were removed."""
     return float(np.abs(np.diff(values, axis=2)).mean()) if values.shape[2] > 1 else 0.0
 
 
 def _transfer_syntax(dataset: pydicom.Dataset) -> UID:
-    """The transfer syntax of the pixels; that of the attributes where the file has no header."""
+    """The transfer syntax of the pixels; that of the attributes where the file has no meta header."""
     meta = getattr(dataset, "file_meta", None)
     syntax = None if meta is None else TagReader(meta).value("TransferSyntaxUID")
     if isinstance(syntax, str):
@@ -154,7 +154,7 @@ def _read(
 
 
 def _require_length(path: Path, found: int, dataset: pydicom.Dataset, layout: PixelLayout, what: str) -> None:
-    """Raise InputError unless the pixel data hold the frames that the header announces, and not others beside them."""
+    """Raise InputError unless the pixel data hold exactly the frames that the header states."""
     one, announced = layout.frame_bytes, layout.frame_bytes * layout.frames
     if found < announced:
         raise _incomplete(path, f"{found} bytes of pixels instead of {announced}", what)
@@ -169,7 +169,7 @@ def _require_length(path: Path, found: int, dataset: pydicom.Dataset, layout: Pi
 
 
 def _pixels_alone(dataset: pydicom.Dataset, layout: PixelLayout, syntax: UID, data: bytes) -> Dataset:
-    """A data set of the pixels and their layout alone, so that no damaged attribute reaches pydicom's decoders."""
+    """A data set of only the pixels and their layout, so that no damaged attribute reaches pydicom's decoders."""
     alone = Dataset()
     alone.file_meta = FileMetaDataset()
     alone.file_meta.TransferSyntaxUID = syntax
@@ -179,7 +179,7 @@ def _pixels_alone(dataset: pydicom.Dataset, layout: PixelLayout, syntax: UID, da
     if layout.samples == 3:
         alone.PlanarConfiguration = int(layout.planar)
     if not layout.is_float:
-        # The whole word: pydicom would take the sign from BitsStored, and the bits above are looked at here.
+        # The whole word: pydicom would take the sign from BitsStored, whereas the bits above are examined here.
         alone.BitsStored, alone.HighBit = layout.bits_allocated, layout.bits_allocated - 1
         alone.PixelRepresentation = int(layout.signed)
     setattr(alone, layout.element, data)

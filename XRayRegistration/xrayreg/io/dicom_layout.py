@@ -1,4 +1,4 @@
-"""How the pixels of a DICOM image lie in its file, checked before anything is decoded."""
+"""The storage layout of a DICOM image's pixels, validated before anything is decoded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """Attributes of the Image Pixel module, all of them plausible.
+    """Attributes of the Image Pixel module, checked for plausibility.
 
     element: the keyword of the attribute that holds the pixels; samples: values per pixel (1, or 3 for colours).
-    high_bit: the place of a value's most significant bit; planar: whether colours are stored plane by plane.
+    high_bit: the position of a value's most significant bit; planar: whether colours are stored plane by plane.
     """
 
     element: str
@@ -92,7 +92,7 @@ def image_size(tags: TagReader) -> tuple[int, int]:
 
 
 def frame_count(tags: TagReader) -> int:
-    """How many frames the file says it has, 1 where it says nothing."""
+    """The number of frames that the file states, 1 where it states none."""
     return tags.whole("NumberOfFrames", 1, 2**31 - 1, 1)
 
 
@@ -110,5 +110,5 @@ def _bits(tags: TagReader, element: str) -> tuple[int, int, int, bool]:
 
 
 def _holds(tags: TagReader, keyword: str) -> bool:
-    # Asked of the data set itself: to look at the value would read all pixels.
+    # Looked up in the data set itself: accessing the value would read all pixels.
     return keyword in tags.dataset

@@ -1,9 +1,9 @@
-"""How stored DICOM pixels lie with respect to the pinhole camera: quarter turns, one reflection, the central ray.
+"""Orientation of stored DICOM pixels relative to the pinhole camera: quarter turns, one reflection, the central ray.
 
-DICOM's native detector image is seen looking towards the source (PS3.3 C.8.19.6.13.1.2), the pinhole camera looks the
-other way: an image from a C-arm is therefore mirrored unless it was flipped again on its way into the file. Where
+DICOM's native detector image is viewed towards the source (PS3.3 C.8.19.6.13.1.2), the pinhole camera looks the
+opposite way: an image from a C-arm is therefore mirrored unless it was flipped again before it was stored. Where
 PatientOrientation and the beam's direction are known, they decide; otherwise the field-of-view attributes and the
-modality's custom do, and a sentence says so.
+modality's convention do, and a sentence states this.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _RAS = {
     "H": (0.0, 0.0, 1.0),
     "F": (0.0, 0.0, -1.0),
 }
-# The C-arm angle at which the detector stands where the view position has it (LL: the left side faces the detector).
+# The C-arm angle with the detector where the view position places it (LL: the left side faces the detector).
 _VIEW_ANGLES = {"PA": 0.0, "AP": 180.0, "LL": 90.0, "RL": -90.0}
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """What turns stored pixels into the pinhole image: counter-clockwise quarter turns, then perhaps a reflection.
+    """The transform of stored pixels into the pinhole image: counter-clockwise quarter turns, then maybe a reflection.
 
-    mirrored: whether the stored image shows the scene in a mirror, so that its columns have to be reversed.
+    mirrored: whether the stored image is a mirror image of the scene, so that its columns have to be reversed.
     reasons: one sentence on each decision.
     """
 
@@ -65,7 +65,7 @@ def orientation_of(tags: TagReader, angles: tuple[float, float] | None, modality
 
 
 def _from_readout(tags: TagReader, modality: str) -> tuple[Orientation, bool]:
-    """The orientation by detector readout and custom, and whether the file says how it was turned or flipped."""
+    """The orientation by detector readout and convention, and whether the file states its rotation or flip."""
     turns, flipped, told = readout(tags)
     if modality in ("CR", "DX"):
         view = tags.text("ViewPosition")
@@ -84,7 +84,7 @@ def _from_readout(tags: TagReader, modality: str) -> tuple[Orientation, bool]:
         else "The stored image is taken as seen looking towards the source, as DICOM has it, so it is mirrored; "
         'check a side marker, "mirrored" overrides it.'
     )
-    # Undoing a flip and then looking from the other side are two reflections, which leave a turn the other way.
+    # Undoing a flip and then viewing from the other side are two reflections, which leave the opposite rotation.
     return Orientation(-turns % 4 if flipped else turns, not flipped, (reason,)), told
 
 
@@ -99,7 +99,7 @@ def _beam(tags: TagReader, angles: tuple[float, float] | None) -> NDArray[np.flo
 
 
 def _from_patient(words: tuple[str, ...], axes: NDArray[np.float64]) -> tuple[int, bool] | None:
-    """Turns and reflection that lay the stored directions on the camera's x and y; None when none of eight fits."""
+    """Turns and reflection that map the stored directions to the camera's x and y; None when none of eight fits."""
     along_row, along_column = _direction(words[0]), _direction(words[1])
     if along_row is None or along_column is None:
         return None
@@ -110,7 +110,7 @@ def _from_patient(words: tuple[str, ...], axes: NDArray[np.float64]) -> tuple[in
             fits.append((fit, turns, sign < 0))
         along_row, along_column = along_column, -along_row
     best, turns, mirrored = max(fits)
-    # Two directions that fit give 2 and a right angle off leaves 1; in between lie oblique beams named by one letter.
+    # Two matching directions score 2, an error of 90 degrees 1; oblique beams named by one letter lie in between.
     return (turns, mirrored) if best > 1.2 else None
 
 

@@ -1,4 +1,4 @@
-"""Parsing DICOM files: every failure of the parser becomes one sentence, and no file unpacks to more than it may."""
+"""Parsing DICOM files: every parser failure becomes a one-sentence error, and the size of unpacked data is limited."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ..checks import InputError, require_file
 
-# A deflated file that unpacks to more is taken for damage: it would be a run of 250 frames of 1024 x 1024 pixels.
+# A deflated file that unpacks to more counts as damaged: it would be a run of 250 frames of 1024 x 1024 pixels.
 MOST_INFLATED_BYTES = 1 << 29
 _AT_ONCE = 1 << 20
 
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Within this context pydicom's remarks on values do not reach the terminal, where only our own line belongs."""
+    """Suppress pydicom's warnings on values within this context: the terminal shows only this project's own line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -48,7 +48,7 @@ def parsed(path: Path, what: str) -> pydicom.Dataset:
     except InputError:
         raise
     except Exception as error:
-        # The parser meets damage in many ways: struct.error, KeyError, RecursionError, LookupError, zlib.error, ...
+        # Damage raises many errors in the parser: struct.error, KeyError, RecursionError, LookupError, zlib.error, ...
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         printable = "".join(letter if letter.isprintable() else "?" for letter in reason)
         raise InputError(
@@ -57,7 +57,7 @@ def parsed(path: Path, what: str) -> pydicom.Dataset:
 
 
 def _inflated(file: BinaryIO, path: Path, what: str) -> pydicom.Dataset | None:
-    """The data set of a deflated file, unpacked with a limit before the parser sees it; None for any other file."""
+    """The data set of a deflated file, unpacked with a size limit before parsing; None for any other file."""
     read_preamble(file, force=True)
     meta = _file_meta(file)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
@@ -99,6 +99,6 @@ def _file_meta(file: BinaryIO) -> FileMetaDataset:
                 meta[first]
             break
         except NotImplementedError:
-            # The kind of value is unknown: the header may have been written without kinds.
+            # The value representation is unknown: the header may have been written without it.
             continue
     return meta

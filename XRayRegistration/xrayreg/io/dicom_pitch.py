@@ -1,7 +1,7 @@
-"""The pixel pitch at the detector, from whichever DICOM attribute knows it.
+"""The pixel pitch at the detector, from the best DICOM attribute available.
 
-A ladder: ImagerPixelSpacing, PixelSpacing (undone where it was calibrated to the object), the size of the field of
-view, the diameter of the image intensifier. Every rung below the first is a warning.
+In order of preference: ImagerPixelSpacing, PixelSpacing (reverted where it was calibrated to the object), the size of
+the field of view, the diameter of the image intensifier. All but the first give a warning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from .dicom_layout import image_size
 from .dicom_tags import TagReader, TagValue, tag_text, unusable
 
 _AT_OBJECT = ("GEOMETRY", "FIDUCIAL")
-# Ratio of the two spacings that a magnification SID / SOD can explain (methods.md C6), and what no magnification can.
+# Ratio of the two spacings that a magnification SID / SOD can explain (methods.md C6), and one that none can.
 _MAGNIFIED, _POSSIBLE = (1.1, 2.0), (0.98, 3.0)
 
 Pitch = tuple[TagValue[tuple[float, float]], tuple[str, ...], tuple[str, ...]]
@@ -20,7 +20,7 @@ Pitch = tuple[TagValue[tuple[float, float]], tuple[str, ...], tuple[str, ...]]
 def detector_pitch(tags: TagReader, sid_mm: float, sod_mm: float | None) -> Pitch:
     """Pitch (between rows, between columns) [mm] at the detector with its origin, warnings, and what was assumed.
 
-    sid_mm, sod_mm: distances from the source to detector and object. Raises InputError when nothing tells the pitch.
+    sid_mm, sod_mm: distances from the source to detector and object. Raises InputError when no attribute gives it.
     """
     imager, patient = _pair(tags, "ImagerPixelSpacing"), _pair(tags, "PixelSpacing")
     if imager is not None:
@@ -42,7 +42,7 @@ def _pair(tags: TagReader, keyword: str) -> TagValue[tuple[float, float]] | None
 def _compared(
     imager: TagValue[tuple[float, float]], patient: TagValue[tuple[float, float]] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A warning where the two spacings differ, and the same as an assumption where no magnification explains it."""
+    """A warning where the two spacings differ; also an assumption where no magnification explains the difference."""
     if patient is None:
         return (), ()
     ratio = imager.value[0] / patient.value[0]
@@ -69,7 +69,7 @@ def _from_pixel_spacing(
             f"There is no ImagerPixelSpacing {tag_text('ImagerPixelSpacing')}; PixelSpacing {patient.value[0]:g} mm "
             "was taken as the pitch at the detector.",
         )
-        # DETECTOR geometry is said by nothing; where nothing says that it is the patient's either, it was assumed.
+        # No attribute states DETECTOR geometry; where none states patient geometry either, it was assumed.
         return patient, doubt, doubt
     magnification, source = _magnification(tags, sid_mm, sod_mm)
     pitch = (patient.value[0] * magnification, patient.value[1] * magnification)

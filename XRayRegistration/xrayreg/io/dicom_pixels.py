@@ -1,4 +1,4 @@
-"""The pixels of a DICOM X-ray: one frame as recorded, what its numbers mean, and what blades hide of it."""
+"""The pixels of a DICOM X-ray: one frame as recorded, the meaning of its values, and the area open to the beam."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .dicom_tags import TagReader
 from .dicom_values import DicomValues, values_of
 
 _SHAPES = ("RECTANGULAR", "CIRCULAR", "POLYGONAL")
-# Blades and corners of a blade that are followed; more of them are damage, and would take minutes.
+# Limits of blades and of corners per blade; more indicate damage, and would take minutes.
 _MOST_SHAPES, _MOST_VERTICES = 16, 500
 
 
@@ -25,7 +25,7 @@ _MOST_SHAPES, _MOST_VERTICES = 16, 500
 class DicomImage:
     """One frame of a DICOM X-ray as stored.
 
-    values: the pixels and what they mean. open_area: (rows, columns), inside shutter and collimator.
+    values: the pixels and their meaning. open_area: (rows, columns), inside shutter and collimator.
     notes: a sentence on each of these.
     """
 
@@ -39,7 +39,7 @@ class DicomImage:
         return self.values.pixels
 
     def reading(self, intensity: IntensityKind) -> dict[str, Any]:
-        """How `radiograph_from_array` has to read the pixels, as its arguments; anything but "auto" overrides DICOM."""
+        """Arguments of `radiograph_from_array` for these pixels; an `intensity` other than "auto" overrides DICOM."""
         values = self.values.read_as(intensity)
         return {
             "intensity": values.kind,
@@ -53,7 +53,7 @@ class DicomImage:
 def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> DicomImage:
     """Frame `frame` (from 0) of the DICOM file at `path`, read as `dataset`.
 
-    Raises InputError for damaged pixels and for attributes of theirs that cannot be used.
+    Raises InputError for damaged pixels and for pixel attributes that cannot be used.
     """
     tags = TagReader(dataset, frame)
     values = _values(path, tags)
@@ -64,7 +64,7 @@ def dicom_image(path: Path, dataset: pydicom.Dataset, frame: int) -> DicomImage:
 def recorded_frame(path: Path, dataset: pydicom.Dataset, frame: int) -> NDArray[np.float32]:
     """Frame `frame` (from 0), rescaled by the file's modality transform: (rows, columns) or (rows, columns, 3).
 
-    The photometric interpretation only says how to display and is not applied. Raises InputError for damaged pixels.
+    The photometric interpretation only concerns display and is not applied. Raises InputError for damaged pixels.
     """
     return _values(path, TagReader(dataset, frame)).pixels
 
@@ -77,7 +77,7 @@ def _values(path: Path, tags: TagReader) -> DicomValues:
 
 
 def unshuttered(tags: TagReader) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Which stored pixels (rows, columns) lie inside shutter and collimator, and a sentence on what was left out."""
+    """Mask (rows, columns) of stored pixels inside shutter and collimator, and a sentence on what was left out."""
     size = image_size(tags)
     inside, notes = np.ones(size, dtype=bool), []
     for kind, sequence in (("Shutter", "FrameDisplayShutterSequence"), ("Collimator", "CollimatorShapeSequence")):
@@ -89,7 +89,7 @@ def unshuttered(tags: TagReader) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
                     inside &= _inside(reader, kind, shape, size)
                 else:
                     notes.append(f"{kind} of shape {shape} was not applied.")
-    # Blades that leave nothing are a device's way of writing "not set".
+    # Blades that leave no pixel are how some devices write "not set".
     if not inside.any():
         return np.ones(size, dtype=bool), (*notes, "Shutter and collimator would hide the whole image; not applied.")
     if not inside.all():

@@ -1,7 +1,7 @@
-"""Which numbers an X-ray machine can have: what lies outside is refused, what contradicts other numbers is assumed.
+"""Plausible X-ray geometry: values out of range are refused, values that contradict others are marked as assumed.
 
 Ranges are wide, from dental and mini C-arms to linear accelerators and chest stands; they catch other units (metres,
-centimetres) and damage, not unusual machines. Where two attributes contradict each other nobody knows which is wrong:
+centimetres) and damage, not unusual machines. Where two attributes contradict each other it is unknown which is wrong:
 the image can be used, but no pose found with it is accepted.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import InputError
 from .dicom_tags import TagReader, TagValue, tag_text
 
-# The origin of a number that somebody gave in place of the file's.
+# The origin of a number that the user supplied in place of the file's.
 GIVEN = "given"
 # Source to detector [mm]: mini C-arms have 350 to 450, angiography 900 to 1300, chest stands 1800, stereoscopic
 # room-mounted systems 3600.
@@ -22,13 +22,13 @@ SOD_LEAST_MM = 100.0
 # Pitch at the detector [mm]: 0.02 of dental sensors and mammography, 1.6 of binned portal images, reduced copies more.
 PITCH_MM = (0.01, 8.0)
 _MOST_UNEQUAL = 4.0
-# The longer side of an image at the detector [mm]: long-leg and slot-scanned images reach 1800.
+# Longer side of an image at the detector [mm]: long-leg and slot-scanned images reach 1800.
 _LONGEST_MM = 2500.0
-# With this many pixels an image is no cut-out, and detectors are larger than this [mm] (dental ones are not).
+# An image with this many pixels is not a crop, and non-dental detectors are larger than this [mm].
 _WHOLE_PX, _SMALLEST_MM, _SMALL_MODALITIES = 256, 60.0, ("IO", "PX")
-# How much larger than detector or field an image may be (readout borders), and which part of it a zoom may show.
+# By how much an image may exceed detector or field (readout borders), and the smallest part of it that a zoom shows.
 _LARGER, _ZOOM = 1.3, 1 / 8
-# Off-axis distance of the central ray from the image's middle, as a share of SID: 27 degrees.
+# Off-axis distance of the central ray from the image centre, as a fraction of SID: 27 degrees.
 _MOST_OFF_AXIS = 0.5
 # From this factor on, two magnifications, or a magnification and a spacing, contradict each other.
 _CONTRADICTION = 1.3
@@ -39,7 +39,7 @@ _REMEDY = 'correct it or give the view a "camera" in case.json'
 def required_sid(tags: TagReader, given_mm: float | None = None) -> TagValue[float]:
     """The source-to-detector distance [mm], the one given or the file's.
 
-    Raises InputError where there is none, and for one that no machine has.
+    Raises InputError where there is none, and for an implausible one.
     """
     if given_mm is not None:
         sid: TagValue[float] | None = TagValue(given_mm, GIVEN)
@@ -60,7 +60,7 @@ def required_sid(tags: TagReader, given_mm: float | None = None) -> TagValue[flo
 
 
 def require_plausible_pitch(pitch: TagValue[tuple[float, float]], rows: int, columns: int) -> None:
-    """Raise InputError for a pitch (between rows, between columns) [mm] that no detector has."""
+    """Raise InputError for an implausible detector pitch (between rows, between columns) [mm]."""
     name = f"pixel pitch at the detector ({pitch.origin})"
     for value in pitch.value:
         if not PITCH_MM[0] <= value <= PITCH_MM[1]:
@@ -83,7 +83,7 @@ def require_plausible_pitch(pitch: TagValue[tuple[float, float]], rows: int, col
 
 
 def usable_sod(tags: TagReader, sid_mm: float) -> tuple[TagValue[float] | None, tuple[str, ...]]:
-    """The source-to-isocentre (or patient) distance [mm], None where there is none that can be, and why."""
+    """The source-to-isocentre (or patient) distance [mm], None where there is no plausible one, and the reason."""
     sod = tags.positive("DistanceSourceToIsocenter") or tags.positive("DistanceSourceToPatient")
     if sod is None:
         return None, ()
@@ -108,7 +108,7 @@ def contradictions(
     size: tuple[int, int],
     principal_px: tuple[float, float],
 ) -> list[str]:
-    """One sentence on each number that others contradict so much that the pose depends on which of them is right.
+    """One sentence on each contradiction between numbers that is large enough to affect the pose.
 
     pitch_mm: (between rows, between columns); size: (rows, columns); principal_px: (column, row).
     """
@@ -125,7 +125,7 @@ def contradictions(
         sides = tags.numbers(keyword)
         if sides is None or min(sides.value) <= 0:
             continue
-        # A single number is a diameter, and the image the square around it, or in it.
+        # A single number is a diameter, and the image is the circumscribed or the inscribed square.
         stated = float(max(sides.value))
         if not _ZOOM * stated <= longest <= _LARGER * stated:
             found.append(
@@ -171,7 +171,7 @@ def _out_of_range(name: str, value: float, allowed: tuple[float, float]) -> Inpu
 
 
 def _unit(value: float, usual: tuple[float, float]) -> str:
-    """A guess at the unit that was written instead of millimetres."""
+    """A guess at the unit that was used instead of millimetres."""
     for factor, name in _OTHER_UNITS:
         if usual[0] <= value * factor <= usual[1]:
             return f" ({name}?)"

@@ -1,7 +1,7 @@
 """From the detector to the stored pixels: field of view, quarter turns, flip, and the part of it that was stored.
 
-The chain is that of PS3.3 C.8.19.6.4: the field of view is cut out of the detector's elements (FieldOfViewOrigin),
-binned, turned clockwise, flipped, and of the result the pixel data area is stored.
+The chain is that of PS3.3 C.8.19.6.4: the field of view is cropped from the detector's elements (FieldOfViewOrigin),
+binned, rotated clockwise and flipped; the pixel data area of the result is stored.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from .dicom_tags import TagReader, unusable
 
-# Angles are stored as decimal text or single precision; what is further from a quarter turn is another angle [degrees].
+# Tolerance for quarter turns [degrees]: angles are stored as decimal text or in single precision.
 _QUARTER_DEG = 0.05
 _UPRIGHT = 'turn the image upright and give the view a "camera" in case.json'
 
 
 @dataclass(frozen=True)
 class CentralRay:
-    """pixel: (column, row) of the stored image that the central ray meets; origin: where it comes from, for people.
+    """pixel: (column, row) where the central ray meets the stored image; origin: its source, for display.
 
-    assumed: one sentence where it could not be followed to the end.
+    assumed: one sentence where it could not be traced through the whole chain.
     """
 
     pixel: tuple[float, float]
@@ -33,7 +33,7 @@ class CentralRay:
 
 @dataclass(frozen=True)
 class _Area:
-    """The pixel data area in the field of view, turned and flipped: its first pixel (row, column)."""
+    """The pixel data area in the rotated and flipped field of view: its first pixel (row, column)."""
 
     row: float
     column: float
@@ -58,10 +58,10 @@ def readout(tags: TagReader) -> tuple[int, bool, bool]:
 
 
 def central_ray(tags: TagReader, pitch_mm: tuple[float, float], rows: int, columns: int) -> CentralRay:
-    """Where the central ray meets the stored image of `rows` x `columns` pixels of `pitch_mm` (rows, columns).
+    """The intersection of the central ray with the stored image: `rows` x `columns` pixels of `pitch_mm` (same order).
 
-    The detector's middle, or the projected isocentre, is followed through crop, rotation, flip and pixel data area;
-    where the detector is not described, the middle of the field of view or of the image is taken.
+    The detector's centre, or the projected isocentre, is traced through crop, rotation, flip and pixel data area;
+    where the detector is not described, the centre of the field of view or of the image is used.
     """
     turns, flipped, _ = readout(tags)
     area = _pixel_data_area(tags)
@@ -93,7 +93,7 @@ def central_ray(tags: TagReader, pitch_mm: tuple[float, float], rows: int, colum
 
 
 def _pixel_data_area(tags: TagReader) -> _Area:
-    """The part of the field of view that is stored; raises InputError where it was turned once more."""
+    """The part of the field of view that is stored; raises InputError where it was rotated once more."""
     angle = tags.number("PixelDataAreaRotationAngleRelativeToFOV")
     if angle is not None and abs(angle.value - 360 * round(angle.value / 360)) > _QUARTER_DEG:
         raise unusable("PixelDataAreaRotationAngleRelativeToFOV", "0 degrees", angle.value, _UPRIGHT)
@@ -104,7 +104,7 @@ def _pixel_data_area(tags: TagReader) -> _Area:
 
 
 def _field_pixels(tags: TagReader, native_pitch: tuple[float, ...]) -> tuple[float, float] | None:
-    """Height and width of the field of view, before it is turned, in stored pixels; None where it is unknown."""
+    """Height and width of the field of view, before rotation, in stored pixels; None where it is unknown."""
     sides = tags.numbers("FieldOfViewDimensionsInFloat") or tags.numbers("FieldOfViewDimensions")
     if sides is None or min(sides.value) <= 0 or sides.value.size > 2:
         return None
@@ -112,7 +112,7 @@ def _field_pixels(tags: TagReader, native_pitch: tuple[float, ...]) -> tuple[flo
 
 
 def _detector_centre(tags: TagReader) -> tuple[NDArray[np.float64] | None, str]:
-    """Detector elements (row, column), counted between centres, that the central ray meets."""
+    """Detector position (row, column), in elements between centres, that the central ray meets."""
     projected = tags.numbers("PositionOfIsocenterProjection", 2)
     if projected is not None:
         return projected.value, projected.origin

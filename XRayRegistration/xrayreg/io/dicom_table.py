@@ -1,4 +1,4 @@
-"""DICOM's modality lookup tables, in all the ways in which they are written."""
+"""DICOM's modality lookup tables, in all their encodings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian
 from .dicom_tags import TagReader, unusable
 
 _REMEDY = "export the image again"
-# A table whose entries stay this close to a straight line, relative to their range, bends nothing.
+# A table whose entries stay this close to a straight line, relative to their range, counts as linear.
 _STRAIGHT = 0.02
 
 
@@ -25,7 +25,7 @@ class ModalityTable:
     first: int
 
     def applied(self, stored: NDArray) -> NDArray[np.uint16]:
-        """The outputs for stored whole numbers; what lies beyond either end takes that end's (PS3.3 C.11.1.1)."""
+        """The outputs for stored integers; values beyond either end are clamped to it (PS3.3 C.11.1.1)."""
         return self.entries[np.clip(stored.astype(np.int64) - self.first, 0, len(self.entries) - 1)]
 
     @property
@@ -44,8 +44,8 @@ class ModalityTable:
 def modality_table(tags: TagReader, signed: bool) -> ModalityTable | None:
     """The first item of the Modality LUT Sequence, None where there is none.
 
-    signed: whether pixels are, and with them the first stored value that is mapped. Raises InputError, naming the
-    tag, for a table that is incomplete or of another length than its descriptor says.
+    signed: whether pixels, and with them the first stored value that is mapped, are signed. Raises InputError, naming
+    the tag, for a table that is incomplete or of another length than its descriptor states.
     """
     items = tags.items("ModalityLUTSequence")
     if not items:
@@ -54,7 +54,7 @@ def modality_table(tags: TagReader, signed: bool) -> ModalityTable | None:
     descriptor = item.numbers("LUTDescriptor", 3)
     if descriptor is None:
         raise unusable("LUTDescriptor", "the length, first value and bits of the lookup table", "none", _REMEDY)
-    # Some writers and readers take one for a signed, the other for an unsigned number: only their 16 bits count.
+    # Writers and readers disagree on whether it is signed: only the low 16 bits count.
     count, first, bits = (int(number) for number in descriptor.value)
     count = count % 65536 or 65536
     first %= 65536
@@ -66,7 +66,7 @@ def modality_table(tags: TagReader, signed: bool) -> ModalityTable | None:
 
 
 def _entries(data: object, count: int, bits: int, big_endian: bool) -> NDArray[np.uint16]:
-    """The table's entries; those of 8 bits may be packed two to a word, the first in the lower byte."""
+    """The table's entries; 8-bit entries may be packed two per word, the first in the lower byte."""
     if isinstance(data, bytes):
         if bits == 8 and len(data) in (count, count + count % 2):
             pairs = np.frombuffer(data[: len(data) // 2 * 2], dtype=">u2" if big_endian else "<u2").astype("<u2")

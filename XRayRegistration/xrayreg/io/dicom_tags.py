@@ -1,7 +1,7 @@
-"""Looking up DICOM attributes where they may stand: in the frame's functional groups, in the shared ones, or on top.
+"""Looking up DICOM attributes in the frame's functional groups, in the shared ones, or at the top level.
 
-Every access to an attribute of an X-ray goes through a `TagReader`: pydicom converts bytes only when a value is looked
-at, and damaged bytes raise whatever its converters meet. Here all of that becomes an InputError that names the tag.
+Every access to an attribute of an X-ray goes through a `TagReader`: pydicom converts bytes only when a value is
+accessed, and damaged bytes raise many kinds of exceptions. All of these become an InputError that names the tag.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from .dicom_parsing import parsed, quiet_pydicom
 T = TypeVar("T")
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _REMEDY = 'correct it or give the view a "camera" in case.json'
-# Functional groups hold macros, and those hold sequences of codes; nothing that is read lies deeper.
+# Functional groups hold macros, and those hold sequences of codes; no attribute that is read is nested deeper.
 _DEEPEST = 6
-# Characters of a value that are shown in an error.
+# Number of characters of a value shown in an error.
 _SHOWN = 60
 
 
 @dataclass(frozen=True)
 class TagValue(Generic[T]):
-    """A value and where it was found, for people: "DICOM (0018,1110)"."""
+    """A value and its origin, for display: "DICOM (0018,1110)"."""
 
     value: T
     origin: str
@@ -45,7 +45,7 @@ class TagValue(Generic[T]):
 class TagReader:
     """Reads attributes of one frame; empty values count as absent.
 
-    Every method raises InputError, naming the tag, for a value of another kind or count than was asked for.
+    Every method raises InputError, naming the tag, for a value of another type or count than requested.
 
     frame: counts from 0; it selects the item of the per-frame functional groups of enhanced images.
     """
@@ -78,7 +78,7 @@ class TagReader:
         return None if found is None or found.value == 0 else found
 
     def whole(self, keyword: str, least: int, most: int, usual: int | None = None) -> int:
-        """The attribute as one whole number from `least` to `most`; `usual` where it is absent and may be."""
+        """The attribute as one whole number from `least` to `most`; the default `usual`, if any, where it is absent."""
         found = self.number(keyword)
         if found is None:
             if usual is None:
@@ -114,7 +114,7 @@ class TagReader:
         return () if found is None else _items(keyword, found.value)
 
     def value(self, keyword: str) -> Any:
-        """The attribute as pydicom has it, None where it is absent or empty: for what has several encodings."""
+        """The attribute as pydicom has it, None where it is absent or empty: for attributes with several encodings."""
         found = self._find(keyword)
         return None if found is None else found.value
 
@@ -138,28 +138,28 @@ class TagReader:
 
 
 def tag_text(keyword: str) -> str:
-    """The tag of a keyword as people write it: "(0018,1110)"."""
+    """The tag of a keyword in the usual notation: "(0018,1110)"."""
     tag = Tag(tag_for_keyword(keyword) or 0)
     return f"({tag.group:04X},{tag.element:04X})"
 
 
 def unusable(keyword: str, expected: str, found: object, remedy: str = _REMEDY) -> InputError:
-    """The InputError for an attribute that cannot be used; `found` is shown short and without control characters."""
+    """The InputError for an unusable attribute; `found` is shortened and shown without control characters."""
     name = f"DICOM {keyword} {tag_text(keyword)}"
     return InputError(name, expected=expected, found=_shown(found), remedy=remedy)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file is DICOM by its preamble, or by its suffix where the preamble was left out."""
+    """Whether the file is DICOM by its preamble, or by its suffix where it has no preamble."""
     try:
         return path.is_file() and (path.suffix.lower() in _SUFFIXES or has_dicom_preamble(path))
     except OSError:
-        # What cannot be opened is named by whoever reads it.
+        # A file that cannot be opened is reported by its reader.
         return False
 
 
 def read_dataset(path: str | Path, what: str = "X-ray") -> pydicom.Dataset:
-    """The attributes of the DICOM file at `path`, pixels on demand; raises InputError when it is no DICOM image.
+    """The attributes of the DICOM file at `path`, pixels on demand; raises InputError when it is not a DICOM image.
 
     what: the name of the thing in errors.
     """
@@ -196,7 +196,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> float | None:
-    """A number of a DICOM value, None where it is none: bytes and items of sequences are not."""
+    """A DICOM value as a number, None where it is not one, as for bytes and sequence items."""
     if not isinstance(value, (int, float, str, Decimal, np.number)):
         return None
     try:
@@ -218,7 +218,7 @@ def _shown(value: object) -> str:
 
 
 def _nested(dataset: pydicom.Dataset | None, depth: int = 0) -> Iterator[pydicom.Dataset]:
-    """The functional group and the macros in it, however they are nested; other damaged elements are no obstacle."""
+    """The functional group and the macros in it at any nesting; other damaged elements are skipped."""
     if dataset is None or depth > _DEEPEST:
         return
     yield dataset
@@ -238,12 +238,12 @@ def _nested(dataset: pydicom.Dataset | None, depth: int = 0) -> Iterator[pydicom
 
 
 def _is_sequence(dataset: pydicom.Dataset, tag: Any) -> bool:
-    # A long value stays in the file: its kind is known without.
+    # A long value stays in the file: its value representation is known without it.
     stored = dataset.get_item(tag, keep_deferred=True)
     if stored is None:
         return False
     if stored.VR in (None, "UN"):
-        # In implicit transfer syntaxes only the dictionary knows the kind.
+        # In implicit transfer syntaxes only the dictionary gives the value representation.
         return not Tag(tag).is_private and _dictionary_kind(tag) == "SQ"
     return str(stored.VR) == "SQ"
 

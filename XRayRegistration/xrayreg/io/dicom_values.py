@@ -1,8 +1,8 @@
-"""What the stored numbers of a DICOM X-ray mean: rescaling, lookup tables, offsets, and which way the grey scale runs.
+"""Interpretation of the stored values of a DICOM X-ray: rescaling, lookup tables, offsets and grey-scale polarity.
 
-PixelIntensityRelationship speaks of the stored values: LIN is proportional to the beam's intensity, LOG to its
-logarithm, DISP was processed for display; a sign of +1 says that higher values mean more X-rays (PS3.3 C.8.7.1.1.2,
-C.8.11.3.1.2). XA images called LOG may hold a modality lookup table that leads back to the intensity.
+PixelIntensityRelationship refers to the stored values: LIN is proportional to the beam's intensity, LOG to its
+logarithm, DISP was processed for display; a sign of +1 means that higher values are more X-rays (PS3.3 C.8.7.1.1.2,
+C.8.11.3.1.2). XA images marked LOG may hold a modality lookup table that restores the intensity.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .dicom_table import ModalityTable, modality_table
 from .dicom_tags import TagReader, TagValue, unusable
 
 _REMEDY = "export the image again"
-# Radiographs, whose photometric interpretation shows bones bright.
+# Modalities of radiographs, whose photometric interpretation shows bones bright.
 _RADIOGRAPHS = ("CR", "DX", "MG", "IO", "PX", "RG")
 
 
@@ -28,7 +28,7 @@ class DicomValues:
 
     pixels: float32, as recorded and rescaled by the file's modality transform, unless that would hide their meaning.
     kind, negated, zero, custom: see `radiograph_from_array`.
-    offset: the pixel value that stands for no X-rays where an offset moved it below 0, else None.
+    offset: the pixel value that means no X-rays where an offset moved it below 0, else None.
     notes: a sentence on each decision.
     """
 
@@ -41,7 +41,7 @@ class DicomValues:
     notes: tuple[str, ...] = ()
 
     def read_as(self, kind: IntensityKind) -> DicomValues:
-        """The same pixels with the meaning that somebody gave them; an offset is undone all the same."""
+        """The same pixels read as the given `kind`; an offset is still removed."""
         return self if kind == "auto" else replace(self, kind=kind, negated=False, zero=self.offset)
 
 
@@ -70,12 +70,12 @@ def values_of(tags: TagReader, stored: NDArray, layout: PixelLayout) -> DicomVal
 
 
 def _looked_up(tags: TagReader, pixels: NDArray, table: ModalityTable, relation: _Relation) -> DicomValues:
-    """Values after a lookup table, which for LOG leads back to the intensity unless it is a straight line."""
+    """Values after a lookup table, which for LOG restores the intensity unless it is a straight line."""
     values = DicomValues(pixels.astype(np.float32), custom=_custom(tags))
     if not relation.kind:
         return replace(values, notes=(_UNKNOWN,))
     if relation.kind == "LOG" and not table.is_straight:
-        # Without a sign the standard's word holds: the table's output is proportional to the intensity.
+        # Without a sign the standard applies: the table's output is proportional to the intensity.
         brighter = relation.rising is None or relation.rising == table.is_rising
         note = (
             f"Pixel values: LOG ({relation.origin}), and a modality lookup table that leads back to the intensity; "
@@ -95,7 +95,7 @@ def _rescaled(
     *,
     as_stored: bool = False,
 ) -> DicomValues:
-    """Values after slope and intercept, with the offsets that these and signed numbers bring undone."""
+    """Values after slope and intercept, with the offsets due to these and to signed numbers removed."""
     slope, intercept = (1.0, 0.0) if as_stored else _rescaling(tags)
     pixels = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
     counted_from = 0.0 if layout.is_float else zero_of_counts(stored)
@@ -135,7 +135,7 @@ def _told(relation: _Relation) -> str:
 
 
 def _relation(tags: TagReader) -> _Relation:
-    """How stored values relate to X-rays; DISP without a sign says nothing. XA images have no sign: all grow."""
+    """How stored values relate to X-rays; DISP without a sign is undetermined. XA images have no sign: all rise."""
     kind = tags.text("PixelIntensityRelationship") or TagValue("", "")
     sign = tags.number("PixelIntensityRelationshipSign")
     if sign is not None and sign.value not in (1, -1):
@@ -153,7 +153,7 @@ def _rescaling(tags: TagReader) -> tuple[float, float]:
 
 
 def _full_scale(stored: NDArray, layout: PixelLayout) -> float | None:
-    """The stored value of no X-rays where higher means fewer: the end of the scale, if values come near it."""
+    """The stored value of no X-rays where higher means fewer: the end of the scale, if values approach it."""
     if layout.is_float:
         return None
     top = 2.0 ** (layout.bits_stored - 1) - 1 if layout.signed else 2.0**layout.bits_stored - 1
@@ -161,7 +161,7 @@ def _full_scale(stored: NDArray, layout: PixelLayout) -> float | None:
 
 
 def _custom(tags: TagReader) -> tuple[IntensityKind, str] | None:
-    """How radiographs are read where the histogram leaves it open: they are shown with bones bright."""
+    """The interpretation of radiographs where the histogram is inconclusive: they are shown with bones bright."""
     modality, photometric = tags.text("Modality"), tags.text("PhotometricInterpretation")
     if modality is None or modality.value not in _RADIOGRAPHS or photometric is None:
         return None

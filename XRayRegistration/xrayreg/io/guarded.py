@@ -1,8 +1,8 @@
-"""Calling a function in a process that can be ended, with limits of time and memory.
+"""Calling a function in a separate process that can be terminated, with limits on time and memory.
 
-Decoders outside this project were seen to run for ever and to ask for gigabytes on damaged files. What they are given
-is decoded in a fresh Python process, not in a copy of this one: it loads the one file that holds the function, without
-torch, and hands its array back through a file. Nothing is pickled on the way.
+Third-party decoders were observed to hang and to allocate gigabytes on damaged files. They therefore run in a fresh
+Python process, not in a copy of this one: it loads the one file that holds the function, without torch, and returns
+its array through a file. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CHILD = Path(__file__).with_name("guarded_child.py")
-# To load Python, numpy and ITK may take this long on a busy machine; the function's own time counts from then on.
+# Limit for loading Python, numpy and ITK on a busy machine; the function's own time is counted from then on.
 _START_SECONDS = 120.0
 _PAUSE_SECONDS = 0.01
 
 
-# What decoding may take: decoders were seen to manage some 20 million bytes a second and to hold several copies.
+# Limits of decoding: decoders were measured at about 20 million bytes per second and hold several copies.
 _SECONDS, _SECONDS_PER_BYTE = 5.0, 1.25e-7
 _BYTES, _COPIES = 256 << 20, 12
 
@@ -40,15 +40,15 @@ class GuardedError(RuntimeError):
 def run_guarded(
     function: Callable[..., NDArray], arguments: Mapping[str, Any], *, seconds: float, memory_bytes: int
 ) -> NDArray:
-    """The array that `function` returns for `arguments`, computed in a process of its own.
+    """The array that `function` returns for `arguments`, computed in a separate process.
 
-    function: a function on the top level of a file that can be loaded by its path alone: it imports nothing of its
-        package relatively. arguments: by name, of the kinds that JSON has.
-    seconds: how long it may run once everything is loaded. memory_bytes: what it may take beyond what was loaded (on
-        systems that limit a process's memory; callers check the sizes in a header first).
+    function: a top-level function of a file that can be loaded by its path alone, without relative imports.
+        arguments: by name, of JSON types.
+    seconds: run time allowed once everything is loaded. memory_bytes: memory allowed beyond what is loaded by then (on
+        systems that can limit a process's memory; callers check the sizes in a header first).
 
-    Raises GuardedError in one line for what the function raised, for a limit that ended it, and where there is no
-    Python to run it.
+    Raises GuardedError with one line for an exception of the function, for an exceeded limit, and where no Python to
+    run it is found.
     """
     python = interpreter()
     if python is None:
@@ -65,7 +65,7 @@ def run_guarded(
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         with open(folder / "said.txt", "wb") as said:
             child = subprocess.Popen(
-                # Without the script's own folder in front of where modules are found: its files have common names.
+                # -P keeps the script's own folder off the module search path: its files have common names.
                 [python, "-P", "-W", "ignore", str(_CHILD), str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=said,
@@ -84,13 +84,13 @@ def run_guarded(
 
 
 def decoded_apart(function: Callable[..., NDArray], arguments: Mapping[str, Any], size: int) -> NDArray:
-    """`run_guarded` with the limits that decoding may need; size: bytes of the result."""
+    """`run_guarded` with limits for decoding; size: bytes of the result."""
     seconds, memory_bytes = _SECONDS + _SECONDS_PER_BYTE * size, _BYTES + _COPIES * size
     return run_guarded(function, arguments, seconds=seconds, memory_bytes=memory_bytes)
 
 
 def interpreter() -> str | None:
-    """A Python that can run a script with this one's packages, None where none is found.
+    """A Python interpreter with the packages of this one, None where none is found.
 
     Inside Slicer `sys.executable` may be Slicer itself, which would open a second window; PythonSlicer is its Python.
     """
@@ -105,7 +105,7 @@ def interpreter() -> str | None:
 
 
 def _finished(child: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
-    """Wait until the process has ended; raises GuardedError when it has not in time."""
+    """Wait until the process has ended; raises GuardedError on timeout."""
     limit, is_ready = time.monotonic() + _START_SECONDS, False
     while child.poll() is None:
         if not is_ready and (folder / "ready").exists():
@@ -121,17 +121,17 @@ def _result(code: int, folder: Path) -> NDArray:
     error = folder / "error.txt"
     if error.is_file():
         raise GuardedError(error.read_text(encoding="utf-8"))
-    # A process without a word was ended by the system: out of memory, out of processor time, or a decoder's crash.
+    # A process without any output was ended by the system: out of memory, out of processor time, or a decoder's crash.
     raise GuardedError(f"its decoder ended with code {code}")
 
 
 def _environment() -> dict[str, str]:
-    """One thread each: more would only take address space."""
+    """Environment with one thread per library: more would only take address space."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def _quietly() -> dict[str, Any]:
-    """No console window on Windows; Ctrl-C is this process's business, which ends the other one."""
+    """No console window on Windows; Ctrl-C is handled by this process, which ends the child."""
     if os.name == "nt":
         return {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
     return {"start_new_session": True}

@@ -1,4 +1,4 @@
-"""The process that `guarded` starts: loads one file by its path, calls one function of it, and saves what it returns.
+"""The child process of `guarded`: loads one file by its path, calls one of its functions, and saves the result.
 
 It is run as a script with one argument, a folder that holds `request.json`, and imports nothing of xrayreg.
 """
@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-# Room for what threads and the saving of the result take beside the function itself.
+# Allowance for threads and for saving the result, in addition to the function itself.
 _RESERVE_BYTES = 64 << 20
 
 
 def main(folder: Path) -> int:
-    """Answer the request in `folder`: `result.npy`, or `error.txt` with one line."""
+    """Process the request in `folder`; writes `result.npy`, or `error.txt` with one line."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     try:
@@ -47,14 +47,14 @@ def _loaded(file: str, function: str) -> Any:
 
 
 def _limit(most_bytes: int, seconds: float) -> None:
-    """Limit memory beyond what is loaded by now, and processor time, where the system can (not on Windows)."""
+    """Limit memory beyond what is loaded so far, and processor time, where supported (not on Windows)."""
     try:
         import resource
     except ImportError:
         return
     limits = [
         (resource.RLIMIT_AS, _address_space() + most_bytes + _RESERVE_BYTES),
-        # The parent watches the clock; this ends the process where the parent is no more.
+        # The parent enforces the wall-clock limit; this ends the process where the parent is gone.
         (resource.RLIMIT_CPU, int(seconds) + 2 + int(sum(os.times()[:2]))),
         (resource.RLIMIT_CORE, 0),
     ]
@@ -64,12 +64,12 @@ def _limit(most_bytes: int, seconds: float) -> None:
             most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.setrlimit(kind, (most, hard))
         except (ValueError, OSError) as error:
-            # macOS knows the limit of the address space but does not take it; the sizes were checked by the parent.
+            # macOS defines the address-space limit but rejects setting it; the sizes were checked by the parent.
             sys.stderr.write(f"limit {kind} was not set: {error}\n")
 
 
 def _address_space() -> int:
-    """Bytes of address space in use, 0 where the system does not tell."""
+    """Bytes of address space in use, 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -78,7 +78,7 @@ def _address_space() -> int:
 
 
 def _end_with_parent() -> None:
-    """End this process when the parent, which holds the other end of its input, is gone."""
+    """End this process when the parent, which holds the other end of its standard input, is gone."""
     # Not through sys.stdin, whose lock this thread would hold while Python shuts down.
     while os.read(0, 1024):
         pass

@@ -1,7 +1,7 @@
-"""What the text header of a MetaImage or NRRD file states, before ITK makes up or corrects in silence what is missing.
+"""The text header of a MetaImage or NRRD file, read before ITK silently fills in or corrects missing values.
 
-ITK 5.4 gives a file without spacing 1 mm, reads a negative one as a flipped axis, "Offset = nan" as 0 0 0, and does
-not look at the units of lengths.
+ITK 5.4 assumes 1 mm for a file without spacing, reads a negative one as a flipped axis, "Offset = nan" as 0 0 0, and
+ignores the units of lengths.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _NRRD_BYTES = (
     (r"u?int32(_t)?|(unsigned |signed )?int|uint|float", 4),
     (r"u?int64(_t)?|(unsigned |signed )?long ?long( int)?|u?longlong|double", 8),
 )
-# Directions rounded to six digits deviate less.
+# Tolerance for unit vectors; directions rounded to six digits deviate less.
 _UNIT = 1e-3
 _LENGTHS = ("m", "cm", "dm", "um", "µm", "nm", "in", "inch", "meter", "metre", "micron", "micrometer", "centimeter")
-# Spaces of NRRD whose axes are those of the patient; ITK reads any other as if it were LPS.
+# NRRD spaces with anatomical axes; ITK reads any other as if it were LPS.
 _ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-(superior|inferior)|[lr][ap][si]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What a text header states: spacing and origin where it does, and where and how the voxels are stored.
+    """The content of a text header: spacing and origin where stated, and where and how the voxels are stored.
 
-    file, offset: the file of the voxels and its first byte of them; None for voxels in several files or where the
-        length of a voxel is not known.
+    file, offset: the file of the voxels and the position of their first byte; None for voxels in several files or where
+        the size of a voxel is not known.
     encoding: "raw", "text", "hex", "gzip", "zlib" or another.
     """
 
@@ -52,12 +52,12 @@ class Header:
 
 
 def has_text_header(path: Path) -> bool:
-    """Whether the file's name is that of a MetaImage or NRRD image."""
+    """Whether the file name has the suffix of a MetaImage or NRRD image."""
     return path.name.lower().endswith(_META + _NRRD)
 
 
 def read_text_header(path: Path, what: str) -> Header:
-    """What the header of a scalar 3D MetaImage or NRRD file states.
+    """The header of a scalar 3D MetaImage or NRRD file.
 
     Raises InputError naming `what` for a spacing that is not positive, an offset that is not finite, directions that
     are not of length 1, and lengths in other units than millimetres.

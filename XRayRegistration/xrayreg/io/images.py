@@ -1,4 +1,4 @@
-"""Opening image files: SimpleITK's readers with their warnings silenced and their errors told in one line."""
+"""Opening image files: SimpleITK's readers with warnings silenced and errors reported in one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stem_of(path: Path) -> str:
 
 @contextmanager
 def quiet_itk() -> Iterator[None]:
-    """Within this context ITK writes no warnings to the terminal, where only our own line belongs."""
+    """Suppress ITK's warnings within this context: the terminal shows only this project's own line."""
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
@@ -61,13 +61,13 @@ def load(reader: sitk.ImageFileReader, what: str) -> sitk.Image:
 
 
 def array_of(image: sitk.Image) -> NDArray:
-    """The image's values [.., k, j, i] in memory of their own; float64, which no scanner needs, as float32."""
+    """A copy of the image's values [.., k, j, i]; float64, which no scanner needs, becomes float32."""
     view = sitk.GetArrayViewFromImage(image)
     return view.astype(np.float32) if view.dtype == np.float64 else view.copy()
 
 
 def unreadable(path: Path, what: str, error: Exception) -> InputError:
-    """The InputError for a file that no reader takes, with the reader's last word as the reason."""
+    """The InputError for a file that no reader accepts, with the reader's last message as the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1].removeprefix("sitk::ERROR: ").removeprefix("ITK ERROR: ") if lines else type(error).__name__
     return InputError(

@@ -1,4 +1,4 @@
-"""JSON that people and other programs write: read whole or refused in one line that names the place."""
+"""Strict reading of JSON written by hand or by other programs; errors name the place in one line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 from ..checks import InputError, require_regular
 
-# More than any case needs: ten thousand views with their matrices are some 10 MB.
+# More than any case needs: ten thousand views with their matrices take about 10 MB.
 MOST_BYTES = 16 * 2**20
-# Cases nest five deep, cards of networks as well.
+# Deepest nesting accepted; cases and model cards nest five deep.
 _DEEPEST = 32
-# Numbers of more digits than 64 bits hold are read as decimal fractions: Python refuses to convert thousands of digits.
+# Integers with more digits than 64 bits hold are read as floats: Python refuses to convert thousands of digits.
 _EXACT_DIGITS = 18
 
 
 def read_json(path: Path, what: str, most_bytes: int = MOST_BYTES) -> Any:
     """The content of a JSON file, as `parse_json` gives it.
 
-    Raises InputError also for a path that is no regular file, one of more than `most_bytes`, and what is not UTF-8.
+    Also raises InputError for a path that is not a regular file, a file above `most_bytes`, and text that is not UTF-8.
     """
     require_regular(path, what)
     if (size := path.stat().st_size) > most_bytes:
@@ -33,11 +33,11 @@ def read_json(path: Path, what: str, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def parse_json(text: str, what: str) -> Any:
-    """The content of a JSON text: null, booleans, numbers, texts, lists and dictionaries.
+    """The content of a JSON text: null, booleans, numbers, strings, lists and dictionaries.
 
-    Raises InputError, in which `what` names the text, where it does not parse (with the line), where a key stands
-    twice in one object (readers take the one or the other), for numbers that are not finite or beyond a double, and
-    for lists within lists more than 32 deep.
+    Raises InputError, in which `what` names the text, where it does not parse (with the line), for a duplicate key in
+    one object (readers differ in which they use), for numbers that are not finite or exceed a double, and for nesting
+    deeper than 32.
     """
     try:
         content = json.loads(text, object_pairs_hook=_once, parse_int=_number)
@@ -53,7 +53,7 @@ def parse_json(text: str, what: str) -> Any:
 
 
 class _Twice(Exception):
-    """A key that stands twice in one object."""
+    """A duplicate key in one object."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _number(text: str) -> int | float:
 
 
 def _require_finite(content: Any, what: str) -> None:
-    """Refuse numbers that are not finite, with the first one's place, and deep nesting; a loop needs no deep stack."""
+    """Refuse non-finite numbers, naming the first one's place, and deep nesting; iterative, to avoid deep recursion."""
     waiting: list[tuple[Any, str, int]] = [(content, "", 0)]
     while waiting:
         value, place, depth = waiting.pop()
@@ -85,7 +85,7 @@ def _require_finite(content: Any, what: str) -> None:
             before = f"{place}." if place else ""
             waiting += [(entry, f"{before}{key[:80]}", depth + 1) for key, entry in reversed(value.items())]
         elif isinstance(value, list):
-            # Within a matrix the name of the whole says enough.
+            # Within a matrix the name of the whole matrix is enough.
             numbered = bool(value) and isinstance(value[0], dict)
             entries = [(entry, f"{place}[{n}]" if numbered else place, depth + 1) for n, entry in enumerate(value)]
             waiting += reversed(entries)

@@ -19,13 +19,13 @@ from .images import open_image, stem_of
 from .nifti import is_nifti
 from .volumes import open_grid, read_volume
 
-# A label map that reaches over the CT's border is usual; one with less than half of its voxels in it is not.
+# A label map that extends beyond the CT's border is common; one with less than half of its voxels inside is not.
 _ALL, _MOST = 0.98, 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class _Placed:
-    """A label map on the CT's grid, what was noted, and the labels all of whose voxels lie outside the CT."""
+    """A label map on the CT's grid, notes, and the labels whose voxels all lie outside the CT."""
 
     labels: NDArray
     notes: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def read_labels(path: str | Path, volume: Volume) -> NDArray:
     """The label map at `path` on the grid of `volume`: unsigned integers [k, j, i], 0 = background.
 
     A map of the same frame on another grid is sampled at the volume's voxel centres, nearest neighbour.
-    Raises InputError for a map that is no 3D image, holds fractions or negative values, is empty, does not overlap
+    Raises InputError for a map that is not a 3D image, holds fractions or negative values, is empty, does not overlap
     the volume, or has the volume's size but another frame in which most of its labels lie outside.
     """
     stored = open_grid(Path(path), "label map")
@@ -111,7 +111,7 @@ def _placed(values: NDArray, grid: VoxelGrid, target: VoxelGrid) -> _Placed:
 
 
 def _inside(labels: NDArray, grid: VoxelGrid, target: VoxelGrid) -> tuple[set[int], set[int], float]:
-    """The labels of the map, those of them with a voxel inside the target's box, and the share of voxels inside."""
+    """The labels of the map, those with a voxel inside the target's box, and the fraction of voxels inside."""
     index_from_map = target.index_from_volume @ grid.volume_from_index
     present: set[int] = set()
     inside: set[int] = set()
@@ -175,7 +175,7 @@ def _names_from_header(path: Path) -> dict[int, str]:
 
 
 def _as_integers(values: NDArray) -> NDArray:
-    """Them in the smallest unsigned type that holds the values."""
+    """The values in the smallest unsigned type that holds them."""
     low, high = values.min(), values.max()
     fractional = values.dtype.kind == "f" and not all(np.array_equal(part, np.rint(part)) for part in values)
     if fractional or not (low >= 0 and high <= np.iinfo(np.uint32).max):
@@ -193,7 +193,7 @@ def _on_grid(labels: NDArray, grid: VoxelGrid, target: VoxelGrid) -> NDArray:
     index_from_target = grid.index_from_volume @ target.volume_from_index
     return ndimage.affine_transform(
         labels,
-        # Arrays are [k, j, i], matrices speak of (i, j, k).
+        # Arrays are [k, j, i], matrices use (i, j, k).
         index_from_target[:3, :3][::-1, ::-1],
         index_from_target[:3, 3][::-1],
         output_shape=target.shape[::-1],

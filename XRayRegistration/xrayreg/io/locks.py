@@ -1,9 +1,9 @@
-"""One process at a time: a file that says who is at work on the files around it.
+"""Mutual exclusion of processes by a lock file that identifies the run writing to its folder.
 
 lock     {"pid", "host", "born", "namespace", "command", "started"} of the run that writes them
 
-A run that was killed leaves its lock behind. Whether its process still lives is asked of the system (`processes`);
-where this computer cannot tell, as of another computer's process, only the files tell which a living run renews.
+A killed run leaves its lock behind. Whether its process is still running is determined from the system (`processes`);
+where that is impossible, as for a process of another computer, from the age of the files that a live run renews.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from ..checks import InputError
 from ..processes import Identity, Life, identity_of, is_here, life_of
 from .temporary import create_neighbour, left_behind, neighbour_name
 
-# Another computer's run has ended where nothing of it was renewed for so long [s]; loading a CT may take minutes.
+# Another computer's run counts as ended when it renewed nothing for this long [s]; loading a CT may take minutes.
 _SILENT_S = 900.0
-# How long a lock may be half written [s], and how often a lock that changes under our hands is looked at again.
+# How long a lock may remain half written [s], and how often a lock that changes meanwhile is read again.
 _HALF_WRITTEN_S, _LOOKS = 5.0, 20
-# Between two looks at a lock that is waited for [s].
+# Polling interval while waiting for a lock [s].
 _LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock and what is said where another run has it.
+    """A lock and the error message for when another run holds it.
 
-    file: in a folder that exists. renewed: files that a living run writes again and again.
-    what, expected, remedy: of the InputError. patience_s: how long a living run is waited for. silent_s: after how long
-    without a sign a run that this computer knows nothing of has ended.
+    file: in an existing folder. renewed: files that a live run keeps rewriting.
+    what, expected, remedy: of the InputError. patience_s: how long to wait for a live run. silent_s: after how long
+    without activity a run of unknown state counts as ended.
     """
 
     file: Path
@@ -49,7 +49,7 @@ class Lock:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. started: when the run was."""
+    """The holder of a lock. started: start time of the run."""
 
     process: Identity
     started: str
@@ -61,10 +61,10 @@ class Holder:
 
 @contextmanager
 def held(lock: Lock) -> Iterator[str]:
-    """While this lasts nobody else holds the lock.
+    """Hold the lock within this context.
 
-    Gives a sentence where a dead run's lock was taken over, else an empty one. Raises InputError naming the process
-    while another run lives.
+    Yields a sentence where a dead run's lock was taken over, else an empty string. Raises InputError naming the process
+    while another run is alive.
     """
     process = identity_of()
     assert process is not None
@@ -72,7 +72,7 @@ def held(lock: Lock) -> Iterator[str]:
     told = _take(lock, mine)
     try:
         for neighbour in left_behind(lock.file):
-            # Of a run that was killed while it made a lock or removed one.
+            # Left by a run that was killed while creating or removing a lock.
             neighbour.unlink(missing_ok=True)
         yield told
     finally:
@@ -81,18 +81,18 @@ def held(lock: Lock) -> Iterator[str]:
 
 
 def _give_up(file: Path) -> None:
-    """Remove a lock; Windows removes no file that somebody is reading, which takes but a moment."""
+    """Remove a lock; retried, since Windows does not remove a file while another process reads it."""
     for _ in range(_LOOKS):
         try:
             file.unlink(missing_ok=True)
             return
         except OSError:
             time.sleep(_LOOK_EVERY_S)
-    # Without its process the lock holds nobody.
+    # Once its process has ended the lock blocks nobody.
 
 
 def _take(lock: Lock, mine: Holder) -> str:
-    """Create the lock; returns a sentence on the dead run that had it."""
+    """Create the lock; returns a sentence on the dead run that held it."""
     told, looks, until = "", 0, time.monotonic() + lock.patience_s
     while looks < _LOOKS or time.monotonic() < until:
         if _created(lock.file, mine):
@@ -104,7 +104,7 @@ def _take(lock: Lock, mine: Holder) -> str:
             time.sleep(_LOOK_EVERY_S)
             continue
         looks += 1
-        # One that says nothing was given up this very moment, or is not written to its end yet.
+        # An empty lock has just been released, or is not fully written yet.
         if (holder is not None or _age_s(lock.file) > _HALF_WRITTEN_S) and _removed(lock.file, holder):
             who = "A run" if holder is None else f"The run of {holder},"
             told = f"{who} ended without giving up its lock, which was taken over."
@@ -114,22 +114,22 @@ def _take(lock: Lock, mine: Holder) -> str:
 
 
 def _created(file: Path, mine: Holder) -> bool:
-    """Whether the lock was made, whole at once; it was not where there is one."""
+    """Create the lock atomically; False where one exists."""
     temporary = create_neighbour(file)
     try:
         with temporary.open("w", encoding="utf-8") as opened:
             json.dump({**mine.process.as_dict(), "started": mine.started}, opened)
         return _linked(temporary, file)
     finally:
-        # Where this is refused the next holder does it; the lock is made all the same.
+        # Where this is refused the next holder does it; the lock is created in any case.
         with suppress(OSError):
             temporary.unlink()
 
 
 def _linked(whole: Path, file: Path) -> bool:
-    """Whether `whole` got the name `file` too; it did not where there is such a file."""
+    """Link `whole` to the name `file` too; False where that file exists."""
     try:
-        # Unlike a renaming, a link replaces nothing.
+        # Unlike renaming, linking never replaces a file.
         os.link(whole, file)
     except FileExistsError:
         return False
@@ -149,14 +149,14 @@ def _copied(whole: Path, file: Path) -> bool:
         with os.fdopen(handle, "wb") as opened:
             opened.write(whole.read_bytes())
     except OSError:
-        # On a full disk: a lock that says nothing would hold up whoever comes next.
+        # On a full disk: an empty lock would block the next run.
         file.unlink(missing_ok=True)
         raise
     return True
 
 
 def _removed(file: Path, dead: Holder | None) -> bool:
-    """Whether the dead run's lock was removed: moved away first, as it might be another run's by now."""
+    """Whether the dead run's lock was removed; it is moved aside first, as it might be another run's by now."""
     aside = neighbour_name(file)
     try:
         os.rename(file, aside)
@@ -169,7 +169,7 @@ def _removed(file: Path, dead: Holder | None) -> bool:
 
 
 def _put_back(aside: Path, file: Path) -> None:
-    """Give a living run its lock again, unless a third one has made its own meanwhile."""
+    """Restore a live run's lock, unless a third run has created its own meanwhile."""
     try:
         os.link(aside, file)
     except FileExistsError:
@@ -181,17 +181,17 @@ def _put_back(aside: Path, file: Path) -> None:
 
 
 def _lives(holder: Holder, lock: Lock) -> bool:
-    """Whether the holder has to be taken for living: where nobody can tell, as long as its files are renewed."""
+    """Whether the holder counts as alive; where that cannot be determined, as long as its files are renewed."""
     silent_s = min(map(_age_s, (lock.file, *lock.renewed)))
     life = life_of(holder.process, last_sign=time.time() - silent_s)
     if life is Life.UNKNOWN and is_here(holder.process):
-        # The system tells nothing of a process of another user: it lives.
+        # The system gives no details of another user's process: it is alive.
         return True
     return life is Life.LIVES or (life is Life.UNKNOWN and silent_s < lock.silent_s)
 
 
 def _read(file: Path) -> Holder | None:
-    """Who holds the lock; None where there is none, or nothing that makes sense in it."""
+    """The holder of the lock; None where there is no lock, or its content is invalid."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         process = Identity.from_dict(content)
@@ -201,7 +201,7 @@ def _read(file: Path) -> Holder | None:
 
 
 def _age_s(file: Path) -> float:
-    """How long ago [s] a file was written; infinite where there is none."""
+    """Time since a file was written [s]; infinite where there is none."""
     try:
         return time.time() - file.stat().st_mtime
     except OSError:

@@ -10,15 +10,15 @@ from ..checks import InputError, require_regular
 from ..geometry import Camera, require_xray_camera
 
 _ROWS = {"image size": 1, "camera matrix": 3, "rotation": 3, "translation": 3}
-# Twenty lines of numbers; whatever is larger is another file.
+# Size limit: a calibration is twenty lines of numbers.
 _MOST_BYTES = 2**16
 
 
 def read_mayacam(path: str | Path) -> Camera:
     """The camera of a MayaCam 2.0 text file: its four headings, each followed by rows of comma-separated numbers.
 
-    The rotation and translation [mm] are camera_from_world in the house's camera frame. Raises InputError for a file
-    that is missing, lacks a heading, has rows of another shape, or holds a camera that no X-ray machine has.
+    The rotation and translation [mm] are camera_from_world in this project's camera frame. Raises InputError for a file
+    that is missing, lacks a heading, has rows of another shape, or holds an implausible camera.
     """
     path = Path(path)
     require_regular(path, "calibration")

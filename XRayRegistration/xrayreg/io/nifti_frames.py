@@ -1,13 +1,13 @@
-"""Where a NIfTI image lies: of the two frames that its header can hold, the one that ITK and Slicer take.
+"""The frame of a NIfTI image: of the two frames that its header can hold, the one that ITK and Slicer use.
 
 A header holds a rotation with an offset (qform) and a whole affine (sform), each with a code; 0 is "not set". nibabel
 prefers the sform. ITK 5.4, and with it Slicer 5.12 and SimpleITK 2.5, takes the sform where its code is 1 (scanner) or
 where no qform is set, and only when its axes are at right angles; otherwise the qform. The size of a voxel comes from
-pixdim. Found by experiment over all pairs of codes; `test_nifti_frames.py` holds it against SimpleITK.
+pixdim. Found by experiment over all pairs of codes; `test_nifti_frames.py` compares it with SimpleITK.
 
-ITK also takes an sform of another code where it calls the two frames similar, and there it compares the left singular
-vectors only: of frames that differ in the signs of their axes it takes one or the other as rounding has it. Such files
-are refused.
+ITK also takes an sform of another code where it considers the two frames similar, and there it compares the left
+singular vectors only: of frames that differ in the signs of their axes it takes one or the other depending on rounding.
+Such files are refused.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _SCANNER = 1
 _TO_MM = {1: 1e3, 3: 1e-3}
 # ITK's limit for axes at right angles: the largest entry of |R R^T - 1|.
 _SKEW = 1e-4
-# Wider than ITK's limits for similar frames (1e-4 mm and 1e-4), which rounding blurs.
+# Wider than ITK's limits for similar frames (1e-4 mm and 1e-4), to allow for rounding.
 _ONE_ORIGIN_MM, _PARALLEL = 1e-3, 1e-3
-# Frames that differ by less than this part of a voxel, anywhere in the volume, are the same.
+# Frames that differ by less than this fraction of a voxel everywhere in the volume count as the same.
 _SAME = 0.5
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class NiftiFrame:
-    """ras_from_index (4, 4) [mm] of an image and what was decided about it, one sentence each."""
+    """ras_from_index (4, 4) [mm] of an image and one sentence per decision about it."""
 
     ras_from_index: Floats
     notes: tuple[str, ...] = ()
@@ -147,13 +147,13 @@ def _sform(header: Any, what: str) -> Floats:
 
 
 def _skew(matrix: Floats) -> float:
-    """How far the axes are from right angles: the largest entry of |R R^T - 1| of the normalised columns."""
+    """Deviation of the axes from right angles: the largest entry of |R R^T - 1| of the normalised columns."""
     axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     return float(np.abs(axes @ axes.T - np.eye(3)).max())
 
 
 def _flipped(one: Floats, other: Floats) -> bool:
-    """Whether two frames have one origin and axes along the same lines, but not each along its own and the same way."""
+    """Whether two frames share origin and axis lines, but with axes permuted or reversed."""
     if np.abs(one - other)[:3, 3].max() > _ONE_ORIGIN_MM:
         return False
     axes = [matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0) for matrix in (one, other)]
@@ -163,7 +163,7 @@ def _flipped(one: Floats, other: Floats) -> bool:
 
 
 def _with_spacing(sform: Floats, spacing: Floats, shape: Floats, skewed: bool, what: str) -> Floats:
-    """The sform with columns as long as pixdim says, as ITK reads it; InputError where that moves half a voxel."""
+    """The sform with columns scaled to pixdim, as ITK reads it; InputError where that moves a voxel by half a voxel."""
     lengths = np.linalg.norm(sform[:3, :3], axis=0)
     stretch = np.abs(lengths / spacing - 1)
     if (stretch > 0.01).any() or (stretch * shape > _SAME).any():
@@ -181,7 +181,7 @@ def _with_spacing(sform: Floats, spacing: Floats, shape: Floats, skewed: bool, w
 
 
 def _apart(one: Floats, other: Floats, shape: Floats) -> float:
-    """The largest distance between the places that two frames give to a voxel of the volume."""
+    """The largest distance between the positions that two frames give to a voxel of the volume."""
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)]) * (shape - 1)
     offsets = corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]
     return float(np.linalg.norm(offsets, axis=1).max())

@@ -24,9 +24,9 @@ _TRANSPARENCY = "The picture's transparency was left out."
 
 
 def stored_picture(path: Path, frame: int | None) -> tuple[NDArray, tuple[str, ...]]:
-    """One image [row, column] or [row, column, channel] of a file, as stored, and a sentence on what was left out.
+    """One image [row, column] or [row, column, channel] of a file, as stored, and a sentence on omitted content.
 
-    Raises InputError for what is damaged, cut off or no image, and for a run without a frame.
+    Raises InputError for a file that is damaged, truncated or not an image, and for a run without a frame.
     """
     if is_nifti(path):
         values = read_nifti(path, "X-ray").values
@@ -52,7 +52,7 @@ def stored_picture(path: Path, frame: int | None) -> tuple[NDArray, tuple[str, .
 
 
 def chosen_frame(path: Path, frames: int, frame: int | None) -> int:
-    """The frame to read of `frames`, from 0; raises InputError for none of several and for one that is not there."""
+    """The frame to read of `frames`, from 0; raises InputError for None of several and for one out of range."""
     if frame is None and frames == 1:
         return 0
     if frame is None:
@@ -75,8 +75,8 @@ def chosen_frame(path: Path, frames: int, frame: int | None) -> int:
 def _grey_of_png(path: Path, bits: int) -> NDArray:
     """The grey values of a PNG with grey and alpha, which ITK does not read.
 
-    Pillow takes only 8 of 16 bits from such a file. Its pixels lie in the file like those of RGBA with 8 bits, four
-    bytes each, and are read as these.
+    Pillow reads only 8 of 16 bits from such a file. Its pixels have the same layout as 8-bit RGBA, four bytes each,
+    and are read as such.
     """
     data = path.read_bytes()
     if bits != 16:
@@ -89,9 +89,9 @@ def _grey_of_png(path: Path, bits: int) -> NDArray:
 
 
 def _jpeg(path: Path) -> NDArray:
-    """The pixels of a JPEG picture. ITK would fill up what is missing of one that was cut off."""
+    """The pixels of a JPEG picture. ITK would fill in the missing part of a truncated one."""
     data = path.read_bytes()
-    # The end of the image, behind which anything may follow.
+    # The end of the image, after which anything may follow.
     if b"\xff\xd9" not in data[data.rfind(b"\xff\xda") :]:
         raise unreadable(path, "X-ray", OSError("the file is cut off"))
     return _opened(path, data, ("L", "RGB"))

@@ -1,4 +1,4 @@
-"""What a DICOM X-ray or a calibration file says about a view's projection, as numbers an operator can correct."""
+"""A view's projection from a DICOM X-ray or a calibration file, as numbers that the user can correct."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PITCH_TAGS = (
 def projection_of(geometry: DicomGeometry) -> Projection:
     """The projection of the pinhole image that a DICOM geometry describes, world = camera.
 
-    origins["orientation"] says why the pixels are turned or mirrored, origins["doubts"] what the file leaves open.
+    origins["orientation"] gives the reasons for rotation and mirroring, origins["doubts"] what the file leaves open.
     """
     camera = camera_of(geometry)
     (fx, _, column), (_, fy, row) = camera.matrix[:2].tolist()
@@ -39,7 +39,7 @@ def projection_of(geometry: DicomGeometry) -> Projection:
         if sentences:
             origins[name] = " ".join(sentences)
     for sentence in geometry.assumed:
-        # The operator sees which number to check; entered again, it counts.
+        # The user sees which number to check; once entered again, it counts as given.
         number = "SID" if "SID" in sentence else "pixel pitch"
         origins[number] = f"{ASSUMED}: {sentence}"
     return Projection(
@@ -72,7 +72,7 @@ def dicom_projection(dataset: pydicom.Dataset, frame: int | None = None) -> Proj
 
 
 def missing_numbers(dataset: pydicom.Dataset, frame: int | None = None) -> dict[str, str]:
-    """Which of "SID" and "pixel pitch" a DICOM X-ray does not tell at frame `frame` (from 0), with the tags to fill."""
+    """Which of "SID" and "pixel pitch" a DICOM X-ray lacks at frame `frame` (from 0), with the tags to fill in."""
     tags = TagReader(dataset, frame or 0)
     missing = {}
     if tags.positive("DistanceSourceToDetector") is None:
@@ -83,9 +83,9 @@ def missing_numbers(dataset: pydicom.Dataset, frame: int | None = None) -> dict[
 
 
 def calibrated_projection(path: str | Path, name: str | None = None) -> Projection:
-    """The projection in a calibration file: a case.json or what `read_mayacam` takes.
+    """The projection in a calibration file: a case.json or a file for `read_mayacam`.
 
-    Of a case with several views that of the image with the stem `name` is taken. Raises InputError for a file that is
+    For a case with several views, the one whose image has the stem `name` is used. Raises InputError for a file that is
     neither, and for a case without such a view or without its camera.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""X-ray images from files: pictures, medical image formats and DICOM, each made a pinhole image at the door."""
+"""X-ray images from files: pictures, medical image formats and DICOM, each converted to a pinhole image on reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .dicom_tags import TagReader, is_dicom, read_dataset
 from .images import stem_of
 from .pictures import chosen_frame, stored_picture
 
-# The numbers of a given camera may be rounded by this share; what differs by more contradicts the file's.
+# Relative rounding allowed in a given camera; larger differences contradict the file's.
 _ROUNDED = 0.01
 
 
@@ -34,14 +34,14 @@ def read_radiograph(
 ) -> Radiograph:
     """The X-ray at `path` (TIFF, PNG, NIfTI, NRRD, MetaImage or DICOM) with its camera.
 
-    camera: the camera of the image as stored; None takes it from DICOM attributes, which also turn and mirror the
-        image to what the pinhole camera sees.
+    camera: the camera of the image as stored; None takes it from DICOM attributes, by which the image is then also
+        rotated and mirrored into the pinhole image.
     intensity: "transmission" (bright = unattenuated), "attenuation" (bright = dense) or "auto" (DICOM attributes,
         else the histogram).
     frame: which image of a run, counted from 0; needed when there are several.
     name: the view's name, the file's stem by default.
     mirrored: whether the stored image is mirrored with respect to the pinhole camera; by default not, or as DICOM
-        tells when the camera comes from there. A mirrored image is reflected once, here.
+        states when the camera comes from there. A mirrored image is reflected once, here.
     camera_from_world: pose of a camera that comes from DICOM, identity by default.
 
     Raises InputError for what is missing or unreadable, coloured, constant, saturated or not finite, for a run without
@@ -118,7 +118,7 @@ def _from_dicom(
 
 
 def _contradictions(given: Camera, dataset: pydicom.Dataset, frame: int) -> tuple[str, ...]:
-    """A sentence on what a DICOM file says of its camera and a given one contradicts."""
+    """A sentence on each contradiction between a given camera and the one stated by the DICOM file."""
     try:
         geometry = geometry_of(dataset, frame)
     except InputError:

@@ -1,4 +1,4 @@
-"""Writing results: whole files or none, and a folder that is known to take them."""
+"""Writing results: atomic file replacement and checks that the output folder is writable."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from .temporary import create_neighbour, left_behind, neighbours
 
-# Nearly as small as ITK's default, in half the time.
+# Compresses nearly as well as ITK's default, in half the time.
 _PNG_LEVEL = 4
 _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
-# File systems take names of 255 bytes, and something is put before and behind.
+# File systems allow names of 255 bytes; prefixes and suffixes are added.
 _NAME_BYTES = 180
-# Of a file that is written to see what the system says about it, at once.
+# Bytes written at a time to a file that probes for system errors.
 _PROBE_BYTES = 1 << 20
-# How every PNG ends.
+# The last bytes of every PNG.
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def require_output(path: str | Path) -> None:
-    """Raise InputError when `path` cannot become a folder that takes files; nothing is created."""
+    """Raise InputError when `path` cannot become a writable folder; nothing is created."""
     path = Path(path)
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists() or folder.is_symlink())
     problem = "" if os.access(existing, os.W_OK | os.X_OK) else "no permission to write"
@@ -57,7 +57,7 @@ def prepare_output(path: str | Path) -> Path:
 
 
 def safe_name(text: str) -> str:
-    """`text` as the name of a file or folder: without what some file system does not take, and not too long."""
+    """`text` as the name of a file or folder: without characters that some file systems reject, and not too long."""
     plain = _NOT_IN_NAMES.sub("_", text).encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore")
     return plain.strip(" .") or "_"
 
@@ -92,9 +92,9 @@ def write_image(path: str | Path, image: NDArray) -> None:
 
 
 def _write_image(picture: sitk.Image, path: Path) -> None:
-    """Write an image to a file and see that all of it is there.
+    """Write an image to a file and verify that it is complete.
 
-    SimpleITK (2.5.7) raises a RuntimeError on a full disk, or says nothing where the last bytes do not fit.
+    SimpleITK (2.5.7) raises a RuntimeError on a full disk, or fails silently where the last bytes do not fit.
     """
     is_png, said = path.suffix.lower() == ".png", "it is not whole"
     with write_checked(path, picture.GetNumberOfPixels() * picture.GetNumberOfComponentsPerPixel() * 4):
@@ -115,8 +115,8 @@ def _write_image(picture: sitk.Image, path: Path) -> None:
 def write_checked(path: Path, size: int) -> Iterator[None]:
     """Within this context a RuntimeError of SimpleITK that writes `path` becomes an OSError with its cause.
 
-    size: an upper bound of the file's [bytes]. SimpleITK does not tell errors of the system, so it is asked by writing
-    as much.
+    size: an upper bound of the file's [bytes]. SimpleITK does not report system errors, so the cause is determined by
+    writing the same number of bytes.
     """
     try:
         yield
@@ -137,9 +137,9 @@ def _no_output(found: str) -> InputError:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a neighbour of `path` and rename it, so that a reader never meets half a file.
+    """Have `write` create a temporary file beside `path` and rename it, so that readers never see a partial file.
 
-    What killed processes have left of earlier attempts is removed. Raises OSError with the name of `path`.
+    Leftovers of earlier attempts by killed processes are removed. Raises OSError with the name of `path`.
     """
     with replacing(path) as temporary:
         write(temporary)
@@ -147,7 +147,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """An empty neighbour of `path` to write to, which replaces it where the work within this context succeeds.
+    """An empty temporary file beside `path`, which replaces it if the work within this context succeeds.
 
     As `replace_file`, for work that takes several steps.
     """
@@ -162,22 +162,22 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
-            # Nobody knows the neighbour.
+            # The caller does not know the temporary file's name.
             error.filename = str(path)
         raise
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the neighbours of `path` that processes which were killed while they replaced it have left.
+    """Remove temporary files beside `path` left by processes that were killed while replacing it.
 
-    Only to be called while nobody else replaces it.
+    Only to be called while no other process replaces it.
     """
     for neighbour in neighbours(path):
         neighbour.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:
-    """`value` in JSON's own types."""
+    """`value` converted to JSON types."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""A CT as scanners write it: a folder with one DICOM file per slice, or one file with all slices in it."""
+"""A CT in DICOM format: a folder with one file per slice, or one multi-frame file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .series_values import values_of
 __all__ = ["DicomVolume", "Series", "affine_of", "holds_volume", "list_series", "read_series"]
 
 _LOG = logging.getLogger(__name__)
-# Names that are shown of many files.
+# Number of file names listed in messages.
 _SHOWN = 3
 
 
@@ -29,7 +29,7 @@ class DicomVolume:
     """A volume from DICOM files.
 
     values [k, j, i]: Hounsfield units of a CT, int16 where that holds them, else float32. lps_from_index: (4, 4) [mm].
-    notes: what was noticed and decided. assumed: numbers that no file states. One sentence each.
+    notes: observations and decisions. assumed: numbers that no file states. One sentence each.
     """
 
     values: NDArray
@@ -39,7 +39,7 @@ class DicomVolume:
 
 
 def list_series(folder: Path) -> tuple[Series, ...]:
-    """The DICOM series that lie directly in `folder`, CTs first and of these the one with most slices.
+    """The DICOM series directly in `folder`, CTs first, the one with most slices leading.
 
     Raises InputError when there is none.
     """
@@ -48,21 +48,21 @@ def list_series(folder: Path) -> tuple[Series, ...]:
 
 
 def holds_volume(path: Path) -> bool:
-    """Whether the DICOM file at `path` is a volume or a slice of one, and no X-ray."""
+    """Whether the DICOM file at `path` is a volume or a slice of one, not an X-ray."""
     try:
         with quiet_pydicom():
             return scanned(path).series[0].is_volume
     except InputError:
-        # What is wrong with it, whoever reads it will say.
+        # A defect is reported when the file is read.
         return False
 
 
 def read_series(path: Path, series: str | None = None) -> DicomVolume:
     """The CT in the folder `path`, or in the multi-frame file `path`.
 
-    Frames are ordered along their normal; see `stacked`. series: which one to take where several are there, see
-    `chosen`; the choice is noted and logged. Raises InputError for a folder without a CT, for headers or pixels that
-    are damaged, and for frames that make no even stack.
+    Frames are ordered along their normal; see `stacked`. series: which one to use of several, see `chosen`; the choice
+    is noted and logged. Raises InputError for a folder without a CT, for damaged headers or pixels, and for frames that
+    do not form an evenly spaced stack.
     """
     with quiet_pydicom():
         folder = scanned(path)
@@ -95,7 +95,7 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
 
 
 def _strangers(folder: Folder, one: Series) -> tuple[str, ...]:
-    """A note on each other kind of object that calls itself part of the series."""
+    """A note on each other kind of object with the same series identifier."""
     others = [other for other in folder.series if other.uid == one.uid and other is not one]
     names = [_named([shortened(file.name) for file in other.files]) for other in others]
     return tuple(f"{some} left out: in the same series but no {one.kind} image." for some in names)

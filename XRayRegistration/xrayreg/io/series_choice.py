@@ -1,4 +1,4 @@
-"""Which DICOM series of a folder is the CT."""
+"""Choice of the DICOM series of a folder that is the CT."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..checks import InputError
 from .series_frames import frame_count
 from .series_headers import ImageFile, open_header, shortened
 
-# Images of X-ray attenuation in Hounsfield units: these compete for being the CT.
+# Images of X-ray attenuation in Hounsfield units: candidates for the CT.
 _CT = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT",
     "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT",
 }
-# Volumes that somebody may want in the CT's place; never chosen unasked.
+# Volumes that may be used in place of a CT; chosen only on request.
 _OTHER_VOLUMES = {
     "1.2.840.10008.5.1.4.1.1.4": "MR",
     "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR",
@@ -29,7 +29,7 @@ _OTHER_VOLUMES = {
 }
 _REMEDY = '"series" in the case chooses by description, number or SeriesInstanceUID'
 _RELATIVE = "The volume is no CT but {}: its values are no Hounsfield units."
-# Entries that are shown of a long list.
+# Number of entries shown of a long list.
 _SHOWN = 6
 
 
@@ -37,7 +37,7 @@ _SHOWN = 6
 class Series:
     """The images of one kind in a DICOM series: its identifier, number and description, its files and their frames.
 
-    kind: what the images are, "CT" or "RTDOSE". is_ct: they are CT images. is_volume: they can stand for a CT.
+    kind: type of the images, "CT" or "RTDOSE". is_ct: they are CT images. is_volume: they can be used as a CT.
     """
 
     uid: str
@@ -51,7 +51,7 @@ class Series:
 
     @property
     def text(self) -> str:
-        """The series in a list, for people: 'CT "thin", 120 images, series 3'."""
+        """The series as a list entry, for display: 'CT "thin", 120 images, series 3'."""
         parts = [
             f'{self.kind} "{self.description}"' if self.description else self.kind,
             f"{self.slices} image{'s' * (self.slices != 1)}",
@@ -62,7 +62,7 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """The DICOM series of a folder (or file), those that compete for being the CT first, and what was unreadable.
+    """The DICOM series of a folder (or file), candidates for the CT first, and unreadable files.
 
     headers: of all files of all series, by path. damaged: one sentence for each DICOM file that cannot be read.
     """
@@ -74,13 +74,13 @@ class Folder:
 
 
 def scanned(path: Path) -> Folder:
-    """The DICOM series that lie directly in the folder `path`, or in the file; files of other kinds do not count.
+    """The DICOM series directly in the folder `path`, or in the file; other files are ignored.
 
     Raises InputError when there is none.
     """
     headers, damaged = {}, []
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        # Hidden files are no slices; macOS leaves "._s001.dcm" beside "s001.dcm".
+        # Hidden files are not slices; macOS leaves "._s001.dcm" beside "s001.dcm".
         if not file.is_file() or (file.name.startswith(".") and file is not path):
             continue
         try:
@@ -110,9 +110,9 @@ def scanned(path: Path) -> Folder:
 def chosen(folder: Folder, asked: str | None) -> tuple[Series, tuple[str, ...]]:
     """The series that is the CT, and a note where there were others to choose from.
 
-    asked: its SeriesInstanceUID, description or number. Without it the CT with most images is taken, of equally long
-    ones that with the first SeriesInstanceUID. Raises InputError, listing what is there, where there is no CT, or
-    `asked` fits none, several, or something that is no volume.
+    asked: its SeriesInstanceUID, description or number. Without it the CT with most images is chosen, of equally long
+    ones that with the first SeriesInstanceUID. Raises InputError, listing the series found, where there is no CT, or
+    `asked` matches none, several, or something that is not a volume.
     """
     if asked is not None:
         one = _asked(folder, asked)
@@ -140,7 +140,7 @@ def chosen(folder: Folder, asked: str | None) -> tuple[Series, tuple[str, ...]]:
 
 
 def listed(series: Sequence[Series]) -> str:
-    """A list of series, for people."""
+    """A list of series, for display."""
     text = "; ".join(one.text for one in series[:_SHOWN])
     return text if len(series) <= _SHOWN else f"{text}; and {len(series) - _SHOWN} more"
 
@@ -151,7 +151,7 @@ def _asked(folder: Folder, asked: str) -> Series:
     fitting = fitting or [
         one for one in folder.series if wanted.casefold() == one.description.casefold() or wanted == one.number
     ]
-    # The images of a series may have its dose report or a screen shot among them.
+    # A series may also contain its dose report or a screenshot.
     volumes = [one for one in fitting if one.is_volume]
     if len(volumes) == 1:
         return volumes[0]
@@ -185,7 +185,7 @@ def _series(kind: str, files: list[ImageFile]) -> Series:
 
 
 def _kind(file: ImageFile) -> str:
-    """What the file's object is: of the storage class, since a modality of CT is also that of screen shots."""
+    """The kind of the file's object, by its storage class, since screenshots also have the modality CT."""
     known = _CT | _OTHER_VOLUMES
     if file.sop_class in known:
         return known[file.sop_class]
@@ -197,7 +197,7 @@ def _kind(file: ImageFile) -> str:
 
 
 def _text(file: ImageFile, keyword: str) -> str:
-    """An attribute for a list of series, "" where it is damaged: only what is read has to be whole."""
+    """An attribute for a list of series, "" where it is damaged: only attributes used for reading must be intact."""
     try:
         return file.tags().text(keyword)
     except InputError:
@@ -212,7 +212,7 @@ def _frames(file: ImageFile) -> int:
 
 
 def _inside(path: Path) -> str:
-    """The folders in a folder, for people who named the one above."""
+    """The subfolders of a folder, for an error where the parent of the series folder was given."""
     names = [shortened(entry.name, 40) for entry in sorted(path.iterdir()) if entry.is_dir()] if path.is_dir() else []
     if not names:
         return ""

@@ -1,4 +1,4 @@
-"""What a volume is stacked from: one frame per slice file, or the frames of a multi-frame file, described alike."""
+"""Frames of a volume in a common form, from one file per slice or from a multi-frame file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from ..checks import InputError
 from .series_headers import ImageFile, Tags, damaged, items_of, shortened
 
-# The functional groups that say where a frame lies and what its values mean (DICOM PS3.3 C.7.6.16.2, C.8.15.3.10).
+# Functional groups with a frame's position and value scale (DICOM PS3.3 C.7.6.16.2, C.8.15.3.10).
 _MACROS = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
@@ -22,13 +22,13 @@ _MACROS = (
     "FrameContentSequence",
 )
 _FRAME_TYPES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "XRay3DFrameTypeSequence")
-# More than any scanner writes into a file; a damaged number would keep the reader busy for hours.
+# More than any scanner writes into a file; with a damaged number reading would take hours.
 _MOST_FRAMES = 1 << 16
-# Direction cosines are texts of few digits; a hundredth is rounding, more is damage.
+# Direction cosines are stored with few digits; an error of a hundredth is rounding, more is damage.
 _UNIT = 1e-2
-# Millimetres between pixels: from micro-CT to far beyond any scanner.
+# Range of pixel spacings [mm]: from micro-CT to far beyond any scanner.
 _PITCH_MM = (1e-3, 100.0)
-# Millimetres from the scanner's origin that no patient reaches.
+# Largest plausible distance from the scanner's origin [mm].
 _FARTHEST_MM = 1e5
 
 
@@ -36,10 +36,10 @@ _FARTHEST_MM = 1e5
 class Frame:
     """One image of a stack, from a file of its own or one of many in a file.
 
-    file, index: where its pixels are, counted from 0. position (3,), row (3,), column (3,): the centre of the first
+    file, index: location of its pixels, counted from 0. position (3,), row (3,), column (3,): the centre of the first
     pixel [mm, LPS] and unit vectors along a row and down a column. spacing_mm: between rows, between columns.
     slope, intercept: of its values, None where the file has none. value_type: RescaleType. instance: SOPInstanceUID.
-    phase, acquisition: which point in time and which run of the scanner it belongs to, "" where that is not said.
+    phase, acquisition: the time point and the scanner run that it belongs to, "" where not stated.
     """
 
     file: ImageFile
@@ -59,7 +59,7 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """The file, or the frame in it, for people."""
+        """The file, or the frame in it, for display."""
         return f"frame {self.index} of {self.file.name}" if self.of_many else self.file.name
 
     @cached_property
@@ -70,7 +70,7 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """The frames of a file that may belong to a stack, the localisers among them by name, and what was assumed."""
+    """The frames of a file that may belong to a stack, the names of its localisers, and assumptions."""
 
     frames: tuple[Frame, ...]
     localisers: tuple[str, ...] = ()
@@ -78,14 +78,14 @@ class Described:
 
 
 def names_of(one: Frame, other: Frame) -> str:
-    """Two frames, for people: "a.dcm and b.dcm" or "frames 3 and 4 of ct.dcm"."""
+    """Two frames, for display: "a.dcm and b.dcm" or "frames 3 and 4 of ct.dcm"."""
     if one.of_many and one.file is other.file:
         return f"frames {one.index} and {other.index} of {one.file.name}"
     return f"{one.name} and {other.name}"
 
 
 def frame_count(file: ImageFile) -> int:
-    """How many frames the file says it has; raises InputError where that cannot be, or is not said but must be."""
+    """The number of frames that the file states; raises InputError for an impossible or a missing required one."""
     count = file.tags().integer("NumberOfFrames")
     groups = len(file.groups("PerFrameFunctionalGroupsSequence"))
     if count is None and groups:
@@ -100,7 +100,7 @@ def frame_count(file: ImageFile) -> int:
 
 
 def described(file: ImageFile) -> Described:
-    """The frames of `file`, localisers left out; raises InputError for what is missing, damaged or impossible."""
+    """The frames of `file`, without localisers; raises InputError for missing, damaged or impossible attributes."""
     count = frame_count(file)
     per_frame = file.groups("PerFrameFunctionalGroupsSequence")
     shared = file.groups("SharedFunctionalGroupsSequence")[:1]
@@ -128,7 +128,7 @@ def _macros(groups: tuple[Dataset, ...], source: str) -> Iterator[Dataset]:
 
 
 def _kind(tags: Tags) -> tuple[str, ...]:
-    """The words that say what kind of image a frame is."""
+    """The values that state a frame's image type."""
     return tuple(word.upper() for word in (*tags.words("FrameType"), *tags.words("ImageType")))
 
 
@@ -158,7 +158,7 @@ def _frame(file: ImageFile, index: int, many: bool, tags: Tags, offset_mm: float
 
 
 def _offsets(file: ImageFile, tags: list[Tags], kept: list[int]) -> tuple[list[float] | None, tuple[str, ...]]:
-    """Distances along the normal from the file's one position, None where each frame has its own position.
+    """Distances along the normal from the file's single position, None where each frame has its own position.
 
     Old and home-made files give one position and the offsets of the frames (as dose grids do), or their distance.
     """
@@ -170,7 +170,7 @@ def _offsets(file: ImageFile, tags: list[Tags], kept: list[int]) -> tuple[list[f
         if len(offsets) != len(tags):
             raise damaged(file.name, "GridFrameOffsetVector", f"{len(tags)} numbers", str(len(offsets)))
         if offsets[0] != 0:
-            # The other allowed form: the frames' z coordinates themselves.
+            # The other permitted form: the frames' absolute z coordinates.
             row, column = _axes(tags[kept[0]])
             origin = _required(tags[kept[0]], "ImagePositionPatient", 3)
             normal = np.cross(row, column)
@@ -203,7 +203,7 @@ def _required(tags: Tags, keyword: str, count: int) -> NDArray[np.float64]:
 
 
 def _axes(tags: Tags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Orthonormal directions along a row and down a column, freed of rounding."""
+    """Orthonormal directions along a row and down a column, with rounding removed."""
     row, column = _required(tags, "ImageOrientationPatient", 6).reshape(2, 3)
     lengths = np.linalg.norm((row, column), axis=1)
     if np.abs(lengths - 1).max() > _UNIT or abs(row @ column) > _UNIT:

@@ -1,4 +1,4 @@
-"""Headers of the DICOM files of a volume, read so that damage of any kind becomes a sentence that names the file."""
+"""Headers of the DICOM files of a volume; damage of any kind becomes an error that names the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..printing import printable
 from .dicom_tags import TagReader, tag_text
 
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-# Everything that is asked of a file besides its pixels; other attributes are not even parsed.
+# All attributes read from a file besides its pixels; others are not even parsed.
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "ImageType"),
     *("SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "AcquisitionNumber", "TemporalPositionIdentifier"),
@@ -35,14 +35,14 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     "PixelData",
 )
-# Longer values stay in the file: pixels, and the functional groups of large files until they are asked for.
+# Longer values stay in the file: pixels, and the functional groups of large files until they are accessed.
 _LONG = 65536
-# No attribute that is read as words has more of them.
+# Largest number of values of an attribute read as words.
 _MOST_WORDS = 16
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _SUFFIXES = (".dcm", ".dicom", ".ima")
-# How a file without preamble begins: group 0002 or 0008 in either byte order.
+# First bytes of a file without preamble: group 0002 or 0008 in either byte order.
 _STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 
 
@@ -58,21 +58,21 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """The file's name, for people."""
+        """The file's name, for display."""
         return shortened(self.path.name)
 
     @cached_property
     def top(self) -> Dataset:
-        """The attributes at the top of the file, without functional groups and pixels."""
+        """The top-level attributes of the file, without functional groups and pixels."""
         kept = [tag for tag in self.dataset.keys() if keyword_for_tag(tag) not in (*_GROUPS, "PixelData")]  # noqa: SIM118
         return Dataset({tag: self.dataset.get_item(tag, keep_deferred=True) for tag in kept})
 
     def tags(self) -> Tags:
-        """The attributes at the top of the file."""
+        """The top-level attributes of the file."""
         return Tags(self.name, (self.top,))
 
     def groups(self, keyword: str) -> tuple[Dataset, ...]:
-        """The functional groups of all frames or those they share; raises InputError where there is something else."""
+        """The per-frame or the shared functional groups; raises InputError where there is something else."""
         return items_of(self.dataset, keyword, self.name)
 
 
@@ -80,7 +80,7 @@ class ImageFile:
 class Tags:
     """Attributes of an image or frame as numbers and words; empty ones count as absent.
 
-    source: the file or frame, for people. places: where they may stand, the first that has one counts.
+    source: the file or frame, for display. places: where to look them up; the first match counts.
     Every method raises InputError, naming the source, for values that are damaged.
     """
 
@@ -121,7 +121,7 @@ class Tags:
         return ()
 
     def text(self, keyword: str) -> str:
-        """The attribute's words as one text, "" where it is absent."""
+        """The attribute's words as one string, "" where it is absent."""
         return shortened(" ".join(self.words(keyword)))
 
 
@@ -157,7 +157,7 @@ def open_header(path: Path) -> ImageFile | None:
 
 
 def items_of(dataset: Dataset, keyword: str, source: str) -> tuple[Dataset, ...]:
-    """The items of a sequence in `dataset`, none where it is absent; raises InputError where it is no sequence."""
+    """The items of a sequence in `dataset`, none where it is absent; raises InputError where it is not a sequence."""
     with sentences(source, keyword):
         found = tuple(dataset[keyword].value or ()) if keyword in dataset else ()
         if not all(isinstance(item, Dataset) for item in found):
@@ -167,7 +167,7 @@ def items_of(dataset: Dataset, keyword: str, source: str) -> tuple[Dataset, ...]
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Within this context pydicom's remarks on odd values do not reach the terminal."""
+    """Suppress pydicom's warnings on unusual values within this context."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -175,7 +175,7 @@ def quiet_pydicom() -> Iterator[None]:
 
 @contextmanager
 def sentences(source: str, keyword: str) -> Iterator[None]:
-    """Turns whatever a damaged attribute makes a reader raise into an InputError that names file and tag."""
+    """Convert any exception raised by a damaged attribute into an InputError that names file and tag."""
     try:
         yield
     except InputError as error:
@@ -195,7 +195,7 @@ def damaged(source: str, keyword: str, expected: str, found: str) -> InputError:
 
 
 def shortened(text: str, longest: int = 100) -> str:
-    """The text on one line, what a terminal would obey written out, and not much longer than `longest`."""
+    """The text on one line, control characters escaped, and not much longer than `longest`."""
     shown = printable(text[:longest])
     return shown if len(text) <= longest else shown + "..."
 

@@ -1,4 +1,4 @@
-"""Stored numbers of the frames of a volume, complete or not at all."""
+"""Stored values of the frames of a volume; incomplete pixel data are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1
 _RUN_LENGTH = "1.2.840.10008.1.2.5"
 # JPEG, JPEG-LS and JPEG 2000 code streams all end with this marker.
 _END_OF_IMAGE = b"\xff\xd9"
-# Starting a process takes as long as decoding some tens of slices; what it returns is in memory beside the volume.
+# Starting a process takes as long as decoding tens of slices; its result is in memory in addition to the volume.
 _DECODED_AT_ONCE = 64 << 20
 
 
@@ -30,7 +30,7 @@ class PixelFormat:
     """How a file stores its pixels.
 
     allocated, stored, high_bit: bits of a number in the file, bits used, and the highest of those.
-    padding: the least and the largest stored number that stand for "no value here"; None where the file names none.
+    padding: the least and the largest stored value that mean "no value here"; None where the file states none.
     """
 
     rows: int
@@ -56,11 +56,11 @@ class PixelFormat:
 
     @property
     def image(self) -> tuple[object, ...]:
-        """What frames have in common that one array can hold."""
+        """The properties that frames in one array must share."""
         return self.compressed, self.rows, self.columns, self.allocated, self.signed
 
     def layout(self) -> dict[str, object]:
-        """The format as `decoders` takes it."""
+        """The format as an argument of `decoders`."""
         return {
             "rows": self.rows,
             "columns": self.columns,
@@ -73,12 +73,12 @@ class PixelFormat:
         }
 
     def dtype(self) -> np.dtype:
-        """Of the numbers in the file."""
+        """Data type of the values in the file."""
         return np.dtype(f"{_PLAIN.get(self.syntax, '=')}{'i' if self.signed else 'u'}{self.allocated // 8}")
 
 
 def format_of(file: ImageFile) -> PixelFormat:
-    """How `file` stores its pixels; raises InputError for what is missing, impossible or no grey image."""
+    """How `file` stores its pixels; raises InputError for missing or impossible attributes and for colour images."""
     tags = file.tags()
     numbers: dict[str, int] = {}
     for keyword, low, high, usual in (
@@ -124,7 +124,7 @@ def format_of(file: ImageFile) -> PixelFormat:
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """Some frames of one file, by their indices from 0."""
+    """Requested frames of one file, by their indices from 0."""
 
     file: ImageFile
     pixels: PixelFormat
@@ -137,9 +137,9 @@ class Wanted:
 
 
 def stored_frames(several: Sequence[Wanted]) -> Iterator[NDArray]:
-    """The numbers (frames, rows, columns) of what is wanted, one after the other, `allocated` bits each, as written.
+    """The stored values (frames, rows, columns) of each request in turn, `allocated` bits each, as written.
 
-    Raises InputError, naming the file, for pixels that are missing, cut off, more than the header says, or damaged.
+    Raises InputError, naming the file, for pixels that are missing, truncated, more than the header states, or damaged.
     """
     for together in _batches(several):
         if together[0].pixels.compressed:
@@ -149,7 +149,7 @@ def stored_frames(several: Sequence[Wanted]) -> Iterator[NDArray]:
 
 
 def _batches(several: Sequence[Wanted]) -> Iterator[list[Wanted]]:
-    """What is read or decoded at once: uncompressed frames of one file, compressed ones of several like files."""
+    """Batches read or decoded at once: uncompressed frames of one file, compressed ones of several similar files."""
     batch: list[Wanted] = []
     for one in several:
         alike = batch and one.pixels.compressed and one.pixels.image == batch[0].pixels.image
@@ -162,7 +162,7 @@ def _batches(several: Sequence[Wanted]) -> Iterator[list[Wanted]]:
 
 
 def _decoded(several: list[Wanted]) -> Iterator[NDArray]:
-    """Frames of compressed files, decoded in a process that can be ended: decoders outside this project may hang."""
+    """Frames of compressed files, decoded in a process that can be terminated: third-party decoders may hang."""
     for one in {id(wanted.file): wanted for wanted in several}.values():
         _require_whole(one.file, one.pixels)
     requests = [
@@ -217,13 +217,13 @@ def _uncompressed(one: Wanted) -> NDArray:
 
 
 def _place(file: ImageFile) -> tuple[int, int]:
-    """Where the pixels begin in the file and how many bytes it says they are, 0 where it has none."""
+    """Start of the pixels in the file and their stated length in bytes, 0 where it has none."""
     element = file.dataset.get_item("PixelData", keep_deferred=True) if "PixelData" in file.dataset else None
     return (element.value_tell, element.length) if isinstance(element, RawDataElement) else (0, 0)
 
 
 def _padding(file: ImageFile, allocated: int, signed: bool) -> tuple[int, int] | None:
-    """The range of padding numbers, with a sign where pixels have one: writers disagree about that of attributes."""
+    """The range of padding values, signed where pixels are: writers disagree on the sign of these attributes."""
     one = _stored_number(file, "PixelPaddingValue")
     if one is None:
         return None
@@ -237,14 +237,14 @@ def _stored_number(file: ImageFile, keyword: str) -> int | None:
     with sentences(file.name, keyword):
         value = file.top[keyword].value if keyword in file.top else None
     if isinstance(value, bytes) and len(value) == 2:
-        # Where the header leaves open whether it has a sign.
+        # Where the header does not determine whether it is signed.
         order = "big" if _PLAIN.get(file.transfer_syntax) == ">" else "little"
         return int.from_bytes(value, order)  # type: ignore[arg-type]
     return file.tags().integer(keyword)
 
 
 def _require_whole(file: ImageFile, pixels: PixelFormat) -> None:
-    """Raise InputError where a frame's code stream is missing or cut off, which decoders fill up in silence."""
+    """Raise InputError where a frame's code stream is missing or truncated, which decoders silently fill in."""
     try:
         dataset = pydicom.dcmread(file.path, force=True)
         codes = list(generate_frames(dataset.PixelData, number_of_frames=pixels.frames))

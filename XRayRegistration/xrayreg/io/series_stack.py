@@ -1,4 +1,4 @@
-"""Frames that make one volume: sorted along their normal, complete, evenly spaced, each place once."""
+"""Stacking frames into one volume: sorted along their normal, complete, evenly spaced, no duplicates."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 from ..checks import InputError
 from .series_frames import Frame, names_of
 
-# Slice positions may be rounded to a tenth of a millimetre; a tenth of the slice distance is no missing slice.
+# Slice positions may be rounded to a tenth of a millimetre; a tenth of the slice distance is not a missing slice.
 _UNEVEN = 0.1
-# Direction cosines and pixel spacings that differ less are one number, written with few digits [1, mm].
+# Direction cosines and pixel spacings that differ less are equal but for rounding [1, mm].
 _SAME = 1e-3
-# Slices nearer than this are at the same place [mm].
+# Slices nearer than this count as being at the same position [mm].
 _SAME_PLACE_MM = 1e-3
-# Scouts are taken across the slices; an image that lies nearly as the others is a damaged slice.
+# Scouts are acquired across the slices; an image of nearly the same orientation is a damaged slice.
 _ACROSS_DEG = 30.0
 _MOST_SCOUTS = 2
-# Gantries tilt by 30 degrees at most; beyond twice that positions and directions do not belong together.
+# Gantries tilt by 30 degrees at most; beyond twice that, positions and directions are inconsistent.
 _TILT_NOTED_DEG, _STEEPEST_DEG = 0.1, 60.0
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Frames in order along their normal, their lps_from_index (4, 4) [mm], and what was noticed."""
+    """Frames in order along their normal, their lps_from_index (4, 4) [mm], and notes."""
 
     frames: tuple[Frame, ...]
     lps_from_index: NDArray[np.float64]
@@ -38,10 +38,10 @@ class Stack:
 def stacked(frames: Sequence[Frame], left_out: str = "") -> Stack:
     """The frames as one volume.
 
-    A tilted gantry gives a sheared grid: the third column is the step from slice to slice as recorded, which no image
-    format keeps and which is exact. One or two images across the others, as scouts are, are left out with a note.
+    A tilted gantry gives a sheared grid: the third column is the recorded step from slice to slice, which is exact and
+    which no image format preserves. One or two images across the others, such as scouts, are left out with a note.
     left_out: which files could not be used, for errors that this may explain.
-    Raises InputError for fewer than two slices, several orientations, sizes or spacings, and missing, doubled or
+    Raises InputError for fewer than two slices, several orientations, sizes or spacings, and missing, duplicate or
     unevenly spaced slices.
     """
     members, notes = _of_one_orientation(list(frames))
@@ -99,7 +99,7 @@ def _of_one_orientation(frames: list[Frame]) -> tuple[list[Frame], tuple[str, ..
 
 
 def _require_alike(frames: list[Frame], values: list[tuple], text: object) -> None:
-    """Raise InputError, naming the odd frames, unless all values are the most frequent one but for rounding."""
+    """Raise InputError, naming the deviating frames, unless all values equal the most frequent one up to rounding."""
     usual = Counter(values).most_common(1)[0][0]
     odd = [n for n, value in enumerate(values) if any(abs(a - b) > _SAME for a, b in zip(value, usual, strict=True))]
     if not odd:
@@ -123,7 +123,7 @@ def _spacing(spacing: tuple[float, float]) -> str:
 
 
 def _require_even(frames: list[Frame], positions: NDArray, along: NDArray, left_out: str) -> None:
-    """Raise InputError unless the sorted positions (N, 3) [mm] form one even row."""
+    """Raise InputError unless the sorted positions (N, 3) [mm] are evenly spaced on a line."""
     gaps = np.diff(along)
     step = float(np.median(gaps))
     widest, narrowest = int(gaps.argmax()), int(gaps.argmin())
@@ -158,7 +158,7 @@ def _require_even(frames: list[Frame], positions: NDArray, along: NDArray, left_
 
 
 def _require_upright(step: NDArray, normal: NDArray) -> tuple[str, ...]:
-    """A note where the slices lean as under a tilted gantry; raises InputError where no gantry tilts that far."""
+    """A note where the stack is sheared as by a tilted gantry; raises InputError where no gantry tilts that far."""
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     if tilt > _STEEPEST_DEG:
         raise InputError(
@@ -173,7 +173,7 @@ def _require_upright(step: NDArray, normal: NDArray) -> tuple[str, ...]:
 
 
 def _require_one_time(frames: list[Frame]) -> tuple[str, ...]:
-    """A note where runs of the scanner alternate; raises InputError where points in time do."""
+    """A note where scanner runs are interleaved; raises InputError for more than one time point."""
     phases = {frame.phase for frame in frames}
     if len(phases) > 1:
         changed = next(n for n in range(1, len(frames)) if frames[n].phase != frames[n - 1].phase)

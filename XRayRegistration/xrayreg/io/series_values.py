@@ -1,4 +1,4 @@
-"""Hounsfield units from the stored numbers of a volume's frames: padding, sign, rescaling."""
+"""Hounsfield units from the stored values of a volume's frames: padding, sign, rescaling."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from .series_frames import Frame
 from .series_headers import damaged
 from .series_pixels import PixelFormat, Wanted, format_of, stored_frames
 
-# Frames of a large file that are read together; a compressed one is opened anew for each such part.
+# Number of frames of a large file that are read together; a compressed file is reopened for each such part.
 _READ_AT_ONCE, _DECODED_AT_ONCE = 8, 64
-# What padding becomes.
+# Value assigned to padding.
 _AIR_HU = -1000
-# The extended scale for metal ends at 30 710 HU; what lies beyond these is no CT number.
+# The extended scale for metal ends at 30 710 HU; values outside this range are not CT numbers.
 _LOWEST_HU, _HIGHEST_HU = -32768, 32767
-# Declared 12-bit numbers that fall below this with their sign had none.
+# Declared 12-bit values that fall below this when read as signed are unsigned.
 _LEAST_SIGNED_HU = -1100
-# Nothing that lies in all four corners of every slice is denser, least of all air.
+# Upper limit for the median of the slice corners, which hold air [HU].
 _DENSEST_CORNER_HU = 1000
-# Value types of CT images: Hounsfield units, and those of a mixture of energies (DICOM PS3.3 C.11.1.1.2).
+# Value types of CT images: Hounsfield units, and modified ones of multi-energy images (DICOM PS3.3 C.11.1.1.2).
 _HOUNSFIELD = ("", "HU", "HU_MOD")
 _UNSPECIFIED = "US"
 
 
 @dataclass(frozen=True, eq=False)
 class Rescaled:
-    """Values [k, j, i] of int16 where that holds them, else float32, and what was decided, a sentence each."""
+    """Values [k, j, i] of int16 where that holds them, else float32, and one sentence per decision."""
 
     values: NDArray
     notes: tuple[str, ...]
 
 
 def values_of(frames: Sequence[Frame], is_ct: bool) -> Rescaled:
-    """The values of `frames` in their order.
+    """The values of `frames`, in the given order.
 
-    is_ct: Hounsfield units are expected, which those of other images (MR) are not.
-    Raises InputError for pixels that are damaged or incomplete, and for numbers that are no Hounsfield units.
+    is_ct: whether Hounsfield units are expected, unlike for other images (MR).
+    Raises InputError for pixels that are damaged or incomplete, and for values that are not Hounsfield units.
     """
     notes = _require_one_scale(frames, is_ct)
     # First, as it refuses sizes that no image has.
@@ -85,7 +85,7 @@ def _room_for(frames: Sequence[Frame]) -> NDArray[np.int16]:
 
 
 def _chunks(frames: Sequence[Frame]) -> list[tuple[list[int], Wanted]]:
-    """The numbers of the frames of each file, a few at a time, so that a large file is never in memory twice."""
+    """The frame numbers of each file, a few at a time, so that a large file is never in memory twice."""
     found: dict[int, list[int]] = {}
     for number, frame in enumerate(frames):
         found.setdefault(id(frame.file), []).append(number)
@@ -101,7 +101,7 @@ def _chunks(frames: Sequence[Frame]) -> list[tuple[list[int], Wanted]]:
 
 
 def _require_one_scale(frames: Sequence[Frame], is_ct: bool) -> tuple[str, ...]:
-    """Notes on what the values are said to be; raises InputError unless that is the same for all frames."""
+    """Notes on the stated value type; raises InputError unless it is the same for all frames."""
     types = Counter(frame.value_type for frame in frames)
     usual = types.most_common(1)[0][0]
     other = next((frame for frame in frames if frame.value_type not in (usual, "")), None)
@@ -130,10 +130,10 @@ def _require_one_scale(frames: Sequence[Frame], is_ct: bool) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Stored:
-    """Stored numbers [j, i] of a frame in their used bits.
+    """Stored values [j, i] of a frame, reduced to their used bits.
 
-    empty: where there is padding, None where the file names none. sign_added: whether numbers have a sign although the
-    bits above the used ones, which most writers set alike, have not.
+    empty: where there is padding, None where the file states none. sign_added: whether some values are read as negative
+    although the bits above the used ones, to which most writers extend the sign, are not set.
     """
 
     numbers: NDArray
@@ -144,7 +144,7 @@ class _Stored:
 def _used_bits(image: NDArray, pixels: PixelFormat) -> _Stored:
     used, sign_added = image, False
     if pixels.stored < pixels.allocated:
-        # Unused bits may hold overlays: what is shifted out at the top comes back as the sign, or as 0.
+        # Unused bits may hold overlays: they are shifted out at the top and refilled with the sign, or with 0.
         used = (image << (pixels.allocated - 1 - pixels.high_bit)) >> (pixels.allocated - pixels.stored)
         sign_added = pixels.signed and bool(((used < 0) & (image >= 0)).any())
     if pixels.padding is None:
@@ -156,7 +156,7 @@ def _used_bits(image: NDArray, pixels: PixelFormat) -> _Stored:
 
 
 def _rescaled(image: NDArray, frame: Frame) -> NDArray:
-    """Stored numbers times the frame's slope plus its intercept, as int32 where that is exact."""
+    """Stored values times the frame's slope plus its intercept, as int32 where that is exact."""
     slope, intercept = (1.0, 0.0) if frame.slope is None else (frame.slope, frame.intercept or 0.0)
     whole = slope == round(slope) and intercept == round(intercept)
     if whole and image.itemsize <= 2 and abs(slope) < 2**14 and abs(intercept) < 2**29:
@@ -175,7 +175,7 @@ def _fits(values: NDArray) -> bool:
 
 
 def _require_possible(values: NDArray, stored: _Stored, frame: Frame) -> None:
-    """Raise InputError, naming the frame, for values [j, i] that are no Hounsfield units."""
+    """Raise InputError, naming the frame, for values [j, i] that are not Hounsfield units."""
     low, high = values.min(), values.max()
     if stored.empty is not None and not (low >= _LEAST_SIGNED_HU and high <= _HIGHEST_HU):
         values = values[~stored.empty]
@@ -187,7 +187,7 @@ def _require_possible(values: NDArray, stored: _Stored, frame: Frame) -> None:
             found=f"{low:g} to {high:g} (signed numbers stored as unsigned, or padding that no attribute names?)",
             remedy="export the series again, or correct PixelRepresentation or PixelPaddingValue",
         )
-    # Dense bone whose highest bit is taken for a sign becomes many different values far below air.
+    # Dense bone whose highest bit is misread as a sign becomes many different values far below air.
     if stored.sign_added and low < _LEAST_SIGNED_HU and np.unique(values[values < _LEAST_SIGNED_HU]).size > 10:
         raise InputError(
             f"values of {frame.name}",
@@ -198,7 +198,7 @@ def _require_possible(values: NDArray, stored: _Stored, frame: Frame) -> None:
 
 
 def _require_air_outside(values: NDArray, inverted: bool) -> None:
-    """Raise InputError where the corners of the slices, which lie outside the patient, are denser than bone."""
+    """Raise InputError where the slice corners, which lie outside the patient, are denser than bone."""
     rows, columns = (size // 20 + 1 for size in values.shape[1:])
     corners = [values[:, j, i] for j in (np.s_[:rows], np.s_[-rows:]) for i in (np.s_[:columns], np.s_[-columns:])]
     outside = float(np.median(np.concatenate([corner.ravel() for corner in corners])))

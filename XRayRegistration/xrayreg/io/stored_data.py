@@ -1,7 +1,7 @@
-"""Whether a file holds the voxels that its header promises, looked at before memory is asked for.
+"""Verification that a file holds the voxels that its header states, before memory is allocated.
 
-ITK allocates what a header names, and does not look at the checksum of compressed voxels in MetaImage files, nor at
-every one in NRRD files: a flipped bit there changes voxels in silence.
+ITK allocates the size that a header states, and does not verify the checksum of compressed voxels in MetaImage files,
+nor every one in NRRD files: a flipped bit there silently changes voxels.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from .headers import Header
 
 # Bytes read or unpacked at a time.
 AT_ONCE = 1 << 24
-# Deflate, which gzip and zlib use, packs at most so many bytes into one.
+# Largest compression ratio of Deflate, which gzip and zlib use.
 LARGEST_RATIO = 1040
-# A number of eight bytes may take two characters, a digit and a space.
+# Encoded as text, a number of eight bytes may take only two characters, a digit and a space.
 _LEAST_TEXT = 4
 
 
 def require_stored(header: Header, path: Path, what: str) -> None:
-    """Raise InputError naming `what` unless the voxels that `header` of the file `path` promises are all there.
+    """Raise InputError naming `what` unless the file `path` holds all voxels that `header` states.
 
-    Compressed voxels are unpacked once, without being kept, and their checksum is compared.
+    Compressed voxels are decompressed once, without being kept, and their checksum is verified.
     """
     if header.file is None:
         return
@@ -48,7 +48,7 @@ def require_stored(header: Header, path: Path, what: str) -> None:
 
 
 def _gzip_length(file: BinaryIO, needed: int) -> int:
-    """Bytes of the gzip stream that begins here, read to its end, where the checksum is."""
+    """Decompressed bytes of the gzip stream that begins here, read to its end, where the checksum is."""
     length = 0
     with gzip.GzipFile(fileobj=file) as unpacked:
         while part := unpacked.read(AT_ONCE):
@@ -58,8 +58,8 @@ def _gzip_length(file: BinaryIO, needed: int) -> int:
 
 
 def _zlib_length(file: BinaryIO, needed: int) -> int:
-    """Bytes of the zlib (or gzip) stream that begins here; zlib.error where its checksum differs."""
-    # 32 more than the largest window: the first bytes say which kind of stream it is.
+    """Decompressed bytes of the zlib (or gzip) stream that begins here; zlib.error where its checksum differs."""
+    # 32 added to the largest window size: the type of stream is detected from its first bytes.
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     length = 0
     while not unpacker.eof:

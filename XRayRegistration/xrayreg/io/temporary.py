@@ -1,10 +1,10 @@
-"""Hidden neighbours of files while these are written, with names that tell whose they are.
+"""Hidden temporary files beside files that are being written, with names that identify their process.
 
-.model-00a3fk2v9x4q.pt     beside model.pt, of process 00a3f in the process table k2v9, both in figures and letters
+.model-00a3fk2v9x4q.pt     beside model.pt, of process 00a3f in the process table k2v9, both in base 36
 
-A process that is killed leaves its neighbour behind; whoever writes the same file next removes it. A living process's
-neighbour is never removed: its number and table stand in the name, and a process that was started after the file was
-made is another one.
+A killed process leaves its temporary file behind; the next process that writes the same file removes it. The file of a
+live process is never removed: process number and table are in the name, and a process that was started after the file
+was created is a different one.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ..processes import started_at, table_name
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PID, _TABLE, _RANDOM = 5, 4, 3
-# Eight: as earlier versions named them.
+# Eight characters: names of earlier versions.
 _MARK = r"[a-z0-9_]{8}|[a-z0-9]{12}"
-# File systems take names of 255 bytes; this is left of a long one.
+# File systems allow names of 255 bytes; longer stems are cut to this.
 _STEM_BYTES = 160
-# A neighbour of which nobody can tell whose it is was left behind when it is so old [s]: writing one takes seconds.
+# Age [s] from which a temporary file of unknown process counts as left behind: writing one takes seconds.
 _OLD_S = 86400.0
-# A process and a file that it made right then may have times in the wrong order by so much [s].
+# Tolerance [s] between the start time of a process and the time of a file it created at once.
 _CLOCK_S = 2.0
 
 
 def create_neighbour(path: Path) -> Path:
-    """Make an empty hidden file in the folder of `path`, of this process, with the rights of any new file."""
+    """Create an empty hidden file of this process in the folder of `path`, with the permissions of any new file."""
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0)
     while True:
         temporary = neighbour_name(path)
@@ -44,30 +44,30 @@ def create_neighbour(path: Path) -> Path:
 
 
 def neighbour_name(path: Path) -> Path:
-    """A name for a hidden neighbour of `path`, new each time."""
+    """A name for a hidden temporary file beside `path`, new each time."""
     return path.with_name(f".{_stem(path)}-{new_mark()}{path.suffix}")
 
 
 def neighbours(path: Path) -> list[Path]:
-    """The hidden neighbours of `path`, plain files, that are there."""
+    """The existing hidden temporary files beside `path`, regular files only."""
     return [neighbour for neighbour, _ in _found(path)]
 
 
 def left_behind(path: Path) -> list[Path]:
-    """The hidden neighbours of `path` whose processes have ended, beyond doubt."""
+    """The hidden temporary files beside `path` whose processes have certainly ended."""
     return [neighbour for neighbour, mark in _found(path) if has_ended(mark, _changed(neighbour))]
 
 
 def new_mark() -> str:
-    """Twelve letters and figures for a name: this process, its table of process numbers, and chance."""
+    """Twelve letters and digits for a name: this process, its process table, and random characters."""
     return _in_letters(os.getpid(), _PID) + _table() + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
 
 
 def has_ended(mark: str, changed: float) -> bool:
-    """Whether the process that made something with `mark` in its name has ended, beyond doubt.
+    """Whether the process that created a file with `mark` in its name has certainly ended.
 
-    changed: when it last did something to it [seconds of the clock]. What a process of another computer or container
-    has left alone for a day counts as left behind.
+    changed: when the file was last modified [seconds of the clock]. A file of another computer's or container's process
+    that was not modified for a day counts as left behind.
     """
     if len(mark) != _PID + _TABLE + _RANDOM or mark[_PID : _PID + _TABLE] != _table():
         return time.time() - changed > _OLD_S
@@ -100,7 +100,7 @@ def _stem(path: Path) -> str:
 
 
 def _in_letters(number: int, length: int) -> str:
-    """A number to the base of 36, its last digits."""
+    """The last digits of a number in base 36."""
     text = ""
     for _ in range(length):
         number, digit = divmod(number, 36)
@@ -109,23 +109,23 @@ def _in_letters(number: int, length: int) -> str:
 
 
 def _table() -> str:
-    """A mark of this boot, host and table of process numbers."""
+    """An identifier of this boot, host and process table."""
     return _in_letters(zlib.crc32(table_name().encode("utf-8", "surrogateescape")), _TABLE)
 
 
 def sync_file(path: Path) -> None:
-    """Let a file's content reach the disk; renamed before that, it could be empty after a power failure."""
+    """Flush a file's content to disk; renamed before that, it could be empty after a power failure."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Let new names reach the disk too, where folders can be opened (not on Windows)."""
+    """Flush new names to disk too, where folders can be opened (not on Windows)."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # Some network file systems know no such thing.
+        # Some network file systems do not support this.
         with suppress(OSError):
             os.fsync(handle)
     finally:

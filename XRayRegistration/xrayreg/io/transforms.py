@@ -1,10 +1,10 @@
 """Rigid poses in files: ITK transforms, which Slicer opens, and JSON.
 
-A pose `parent_from_child` takes points of the child (the volume, say) to its parent (the world), both in RAS. ITK
-files hold the opposite direction in LPS: the resampling transform child_from_parent, which tells for each place in the
-parent where in the child to look. Slicer reads such a file into a linear transform node's "from parent" side, so that
-the node's matrix "to parent" is again `parent_from_child`; and `SimpleITK.Resample(child, parent_grid, transform)`
-takes it as it is. (Slicer developer guide, Transforms, "Transform files".)
+A pose `parent_from_child` maps points of the child (the volume, say) to its parent (the world), both in RAS. ITK
+files hold the opposite direction in LPS: the resampling transform child_from_parent, which maps each point of the
+parent to the point of the child to sample. Slicer reads such a file into a linear transform node's "from parent" side,
+so that the node's matrix "to parent" is again `parent_from_child`; `SimpleITK.Resample(child, parent_grid, transform)`
+takes it unchanged. (Slicer developer guide, Transforms, "Transform files".)
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .results import replace_file, write_checked, write_json
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5")
 _KEY = "world_from_volume"
-# Scaling and shear by which an affine transform may differ from a rigid one.
+# Largest scaling and shear of an affine transform that counts as nearly rigid.
 _MOST_STRETCH = 0.1
-# More bytes than a file of one transform has.
+# Upper limit for the size of a file with one transform [bytes].
 _LARGEST_TRANSFORM = 1 << 16
 
 
@@ -50,12 +50,12 @@ def write_pose(path: str | Path, matrix_ras: ArrayLike) -> None:
 
 
 def _write_transform(transform: sitk.Transform, path: Path) -> None:
-    """Write a transform and see that all of it is there: on a full disk SimpleITK (2.5.7) says nothing."""
+    """Write a transform and verify that it is complete: on a full disk SimpleITK (2.5.7) fails silently."""
     with write_checked(path, _LARGEST_TRANSFORM), quiet_itk():
         sitk.WriteTransform(transform, str(path))
         whole = sitk.ReadTransform(str(path)).GetParameters() == transform.GetParameters()
         if path.suffix.lower() in (".tfm", ".txt"):
-            # SimpleITK reads a text without its last line too.
+            # SimpleITK also reads a text file that lacks its last line.
             text = path.read_bytes()
             whole = whole and b"\nFixedParameters:" in text and text.endswith(b"\n")
         if not whole:
@@ -63,9 +63,9 @@ def _write_transform(transform: sitk.Transform, path: Path) -> None:
 
 
 def read_pose(path: str | Path) -> NDArray[np.float64]:
-    """The rigid pose parent_from_child (4, 4) [mm, RAS] of a file as `write_pose` or Slicer writes it.
+    """The rigid pose parent_from_child (4, 4) [mm, RAS] in a file written by `write_pose` or Slicer.
 
-    Any linear ITK transform is taken, also a composite; of a JSON file (`result.json` too) the "world_from_volume".
+    Any linear ITK transform is accepted, also a composite; in a JSON file (`result.json` too) the "world_from_volume".
     Raises InputError for a file that is missing, damaged, deformable or not rigid.
     """
     path = Path(path)
@@ -76,8 +76,8 @@ def read_pose(path: str | Path) -> NDArray[np.float64]:
 def read_nearly_rigid(path: str | Path, pivot_ras: ArrayLike) -> NDArray[np.float64]:
     """The rigid pose parent_from_child (4, 4) [mm, RAS] nearest to an affine ITK transform, as ANTs writes them.
 
-    pivot_ras: point (3,) of the child that goes exactly where the affine transform takes it. Raises InputError for a
-    file that is missing or damaged, and for axes that are off a rotation by more than a tenth.
+    pivot_ras: point (3,) of the child that is mapped exactly as by the affine transform. Raises InputError for a file
+    that is missing or damaged, and for axes that deviate from a rotation by more than a tenth.
     """
     path = Path(path)
     require_regular(path, "transform")
@@ -112,7 +112,7 @@ def _from_itk(path: Path) -> NDArray[np.float64]:
         raise _bad(path, "an ITK transform", str(error).strip().splitlines()[-1]) from error
     if transform.GetDimension() != 3 or not transform.IsLinear():
         raise _bad(path, "a rigid transform of space", f"a {transform.GetName()}")
-    # The images of the origin and of the unit points give the matrix whatever the class and its centre.
+    # The images of the origin and of the unit points give the matrix for any transform class and centre.
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     child_from_parent = np.eye(4)
     for axis, unit in enumerate(np.eye(3)):

@@ -1,4 +1,4 @@
-"""TIFF files whose orientation tag asks for the picture to be turned or mirrored when it is shown."""
+"""TIFF files whose orientation tag requires rotating or mirroring the picture for display."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _AS_STORED = 1
 
 
 def require_unturned(path: Path, what: str) -> None:
-    """Raise InputError naming `what` where a TIFF is to be shown otherwise than it is stored.
+    """Raise InputError naming `what` where a TIFF's display orientation differs from the stored one.
 
-    ITK mirrors or turns such a picture and cuts it to 8 bits, other readers leave it as it is; whether the camera was
-    calibrated for the one or the other cannot be known.
+    ITK mirrors or rotates such a picture and reduces it to 8 bits, other readers leave it as stored; for which of these
+    the camera was calibrated is unknown.
     """
     if path.suffix.lower() not in (".tif", ".tiff"):
         return
@@ -27,7 +27,7 @@ def require_unturned(path: Path, what: str) -> None:
             if isinstance(picture, TiffImagePlugin.TiffImageFile):
                 turn = int(picture.tag_v2.get(_ORIENTATION, _AS_STORED))
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
-        # What cannot be read at all is for the reader to say.
+        # An unreadable file is reported by the reader.
         return
     if turn != _AS_STORED:
         raise InputError(

@@ -23,17 +23,17 @@ from .stored_data import require_stored
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Types that hold Hounsfield units in at most four bytes stay as they are; the others become float32.
 _KEPT = (np.int8, np.uint8, np.int16, np.uint16, np.float32)
-# From micro-CT of a bone to a whole body with its table; a CT's origin is the scanner's, a few metres off at most.
+# From micro-CT of a bone to a whole body with its table; a CT's origin is the scanner's, at most a few metres away.
 _LEAST_VOXEL_MM, _LARGEST_VOXEL_MM = 1e-3, 50.0
 _LEAST_EXTENT_MM, _LARGEST_EXTENT_MM = 1.0, 5000.0
 _FARTHEST_MM = 1e5
-# Directions of six digits are that exact.
+# Tolerance for directions rounded to six digits.
 _RIGHT_ANGLE_DEG = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """A scalar 3D image as stored: values [k, j, i], their grid in RAS, and what was noted or assumed on reading."""
+    """A scalar 3D image as stored: values [k, j, i], their grid in RAS, and notes and assumptions made on reading."""
 
     values: NDArray
     grid: VoxelGrid
@@ -44,12 +44,12 @@ class StoredImage:
 def read_volume(path: str | Path, series: str | None = None) -> Volume:
     """The CT at `path`: a NIfTI, NRRD or MetaImage file, or DICOM, a folder with a series or one multi-frame file.
 
-    Values [k, j, i] keep integer types of up to 16 bits, everything else becomes float32; they are brought to
-    Hounsfield units where they are not (`scene.ct_values`). LPS of ITK and DICOM is turned into RAS here. Peak memory:
-    twice the volume as stored, at most three times the volume in float32.
+    Values [k, j, i] keep integer types of up to 16 bits, all others become float32; they are converted to Hounsfield
+    units where necessary (`scene.ct_values`). LPS of ITK and DICOM is converted to RAS here. Peak memory: twice the
+    volume as stored, at most three times the volume in float32.
     series: which DICOM series of a folder, by description, number or SeriesInstanceUID (default: the longest CT).
-    Raises InputError for what is missing, not an image, not 3D, not scalar, has one slice, a spacing that is not
-    positive, a geometry that cannot be, missing slices, NaN, only air, or values that no CT has.
+    Raises InputError for a file that is missing, not an image, not 3D, not scalar, has one slice, a spacing that is not
+    positive, an impossible geometry, missing slices, NaN, only air, or values that no CT has.
     """
     path = Path(path)
     require_file(path, "volume")
@@ -66,7 +66,7 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
 
 
 def _stored_series(path: Path, series: str | None) -> StoredImage:
-    """A DICOM series of slices or frames; raises InputError also for a grid that no scanner makes."""
+    """A DICOM series of slices or frames; raises InputError also for an implausible grid."""
     read = read_series(path, series)
     nk, nj, ni = read.values.shape
     grid = VoxelGrid((ni, nj, nk), RAS_FROM_LPS @ read.lps_from_index)
@@ -75,7 +75,7 @@ def _stored_series(path: Path, series: str | None) -> StoredImage:
 
 
 def volume_of(stored: StoredImage) -> Volume:
-    """The CT of an image as stored, in Hounsfield units where that is possible; raises InputError as `Volume` does."""
+    """The CT of an image as stored, in Hounsfield units where possible; raises InputError as `Volume` does."""
     read = in_hounsfield(compact(stored.values))
     return Volume(read.values, stored.grid, notes=(*stored.notes, *read.notes), assumed=stored.assumed)
 
@@ -83,7 +83,7 @@ def volume_of(stored: StoredImage) -> Volume:
 def open_grid(path: Path, what: str) -> StoredImage:
     """The scalar 3D image file at `path`, as stored.
 
-    Raises InputError naming `what`, also for a format that does not hold the size of voxels (TIFF, PNG, JPEG).
+    Raises InputError naming `what`, also for a format that does not hold the voxel size (TIFF, PNG, JPEG).
     """
     require_regular(path, what)
     if is_nifti(path):
@@ -101,7 +101,7 @@ def open_grid(path: Path, what: str) -> StoredImage:
 
 def _open_with_header(path: Path, what: str) -> StoredImage:
     """A MetaImage or NRRD file."""
-    # ITK opens it with the header, and would wait at a pipe.
+    # ITK opens it together with the header, and would block on a pipe.
     if (data := data_file_of(path)) is not None:
         require_regular(data, f"{what} data")
     reader = open_image(path, what)
@@ -133,7 +133,7 @@ def _open_with_header(path: Path, what: str) -> StoredImage:
 
 
 def _open_other(path: Path, what: str) -> StoredImage:
-    """A DICOM file of several frames; no other format is known to state where its voxels lie."""
+    """A multi-frame DICOM file; no other format is known to state its voxel geometry."""
     if not is_dicom(path):
         raise InputError(
             what,
@@ -148,7 +148,7 @@ def _open_other(path: Path, what: str) -> StoredImage:
 
 
 def require_possible_size(grid: VoxelGrid, what: str) -> None:
-    """Raise InputError for a grid that no scanner makes: the unit of its lengths is hardly the millimetre."""
+    """Raise InputError for an implausible grid, whose length unit is probably not the millimetre."""
     spacing, extent = grid.spacing_mm, grid.spacing_mm * grid.shape
     if spacing.min() < _LEAST_VOXEL_MM or extent.max() < _LEAST_EXTENT_MM:
         hint = "if they are in metres, multiply spacing and origin by 1000"
@@ -172,7 +172,7 @@ def _text(point: NDArray) -> str:
 
 
 def _sheared_degrees(grid: VoxelGrid) -> float:
-    """How far the grid's axes are from right angles to each other."""
+    """Largest deviation of the angles between the grid's axes from 90 degrees."""
     axes = grid.volume_from_index[:3, :3] / grid.spacing_mm
     return float(np.degrees(np.arcsin(np.clip(np.abs(axes.T @ axes - np.eye(3)).max(), 0, 1))))
 
@@ -202,7 +202,7 @@ def _require_scalar_3d(size: tuple[int, ...], components: int, what: str) -> Non
 
 
 def compact(values: NDArray) -> NDArray:
-    """The values in as few bytes as hold Hounsfield units."""
+    """The values in the smallest type that holds Hounsfield units."""
     if values.dtype in _KEPT:
         return values
     # GDCM widens 16-bit data with an intercept to 32 bits although Hounsfield units fit.
