@@ -80,7 +80,9 @@ class Run:
         return (self.folder / _NOTE).is_file() or (self.folder / _STATUS).is_file()
 
     def prepare(self, resume: bool, names: Any = ()) -> None:
-        """Make a folder for inputs of these names; status and log of an earlier run are removed, and its curve unless `resume`.
+        """Make a folder for inputs of these names.
+
+        Status and log of an earlier run are removed, and its curve unless `resume`.
 
         Raises OSError where that cannot be done, as when a link or a file of somebody else is in the way.
         """
