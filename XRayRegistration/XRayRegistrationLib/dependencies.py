@@ -1,4 +1,4 @@
-"""The packages that registration needs and Slicer does not bring along, installed when first needed.
+"""The packages that registration needs and Slicer does not include, installed when first needed.
 
 torch comes through the PyTorch extension, which picks the build for this computer. The rest comes through
 slicer.packaging, which asks before it changes anything; Slicer 5.10 has no such module, so there we ask ourselves.
@@ -38,7 +38,7 @@ _found: set[str] = set()
 
 
 def quietLibraries() -> None:
-    """Keep what numba tells about its compiling out of Slicer's log, which keeps everything: 24 000 records a start."""
+    """Keep numba's compiler messages out of Slicer's log, which records everything: 24 000 records per start."""
     logger = logging.getLogger("numba")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.WARNING)
@@ -54,7 +54,7 @@ def missing() -> list[str]:
 
 
 def ensure() -> None:
-    """Install what registering needs, after asking. Raises MissingPackages when it cannot run afterwards.
+    """Install the packages needed for registration, after asking. Raises MissingPackages if it still cannot run.
 
     numba is offered in the same question, but never asked for alone: the panel has a line about it.
     """
@@ -71,14 +71,14 @@ def ensure() -> None:
 
 
 def ensureForReports() -> None:
-    """Install what pictures and report need beyond `ensure`, after asking; raises MissingPackages."""
+    """Install the packages that pictures and reports need beyond `ensure`, after asking; raises MissingPackages."""
     ensure()
     _install(_absent(FOR_REPORTS))
     _require(FOR_REPORTS)
 
 
 def installFaster() -> None:
-    """Install what makes registering faster here, after asking; raises MissingPackages."""
+    """Install packages that make registration faster on this computer, after asking; raises MissingPackages."""
     _install(_absent(FASTER))
     _require(FASTER)
 
@@ -89,7 +89,7 @@ def canBeFaster() -> bool:
 
 
 def status() -> list[str]:
-    """What is to be said about packages and Slicer's version, one sentence a line, without loading any of them."""
+    """Messages about packages and Slicer's version, one sentence per line, without importing any of them."""
     lines = []
     if _absent((TORCH,)):
         lines.append(
@@ -123,7 +123,7 @@ def _names(requirements: Sequence[str]) -> list[str]:
 
 
 def _isInstalled(requirement: str) -> bool:
-    """Whether the package is there in a version that the requirement allows; it is not loaded."""
+    """Whether the package is installed in a version that the requirement allows; it is not imported."""
     if requirement not in _found and _isThere(*requirement.split(">=")):
         _found.add(requirement)
     return requirement in _found
@@ -169,7 +169,7 @@ def _installTorch() -> None:
         raise MissingPackages(
             _("PyTorch is missing. Install the extension PyTorch in the Extensions Manager and restart Slicer.")
         )
-    # In tests nobody answers questions, and installing would change the Slicer that is tested.
+    # In tests there is no user to answer, and installing would change the Slicer under test.
     if slicer.app.testingEnabled():
         return
     import PyTorchUtils

@@ -1,4 +1,4 @@
-"""What scripts use, without any widget: X-rays, placement, registration, undo and export.
+"""The module's interface for scripts, without widgets: X-rays, placement, registration, undo and export.
 
     logic = slicer.util.getModuleLogic("XRayRegistration")
     logic.getParameterNode().volume = slicer.util.getNode("CT")
@@ -107,13 +107,13 @@ class Logic(ScriptedLoadableModuleLogic):
         parameters.activeView = max(0, min(parameters.activeView, len(left.views) - 1))
 
     def placeUnposed(self) -> None:
-        """Give the C-arm its first place, by DICOM angles or as a textbook view, unless somebody has chosen a pose."""
+        """Give the C-arm its first pose, by DICOM angles or as a standard view, unless the user has chosen a pose."""
         parameters, shown = self.getParameterNode(), self.rig()
         if parameters.volume and shown and shown.views and not posing.isPosed(shown):
             posing.placeAtFirst(shown, parameters.volume)
 
     def placement(self) -> Placement:
-        """Where the C-arm stands for the active view (xrayreg.geometry.Placement)."""
+        """The C-arm's pose for the active view (xrayreg.geometry.Placement)."""
         return posing.placement(*self._placed())
 
     def setPlacement(self, **numbers: Any) -> None:
@@ -147,7 +147,7 @@ class Logic(ScriptedLoadableModuleLogic):
         yield from sampleData.sampleSteps(self.inputs, self.getParameterNode(), lateral)
 
     def register(self) -> Outcome:
-        """Register and return the outcome (mrml.outcome.Outcome); the C-arm stands where it was found to."""
+        """Register and return the outcome (mrml.outcome.Outcome); the C-arm is moved to the pose found."""
         return _last(self.registrationSteps()).outcome
 
     def registrationSteps(self) -> Generator[Any, None, Any]:
@@ -157,7 +157,7 @@ class Logic(ScriptedLoadableModuleLogic):
         return registration.registrationSteps(self.inputs, self.getParameterNode())
 
     def search(self) -> Outcome:
-        """Look for the pose all around, and return the outcome as `register` does."""
+        """Run a full search for the pose, and return the outcome as `register` does."""
         return _last(self.searchSteps()).outcome
 
     def searchSteps(self) -> Generator[Any, None, Any]:
@@ -167,7 +167,7 @@ class Logic(ScriptedLoadableModuleLogic):
         return registration.searchSteps(self.inputs, self.getParameterNode())
 
     def startTraining(self, resume: bool = False, more: tuple[str, ...] = ()) -> Run:
-        """Train a network on the CT in a process of its own; returns its jobs.runFolder.Run, which tells how it stands.
+        """Train a network on the CT in a separate process; returns its jobs.runFolder.Run, which gives its state.
 
         resume: go on with the network in the file. more: further options of `python -m xrayreg train`.
         """
@@ -180,7 +180,7 @@ class Logic(ScriptedLoadableModuleLogic):
         return training.trainingSteps(self.inputs, self.getParameterNode(), resume, more)
 
     def estimate(self) -> None:
-        """Move the C-arm to where the network of the parameters sees it, neither refined nor judged."""
+        """Move the C-arm to the pose predicted by the network of the parameters, neither refined nor judged."""
         _last(self.estimateSteps())
 
     def estimateSteps(self) -> Generator[Any, None, Any]:
@@ -200,7 +200,7 @@ class Logic(ScriptedLoadableModuleLogic):
         return (yield from landmarks.poseSteps(self.inputs.worker, shown, volume, self.getParameterNode().landmarks))
 
     def undo(self) -> bool:
-        """Move the C-arm back to where it stood before the last registration; returns whether there was one."""
+        """Move the C-arm back to its pose before the last registration; returns whether there was one."""
         shown = self.rig()
         return shown is not None and outcome.undo(shown)
 

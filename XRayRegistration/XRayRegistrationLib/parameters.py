@@ -1,4 +1,4 @@
-"""What the panel remembers, kept in the scene and saved with it. The C-arm's pose itself is a transform node."""
+"""The panel's parameters, kept in the scene and saved with it. The C-arm's pose itself is a transform node."""
 
 import enum
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Effort(enum.Enum):
-    """How long to look; named as in xrayreg.settings."""
+    """Extent of the search; named as in xrayreg.settings."""
 
     fast = "fast"
     standard = "standard"

@@ -1,4 +1,4 @@
-"""Work that the window does a step at a time, as generators that return what they made."""
+"""Work that the window does step by step, as generators that return their result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def whole(steps: Generator[Any, None, T]) -> T:
-    """What steps return, taken one after the other at once."""
+    """Run all steps at once and return their result."""
     while True:
         try:
             next(steps)

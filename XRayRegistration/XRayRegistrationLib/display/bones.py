@@ -1,4 +1,4 @@
-"""The patient's bones as a surface beside the C-arm: light enough to be drawn anew with every step of a slider."""
+"""The patient's bones as a surface beside the C-arm, small enough to be redrawn with every step of a slider."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..mrml.rig import Rig
     from ..parameters import Parameters
 
-# Bone begins here [HU]. Volumes without negative values hold thousandths of water's attenuation.
+# Threshold of bone [HU]. Volumes without negative values are taken as thousandths of water's attenuation.
 _BONE_HU, _WATER = 220.0, 1000.0
 # Voxels of the grid on which the surface is found, at most, and its finest spacing [mm].
 _MOST_VOXELS, _FINEST_MM = 3_000_000, 1.2
@@ -31,7 +31,7 @@ _MADE_OF = "XRayRegistration.madeOf"
 
 
 def isCurrent(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether the rig's surface is that of a CT as it is now."""
+    """Whether the rig's surface belongs to the current state of a CT."""
     model = rig.pose.GetNodeReference(rigs.BONES)
     return model is not None and model.GetAttribute(_MADE_OF) == _version(volume)
 
@@ -74,7 +74,7 @@ def surfaceSteps(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode) -> Generator[
 
 
 def applyAppearance(rig: Rig, parameters: Parameters) -> None:
-    """Show the bones with the C-arm and to the X-ray eye, unless somebody chose a rendering of the CT."""
+    """Show the bones in the C-arm's view and in the view from the source, unless the CT is volume-rendered."""
     model = rig.pose.GetNodeReference(rigs.BONES)
     if model is None:
         return
@@ -144,5 +144,5 @@ def _isRendered(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
 
 
 def _version(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
-    """Tells a CT and its values from others; not kept for ever: a scene that was loaded makes the surface anew."""
+    """Identifies a CT and its values; valid for a session only: after loading a scene the surface is computed again."""
     return f"{volume.GetID()} {volume.GetImageData().GetMTime() if volume.GetImageData() else 0}"

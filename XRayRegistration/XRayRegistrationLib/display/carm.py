@@ -25,7 +25,7 @@ _FILLED = 0.92
 
 
 def show(rig: Rig, parameters: Parameters) -> bool:
-    """Show C-arm and patient in our 3D views. Returns whether they are new there and the camera has to be placed."""
+    """Show C-arm and patient in our 3D views. Returns whether they are new there, so that the camera has to be set."""
     for name in (layout.THREED_VIEW, layout.EYE_VIEW):
         viewNode = layout.viewNodeOf(name)
         if viewNode is not None and not viewNode.GetAttribute(_DRESSED):
@@ -41,7 +41,7 @@ def show(rig: Rig, parameters: Parameters) -> bool:
 
 
 def followPose(rig: Rig, parameters: Parameters) -> None:
-    """Put the camera of the X-ray eye where the active view's source is now."""
+    """Move the camera of the view from the source to the active view's source."""
     viewNode = layout.viewNodeOf(layout.EYE_VIEW)
     view = _activeView(rig, parameters)
     if viewNode is None or view is None or not parameters.showXrayEye:
@@ -59,9 +59,9 @@ def lookFromTheSide(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode | None = No
     if camera is None or not shown:
         return
     frames = [detector.rasFromSlice(view.picture)[:3, :3] for view in shown]
-    # A slice's third axis points at the source, from where a detector shows its face.
+    # A slice's third axis points at the source, which is on the detector's front side.
     direction = 0.5 * sum(frame[:, 2] for frame in frames) + 0.35 * frames[0][:, 1]
-    # One beam is seen from beside it; two from between them.
+    # One beam is viewed from the side; two from between them.
     direction += (0.8 if len(shown) == 1 else 0.1) * frames[0][:, 0]
     axes = _cameraAxes(direction, frames[0][:, 1])
     points = np.vstack([_modelPoints(view.beam) for view in shown] + ([_corners(volume)] if volume else []))
@@ -74,7 +74,7 @@ def lookFromTheSide(rig: Rig, volume: slicer.vtkMRMLScalarVolumeNode | None = No
 
 
 def _lookFromSource(camera: Any, view: View, cameraFromVolume: np.ndarray) -> None:
-    """Look from the source at the middle of the detector: what is in between covers its own shadow."""
+    """Look from the source at the centre of the detector: objects in between cover their own projections."""
     frame = detector.rasFromSlice(view.picture)
     source = np.linalg.inv(cameraFromVolume)[:3, 3]
     columns, rows, _slices = view.picture.GetImageData().GetDimensions()
@@ -90,7 +90,7 @@ def _lookFromSource(camera: Any, view: View, cameraFromVolume: np.ndarray) -> No
 
 
 def _showDetectors(rig: Rig, parameters: Parameters) -> None:
-    """Let the C-arm's 3D view show every detector, the X-ray eye only the one it looks at."""
+    """Show every detector in the C-arm's 3D view, and in the view from the source only the one it faces."""
     active = _activeView(rig, parameters)
     for _index, view, logic in layout.sliceLogicsOf(rig):
         wanted = [layout.threeDViewID()]
@@ -135,7 +135,7 @@ def _cameraAxes(direction: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 def _framing(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float]:
-    """The middle of points (N, 3) in camera axes, and how far from it a camera sees them all.
+    """The centre of points (N, 3) in camera axes, and the distance from it at which a camera sees them all.
 
     tangents: of half the view's angle, to the right and upwards.
     """

@@ -1,4 +1,4 @@
-"""Images of a result as nodes that anybody sees: a folder of the subject hierarchy with copies for each view."""
+"""Images of a result as visible nodes: a folder of the subject hierarchy with copies for each view."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EDGE_WIDTH_PX = 2.0
 
 @dataclass(frozen=True)
 class _Shown:
-    """As much of a view as the silhouettes ask for."""
+    """The part of a view's interface that the silhouettes need."""
 
     projection: object
     segments: object
@@ -41,7 +41,7 @@ def copySteps(
 
     worker: worker.client.Worker. scene: mrml.backend.SentScene. standing: mrml.results.Standing.
     X-ray, DRR and edges have the resolution of the X-ray. All stand under a transform of their own, which does not
-    follow the C-arm. Returns the folder's item; nothing stays when the work is given up half-way.
+    follow the C-arm. Returns the folder's item; if it is cancelled, nothing remains in the scene.
     """
     name = parameters.volume.GetName()
     made = []

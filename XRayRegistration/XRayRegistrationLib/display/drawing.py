@@ -1,4 +1,4 @@
-"""What is drawn of the patient on a detector: its DRR, and the DRR's edges, as pixels of the view's nodes."""
+"""Drawing of the patient on a detector: its DRR, and the DRR's edges, as pixels of the view's nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BLACK, WHITE = 4_000_000, 4_000_255
 # Longer side of the grid on which edges are drawn [pixels]: about as fine as a view on the screen.
 GRID_PX = 1024
-# Longer side of the DRR [pixels] at the pace of a hand, and once the C-arm has come to rest.
+# Longer side of the DRR [pixels] during interaction, and once the C-arm has come to rest.
 LIVE_PX, _FINE_PX = 256, 512
 # Longer side of images that hold nothing [pixels].
 _EMPTY_PX = 32
@@ -38,9 +38,9 @@ _TILES = 8
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """What is to be drawn, and how.
+    """Options for drawing.
 
-    drr, edges: whether they are seen at all. matched: the DRR in the tones of the X-ray, to be seen in its place.
+    drr, edges: whether they are visible. matched: the DRR in the tones of the X-ray, to be shown in its place.
     tiled: every second tile of it only. widthPx: of the edges on the screen. shownPx: longer side of the whole image on
     the screen.
     """
@@ -54,7 +54,7 @@ class PictureRequest:
 
 
 def wantedOf(parameters: Parameters, shownPx: float | None = None) -> PictureRequest:
-    """What the module's parameters want drawn in a view, on so many pixels of the screen (None for none known)."""
+    """The PictureRequest for a view from the module's parameters; shownPx: its size on the screen, None if unknown."""
     blended = parameters.comparison is Comparison.blend
     return PictureRequest(
         drr=not blended or parameters.drrOpacity > 0,

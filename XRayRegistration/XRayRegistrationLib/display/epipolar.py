@@ -1,4 +1,4 @@
-"""One point in several X-rays: the line on which its partner lies in the others, and where two of them meet in 3D."""
+"""Epipolar lines: the line of a point of one X-ray in the others, and the 3D point from two clicks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SPATIAL = "XRayRegistration.spatialPoints"
 class EpipolarTool(VTKObservationMixin):
     """While it is active, a click in an X-ray draws the line of its ray in the others; a click there gives the point.
 
-    say(text) is called with what there is to tell, a sentence.
+    say(text) is called with messages for the user, one sentence each.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
@@ -235,4 +235,4 @@ def _markups(className: str, name: str, pose: Any, viewIDs: list[str], color: tu
 
 
 def _ignore(_text: Any) -> None:
-    """What is said when nobody can read it any more."""
+    """Discard messages once the tool is closed."""

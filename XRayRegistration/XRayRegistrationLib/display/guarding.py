@@ -1,4 +1,4 @@
-"""Drawing that ends with the nodes it draws in, and what is said where it cannot be done."""
+"""Ending of drawing when its nodes are removed, and error messages of drawing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def whileThere(rig: Rig, steps: Generator[Any, None, Any]) -> Generator[str | No
 
 
 def sentence(error: Exception) -> str:
-    """An error in a line; what nobody expected goes to the log with all it knows."""
+    """An error as one line of text; unexpected errors are logged with their traceback."""
     if isinstance(error, InputError | dependencies.MissingPackages | WorkerEnded):
         return str(error)
     logging.error("The overlay of the X-rays cannot be drawn", exc_info=error)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 THREED_VIEW, EYE_VIEW = "XRay3D", "XRayEye"
 _CT_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
-# One colour for each X-ray, on the bar of its view, its beam and its epipolar lines; apart for the colour-blind too.
+# One colour for each X-ray, for the bar of its view, its beam and its epipolar lines; suited to colour blindness.
 COLORS = ("#7cc4f0", "#f2b25c", "#c9a6ff", "#8fdcc0")
 
 # Any large number that no other module uses; 32 layouts from here on, one for each choice of views.

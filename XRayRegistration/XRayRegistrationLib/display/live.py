@@ -1,4 +1,4 @@
-"""The overlay that follows the C-arm: DRR and edges at once, what takes longer when it has come to rest."""
+"""The overlay that follows the C-arm: DRR and edges immediately, slower drawing when it has come to rest."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from . import bones, carm, drawing, layout, overlay, points, silhouettes
 from .guarding import requirePackages, sentence, whileThere
 from .watching import Reaction, reactions
 
-# After so long without a movement [ms] what takes longer is drawn.
+# Time without movement [ms] after which the slower parts are drawn.
 _REST_MS = 200
-# While something long is computed, drawing leaves it this many times what it takes itself.
+# During long computations, drawing pauses for this multiple of its own duration.
 _LEFT_TO_OTHERS = 4
 
 
@@ -72,12 +72,12 @@ class LiveOverlay:
 
     @property
     def obstacle(self) -> str:
-        """Why no DRR can be drawn, a sentence; empty where nothing stands in the way."""
+        """Why no DRR can be drawn, a sentence; empty if it can."""
         return self._obstacle
 
     @property
     def settled(self) -> bool:
-        """Whether everything is drawn as the scene is now."""
+        """Whether the drawing is up to date with the scene."""
         jobs = (self._preparing, self._painting, self._finishing)
         return not any(timer.isActive() for timer in self._timers) and not any(job and job.running for job in jobs)
 
@@ -90,7 +90,7 @@ class LiveOverlay:
             self._looking.start()
 
     def refresh(self) -> None:
-        """Look at everything again and draw it anew when Slicer next has time."""
+        """Check everything again and redraw it when Slicer is next idle."""
         self._drawn = None
         self._looking.start()
 
@@ -100,12 +100,12 @@ class LiveOverlay:
         self._drawing.start()
 
     def relax(self, relaxed: bool) -> None:
-        """While something long is computed, leave it most of the time."""
+        """Reduce the share of time for drawing during long computations."""
         self._relaxed = bool(relaxed)
         self._drawing.setInterval(0)
 
     def stop(self) -> None:
-        """Follow nothing any more."""
+        """Stop following."""
         self._parameters = None
         self._observers.clear()
         for timer in self._timers:
@@ -117,7 +117,7 @@ class LiveOverlay:
         self._forget()
 
     def close(self) -> None:
-        """Follow nothing ever again."""
+        """Stop following for good."""
         self.stop()
         for timer in (*self._timers, self._blinker):
             timer.close()
@@ -139,14 +139,14 @@ class LiveOverlay:
         return rig if rig and rig.views else None
 
     def _look(self) -> None:
-        """See what there is to follow now, and prepare what has changed."""
+        """Determine what to follow now, and prepare what has changed."""
         rig = self._rig()
         if self._parameters is not None:
             self._watch(rig)
         self._blinker.follow(rig if rig and self._parameters.comparison is Comparison.blink else None)
         self._inputs.forgetRemoved()
         if rig is None:
-            # While a scene is being read nobody knows what will be in it.
+            # While a scene is being read its content is not known yet.
             if not slicer.mrmlScene.IsBatchProcessing():
                 self._patient = self._drawn = self._finished = None
                 self._xrays, self._waiting = {}, []
@@ -220,7 +220,7 @@ class LiveOverlay:
 
     def _onFailed(self, error: Exception) -> None:
         if isinstance(error, rigs.NodesRemoved):
-            # Somebody removed or replaced it; see what there is now.
+            # It was removed or replaced; check the current state.
             self._looking.start()
             return
         if isinstance(error, WorkerEnded):
@@ -262,7 +262,7 @@ class LiveOverlay:
         if self._patient is None:
             return
         if not self._patient.live.isThere:
-            # Somebody else's work ended the worker.
+            # Another request ended the worker.
             self._patient = None
             self._looking.start()
             return
@@ -327,7 +327,7 @@ class LiveOverlay:
             points.draw(view, layout.sliceViewID(index), landmarks, plans, pose)
 
     def _rest(self) -> None:
-        """Draw what takes longer, where something about it is new."""
+        """Draw the slower parts if their inputs have changed."""
         rig = self._rig()
         if rig is None or self._patient is None or self._drawing.isActive():
             return
@@ -396,4 +396,4 @@ class LiveOverlay:
 
 
 def _nothing(*_step: Any) -> None:
-    """What follows a step or the end of drawing."""
+    """Callback that does nothing."""

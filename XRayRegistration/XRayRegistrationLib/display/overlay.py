@@ -1,4 +1,4 @@
-"""The X-ray views' layers: the X-ray, over it the DRR, over that the DRR's edges, and how they are told apart."""
+"""The X-ray views' layers: the X-ray, over it the DRR, over that the DRR's edges, and how they are distinguished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..mrml.rig import Rig, View
     from ..parameters import Parameters
 
-# How long X-ray and DRR are shown in turn [ms]: long enough to look, short enough to see what jumps.
+# Interval at which X-ray and DRR alternate [ms]: long enough to look, short enough to notice displacements.
 _BLINK_MS = 600
 # Outlines of segments [pixels of the screen].
 _OUTLINE_PX = 2
@@ -24,7 +24,7 @@ _FULL = 255
 
 
 def attach(rig: Rig) -> None:
-    """Lay each view's images over each other in its slice view, and keep what belongs to it out of all other views."""
+    """Overlay each view's images in its slice view, and hide them in all other views."""
     colors = _edgeColors(rig)
     for index, view in enumerate(rig.views):
         _prepare(view, index, colors)
@@ -36,13 +36,13 @@ def attach(rig: Rig) -> None:
 
 
 def applyAppearance(parameters: Parameters, rig: Rig) -> None:
-    """Let everything that is drawn follow the module's parameters; nothing is computed anew."""
+    """Apply the module's appearance parameters to everything that is drawn; nothing is recomputed."""
     table, color = _edgeColors(rig), parameters.edgeColor
     _paint(table, color.redF(), color.greenF(), color.blueF())
     opacity = {Comparison.blend: parameters.drrOpacity, Comparison.checkerboard: 1.0}.get(parameters.comparison)
     for _index, view, logic in layout.sliceLogicsOf(rig):
         composite = logic.GetSliceCompositeNode()
-        # A layer that nobody sees takes its time all the same.
+        # Even an invisible layer takes time.
         composite.SetForegroundVolumeID(None if opacity == 0 else view.drr.GetID())
         # While they blink, a timer decides which is seen.
         if opacity is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Screenshot:
-    """What a view shows: caption, stem of a file's name, and pixels, uint8 RGB (height, width, 3)."""
+    """A picture of a view: caption, stem of a file name, and pixels, uint8 RGB (height, width, 3)."""
 
     caption: str
     stem: str
@@ -27,7 +27,7 @@ class Screenshot:
 
 
 def screenshots(rig: Rig) -> tuple[Screenshot, ...]:
-    """What the X-ray views and the module's 3D views show now, a tuple of Screenshot.
+    """The current pictures of the X-ray views and the module's 3D views, a tuple of Screenshot.
 
     Empty where Slicer has no window, or none of these views is on the screen.
     """

@@ -39,7 +39,7 @@ def candidates(pose: Any) -> list[slicer.vtkMRMLMarkupsNode]:
 
 
 def plans(pose: Any, landmarksNode: slicer.vtkMRMLMarkupsNode | None) -> list[slicer.vtkMRMLMarkupsNode]:
-    """Those of them that somebody sees, without the landmarks."""
+    """The visible ones among the candidates, without the landmarks."""
     return [node for node in candidates(pose) if node is not landmarksNode and _isSeen(node)]
 
 

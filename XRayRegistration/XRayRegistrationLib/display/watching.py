@@ -1,4 +1,4 @@
-"""What a change in the scene asks of the live overlay."""
+"""Reactions of the live overlay to changes in the scene."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Long work in short steps that a timer advances, so that the window stays alive."""
+"""Long work in short steps that a timer advances, so that the window stays responsive."""

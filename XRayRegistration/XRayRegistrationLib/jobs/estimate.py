@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def estimateSteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationProgress, None, None]:
     """Yield progress while the network of `parameters` predicts a pose, and move the C-arm there.
 
-    inputs: mrml.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and
-    for a network that is not one or does not know this CT; MissingPackages; NodesRemoved.
+    inputs: mrml.backend.Inputs. Nothing is refined or judged. Raises InputError for inputs that cannot be used, and for
+    a file that is not a network or was not trained for this CT; MissingPackages; NodesRemoved.
     """
     yield RegistrationProgress(0.0, _("Looking for the Python packages"), "packages")
     dependencies.ensure()

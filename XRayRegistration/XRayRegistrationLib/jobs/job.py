@@ -1,4 +1,4 @@
-"""A long computation that lets the application live: one step of it whenever Slicer has nothing else to do."""
+"""A long computation that keeps the application responsive: one step whenever Slicer is idle."""
 
 from __future__ import annotations
 

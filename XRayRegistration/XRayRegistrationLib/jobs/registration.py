@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Where on the progress bar the engine is ready, and where the images are.
 _COMPILED, _PREPARED = 0.3, 0.1
-# What xrayreg calls the pose to start from; here nobody has to have a case.
+# xrayreg's name for the pose to start from; here it need not come from a case.
 _CASE_POSE = "the case's initial pose"
 
 
@@ -62,11 +62,11 @@ class RegistrationProgress:
 def registrationSteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationProgress, None, None]:
     """Yield RegistrationProgress while the X-rays of `parameters` are registered to its CT; the C-arm moves as it goes.
 
-    inputs: mrml.backend.Inputs. The registration starts where `parameters.start` says: from the pose shown when
-    somebody chose it, else it looks all around, or where a network sees the C-arm; `parameters.similarity`, where one
-    is chosen, tells where to look first. Closed before its end it leaves the best pose so far, which `outcome.undo`
-    takes back; after an error the C-arm stands where it stood. Raises InputError for what cannot be registered,
-    MissingPackages, and NodesRemoved as soon as a node that it needs has left the scene.
+    inputs: mrml.backend.Inputs. `parameters.start` selects the start: the pose shown if it was chosen by the user, else
+    a full search, or a network's predictions; `parameters.similarity`, if chosen, proposes the first poses to try.
+    Closed before its end, it leaves the best pose so far, which `outcome.undo` takes back; after an error the C-arm
+    returns to its previous pose. Raises InputError for inputs that cannot be registered, MissingPackages, and
+    NodesRemoved as soon as a node that it needs has been removed from the scene.
     """
     return _steps(inputs, parameters, parameters.start.name)
 
@@ -92,7 +92,7 @@ def _steps(inputs: Inputs, parameters: Parameters, start: str) -> Generator[Regi
         done = max(done, _COMPILED * fraction if fraction < 1 else 0.0)
         yield RegistrationProgress(done, message, "compile")
     began = time.perf_counter()
-    # Whoever asks a network lets it alone tell where the C-arm stood.
+    # With a network chosen as start, its predictions alone define the initial poses.
     fromShown = start == "case" or (work.wasPosed and start != "network")
     initial = work.before if fromShown else None
     scene, done = yield from _prepared(work, inputs.sceneSteps(parameters, initial), done)
@@ -123,7 +123,7 @@ def _steps(inputs: Inputs, parameters: Parameters, start: str) -> Generator[Regi
 
 
 def _quietly(steps: Generator[Any, None, Any]) -> Generator[RegistrationProgress, None, None]:
-    """Steps that bring no news, as RegistrationProgress."""
+    """RegistrationProgress for steps that report nothing themselves."""
     for _step in steps:
         yield RegistrationProgress(0.0, _("Loading the libraries"), "packages")
 
@@ -162,7 +162,7 @@ def _prepared(
             message = next(steps)
         except StopIteration as finished:
             return finished.value, end
-        # Nobody knows how many steps there are.
+        # The number of steps is not known.
         done += 0.2 * (end - done)
         yield RegistrationProgress(done, message or _("Preparing the images"), "prepare")
 
@@ -175,7 +175,7 @@ def _told(news: dict[str, Any], done: float) -> RegistrationProgress:
 
 
 def _inWords(error: InputError) -> InputError:
-    """The error, its way out told for this module where xrayreg tells it for a case file."""
+    """The error with its remedy worded for this module, where xrayreg words it for a case file."""
     if error.what != "initial pose":
         return error
     return InputError(
@@ -219,7 +219,7 @@ class _Work:
         return self._keep(content, projections.assumptions(self.rig), errorMm)
 
     def keepUnjudged(self) -> None:
-        """Let a pose that was reached before somebody cancelled be taken back."""
+        """Store the pose reached before the user cancelled, so that it can be undone."""
         if self._moved and self._isComplete() and self._isRigComplete():
             from xrayreg.reasons import ReasonCode
 
@@ -233,7 +233,7 @@ class _Work:
             self._keep(content, (), None)
 
     def restore(self) -> None:
-        """Put the C-arm back where it stood."""
+        """Move the C-arm back to its previous pose."""
         if self._moved and self._isRigComplete():
             rig.setWorldFromVolume(self.rig, self.before)
 

@@ -1,4 +1,4 @@
-"""A training as its folder shows it, which outlives panel, scene and Slicer: see xrayreg.networks.training.status."""
+"""State of a training from its folder, which outlives panel, scene and Slicer: see xrayreg.networks.training.status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIVING = ("starting", "preparing", "training", "validating", "ending")
 _ENDS = ("done", "stopped", "failed")
 # How long a process may take to end when it is asked to [s], before it is ended; and then, before it is killed.
 PATIENCE_S, LAST_PATIENCE_S = 15.0, 20.0
-# A process of which this computer knows nothing has ended when nobody has heard of it for so long [s].
+# A process unknown to this computer counts as ended after this time without a sign of life [s].
 _SILENT_S = 600.0
 # An error of xrayreg in its last words.
 _TELLS = "xrayreg: "
@@ -32,7 +32,7 @@ _LOG_TAIL = 4096
 
 @dataclass(frozen=True)
 class Moment:
-    """How a training stands.
+    """State of a training.
 
     state: starting, preparing, training, validating, ending, done, stopped or failed. message: what it says itself, or
     why it failed. fraction: of the whole, 0 to 1. seconds: trained so far. secondsLeft, imagesPerSecond: None while
@@ -67,7 +67,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """Where the process writes what it says."""
+        """The file for the output of the process."""
         return self.folder / _LOG
 
     @property
@@ -76,11 +76,13 @@ class Run:
         return self.folder / "input"
 
     def exists(self) -> bool:
-        """Whether there is anything to tell of such a training."""
+        """Whether such a training exists."""
         return (self.folder / _NOTE).is_file() or (self.folder / _STATUS).is_file()
 
     def prepare(self, resume: bool, names: Any = ()) -> None:
-        """Make a place for inputs of these names; what is left of an earlier run tells nothing about another one.
+        """Make a folder for inputs of these names.
+
+        Status and log of an earlier run are removed, and its curve unless `resume`.
 
         Raises OSError where that cannot be done, as when a link or a file of somebody else is in the way.
         """
@@ -104,11 +106,11 @@ class Run:
 
     @property
     def note(self) -> dict[Any, Any]:
-        """What `began` was told; empty where another program started the training."""
+        """The content given to `began`; empty if another program started the training."""
         return _read(self.folder / _NOTE) or {}
 
     def moment(self) -> Any:
-        """How it stands now (Moment)."""
+        """The current state (Moment)."""
         # Between two looks the file may be half replaced, on some file systems.
         self._status = status = _read(self.folder / _STATUS) or self._status
         state, alive = status.get("state", "starting"), self._isAlive(status)
@@ -248,7 +250,7 @@ class Run:
             _processes().end(identity, kill)
 
     def _lastWords(self) -> str:
-        """Why a process that told no end has ended."""
+        """Why a process that did not report its end has ended."""
         said = _tail(self.log)
         told = [line for line in said if line.startswith(_TELLS)]
         if told:

@@ -1,4 +1,4 @@
-"""What is kept of a result, made in short steps: pictures and a report in a folder, images in the scene."""
+"""Saving of a result in short steps: pictures and a report in a folder, images in the scene."""
 
 from __future__ import annotations
 

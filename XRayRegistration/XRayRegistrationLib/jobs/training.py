@@ -30,7 +30,7 @@ SUFFIX = ".pt"
 _LATEST = "XRayRegistration/training"
 # As xrayreg.networks.training.status has it.
 _LAST = "last.pt"
-# Trainings by file. Those that this Slicer has started hold their process: nobody else learns of its exit code.
+# Trainings by file. Those started by this Slicer hold their process, as only its parent receives the exit code.
 _runs: dict[str, Run] = {}
 # Room for the network and what goes with it [bytes].
 _SPARE = 200 << 20
@@ -44,7 +44,7 @@ _LONGEST_NAME, _LONGEST_PART = 50, 230
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line is asked for: see `python -m xrayreg train --help`.
+    """Options of the command line: see `python -m xrayreg train --help`.
 
     structures: labels in `labels`, none for all of the CT. camera: (SID, edge of the detector) [mm], or None for the
     usual ones. similarity: the architecture of one to be trained, empty for a network that finds poses. more: further
@@ -84,9 +84,9 @@ def command(wish: Wish) -> list[str]:
 
 
 def suggestedModel(volumeNode: slicer.vtkMRMLScalarVolumeNode, similarity: str = "") -> Path:
-    """Where a network for a CT is kept unless somebody chooses: beside the scene, or in Slicer's temporary folder.
+    """Default file of a network for a CT: beside the scene, or in Slicer's temporary folder.
 
-    similarity: its architecture where it is one; each has a file of its own.
+    similarity: architecture of a learned similarity, else empty; each has a file of its own.
     """
     scene = slicer.mrmlScene.GetURL()
     folder = Path(scene).parent if scene and os.access(Path(scene).parent, os.W_OK) else None
@@ -220,7 +220,7 @@ def _launched(wish: Wish, name: str) -> Run:
     try:
         run.began(process.pid, words, {"started": datetime.now(UTC).isoformat(), "CT": name, "minutes": wish.minutes})
     except OSError:
-        # Nobody would find it again.
+        # It could not be found again.
         process.kill()
         raise
     return run

@@ -1,1 +1,1 @@
-"""What lies in the MRML scene: the rig of X-ray views, its geometry, and the way to and from xrayreg. No widgets."""
+"""The module's nodes in the MRML scene: the rig of X-ray views, its geometry, and exchange with xrayreg. No widgets."""

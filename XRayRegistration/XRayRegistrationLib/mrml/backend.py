@@ -115,7 +115,7 @@ class Inputs:
         self._pictures: dict[str, tuple[SentXray, Any]] = {}
 
     def forgetRemoved(self) -> None:
-        """Drop what was made of nodes that are no longer in the scene."""
+        """Drop data of nodes that are no longer in the scene."""
         if self._volume is not None and not _isThere(self._volume.state[0]):
             self._volume = self._labelled = None
         for kept in (self._xrays, self._pictures):
@@ -326,7 +326,7 @@ def rememberReference(
 def referenceOf(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Any:
     """The true pose (4, 4) and the target points (N, 3) that a case brought, each None where it does not say.
 
-    Both None as well once another CT was chosen or the CT was moved: the reference tells nothing about it.
+    Both are None as well once another CT was chosen or the CT was moved, as the reference does not apply to it.
     """
     text = theRig.pose.GetAttribute(_REFERENCE)
     content = json.loads(text) if text else None

@@ -26,7 +26,7 @@ class GeometryRow:
 
     key: what `setRow` takes. name, text, unit, origin: what the table shows. hint: what the number means and how it is
     written, or why it cannot be changed. choices: the texts that it can have, empty where it is typed.
-    assumed: whether nobody measured it although the result depends on it.
+    assumed: whether it was not measured although the result depends on it.
     """
 
     key: str
@@ -57,7 +57,7 @@ def setRow(projection: Projection, key: str, text: str) -> Projection:
 
 
 def remarks(projection: Projection) -> tuple[str, ...]:
-    """Sentences on what the image's file leaves open and what was decided by it, for the operator."""
+    """Sentences for the operator on what the image's file leaves open and on decisions based on it."""
     return tuple(projection.origins[name] for name in ("doubts", "orientation") if projection.origins.get(name))
 
 

@@ -20,7 +20,7 @@ _OUTCOME, _VOLUME = "XRayRegistration.outcome", "XRayRegistration.registeredVolu
 _SAME = 1e-4
 # How many registrations can be undone one after the other.
 _MOST_UNDOS = 10
-# An expected error beyond this [mm] is as good as none.
+# An expected error above this [mm] is not informative.
 _OPEN_MM = 1000.0
 
 
@@ -30,7 +30,7 @@ class Outcome:
 
     content: of `xrayreg.registration.results.Registration.as_dict`. before: the pose world_from_volume (4, 4) [mm]
     before it.
-    assumed: what it rests on and nobody measured, in words. errorMm: mTRE [mm] against a reference, where there is one.
+    assumed: assumptions that were not measured, as text. errorMm: mTRE [mm] against a reference, if there is one.
     """
 
     content: dict

@@ -37,7 +37,7 @@ def isocentre(volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> np.ndarray:
 
 
 def putDetectorsBehind(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Draw the detectors whose distance no calibration tells behind the patient; what their X-rays show stays.
+    """Draw detectors without calibrated distance behind the patient; the overlay is not affected.
 
     Such a camera fits a detector at any distance. One that was entered by hand stays where it is.
     """
@@ -53,7 +53,7 @@ def putDetectorsBehind(theRig: Rig, volumeNode: slicer.vtkMRMLScalarVolumeNode) 
 
 
 def isPosed(theRig: Rig) -> bool:
-    """Whether anybody, or DICOM, chose the pose; a first placement that was left as it is does not count."""
+    """Whether the user or DICOM chose the pose; an unchanged first placement does not count."""
     if theRig.pose.GetAttribute(_POSED):
         return True
     placed = theRig.pose.GetAttribute(_PLACED)

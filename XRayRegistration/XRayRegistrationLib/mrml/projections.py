@@ -75,7 +75,7 @@ def calibrationSteps(worker: Worker, path: Any, projection: Projection, name: An
         )
     if calibrated.intensity == "auto":
         calibrated = replace(calibrated, intensity=projection.intensity)
-    # Who told the numbers before tells nothing any more.
+    # The previous origins of the numbers no longer apply.
     before = {name: origin for name, origin in projection.origins.items() if name != RATIO}
     kept = ("primary_deg", "secondary_deg", "sod_mm")
     return replace(
@@ -88,8 +88,8 @@ def calibrationSteps(worker: Worker, path: Any, projection: Projection, name: An
 def relate(theRig: Rig) -> None:
     """Place the views of a rig among each other by their C-arm angles, unless one of them is calibrated.
 
-    The first view's camera frame is the rig's world then, and all views turn about one isocentre. Views whose angles
-    nobody knows are taken to stand at right angles to each other, which `assumptions` tells.
+    The first view's camera frame is then the rig's world, and all views rotate about one isocentre. Views with unknown
+    angles are assumed to be at right angles to each other, which is listed in `assumptions`.
     """
     from xrayreg.geometry import camera_from_carm
 
@@ -125,7 +125,7 @@ def followFrameSteps(worker: Worker, theRig: Rig, view: View) -> Generator[Any, 
 
 
 def sodMm(projection: Projection) -> float:
-    """Distance from source to isocentre [mm]: as the C-arm tells, else the usual share of the SID."""
+    """Distance from source to isocentre [mm]: from the C-arm's data, else the usual fraction of the SID."""
     from xrayreg.geometry import nominal_sod_mm
 
     return projection.sod_mm or nominal_sod_mm(projection.camera())
@@ -134,7 +134,7 @@ def sodMm(projection: Projection) -> float:
 def assumedPlaces(theRig: Rig) -> dict[Any, Any]:
     """By the identifier of a view's picture: why its place among the views is only assumed, a sentence.
 
-    The first view is where the others are placed from; what nobody told at all is in `assumptions`.
+    The others are placed relative to the first view; missing information is listed in `assumptions`.
     """
     sentence = _(
         "Its place among the views was assumed from the C-arm's nominal angles about one isocentre, the patient at "
@@ -145,7 +145,7 @@ def assumedPlaces(theRig: Rig) -> dict[Any, Any]:
 
 
 def assumptions(theRig: Rig) -> tuple[str, ...]:
-    """What a registration of the rig rests on and nobody measured, in words ("the SID of X"); empty when nothing."""
+    """Unmeasured assumptions of a registration of the rig, as text ("the SID of X"); empty if there are none."""
     names = {"SID": _("the SID of {view}"), "pixel pitch": _("the pixel pitch of {view}")}
     found = [names[name].format(view=view.name) for view in theRig.views for name in view.projection.assumptions]
     places = {_place(view.projection) for view in theRig.views}

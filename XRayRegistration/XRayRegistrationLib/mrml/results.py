@@ -1,4 +1,4 @@
-"""What leaves the module: the C-arm's pose as a transform, and how far the pose that is shown may be trusted."""
+"""Export: the C-arm's pose as a transform, and the reliability of the pose that is shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Standing:
-    """How far the pose that is shown may be trusted.
+    """Reliability of the pose that is shown.
 
     found: where it belongs to the pose shown, else None. reason: a sentence about the pose.
     """
@@ -40,7 +40,7 @@ class Standing:
 
     @property
     def mark(self) -> str:
-        """What the names of exported things say; empty for a pose that may be trusted."""
+        """The mark in the names of exported objects; empty for an accepted pose."""
         if self.found is None:
             return _("not judged")
         return "" if self.found.accepted else _("not trusted")

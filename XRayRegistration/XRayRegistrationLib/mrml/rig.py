@@ -1,7 +1,7 @@
 """The rig: the C-arm's pose and its X-ray views, as nodes of the scene.
 
-The patient stays where it is. What the X-ray machine brings (images, DRR, edges, beam) lies in the rig's world, which
-for a single view is the camera's frame, and hangs under a transform that takes that world to the patient: the inverse
+The patient is not moved. The data of the X-ray machine (images, DRR, edges, beam) lie in the rig's world, which for a
+single view is the camera's frame, under a transform from that world to the patient: the inverse
 of world_from_volume, where `volume` is Slicer's RAS world. Moving the transform moves the C-arm.
 
 The transform refers to one picture on a detector for each view; the picture refers to everything else of its view. So

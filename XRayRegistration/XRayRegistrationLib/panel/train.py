@@ -185,13 +185,13 @@ class TrainSection:
         elif self._run is not wanted:
             self._run, self._moment, self._drawn = wanted, wanted.moment(), None
             if self.ended:
-                # It ended while nobody looked.
+                # It ended while it was not observed.
                 self._finish(wanted)
         if self.running:
             self._timer.start()
 
     def _finish(self, run):
-        """A training has ended: its network is one that is known, and nobody needs its copy of the CT."""
+        """A training has ended: add its network to the known ones, and remove its copy of the CT."""
         self._timer.stop()
         run.clean()
         if run.hasNetwork():
@@ -242,7 +242,7 @@ class TrainSection:
         ui, run, moment = self.ui, self._run, self._moment
         ui.trainProgressBar.setValue(0 if moment is None or self._writing else round(100 * moment.fraction))
         tell(ui.trainStatusLabel, self._said or ("" if moment is None else _status(self._run, moment)))
-        # What is folded away can be seen to go on.
+        # Progress stays visible while the section is collapsed.
         share = (
             _(" ({percent} %)").format(percent=round(100 * moment.fraction))
             if moment is not None and moment.running
@@ -257,7 +257,7 @@ class TrainSection:
 
 
 def _status(run, moment):
-    """How a training stands, in one line."""
+    """State of a training, in one line."""
     stands = {
         "starting": _("Starting Python"),
         "preparing": _("Preparing: {message}").format(message=moment.message),
@@ -295,11 +295,11 @@ def _progress(moment):
 
 
 def _card(run, moment):
-    """What a training has brought, in words."""
+    """The result of a training, as text."""
     card = networks.cardOf(run.model)
     if card is not None:
         return networks.inWords(card)
-    # Nobody has read the file yet. The latest errors, then, which may not be those of the best network.
+    # The file has not been read yet: show the latest errors, which may not be those of the best network.
     told = [_("CT: {name}.").format(name=run.note["CT"])] if run.note.get("CT") else []
     if networks.stateOf(run.model):
         told.append(_("Network of {when}.").format(when=networks.day(run.model.stat().st_mtime)))
@@ -307,7 +307,7 @@ def _card(run, moment):
 
 
 def _structures(parameters):
-    """What of the CT the simulated X-rays show."""
+    """The structures of the CT that the simulated X-rays show."""
     node = parameters.segmentation
     segmentation = None if node is None else node.GetSegmentation()
     chosen = [segmentation.GetSegment(each) for each in parameters.structures] if segmentation else []
@@ -316,14 +316,14 @@ def _structures(parameters):
 
 
 def _namedKinds():
-    """What a network can be for: the architecture of a similarity or nothing, and what people read."""
+    """The purposes of networks: the architecture of a similarity or an empty text, and the displayed name."""
     similarities = networks.similarityNames().items()
     named = [(name, _("Similarity: {architecture}").format(architecture=text)) for name, text in similarities]
     return [("", _("Initial pose (pose regression)")), *named]
 
 
 def _namedViews():
-    """The sets of views that can be trained on: name in xrayreg.settings, and what people read."""
+    """The sets of views that can be trained on: name in xrayreg.settings, and displayed name."""
     named = {
         "any_side": _("Any part, from any side"),
         "pelvis": _("Pelvis and hips, frontal"),

@@ -1,1 +1,1 @@
-"""xrayreg in a process of its own: started, asked and ended here. Nothing of the scene; no widgets."""
+"""The worker: xrayreg in a separate process, with its start, requests and end. Independent of the scene; no widgets."""

@@ -1,4 +1,4 @@
-"""Asking the worker: requests as iterators of short steps, and values that it keeps while somebody needs them."""
+"""Requests to the worker as iterators of short steps, and values that it keeps while they are needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..steps import whole
 from ..timing import Timer
 from . import connection
 
-# So long one step waits for news [s]; in between, the window lives.
+# Time [s] for which one step waits for messages; in between, the window handles events.
 _WAIT_S = 0.003
 # A request that was cancelled ends within so long [s], or the process is ended; later where that would end the work of
 # others too.
@@ -32,7 +32,7 @@ class WorkerEnded(RuntimeError):
 
 
 class WorkerError(RuntimeError):
-    """Something that nobody expected went wrong in the computing process; the log has the traceback.
+    """An unexpected error in the computing process; the log has the traceback.
 
     kind: the name of the exception there.
     """
@@ -43,7 +43,7 @@ class WorkerError(RuntimeError):
 
 
 class Handle:
-    """A value that the worker keeps. number: by which requests name it. Once nobody holds the handle it lets go."""
+    """A value that the worker keeps. number: its name in requests. When the handle is released, the value is freed."""
 
     def __init__(self, worker: Worker, number: int) -> None:
         self.number = number
@@ -57,7 +57,7 @@ class Handle:
 
 
 class Worker:
-    """The computing process of one module: started when it is first asked, and again after it was lost.
+    """The computing process of one module: started at the first request, and again after it has ended.
 
     generation: a number that changes whenever the process does.
     """
@@ -112,10 +112,10 @@ class Worker:
         return Handle(self, number)
 
     def askSteps(self, kind: str, **content: Any) -> Generator[Any, None, Any]:
-        """Ask for something (xrayreg.worker.requests); yield its news, None where there are none, return the answer.
+        """Send a request (xrayreg.worker.requests); yield its progress messages or None, and return the answer.
 
-        Steps take a few milliseconds. Closed before its end it is cancelled. Raises InputError as the request does,
-        WorkerError for what nobody expected, and WorkerEnded where the process ended meanwhile or cannot be started.
+        Steps take a few milliseconds. Closed before its end, it is cancelled. Raises InputError as the request does,
+        WorkerError for unexpected errors, and WorkerEnded if the process ended meanwhile or cannot be started.
         """
         mine, identifier = self._connected(), self._count
         self._count += 1
@@ -150,7 +150,7 @@ class Worker:
             self._listen(_WAIT_S)
 
     def drop(self, generation: int, number: int) -> None:
-        """Let the worker forget a value, unless it is another one by now."""
+        """Let the worker free a value, unless the worker has been restarted since."""
         if self._connection is not None and generation == self.generation:
             self._send({"drop": [number]})
 
@@ -205,7 +205,7 @@ class Worker:
         if not messages and connected.ending():
             self._lose(connected)
         elif self._ending and time.monotonic() - min(self._ending.values()) > self._patience():
-            # It does not come to look at its messages: whoever cancels shall not wait for it.
+            # The process does not read its messages; cancelling must not wait for it.
             self._disconnect(_("The computing process did not react and was ended."))
 
     def _route(self, message: dict[str, Any], connected: connection.Connection) -> None:

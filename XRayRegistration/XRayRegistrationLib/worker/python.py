@@ -1,4 +1,4 @@
-"""Slicer's own Python as a process of its own, which knows xrayreg and all installed packages but no scene."""
+"""Slicer's own Python as a separate process, with xrayreg and all installed packages but without a scene."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from xrayreg.checks import InputError
 
 _NAME = "PythonSlicer"
-# How much a process in the background steps back for the window.
+# Niceness of a background process.
 _NICE = "10"
 
 
@@ -43,8 +43,8 @@ def environment() -> dict[str, Any]:
 
 
 def variables() -> dict[str, Any]:
-    """All variables of such a process: Slicer's, what it needs beside them, and manners."""
-    # A thread that waits leaves the processor to the window.
+    """All environment variables of such a process: Slicer's, its own, and those that make it yield to the window."""
+    # A waiting thread yields the processor to the window.
     return {**os.environ, **environment(), "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
@@ -56,10 +56,10 @@ def hidden() -> dict[str, Any]:
 
 
 def launch(command: list[str], log: Path) -> Any:
-    """Start a process that lives on without Slicer, and return it (subprocess.Popen); all it says goes to a file.
+    """Start a process that continues without Slicer, and return it (subprocess.Popen); its output goes to a file.
 
-    slicer.util.launchConsoleProcess is for processes that end with Slicer: it reads what they say through a pipe, and
-    whoever writes into a pipe that nobody holds any more is ended.
+    slicer.util.launchConsoleProcess is for processes that end with Slicer: it reads their output through a pipe, and
+    a process that writes to a pipe without a reader is ended.
     """
     with open(log, "wb") as said:
         return subprocess.Popen(
@@ -73,7 +73,7 @@ def launch(command: list[str], log: Path) -> Any:
 
 
 def _polite() -> list[str]:
-    """What lets a process step back for the window, where there is such a program (not on Windows)."""
+    """The command that lowers a process's priority, if there is one (not on Windows)."""
     nice = shutil.which("nice") if os.name != "nt" else None
     return [nice, "-n", _NICE] if nice else []
 
