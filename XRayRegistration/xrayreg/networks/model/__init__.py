@@ -1,5 +1,5 @@
 """Pose networks (input image, backbones, heads, frame of their poses) and learned similarities, built by name.
 
-Also what its file holds beside the weights: model card, template and fingerprints of the CTs it was trained on.
-Knows `ct_alignment`, `io` and what lies below; may be imported by all other rooms of `networks` and whatever uses one.
+Also the file contents beside the weights: model card, template and fingerprints of the CTs it was trained on.
+Depends on `ct_alignment`, `io` and lower layers; may be imported by the rest of `networks` and by its users.
 """

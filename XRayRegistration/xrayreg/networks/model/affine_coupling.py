@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# An inverted bottleneck computes with so many times its channels.
+# Expansion of the channels inside an inverted bottleneck.
 _EXPANSION = 2
 
 
 def inverted_bottleneck(channels: int) -> nn.Sequential:
     """1 x 1 to twice the channels, a 3 x 3 convolution of each channel, 1 x 1 back; no normalisation.
 
-    The published text fixes no activation; GELU is smooth.
+    The publication specifies no activation; GELU is smooth.
     """
     wide = _EXPANSION * channels
     return nn.Sequential(

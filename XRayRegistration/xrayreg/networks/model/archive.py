@@ -1,7 +1,7 @@
-"""Limits on the size of a network's file, checked by the sizes it states itself before anything is unpacked.
+"""Limits on the size of a network's file, checked by the sizes declared in it before anything is unpacked.
 
-A small file can stand for a large one: compressed or overlapping members, tensors that repeat one number, lists that
-hold one another many times over. Everything this program writes is stored as it is.
+A small file can expand to a large one: compressed or overlapping members, tensors that repeat one number, nested lists
+that repeat one another. Everything this program writes is stored uncompressed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from torch import Tensor
 MOST_BYTES = 2 * 2**30
 # A member for each tensor; a run's state has four for each weight.
 _MOST_MEMBERS = 20_000
-# The pickle that puts the tensors together; its texts and numbers need no megabyte.
+# Size of the pickle that assembles the tensors; its texts and numbers need less than a megabyte.
 _MOST_PICKLE_BYTES = 16 * 2**20
-# Values in dictionaries and lists, and how deep these lie within each other.
+# Number of values in dictionaries and lists, and their nesting depth.
 _MOST_VALUES, _DEEPEST = 100_000, 32
-# Tensors may share their numbers (weights and their average before the first step), but not more often than this.
+# Most tensors that may share storage (weights and their average before the first step do).
 _MOST_SHARED = 4
-# State of generators of random numbers is written as integers of at most so many bits.
+# Largest size in bits of integers; the state of random generators is stored as integers.
 _MOST_BITS = 1024
-# What may be named in a pickle of numbers, texts and tensors.
+# Names allowed in a pickle of numbers, texts and tensors.
 _NAMES = {
     "collections OrderedDict",
     "torch._utils _rebuild_tensor_v2",
@@ -38,7 +38,7 @@ _NAMES = {
     ),
 }
 _OTHER_CALLS = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
-# What Python raises for archives and pickles that are damaged, or use features that none of ours has.
+# Errors that Python raises for damaged archives and pickles, or for features that ours do not use.
 _DAMAGED = (
     zipfile.BadZipFile,
     struct.error,
@@ -52,7 +52,7 @@ _DAMAGED = (
 
 
 def problem_of_archive(path: Path) -> str:
-    """What keeps a file from being unpacked, in words; empty where nothing does.
+    """The reason why a file must not be unpacked, in words; empty where there is none.
 
     Only its directory and its pickle are read. Raises OSError where it cannot be read.
     """
@@ -73,7 +73,7 @@ def problem_of_archive(path: Path) -> str:
 
 
 def problem_of_content(content: Any, file_bytes: int) -> str:
-    """What keeps content that was unpacked from being used, in words; empty where nothing does."""
+    """The reason why unpacked content must not be used, in words; empty where there is none."""
     waiting: list[tuple[Any, int]] = [(content, 0)]
     values, size = 0, 0
     while waiting:

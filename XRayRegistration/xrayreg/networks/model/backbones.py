@@ -15,15 +15,15 @@ from .heads import Hypotheses, PoseHead
 # Channels of a network's input: the X-ray, where it is valid, and its local contrast.
 INPUT_CHANNELS = 3
 
-# Pixels that become one place of the small network's last stage: its image must be a multiple.
+# Stride of the small network's last stage; the image size must be a multiple.
 SMALL_STRIDE = 16
-# Features keep where in the image they were found: a place for each cell of a grid of at most this many a side.
+# Features are kept per cell of a grid of at most this many cells a side, which preserves their position in the image.
 _MOST_PLACES = 8
 _HIDDEN = 256
 
 
 class PoseNetwork(nn.Module):
-    """A backbone that makes features of an X-ray, and a head that makes poses of them.
+    """A backbone from an X-ray to features, and a head from features to poses.
 
     settings, camera, frame: what it was built with; they and the weights are the whole network.
     """
@@ -56,7 +56,7 @@ class PoseNetwork(nn.Module):
 def build_network(settings: NetworkSettings, camera: NetworkCamera, frame: CanonicalFrame) -> PoseNetwork:
     """An untrained network for images of `camera` and poses about `frame`, on the CPU.
 
-    Weights come from torch's global generator; seed it for a network that can be made again.
+    Weights are drawn from torch's global generator; seed it for reproducibility.
     Raises InputError for unknown names, counts below one, an image size the backbone cannot take, and for a ResNet
     without MONAI.
     """
@@ -87,7 +87,7 @@ def _require_settings(settings: NetworkSettings, camera: NetworkCamera) -> None:
 
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
-    """One group: on the CPU in bfloat16 the backward pass takes a third of the time of several groups."""
+    """Normalisation with one group: on the CPU in bfloat16 its backward pass takes a third of the time of several."""
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(1, channels)
 
 
@@ -105,8 +105,8 @@ class _Residual(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         inside = torch.relu(self.first_norm(self.first(inputs)))
-        # The same as a convolution with a stride, whose backward pass on one thread of a CPU, for few channels stored
-        # last, writes beyond its memory in torch 2.13.
+        # Equals a strided convolution, whose backward pass on one CPU thread, for few channels in channels-last layout,
+        # writes out of bounds in torch 2.13.
         kept = inputs[..., :: self.stride, :: self.stride].contiguous(memory_format=torch.channels_last)
         return torch.relu(self.second_norm(self.second(inside)) + self.short(kept))
 
@@ -124,7 +124,7 @@ def _small(width: int, image_px: int, norm: Norm) -> tuple[nn.Module, int]:
 
 
 def residual_backbone(inputs: int, width: int, places: int, norm: Norm) -> tuple[nn.Module, int]:
-    """From images (B, inputs, H, W) to features (B, N), and N: `places` a side of 8 `width` channels.
+    """From images (B, inputs, H, W) to features (B, N), and N: a grid of `places` a side of 8 `width` channels.
 
     A stem that halves the image and four stages of `width` to 8 `width` channels, all but the first halving.
     """
@@ -141,7 +141,7 @@ def residual_backbone(inputs: int, width: int, places: int, norm: Norm) -> tuple
     return backbone, channels[-1] * places**2
 
 
-# Places of a ResNet's features: what an image of 128 pixels has at a stride of 32; other sizes are averaged to it.
+# Grid cells a side of a ResNet's features: 128 pixels at a stride of 32; other sizes are averaged to it.
 _RESNET_PLACES = 4
 _RESNET_CHANNELS = 512
 _RESNET_GROUPS = 16
@@ -169,7 +169,7 @@ def _resnet(name: str) -> tuple[nn.Module, int]:
     backbone = nn.Sequential(
         *(whole.conv1, whole.bn1, whole.act, whole.maxpool),
         *(whole.layer1, whole.layer2, whole.layer3, whole.layer4),
-        # The mean over the whole image, which MONAI takes, forgets where things are.
+        # MONAI's mean over the whole image would discard positions.
         nn.AdaptiveAvgPool2d(_RESNET_PLACES),
         nn.Flatten(),
     )
@@ -177,7 +177,7 @@ def _resnet(name: str) -> tuple[nn.Module, int]:
 
 
 def _replace_batch_norms(module: nn.Module) -> None:
-    """Group normalisation in the place of every batch normalisation; MONAI's own option reaches the first alone."""
+    """Replace every batch normalisation by group normalisation; MONAI's own option replaces only the first."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, nn.GroupNorm(_RESNET_GROUPS, child.num_features))

@@ -1,8 +1,8 @@
 """The canonical frame, which a network's poses are relative to: RAS axes, the origin at the isocentre.
 
-A network whose poses were relative to the volume frame would have to know where each scanner puts its origin. In the
-canonical frame one network serves all volumes. Of a network trained on many patients it is the frame of the template,
-and an alignment gives where another patient lies in it. Names meet in the middle:
+Poses relative to the volume frame would depend on each scanner's choice of origin. In the canonical frame one network
+serves all volumes. For a network trained on many patients it is the frame of the template, and an alignment gives the
+pose of another patient in it. Frame names match in the middle:
 
     camera_from_patient = camera_from_canonical @ canonical_from_template @ template_from_patient
 """
@@ -29,7 +29,7 @@ class CanonicalFrame:
 
     nominal_rotation: rotation camera_from_canonical (3, 3), kept as float64.
     sod_mm: distance from source to isocentre, above 0.
-    Raises InputError for a matrix that is no rotation or a distance that is not positive.
+    Raises InputError for a matrix that is not a rotation or a distance that is not positive.
     """
 
     nominal_rotation: Tensor
@@ -64,7 +64,7 @@ class CanonicalFrame:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CanonicalFrame:
-        """The inverse of `as_dict`, also after a way through JSON; raises InputError for other content."""
+        """The inverse of `as_dict`, also after JSON serialisation; raises InputError for other content."""
         try:
             rotation = torch.tensor(content["nominal_rotation"], dtype=torch.float64)
             sod_mm = float(content["sod_mm"])
@@ -93,8 +93,8 @@ def canonical_from_patient(
 ) -> NDArray[np.float64]:
     """Rigid (4, 4) from a patient's volume frame to the network's frame [RAS mm].
 
-    template_isocentre: (3,) in the template's frame. template_from_patient: of an alignment; none for the template
-    itself, and so for a patient on whom alone the network was trained.
+    template_isocentre: (3,) in the template's frame. template_from_patient: of an alignment; None for the template
+    itself, and so for the patient of a single-patient network.
     """
     canonical_from_template = np.eye(4)
     canonical_from_template[:3, 3] = -np.asarray(template_isocentre, dtype=np.float64)
@@ -109,7 +109,7 @@ def patient_poses(camera_from_canonical: Tensor, canonical_from_patient: ArrayLi
 
 
 def moved_to_template(patient: Volume, template_from_patient: ArrayLike) -> Volume:
-    """The patient's volume placed where the template lies: the same voxels on a grid in its frame, none resampled."""
+    """The patient's volume moved to the template's frame: the same voxels on a moved grid, not resampled."""
     matrix = require_rigid(template_from_patient, "alignment")
     return replace(patient, grid=VoxelGrid(patient.grid.shape, matrix @ patient.grid.volume_from_index))
 

@@ -1,4 +1,4 @@
-"""What a trained network is: made from what, with which settings, and how well it did."""
+"""The model card of a trained network: training data, settings and accuracy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MedianErrors:
 
     rotation_deg: angle between predicted and true rotation. x_mm, y_mm, depth_mm: distance of the isocentre along the
     camera's axes, sideways ones at the isocentre. mtre_mm: mean distance of the corners of the anatomy's box in the
-    camera frame. nearest_mtre_mm: the same for the hypothesis nearest to the truth, instead of the likeliest.
+    camera frame. nearest_mtre_mm: the same for the hypothesis nearest to the truth, instead of the most probable.
     """
 
     rotation_deg: float
@@ -53,7 +53,7 @@ class MedianAngles:
 class SubjectCard:
     """One CT that a network was trained on.
 
-    fingerprint: see there. isocentre: middle of what was rendered, in the volume frame [RAS mm].
+    fingerprint: see module `fingerprint`. isocentre: centre of what was rendered, in the volume frame [RAS mm].
     placed: rigid (4, 4) from the frame centred on that isocentre (axes RAS) to the network's frame [mm]; the identity
     for a network of this patient alone.
     """
@@ -66,7 +66,7 @@ class SubjectCard:
 
 @dataclass(frozen=True)
 class FrameCard:
-    """What the network's outputs are relative to: nominal rotation camera_from_canonical (3, 3) and SOD [mm]."""
+    """The reference of the network's outputs: nominal rotation camera_from_canonical (3, 3) and SOD [mm]."""
 
     nominal_rotation: tuple[RowOf3, RowOf3, RowOf3]
     sod_mm: float
@@ -74,15 +74,15 @@ class FrameCard:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything about a network besides its weights; plain values, kept inside the checkpoint as JSON.
+    """Metadata of a network; plain values, stored inside the checkpoint as JSON.
 
-    settings: of the run, camera and network architecture among them; they tell a network that predicts poses from a
-    learned similarity. structures: labels that were rendered, none for the whole volume. iteration, images, seconds:
-    how far training was when these weights were kept. validation: errors of predicted poses by kind of image, clean
-    (DRRs) and physics (simulated X-rays). angles: of a similarity's gradients on simulated X-rays, by what gave them:
-    network, zncc, gradient_correlation. Both are at held-out poses; a network has the one or the other. created: ISO
-    8601 in UTC.
-    parent: digest of the network that finetuning started from. notes: what was decided on the way, one sentence each.
+    settings: of the run, including camera and network architecture; they distinguish a network that predicts poses from
+    a learned similarity. structures: labels that were rendered, none for the whole volume. iteration, images, seconds:
+    progress of the training when these weights were saved. validation: errors of predicted poses by kind of image,
+    clean (DRRs) and physics (simulated X-rays). angles: of a similarity's gradients on simulated X-rays, by method:
+    network, zncc, gradient_correlation. Both are at held-out poses; a network has one of the two. created: ISO 8601 in
+    UTC.
+    parent: digest of the network that finetuning started from. notes: decisions during training, one sentence each.
     """
 
     kind: ModelKind
@@ -101,7 +101,7 @@ class ModelCard:
 
     @property
     def is_similarity(self) -> bool:
-        """Whether the network compares images, rather than to predict poses."""
+        """Whether the network compares images rather than predicting poses."""
         return self.settings.similarity is not None
 
     def as_dict(self) -> dict[str, Any]:

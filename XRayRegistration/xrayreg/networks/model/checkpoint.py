@@ -1,6 +1,6 @@
-"""Networks as files: written whole or not at all, and read without ever executing anything in a file.
+"""Network files: written atomically, and read without executing any code in them.
 
-Networks that predict poses and learned similarities share everything but the name of their format.
+Pose networks and learned similarities differ only in the name of their format.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from .similarity_table import build_for
 from .template import Template
 
 FORMAT = "xrayreg pose network"
-# 2: networks are given local contrast as a third channel.
+# 2: networks have local contrast as a third input channel.
 VERSION = 2
 SIMILARITY_FORMAT = "xrayreg learned similarity"
 SIMILARITY_VERSION = 1
-# By format: the version written, what such a file is, and what it is good for.
+# By format: the version written, a description of such files, and their use.
 _FORMATS = {
     FORMAT: (VERSION, "a network that predicts poses", "give it with --init"),
     SIMILARITY_FORMAT: (SIMILARITY_VERSION, "a learned similarity", "give it with --similarity"),
 }
-# Characters of a card: thousands of patients fit in.
+# Largest length of a card [characters]: enough for thousands of patients.
 _MOST_CARD = 4 * 2**20
 
 
@@ -49,9 +49,9 @@ _MOST_CARD = 4 * 2**20
 class Checkpoint:
     """A network with its card.
 
-    training_state: optimiser, progress and the like, to resume a run exactly where it stopped; numbers, texts and
-    tensors in dictionaries and lists. None in a network that is only for use.
-    digest: SHA-256 of card, weights and template (not of the training state); empty before it was written.
+    training_state: optimiser, progress and similar, to resume a run exactly where it stopped; numbers, texts and
+    tensors in dictionaries and lists. None in a network for inference only.
+    digest: SHA-256 of card, weights and template (not of the training state); empty before the file is written.
     template: the CT in whose frame the network's poses are, to align other patients with; None where there is none.
     """
 
@@ -66,7 +66,7 @@ class Checkpoint:
 class SimilarityCheckpoint:
     """A learned similarity with its card; the rest is as in `Checkpoint`.
 
-    The card's settings hold all that its use depends on: `similarity` (architecture, what of the X-ray it is given,
+    The card's settings hold all that inference depends on: `similarity` (architecture, the X-ray's input channel,
     scale_mm), `camera` and `poses`; see `inference.similarity_inputs`.
     """
 
@@ -83,12 +83,12 @@ AnyCheckpoint = Checkpoint | SimilarityCheckpoint
 def save_checkpoint(path: str | Path, checkpoint: AnyCheckpoint) -> str:
     """Write the checkpoint, replacing the file in one step, and return its digest.
 
-    Whoever reads meets the old file or the new one, also when the disk is full or the power fails. Raises OSError when
-    it cannot be written; the old file is untouched then.
+    A reader finds either the old file or the new one, also when the disk is full or the power fails. Raises OSError
+    when it cannot be written; the old file is then unchanged.
     """
     path = Path(path)
     card = json.dumps(checkpoint.card.as_dict(), allow_nan=False)
-    # Copies in the plain memory layout: what is written depends on the values alone.
+    # Contiguous copies, so that the file depends on the values alone.
     weights = {name: value.detach().cpu().contiguous() for name, value in checkpoint.network.state_dict().items()}
     template = None if checkpoint.template is None else checkpoint.template.as_tensors()
     form = SIMILARITY_FORMAT if isinstance(checkpoint, SimilarityCheckpoint) else FORMAT
@@ -110,8 +110,8 @@ def save_checkpoint(path: str | Path, checkpoint: AnyCheckpoint) -> str:
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """The checkpoint in a file, its network in evaluation mode on `device`.
 
-    Only numbers, texts and tensors are read; nothing in the file is executed. Raises InputError for a file that is no
-    checkpoint, is damaged, was changed, comes from a newer version, or would take far more memory than it is long.
+    Only numbers, texts and tensors are read; nothing in the file is executed. Raises InputError for a file that is not
+    a checkpoint, is damaged or modified, is of a newer version, or would take far more memory than its size.
     """
     path, content, card, template = _opened(path, FORMAT)
     with _fitting(path):
@@ -136,9 +136,9 @@ def load_any(path: str | Path, device: str | torch.device = "cpu") -> AnyCheckpo
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """The card in a network's file of either kind, to be shown in a list: read at once, its checksum not verified.
+    """The card in a network's file of either kind, for lists: fast, as its checksum is not verified.
 
-    Raises InputError for a file that is no checkpoint.
+    Raises InputError for a file that is not a checkpoint.
     """
     path = require_regular(Path(path), "network")
     content = _read(path, weights=False)
@@ -177,7 +177,7 @@ def _opened(path: str | Path, form: str) -> tuple[Path, dict[str, Any], ModelCar
 
 @contextmanager
 def _fitting(path: Path) -> Iterator[None]:
-    """Raise InputError for content whose parts do not fit each other."""
+    """Raise InputError for content whose parts are inconsistent."""
     try:
         yield
     except (InputError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
@@ -212,13 +212,13 @@ def _encoded(content: Any) -> Iterator[bytes]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    # In memory first: torch hides a disk's errors behind its own.
+    # Serialised in memory first, as torch masks disk errors by its own.
     whole = io.BytesIO()
     torch.save(content, whole)
     with path.open("wb") as file:
         file.write(whole.getbuffer())
         file.flush()
-        # Renamed before its content has reached the disk, the file could be empty after a power failure.
+        # Without this a power failure after the rename could leave an empty file.
         os.fsync(file.fileno())
 
 
@@ -243,7 +243,7 @@ def _read(path: Path, weights: bool = True) -> dict[str, Any]:
     except OSError:
         raise
     except Exception as error:
-        # torch raises errors of many kinds for files that are damaged or hold anything but data.
+        # torch raises errors of many kinds for files that are damaged or hold anything other than data.
         raise _refused(path, "numbers, texts and tensors alone", "something else, which was not run") from error
     if not isinstance(content, dict):
         raise _refused(path, "a network of this program", f"a {type(content).__name__}")

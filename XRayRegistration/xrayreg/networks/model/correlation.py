@@ -2,9 +2,9 @@
 
 A shared encoder feeds a global branch, which mixes frequencies and has weights for each image, and a local one of
 invertible blocks that both images share. Squared differences of the features go through a head for each branch, and the
-similarity is the product of the two heads' numbers. The released code leaves open how these are combined; here each is
-positive, so that both being small is the only way to a small product. A published head has 177 million weights, because
-it takes every place's features; ours takes their mean over the image and has some thousands.
+similarity is the product of the two heads' numbers. The released code does not specify how these are combined; here
+each is positive, so that the product is small only if both are small. A published head has 177 million weights, because
+it takes the features of every position; ours takes their mean over the image and has some thousands.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from .learned_similarity import (
 from .volume_network import CORRELATION_CHANNELS, volume_network
 
 COUPLINGS = 3
-# The published 8192-4096 and 1024-256-1, in the same proportions but for one.
+# The published layers 8192-4096 and 1024-256-1, in the same proportions except for one.
 HEAD, SCORE = (128, 64), (32, 16)
 # Keeps quotients of correlations finite.
 EPSILON = 0.01
 
 
 def decomposition(global_correlation: Tensor, local_correlation: Tensor, form: DecompositionForm) -> Tensor:
-    """How badly features are decomposed (B,), from the correlations (B,) between the images' features.
+    """Decomposition loss (B,) of features, from the correlations (B,) between the images' features.
 
     printed: (1 + global) / (1 + local + eps): grows with the correlation of global features and falls with that of
         local ones, as the printed quotient does, but bounded, because correlations may be 0 and negative.
-    opposite: the same with the two exchanged, in the sense of the text and of CDDFuse (Zhao et al., CVPR 2023): what
-        images of two kinds share is global, what is their own is local.
+    opposite: the same with the two exchanged, in the sense of the text and of CDDFuse (Zhao et al., CVPR 2023):
+        features shared by images of two kinds are global, those specific to one kind are local.
     ratio: the printed quotient global / local + eps itself, the local correlation's size being at least eps.
     """
     if form == "printed":
@@ -73,7 +73,7 @@ class _Head(nn.Module):
 
 
 class CorrelationSimilarity(LearnedSimilarity):
-    """Dual-branch similarity; its comparison holds the decomposition that training makes small as well."""
+    """Dual-branch similarity; its comparison includes the decomposition loss, which training minimises too."""
 
     def __init__(self, description: SimilarityDescription, form: DecompositionForm = "printed") -> None:
         super().__init__(description, volume_network(description, CORRELATION_CHANNELS))

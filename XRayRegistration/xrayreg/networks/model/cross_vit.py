@@ -1,7 +1,7 @@
-"""A vision transformer with small and large patches that look at one another (CrossViT: Chen et al., ICCV 2021).
+"""A vision transformer with cross-attention between small and large patches (CrossViT: Chen et al., ICCV 2021).
 
-The sizes are those of ProST's later version (Gao et al., TMI 2024; methods.md A1). Attention is written out, because
-torch's fused one has no second derivative on every device.
+The sizes are those of ProST's later version (Gao et al., TMI 2024; methods.md A1). Attention is implemented
+explicitly, because torch's fused one lacks second derivatives on some devices.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IMAGES = 2
 
 
 class Attention(nn.Module):
-    """Tokens (B, N, dim) that look at other tokens (B, M, dim), with as many features per head as make up `dim`."""
+    """Multi-head attention of tokens (B, N, dim) to tokens (B, M, dim), with dim / heads features per head."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
-        """What is to be added to the tokens; they look at `context`, or at one another."""
+        """The update to be added to the tokens; they attend to `context`, or to one another."""
         normed = self.norm(tokens)
         seen = normed if context is None else context
         key, value = self.key_value(seen).chunk(2, dim=-1)
@@ -66,7 +66,7 @@ class Transformer(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """The first token of one branch looks at the other branch's patches, in the other branch's number of features."""
+    """The first token of one branch, projected to the other branch's dimension, attends to the other's patches."""
 
     def __init__(self, dim: int, other_dim: int) -> None:
         super().__init__()
@@ -82,9 +82,9 @@ class CrossAttention(nn.Module):
 
 
 class PatchTokens(nn.Module):
-    """Images cut into patches, each a token with the place it stands at, and one token more in front.
+    """Images cut into patches, each a token with a positional embedding, preceded by a class token.
 
-    An image that no whole number of patches covers is continued by zeros.
+    Images are zero-padded to a whole number of patches.
     """
 
     def __init__(self, image_px: int, patch: int, dim: int) -> None:
@@ -105,7 +105,7 @@ class PatchTokens(nn.Module):
 
 
 class _Round(nn.Module):
-    """One round of the two branches: each by itself, then each first token at the other's patches."""
+    """One round of the two branches: self-attention in each, then cross-attention of each first token to the other."""
 
     def __init__(self, small: int, large: int, mlp_dim: int) -> None:
         super().__init__()
@@ -139,9 +139,9 @@ class CrossVit(nn.Module):
 
 
 class ProstVitSimilarity(LearnedSimilarity):
-    """ProST's later similarity (TMI 2024): a CrossViT looks at X-ray and projection together and gives one number.
+    """ProST's later similarity (TMI 2024): a CrossViT maps X-ray and projection together to one number.
 
-    The projection's three channels become one by a convolution, whose size, 3 x 3, is ours.
+    The projection's three channels are reduced to one by a convolution, whose size, 3 x 3, is our choice.
     """
 
     def __init__(self, description: SimilarityDescription) -> None:

@@ -1,10 +1,10 @@
-"""Our own learned similarity: X-ray and DRR each become a point, and what counts is how far apart the points are.
+"""Our own learned similarity: X-ray and DRR are each embedded as a point; dissimilarity is the distance of the points.
 
-The X-ray goes through a residual network. The DRR goes through two hidden layers that see no more of it than the means
-over a grid of 16 x 16 places. It is the derivative by the DRR that a descent follows, and that of a deep network is
-mostly noise: points that gave poses to 11 mm and 4 degrees had pose gradients 57 degrees off, no better than ZNCC's.
-That of a smooth function of few means is not: 23 degrees off, where the true pose takes the X-ray's place. What is fine
-in an image cannot lead back from far away, and near the truth other similarities take over.
+The X-ray is encoded by a residual network, the DRR by two hidden layers whose input is its means over a grid of 16 x 16
+cells. A descent follows the derivative by the DRR, and that of a deep network is mostly noise: points that gave poses
+to 11 mm and 4 degrees had pose gradients 57 degrees off, no better than ZNCC's. That of a smooth function of few means
+is not: 23 degrees off, with the true pose in place of the X-ray. Fine image detail cannot guide a descent from far
+away, and near the truth other similarities are used.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .volume_network import volume_network
 
 # Numbers of channels and of hidden units at width 1.
 STEM, HIDDEN_FIXED, HIDDEN_MOVING = 32, 512, 1024
-# Coordinates of a point; a pose has twelve numbers.
+# Dimension of the embedding; a pose has twelve numbers.
 EMBEDDED = 16
-# Places a side: of the DRR, and of the X-ray's features.
+# Grid cells a side: of the DRR, and of the X-ray's features.
 PLACES, FEATURE_PLACES = 16, 4
-# Brings line integrals through a patient, from 0 to about 1 half width of water, to the order of one.
+# Normalise line integrals through a patient, from 0 to about 1 half width of water, to the order of one.
 _GAIN, _OFFSET = 4.0, 2.0
 
 
@@ -46,7 +46,7 @@ class SmoothLayers(nn.Module):
     def with_derivatives(self, values: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """The same, and its derivatives (B, P, last size) along directions (B, P, first size) of the values.
 
-        They are written out, so that one backward pass differentiates them by the weights.
+        They are computed explicitly, so that one backward pass differentiates them by the weights.
         """
         for number, layer in enumerate(self.layers):
             if number:

@@ -1,4 +1,4 @@
-"""How features of two images are compared: differences and correlations, each pair by itself."""
+"""Comparison of features of two images: differences and correlations, per pair."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def repeated(images: Tensor, channels: int) -> Tensor:
-    """Images (B, 1, H, W) as `channels` equal channels; images that have as many already, as they are."""
+    """Images (B, 1, H, W) repeated to `channels` equal channels; images with that many channels are unchanged."""
     return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images
 
 
@@ -17,10 +17,10 @@ def mean_square(one: Tensor, other: Tensor) -> Tensor:
 
 
 def normalised_correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Correlation (B,) of features (B, ...), each taken as one list of numbers; 0 where one of them is constant."""
+    """Correlation (B,) of flattened features (B, ...); 0 where one of them is constant."""
     first, second = one.flatten(1), other.flatten(1)
     first, second = first - first.mean(1, keepdim=True), second - second.mean(1, keepdim=True)
-    # Below the root, or a constant would have an infinite derivative.
+    # Added below the root, as a constant would otherwise have an infinite derivative.
     tiny = torch.finfo(one.dtype).eps
     size = ((first.square().sum(1) + tiny) * (second.square().sum(1) + tiny)).sqrt()
     return (first * second).sum(1) / size

@@ -18,8 +18,8 @@ BLOCKS, STEP_HU = 8, 10.0
 def fingerprint(volume: Volume) -> str:
     """Sixteen hexadecimal digits that identify a CT.
 
-    The same for every copy of a CT that holds the same values, however its axes are stored and wherever its origin is
-    put: a network's poses are relative to the volume's centre. Differs when the CT is resampled, cropped or turned.
+    The same for every copy of a CT with the same values, independent of axis order and origin, as a network's poses
+    are relative to the volume's centre. Differs when the CT is resampled, cropped or rotated.
     """
     values, spacing_mm, rotation = _along_patient_axes(volume)
     edges = [np.linspace(0, size, min(BLOCKS, size) + 1).astype(int) for size in values.shape]
@@ -42,15 +42,15 @@ def fingerprint(volume: Volume) -> str:
 
 
 def is_trained_on(card: ModelCard, volume: Volume) -> bool:
-    """Whether the network saw this CT in training."""
+    """Whether the network was trained on this CT."""
     mark = fingerprint(volume)
     return any(subject.fingerprint == mark for subject in card.subjects)
 
 
 def require_fit(card: ModelCard, volume: Volume, structures: tuple[int, ...] = (), may_reframe: bool = True) -> str:
-    """A sentence about how the network fits this CT and its structures, empty when it was trained on just these.
+    """A sentence on how the network fits this CT and its structures, empty when it was trained on exactly these.
 
-    may_reframe: whether the caller can align the CT with the one the network knows.
+    may_reframe: whether the caller can align the CT with the network's template.
     Raises InputError for another patient's CT where it cannot.
     """
     notes = []
@@ -89,12 +89,12 @@ def _along_patient_axes(volume: Volume) -> tuple[NDArray, NDArray[np.float64], N
     # Array axes run k, j, i: the reverse of the grid's.
     values = volume.values.transpose([2 - order[2], 2 - order[1], 2 - order[0]])
     values = values[tuple(slice(None, None, int(sign)) for sign in signs[::-1])]
-    # Zero has no sign here, or one rotation would be written in two ways.
+    # Removes negative zeros, which would give one rotation two representations.
     return values, spacing[order], axes[:, order] * signs + 0.0
 
 
 def _assigned(axes: NDArray[np.float64]) -> list[int]:
-    """For each patient axis the index axis that runs along it, each taken once, the clearest first."""
+    """For each patient axis the index axis closest to it, each used once, assigned in order of alignment."""
     left = np.abs(axes).copy()
     order = [0, 0, 0]
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Focal modulation (Yang et al., NeurIPS 2022) in the place of attention, in a block laid out as ConvNeXt's."""
+"""Focal modulation (Yang et al., NeurIPS 2022) instead of attention, in a block with ConvNeXt's layout."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from .global_pooling import ChannelNorm
 
-# Sizes of the neighbourhoods that a place hears of one after the other; the whole image is the last.
+# Sizes of the successive neighbourhoods of a position; the whole image is the last.
 KERNELS = (3, 5)
 _EXPANSION = 4
 
 
 class FocalModulation(nn.Module):
-    """Each place's query, modulated by gated means of ever larger neighbourhoods; (B, C, H, W) to the same shape."""
+    """Each position's query, modulated by gated means of increasing neighbourhoods; (B, C, H, W) to the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class FocalModulation(nn.Module):
 
 
 class FocalBlock(nn.Module):
-    """Focal modulation and a perceptron at each place, each after a normalisation and beside a short cut."""
+    """Focal modulation and a pointwise perceptron, each after a normalisation and with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -42,10 +42,10 @@ def _near(before: int, after: int) -> nn.Conv2d:
 
 
 class FourierConvolution(nn.Module):
-    """Local and global channels, each made of both: 3 x 3 convolutions, and spectral mixing from global to global."""
+    """Local and global channels, each computed from both: 3 x 3 convolutions; spectral mixing from global to global."""
 
     def __init__(self, local: int, spread: int) -> None:
-        """local, spread: channels that see their neighbourhood, and the whole image."""
+        """local, spread: numbers of channels with a local receptive field, and with a global one."""
         super().__init__()
         self.local_from_local, self.local_from_spread = _near(local, local), _near(spread, local)
         self.spread_from_local, self.spread_from_spread = _near(local, spread), SpectralMixing(spread, spread)
@@ -59,7 +59,7 @@ class FourierConvolution(nn.Module):
 
 
 class FourierBlock(nn.Module):
-    """Two Fourier convolutions beside a short cut; features (B, C, H, W) to the same shape."""
+    """Two Fourier convolutions with a residual connection; features (B, C, H, W) to the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""An encoder whose blocks mix places by global pooling alone (methods.md A3; after PoolFormer, Yu et al., CVPR 2022).
+"""An encoder whose blocks mix positions only by global pooling (methods.md A3; after PoolFormer, Yu et al., CVPR 2022).
 
-It is what the correlation-driven network's branches share (Chen et al., ISBI 2024): two 3 x 3 convolutions to 8
+The shared encoder of the correlation-driven network's branches (Chen et al., ISBI 2024): two 3 x 3 convolutions to 8
 channels, then four stages of two blocks, each after a convolution that halves the image.
 """
 
@@ -14,7 +14,7 @@ _EXPANSION = 2
 
 
 class ChannelNorm(nn.Module):
-    """Layer normalisation over the channels of each place; (B, C, H, W)."""
+    """Layer normalisation over the channels of each position; (B, C, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ChannelNorm(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """Adds a map scaled by the channel's spatial mean, and a fixed one, to each channel, twice; all share the two."""
+    """Adds a map scaled by the channel's spatial mean and a fixed map to each channel, twice; all share both maps."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class GlobalPool(nn.Module):
 
 
 class PoolingBlock(nn.Module):
-    """Global pooling, then a perceptron at each place beside a short cut, each after a normalisation."""
+    """Global pooling, then a pointwise perceptron with a residual connection, each after a normalisation."""
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class PoolingBlock(nn.Module):
 def pooling_encoder(image_px: int, inputs: int, stem: int, stages: tuple[int, ...]) -> nn.Sequential:
     """From images (B, inputs, H, W) of `image_px` to features (B, stages[-1], H/16, W/16), each halving rounded down.
 
-    The published ReLU of the first two convolutions stays.
+    The published ReLU of the first two convolutions is kept.
     """
     layers: list[nn.Module] = []
     for before in (inputs, stem):

@@ -1,4 +1,4 @@
-"""From numbers without meaning to poses: smooth ways to write a rotation, and the head that ends a network."""
+"""From features to poses: smooth rotation representations, and the output head of a pose network."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ...geometry import rigid, rotation_from_vector
 from ...settings import NetworkCamera, NetworkSettings, RotationHead
 from .canonical_frame import CanonicalFrame
 
-# Numbers that write one rotation.
+# Size of each rotation representation.
 ROTATION_NUMBERS: dict[RotationHead, int] = {"sixd": 6, "quaternion": 10}
 
-# Lengths below this carry no direction: the decoders then return a fixed rotation instead of NaN.
+# Vectors shorter than this have no direction: the decoders then return a fixed rotation instead of NaN.
 _NO_DIRECTION = 1e-6
-# Depth lies within a factor of e of the nominal one, so that no early step of training can lose the patient; one unit
-# of the network changes it by about a fifth, as one unit of shift moves the isocentre by half the image.
+# Depth is limited to a factor of e of the nominal one, so that early training steps cannot move the patient out of
+# view; one output unit changes it by about a fifth, as one unit of shift moves the isocentre by half the image.
 _MOST_LOG_DEPTH = 1.0
 _LOG_DEPTH_PER_UNIT = 0.2
-# How far apart [rad] the hypotheses of an untrained network point: enough for each to be nearest to some poses.
+# Spread [rad] of the hypotheses of an untrained network: enough for each to be nearest to some poses.
 _SPREAD_RAD = 0.1
 
 
@@ -41,31 +41,31 @@ class Hypotheses:
         return self.logits.softmax(dim=-1)
 
     def ordered(self) -> Hypotheses:
-        """The same hypotheses, the most believed first."""
+        """The same hypotheses, the most probable first."""
         order = self.logits.argsort(dim=-1, descending=True)
         poses = self.poses.gather(1, order[..., None, None].expand(*order.shape, 4, 4))
         return Hypotheses(poses, self.logits.gather(1, order))
 
 
 def best(hypotheses: Hypotheses) -> Tensor:
-    """The most believed pose camera_from_canonical of each X-ray (B, 4, 4)."""
+    """The most probable pose camera_from_canonical of each X-ray (B, 4, 4)."""
     return chosen(hypotheses.poses, hypotheses.logits.argmax(dim=-1))
 
 
 def chosen(poses: Tensor, number: Tensor) -> Tensor:
-    """Of poses (B, K, 4, 4) the ones numbered (B,): (B, 4, 4)."""
+    """Select from poses (B, K, 4, 4) by index (B,): (B, 4, 4)."""
     return poses.gather(1, number[:, None, None, None].expand(-1, 1, 4, 4)).squeeze(1)
 
 
 def rotation_from_sixd(numbers: Tensor) -> Tensor:
     """Rotations (..., 3, 3) whose first two columns are those of the numbers (..., 6), made orthonormal.
 
-    Smooth and onto; where the columns have no length or one direction, a fixed rotation with zero gradient takes over.
+    Smooth and surjective; where the columns vanish or are parallel, a fixed rotation with zero gradient is returned.
     Source: Zhou et al., On the continuity of rotation representations (CVPR 2019).
     """
     first, second = numbers[..., :3], numbers[..., 3:]
     x = _direction(first, _axis_like(first, 0))
-    # The axis that x is furthest from always leaves something after projection.
+    # The axis least aligned with x never vanishes in the projection.
     other = nn.functional.one_hot(x.detach().abs().argmin(dim=-1), 3).to(x)
     fallback = _direction(_across(other, x), other)
     y = _direction(_across(second, x), fallback)
@@ -80,9 +80,9 @@ def sixd_from_rotation(rotation: Tensor) -> Tensor:
 def rotation_from_quaternion_adjugate(numbers: Tensor) -> Tensor:
     """Rotations (..., 3, 3) of the upper triangles (..., 10), row by row, of symmetric matrices near q q^T.
 
-    q = (w, x, y, z) is read off the column with the largest norm, so that no rotation is singular: half turns, where
-    w vanishes, included. The adjugate has no sign to choose, as q and -q give the same numbers. Numbers that are all
-    zero give the identity, with zero gradient. Source: Lin et al., arXiv 2205.09116; Hanson and Hanson (2022).
+    q = (w, x, y, z) is taken from the column with the largest norm, so that no rotation is singular, including half
+    turns, where w vanishes. The adjugate has no sign ambiguity, as q and -q give the same numbers. All zeros give the
+    identity, with zero gradient. Source: Lin et al., arXiv 2205.09116; Hanson and Hanson (2022).
     """
     matrix = numbers[..., _PLACE_IN_TRIANGLE.to(numbers.device)]
     largest = matrix.detach().norm(dim=-2).argmax(dim=-1)
@@ -106,7 +106,7 @@ def quaternion_adjugate(rotation_vector: Tensor) -> Tensor:
     return quaternion[..., row] * quaternion[..., column]
 
 
-# Rows and columns of the ten numbers in the symmetric matrix, and which number each of its sixteen places holds.
+# Rows and columns of the ten numbers in the symmetric matrix, and the index of the number at each of its 16 entries.
 _TRIANGLE = torch.triu_indices(4, 4)
 _PLACE_IN_TRIANGLE = torch.zeros(4, 4, dtype=torch.long)
 _PLACE_IN_TRIANGLE[_TRIANGLE[0], _TRIANGLE[1]] = torch.arange(10)
@@ -119,7 +119,7 @@ class PoseHead(nn.Module):
     For each hypothesis the last layer gives the numbers of a rotation, three of a translation and a logit. The
     isocentre lies at depth (a, b, 1) in the camera: a, b in halves of the image's field, the depth SOD exp(c), so that
     a shift in the image does not change depth. The rotation is in camera axes, applied to the nominal view.
-    Before training every hypothesis is the nominal view, but for a tenth of a radian between them.
+    Before training every hypothesis is the nominal view, apart from a tenth of a radian between them.
     """
 
     def __init__(self, features: int, settings: NetworkSettings, camera: NetworkCamera, frame: CanonicalFrame) -> None:
@@ -129,14 +129,14 @@ class PoseHead(nn.Module):
         self.half_field = camera.field_mm / 2 / camera.sid_mm
         self.sod_mm = frame.sod_mm
         self.last = nn.Linear(features, self.hypotheses * (ROTATION_NUMBERS[self.rotation] + 4))
-        # Rebuilt from the frame, which the model card keeps: not part of the weights.
+        # Rebuilt from the frame in the model card: not part of the weights.
         self.register_buffer("nominal_rotation", frame.nominal_rotation.to(torch.float32), persistent=False)
         nn.init.zeros_(self.last.weight)
         with torch.no_grad():
             self.last.bias.copy_(self._first_numbers().flatten())
 
     def forward(self, features: Tensor) -> Hypotheses:
-        """The hypotheses, in float32 also where the features are of a shorter type."""
+        """The hypotheses, in float32 also for features of lower precision."""
         with torch.autocast(features.device.type, enabled=False):
             numbers = self.last(features.to(self.last.weight.dtype))
             numbers = numbers.reshape(len(features), self.hypotheses, -1)
@@ -154,7 +154,7 @@ class PoseHead(nn.Module):
     def _first_numbers(self) -> Tensor:
         """Biases (K, numbers): rotation vectors spread over the sphere, no shift, equal logits."""
         number = torch.arange(self.hypotheses, dtype=torch.float64)
-        # Golden-angle points on the sphere; the first hypothesis stays in the middle.
+        # Golden-angle points on the sphere; the first hypothesis stays at the centre.
         height = 1 - 2 * (number + 0.5) / self.hypotheses
         around = number * math.pi * (3 - math.sqrt(5))
         across = (1 - height**2).sqrt()
@@ -176,7 +176,7 @@ def _direction(vector: Tensor, fallback: Tensor) -> Tensor:
     """Unit vectors (..., n); the fallback, with no gradient, where a vector is too short to have a direction."""
     squared = (vector * vector).sum(-1, keepdim=True)
     lost = ~(squared > _NO_DIRECTION**2)
-    # The branch that is not taken must stay finite too, or its gradient poisons the one that is.
+    # The branch not taken must stay finite too, as NaN in its gradient would propagate to the other.
     length = torch.where(lost, torch.ones_like(squared), squared).sqrt()
     return torch.where(lost, fallback.detach(), vector / length)
 

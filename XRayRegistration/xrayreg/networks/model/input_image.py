@@ -1,7 +1,7 @@
 """The input of a network: any X-ray as the network's own camera (`network_camera`) would have taken it.
 
-Two pinhole cameras with the same source and the same axes see the same rays, so the X-ray of one becomes that of the
-other by K_old K_new^-1, exactly: the detector's distance, pitch, skew and the principal point are no longer seen.
+Two pinhole cameras with the same source and the same axes see the same rays, so the X-ray of one maps to that of the
+other by K_old K_new^-1, exactly: the input does not depend on the detector's distance, pitch, skew or principal point.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from .network_camera import pinhole
 
 # Standard deviations from the mean beyond which inputs carry no information: metal and bare detector, seldom anatomy.
 _MOST_DEVIATIONS = 4.0
-# A pixel that is covered by less than half would mostly show its neighbours; less what rounding takes off.
+# Least valid coverage of a pixel, as one covered by less than half would mostly show its neighbours; with a tolerance
+# for rounding.
 _LEAST_COVERED = 0.5 - 1e-6
-# Share of the X-ray's own range below which differences are rounding.
+# Share of the X-ray's range below which differences are rounding errors.
 _FLAT = 1e-6
 # Edge of the window for local contrast, a share of the image, and what is added to the deviation within it, a share of
 # the deviation of the whole image: it keeps noise in flat places small.
@@ -48,15 +49,15 @@ def to_network_camera(radiograph: Radiograph, camera: NetworkCamera) -> tuple[Te
 
 
 def network_input(attenuation: Tensor, valid: Tensor) -> Tensor:
-    """What a network is given (B, 3, H, W) for images (B, H, W) and their valid pixels (B, H, W) of zeros and ones.
+    """The network input (B, 3, H, W) for images (B, H, W) and their valid pixels (B, H, W) of zeros and ones.
 
-    First channel: the attenuation with zero mean and unit variance over the valid pixels, cut off at four standard
+    First channel: the attenuation with zero mean and unit variance over the valid pixels, clipped at four standard
     deviations, 0 elsewhere: unchanged by gain and offset. Second channel: the valid pixels. Third channel: the first
     less its mean in a window, over the deviation there; haze, exposure and tone curve, which change slowly over the
     image, hardly change it. An image without valid pixels or without contrast gives zeros.
     """
     mask = valid.to(attenuation.dtype)
-    # Pixels that are not valid may hold anything, even NaN.
+    # Invalid pixels may hold any value, even NaN.
     image = torch.where(valid > 0, attenuation, 0)
     count = mask.sum((-2, -1), keepdim=True).clamp(min=1)
     largest = image.abs().amax((-2, -1), keepdim=True)
@@ -87,17 +88,17 @@ def _as_image(image: NDArray) -> Tensor:
 
 
 def _box_means(image: NDArray[np.float32], old_from_new: NDArray[np.float64], new: Camera) -> NDArray[np.float64]:
-    """Means (H, W) of an image over the areas of the new camera's pixels, nothing being 0 outside the image.
+    """Means (H, W) of an image over the areas of the new camera's pixels, the image being 0 outside its border.
 
     An area is at least one pixel of the image wide: the mean over exactly one pixel is linear interpolation. Skew
-    moves each row of areas sideways; the lean within a row, a fraction of a pixel, is left out.
+    moves each row of areas sideways; the shear within a row, a fraction of a pixel, is neglected.
     """
     rows, columns = np.arange(new.height, dtype=np.float64), np.arange(new.width, dtype=np.float64)
     row_at = old_from_new[1, 1] * rows + old_from_new[1, 2]
     column_at = old_from_new[0, 0] * columns + old_from_new[0, 1] * rows[:, None] + old_from_new[0, 2]
     bands = _shares(row_at, max(1.0, old_from_new[1, 1]), image.shape[0]) @ image
     half = max(1.0, old_from_new[0, 0]) / 2
-    # Sums from the left edge up to any place; their differences are sums between places.
+    # Cumulative sums from the left edge; their differences are sums over intervals.
     edges = np.arange(image.shape[1] + 1) - 0.5
     sums = np.pad(np.cumsum(bands, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
     between = [
@@ -108,7 +109,7 @@ def _box_means(image: NDArray[np.float32], old_from_new: NDArray[np.float64], ne
 
 
 def _shares(at: NDArray[np.float64], length: float, count: int) -> NDArray[np.float32]:
-    """Shares (N, count) that `count` pixels, n from n - 0.5 to n + 0.5, have in stretches of a length about places."""
+    """Shares (N, count) of `count` pixels, n from n - 0.5 to n + 0.5, in intervals of a length centred at `at` (N,)."""
     pixels = np.arange(count)
     last = np.minimum(at[:, None] + length / 2, pixels + 0.5)
     first = np.maximum(at[:, None] - length / 2, pixels - 0.5)

@@ -1,4 +1,4 @@
-"""What every learned similarity is: a description to build it from, and a module that compares two images."""
+"""The interface of learned similarities: a description to build one from, and a module that compares two images."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor, nn
 from ...checks import InputError
 from ...settings import SIMILARITY_NAMES, SimilarityName
 
-# Channels that a volume network makes of the CT, in all three published systems.
+# Output channels of the volume network, in all three published systems.
 REFINED_CHANNELS = 3
-# What leaves two places a side after the four halvings of the deepest network.
+# Smallest image size, which leaves two positions a side after the four halvings of the deepest network.
 SMALLEST_PX = 32
-# Channels are kept to multiples of this, which attention heads, halves and split groups divide.
+# Numbers of channels are multiples of this, so that attention heads, halves and split groups divide them.
 _CHANNEL_STEP = 4
 
 
 @dataclass(frozen=True)
 class SimilarityDescription:
-    """What an untrained similarity is built from; with the weights it is the whole network.
+    """The configuration of a similarity; with the weights it is the whole network.
 
     name: the architecture.
     image_px: rows and columns of the images that it compares.
     width: factor on the published numbers of channels.
-    volume_network: whether a 3D network refines the CT before it is projected; without one it is projected as it is.
+    volume_network: whether a 3D network refines the CT before projection; otherwise it is projected unchanged.
 
     Raises InputError for an unknown name, an image below 32 pixels and a width outside 0.05 to 8.
     """
@@ -61,21 +61,21 @@ class SimilarityDescription:
         return REFINED_CHANNELS if self.volume_network else 1
 
     def channels(self, published: int) -> int:
-        """A published number of channels, made wider or narrower; a multiple of four."""
+        """A published number of channels scaled by `width`; a multiple of four."""
         return max(_CHANNEL_STEP, _CHANNEL_STEP * round(published * self.width / _CHANNEL_STEP))
 
 
 def for_each_image(features: Tensor, images: int) -> Tensor:
-    """Features (A, ...) of X-rays as (images, ...): those of each one images / A times in a row."""
+    """Features (A, ...) of X-rays repeated to (images, ...): each one images / A times in a row."""
     return features.repeat_interleave(images // len(features), 0)
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureComparison:
-    """What a network says of B pairs of images.
+    """A network's output for B pairs of images.
 
-    similarity: (B,), lower where they are more alike.
-    decomposition: how much local features agree less than global ones, see `correlation`; None for the other networks.
+    similarity: (B,), lower for more similar images.
+    decomposition: decomposition loss of global and local features, see `correlation`; None for the other networks.
     """
 
     similarity: Tensor
@@ -85,8 +85,8 @@ class FeatureComparison:
 class LearnedSimilarity(nn.Module, ABC):
     """A network that compares an X-ray with images rendered from a CT.
 
-    The CT goes in as attenuation relative to water, images as line integrals through it in units of about a patient's
-    half width, so that everything is of the order of one (see `training.pose_gradient`).
+    Inputs are the CT as attenuation relative to water and images as line integrals through it in units of about a
+    patient's half width, so that all are of the order of one (see `training.pose_gradient`).
     """
 
     def __init__(self, description: SimilarityDescription, volume_network: nn.Module | None) -> None:
@@ -98,7 +98,7 @@ class LearnedSimilarity(nn.Module, ABC):
     def refine_volume(self, volume: Tensor) -> Tensor:
         """Maps (C, nk, nj, ni) to project for a volume (nk, nj, ni) of any size.
 
-        Without a 3D network they are the volume itself. They depend on the CT alone, so that one call serves all poses.
+        Without a 3D network they are the volume itself. They depend only on the CT, so that one call serves all poses.
         """
         if self.volume_network is None:
             return volume[None]
@@ -107,10 +107,10 @@ class LearnedSimilarity(nn.Module, ABC):
 
     @abstractmethod
     def compare(self, fixed: Tensor, moving: Tensor) -> FeatureComparison:
-        """What the network says of X-rays (A, 1, H, W) and rendered images (B, C, H, W); differentiable twice.
+        """The network's output for X-rays (A, 1, H, W) and rendered images (B, C, H, W); twice differentiable.
 
-        Each X-ray is encoded once and compared with B / A images that follow one another. Raises ValueError for images
-        of another shape than the description's, and for numbers of them that do not divide.
+        Each X-ray is encoded once and compared with B / A consecutive images. Raises ValueError for images of another
+        shape than the description's, and where A does not divide B.
         """
 
     @property
@@ -122,19 +122,19 @@ class LearnedSimilarity(nn.Module, ABC):
         """The residuals (B, N) whose squares the similarity sums up, and their derivatives (B, P, N).
 
         jacobian: (B, C, P, H, W) derivatives of the images (B, C, H, W).
-        Raises ValueError for a network whose similarity is no sum of squares.
+        Raises ValueError for a network whose similarity is not a sum of squares.
         """
         raise ValueError(f"residuals: {self.description.name} is no sum of squares")
 
     def similarity(self, fixed: Tensor, moving: Tensor) -> Tensor:
-        """How unlike X-rays (A, 1, H, W) and rendered images (B, C, H, W) are: (B,), lower where more alike.
+        """Dissimilarity (B,) of X-rays (A, 1, H, W) and rendered images (B, C, H, W).
 
         See `compare`.
         """
         return self.compare(fixed, moving).similarity
 
     def require_images(self, fixed: Tensor, moving: Tensor) -> None:
-        """Raise ValueError unless the images have the described shape and share out evenly among the X-rays."""
+        """Raise ValueError unless the images have the described shape and the number of X-rays divides theirs."""
         pixels, channels = self.description.image_px, self.description.moving_channels
         for name, image, count in (("fixed", fixed, 1), ("moving", moving, channels)):
             if image.ndim != 4 or tuple(image.shape[1:]) != (count, pixels, pixels):
@@ -144,5 +144,5 @@ class LearnedSimilarity(nn.Module, ABC):
 
     @property
     def parameters_count(self) -> int:
-        """How many numbers are learnt."""
+        """Number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())

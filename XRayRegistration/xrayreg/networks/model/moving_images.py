@@ -1,4 +1,4 @@
-"""What a learned similarity is shown of a CT: images rendered from it at poses, and how they change with the pose.
+"""Moving images of a learned similarity: images rendered from a CT at poses, and their derivatives by the pose.
 
 Images are line integrals through attenuation relative to water, in units of `scale_mm`. A 3D network's maps are
 rendered in place of the CT.
@@ -34,14 +34,14 @@ def moving_images(
     """Images (B, C, H, W) and their derivatives (B, C, P, H, W) along the tangents.
 
     camera_from_volume: (B, 4, 4) poses; tangents: (B, P, 4, 4) of them, see `geometry.twist_tangents`; both float64.
-    scale_mm: the unit of length of line integrals. like: a tensor of the type and on the device that images shall have.
-    maps: (C, nk, nj, ni) that `refine_volume` made before; gradients then do not reach the 3D network.
+    scale_mm: the unit of length of line integrals. like: a tensor with the type and device of the images.
+    maps: (C, nk, nj, ni) precomputed by `refine_volume`; gradients then do not reach the 3D network.
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
     if network.volume_network is None:
         return unrefined_images(projector, camera, camera_from_volume, tangents, scale_mm, like)
     _require_compiled(projector)
-    # Brings numba, which a machine that only renders with torch does without.
+    # Imports numba, which a machine that renders only with torch may lack.
     from ...render.learned_maps import render_maps_with_jacobian
 
     projector.renders += len(camera_from_volume)
@@ -61,7 +61,7 @@ def unrefined_images(
     scale_mm: float,
     like: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The same of the CT as it is, with C = 1; see `moving_images`."""
+    """The same for the unrefined CT, with C = 1; see `moving_images`."""
     unit = MU_WATER * scale_mm
     image, jacobian = render_with_jacobian(projector, camera, camera_from_volume, tangents)
     return image[:, None].to(like) / unit, jacobian[:, None].to(like) / unit

@@ -25,11 +25,11 @@ def pinhole(camera: NetworkCamera) -> Camera:
 
 
 def network_camera_for(camera: Camera, image_px: int) -> NetworkCamera:
-    """The smallest camera of a network, `image_px` pixels a side, that sees all rays of an X-ray's camera.
+    """The smallest network camera, `image_px` pixels a side, that covers all rays of an X-ray's camera.
 
-    Its central ray is the X-ray's, so an X-ray off its central ray is covered with as much to spare on the other side.
-    Where the X-ray's SID is unknown (no pixel pitch), a nominal one stands for it: field and SID then have the right
-    ratio, which is all that rays depend on.
+    Its central ray is the X-ray's, so an X-ray off its central ray is covered with an equal margin on the other side.
+    Where the X-ray's SID is unknown (no pixel pitch), a nominal one is used: field and SID then have the right ratio,
+    on which alone the rays depend.
     """
     edges = [(u, v, 1.0) for u in (-0.5, camera.width - 0.5) for v in (-0.5, camera.height - 0.5)]
     slopes = np.linalg.solve(camera.matrix, np.array(edges).T)[:2]

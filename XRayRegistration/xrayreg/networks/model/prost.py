@@ -1,4 +1,4 @@
-"""ProST's similarity (Gao et al., MICCAI 2020): the distance between what two encoders make of X-ray and projection."""
+"""ProST's similarity (Gao et al., MICCAI 2020): the distance between two encoders' features of X-ray and projection."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from .learned_similarity import FeatureComparison, LearnedSimilarity, Similarity
 from .volume_network import volume_network
 
 STAGES, ENCODED = (16, 64, 128), 64
-# A bottleneck computes with a quarter of its channels, as in residual networks (He et al., 2016).
+# Reduction of the channels inside a bottleneck, as in residual networks (He et al., 2016).
 _NARROWING = 4
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a short cut.
+    """1 x 1, 3 x 3 and 1 x 1 convolutions with a residual connection.
 
-    The paper names no activation inside it; GELU is smooth, so that the second derivative that training takes is not
-    zero almost everywhere as ReLU's.
+    The paper specifies no activation inside it; GELU is smooth, so that the second derivative needed in training is
+    not zero almost everywhere, as that of ReLU.
     """
 
     def __init__(self, channels: int) -> None:

@@ -26,7 +26,7 @@ def build(description: SimilarityDescription, decomposition: DecompositionForm =
     """An untrained similarity, on the CPU and in float32.
 
     decomposition: of the correlation-driven network; the others have none.
-    Weights come from torch's global generator; seed it for a network that can be made again.
+    Weights are drawn from torch's global generator; seed it for reproducibility.
     """
     network = SIMILARITIES[description.name](description)
     if isinstance(network, CorrelationSimilarity):
@@ -35,12 +35,12 @@ def build(description: SimilarityDescription, decomposition: DecompositionForm =
 
 
 def build_for(settings: TrainingSettings) -> LearnedSimilarity:
-    """The untrained similarity that training settings ask for; raises InputError as `description_for` does."""
+    """The untrained similarity specified by training settings; raises InputError as `description_for` does."""
     return build(description_for(settings), _wanted(settings).decomposition)
 
 
 def description_for(settings: TrainingSettings) -> SimilarityDescription:
-    """What training settings ask for; raises InputError for another kind of network and for impossible numbers."""
+    """The description by training settings; raises InputError for another kind of network and invalid numbers."""
     wanted = _wanted(settings)
     return SimilarityDescription(wanted.architecture, settings.camera.image_px, wanted.width, wanted.volume_network)
 

@@ -1,8 +1,8 @@
 """SOPI's similarity of embedded features (ICASSP 2024; methods.md A4): masked differences on three levels.
 
-Each image has a composite encoder in the manner of CBNet (Liu et al., AAAI 2020): an assisting backbone of split
-attention hands its features, level by level, to a leading one of focal modulation. The paper's text leaves kernel sizes
-and activations open; all of ours are smooth.
+Each image has a composite encoder similar to CBNet (Liu et al., AAAI 2020): an assisting backbone of split attention
+passes its features, level by level, to a leading one of focal modulation. The paper does not specify kernel sizes and
+activations; all of ours are smooth.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _halved(before: int, after: int) -> nn.Conv2d:
 
 
 class SopiSimilarity(LearnedSimilarity):
-    """Mean squared differences of the embedded features, where the CT projects to; the mean of the three levels."""
+    """Mean squared differences of the embedded features within the CT's projection; the mean of the three levels."""
 
     def __init__(self, description: SimilarityDescription) -> None:
         super().__init__(description, volume_network(description))
@@ -67,9 +67,9 @@ class SopiSimilarity(LearnedSimilarity):
 
 
 def projected_mask(moving: Tensor) -> Tensor:
-    """1 where any channel of images (B, C, H, W) shows anything, else 0: (B, 1, H, W); all 1 where nothing shows.
+    """Mask (B, 1, H, W): 1 where any channel of images (B, C, H, W) is not zero, else 0; all 1 for an empty image.
 
-    Without the latter a CT outside the picture would be the most similar of all.
+    Otherwise a CT outside the image would be the most similar of all.
     """
     shown = (moving.detach() != 0).any(1, keepdim=True)
     return (shown | ~shown.any(dim=(2, 3), keepdim=True)).to(moving)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from ...checks import InputError
 from .split_attention import SplitAttentionBottleneck
 
-# Both branches end in so many channels on a grid of so many places a side.
+# Channels and grid size at the end of both branches.
 BRANCH, SIDE = 128, 64
 STAGES, HIDDEN = (256, 512, 1024), (512, 128)
 _VOLUME_CHANNELS = 8
-# ReLU6 ends here.
+# Upper limit of ReLU6.
 _MOST = 6.0
 
 
@@ -39,14 +39,14 @@ class PoseRanges:
 class SopiRegressor(nn.Module):
     """From X-rays (B, 1, H, W) and volumes (B, 1, nk, nj, ni) of any size to poses (B, 6).
 
-    The volume is averaged to 128 voxels a side and halved by convolutions into two channels of 64 slices, which stand
-    beside the 128 channels that two halvings make of an X-ray of 256 pixels. Three stages of a convolution, a
+    The volume is averaged to 128 voxels a side and halved by convolutions into two channels of 64 slices, concatenated
+    with the 128 channels from two halvings of an X-ray of 256 pixels. Three stages of a convolution, a
     bottleneck of split attention and pooling follow, then layers of 1024, 512, 128 and 6 numbers.
     ReLU6 / 6 spans the ranges.
     """
 
     def __init__(self, ranges: PoseRanges | None = None, width: float = 1.0, side: int = SIDE) -> None:
-        """width: factor on the channels of the stages; side: places of the joint grid, at least 8."""
+        """width: factor on the channels of the stages; side: size of the joint grid, at least 8."""
         super().__init__()
         if side < 8 or side % 8:
             raise InputError(
@@ -75,7 +75,7 @@ class SopiRegressor(nn.Module):
             before = after
         self.stages = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         last = nn.Linear(HIDDEN[1], 6)
-        # In the middle of ReLU6, where it has a slope.
+        # In the middle of ReLU6, where its derivative is not zero.
         nn.init.constant_(last.bias, _MOST / 2)
         self.head = nn.Sequential(
             nn.Linear(before, HIDDEN[0]), nn.ReLU(), nn.Linear(HIDDEN[0], HIDDEN[1]), nn.ReLU(), last

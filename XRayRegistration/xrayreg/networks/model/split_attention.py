@@ -29,7 +29,7 @@ class SplitAttention(nn.Module):
 
 
 class SplitAttentionBottleneck(nn.Module):
-    """1 x 1, split attention and 1 x 1 beside a short cut; (B, C, H, W) to the same shape. Smooth throughout."""
+    """1 x 1, split attention and 1 x 1 with a residual connection; (B, C, H, W) to the same shape. Smooth."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

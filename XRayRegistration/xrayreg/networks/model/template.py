@@ -16,7 +16,7 @@ from ...ct_alignment.preprocess import block_means
 from ...geometry import VoxelGrid
 from ...scene import Volume
 
-# Fine enough for an alignment to a tenth of it, coarse enough for a pelvis in 1.5 MB.
+# Fine enough for alignment to a tenth of a voxel, coarse enough for a pelvis in 1.5 MB.
 VOXEL_MM = 4.0
 _LIMITS = np.iinfo(np.int16)
 

@@ -1,7 +1,7 @@
-"""Training a network: the run from CTs to a validated network, its loop, losses, optimiser, status, curves and lock.
+"""Network training: the run from CTs to a validated network, its loop, losses, optimiser, status, curves and lock.
 
-Knows all other rooms of `networks` and the simulation, whose X-rays validate it. May be imported by the command line
-and by benchmarks; the Slicer module reads a run's progress from its folder (`status`).
+Depends on the rest of `networks` and on the simulation, whose X-rays are used for validation. May be imported by the
+command line and by benchmarks; the Slicer module reads a run's progress from its folder (`status`).
 """
 
 from .run import TrainingOrder, train_network

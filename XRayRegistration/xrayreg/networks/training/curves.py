@@ -38,7 +38,7 @@ _COLOURS = {
     "zncc": "#0072b2",
     "gradient_correlation": "#009e73",
 }
-# Title of a panel, and the figure that it shows of each kind.
+# Title of a panel, and the figure that it plots for each kind.
 _ERROR_PANELS = (("Rotation error [degrees]", "rotation_deg"), ("Distance error, mTRE [mm]", "mtre_mm"))
 _ANGLE_PANELS = (
     ("Angle to the geodesic gradient [degrees]", "whole_deg"),
@@ -60,7 +60,7 @@ class Curves:
         self._folder, self._columns = folder, columns
         self._rows = [row for row in _read(folder / "curve.csv", columns) if row["iteration"] <= resumed_at]
         self._sum, self._count, self._since = 0.0, 0, -math.inf
-        # How many rows the files show; -1 before they are written.
+        # Number of rows in the files; -1 before they are written.
         self._shown = -1
         self._board: Any = None
         self.note = ""
@@ -72,7 +72,7 @@ class Curves:
             self._board = SummaryWriter(str(folder), flush_secs=10)
 
     def add(self, step: TrainStep) -> None:
-        """Take note of a step; writes after validations."""
+        """Record a step; writes the files after validations."""
         if step.state == "training" and step.loss is not None and math.isfinite(step.loss):
             self._sum, self._count = self._sum + step.loss, self._count + 1
         if not step.validated and (not self._count or step.seconds - self._since < EVERY_S):
@@ -95,13 +95,13 @@ class Curves:
             self.write()
 
     def write(self) -> None:
-        """Replace table and picture where there is more to show; what cannot be written is left out, training matters
-        more."""
+        """Update table and picture if there are new rows; write errors are ignored, as they must not stop the
+        training."""
         if self._shown == len(self._rows):
             return
         try:
             replace_file(self._folder / "curve.csv", self._write_table)
-            # Slicer's Python may lack what draws; its panel draws the table.
+            # Slicer's Python may lack matplotlib; its panel plots the table.
             if importlib.util.find_spec("matplotlib") is not None:
                 replace_file(self._folder / "curve.png", lambda path: draw_curve(self._rows, path))
             if self._board is not None:
@@ -146,7 +146,7 @@ def draw_curve(rows: Iterable[Mapping[str, float]], path: Path) -> None:
     unit, name = (60.0, "minutes") if last > 180 else (1.0, "seconds")
     figure = Figure(figsize=(9.6, 3.4))
     FigureCanvasAgg(figure)
-    # Fixed: to have the room measured takes as long as to draw.
+    # Fixed margins: automatic layout takes as long as drawing.
     panels = figure.subplots(1, 3, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.14, "top": 0.91})
     times, losses = _points(rows, "loss", unit)
     panels[0].plot(times, losses, color=_COLOURS["loss"], alpha=0.35, lw=1)
@@ -192,7 +192,7 @@ def _flat(figures: Figures) -> dict[str, float]:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, float]]:
-    """The rows of an earlier part of the run; none where there is no table, or another kind of one."""
+    """The rows of an earlier part of the run; none where there is no table, or one of another kind."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)

@@ -13,9 +13,9 @@ from torch import distributed, nn
 
 @dataclass(frozen=True)
 class Process:
-    """This process among `count`, numbered from 0; number 0 alone writes files and decides when to stop.
+    """This process among `count`, numbered from 0; only number 0 writes files and decides when to stop.
 
-    device: what it computes on, on a machine with several GPUs its own one.
+    device: on which it computes; on a machine with several GPUs its own one.
     """
 
     device: torch.device
@@ -28,7 +28,7 @@ class Process:
         return self.number == 0
 
     def batch_number(self, turn: int) -> int:
-        """The number of this process's batch when every process takes its `turn`-th; none is drawn twice."""
+        """The number of this process's `turn`-th batch; numbers are unique across processes."""
         return turn * self.count + self.number
 
     def from_leader(self, values: list[float]) -> list[float]:
@@ -41,10 +41,10 @@ class Process:
         return received
 
     def share_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Make each parameter's gradient the mean of the processes' ones; every process calls this with the same."""
+        """Average each parameter's gradient over the processes; every process calls this with the same parameters."""
         if self.count == 1:
             return
-        # A weight may be left without a gradient in one process alone.
+        # A weight may lack a gradient in one process only.
         found = [torch.zeros_like(some) if some.grad is None else some.grad for some in parameters]
         together = torch.cat([gradient.flatten() for gradient in found])
         distributed.all_reduce(together)
@@ -55,7 +55,7 @@ class Process:
 
 @contextmanager
 def joined(device: str) -> Iterator[Process]:
-    """This process as torchrun started it, joined with the others for as long as the context lasts.
+    """This process as started by torchrun, connected with the others within the context.
 
     device: kind of device that training runs on. Without torchrun there is one process.
     """

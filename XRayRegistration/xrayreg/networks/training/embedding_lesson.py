@@ -1,8 +1,8 @@
-"""The lesson of our own similarity, whose pose gradient is written out: g = 2 M (p - q), for any two images of a batch.
+"""The lesson of our own similarity, whose pose gradient is explicit: g = 2 M (p - q), for any two images of a batch.
 
-p is the point of a DRR, M its derivatives by the six parameters of the pose, and q any point to come to: that of an
-X-ray, or of another DRR. So a batch of A X-rays and B DRRs gives A B gradients and not B, each differentiated but once.
-A linear layer on the points also has to predict the pose. It is not kept: it makes training faster.
+p is the point of a DRR, M its derivatives by the six parameters of the pose, and q any target point: that of an X-ray,
+or of another DRR. So a batch of A X-rays and B DRRs gives A B gradients and not B, each differentiated only once.
+A linear layer on the points also has to predict the pose. It speeds up training and is not part of the network.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from .pose_gradient import PoseLesson, render_unrefined
 from .similarity_lesson import SimilarityLesson, Trained, similarity_settings, training_pairs
 from .similarity_validation import ValidationPairs
 
-# DRRs are rendered this small: the network sees means over a grid of 16 places, and a quarter of the rays gives them.
+# Size of the DRRs: the network uses only means over a grid of 16 x 16 cells, which a quarter of the rays determines.
 _RENDERED_PX = 32
 # Rotation matrix and translation.
 _POSE_NUMBERS = 12
-# The loss on poses, beside that on gradients, and where its errors begin to count by their size, not their square.
+# Weight of the pose loss relative to the gradient loss, and the error at which it changes from squared to absolute.
 _POSE_WEIGHT, _POSE_BETA = 10.0, 0.1
-# A pair counts as exp(-(d / near)^2), d being its geodesic distance [radians]; those far apart a little, so that a
-# descent comes back from there too. The nearest have no direction to speak of.
+# Weight of a pair: exp(-(d / near)^2) with its geodesic distance d [radians]; far pairs keep a small weight, so that a
+# descent converges from there too. The nearest have no well-defined direction.
 _NEAR, _FAR_SHARE, _NEAREST = 0.5, 0.05, 0.05
 
 
 class EmbeddingLesson(SimilarityLesson):
-    """See `lesson.Lesson`. With a 3D network it is the lesson of the other similarities: M is then not data."""
+    """See `lesson.Lesson`. With a 3D network it is that of the other similarities: M then depends on weights."""
 
     network: EmbeddingSimilarity
 
@@ -53,7 +53,7 @@ class EmbeddingLesson(SimilarityLesson):
         super().__init__(network, subjects, validation, template)
         if network.volume_network is None:
             self.pose_of_point = nn.Linear(EMBEDDED, _POSE_NUMBERS)
-            # The same in every process and every run of a seed, without drawing from the global generator.
+            # Equal in every process and every run of a seed, without drawing from the global generator.
             nn.init.zeros_(self.pose_of_point.weight)
             nn.init.zeros_(self.pose_of_point.bias)
             self.trained = Trained(network, self.pose_of_point)
@@ -80,7 +80,7 @@ class EmbeddingLesson(SimilarityLesson):
             loss = loss + of_drrs.loss(between, wanted.gradient_loss)
             predicted = self.pose_of_point(torch.cat([goals, points]))
             of_pose = nn.functional.smooth_l1_loss(predicted, poses, beta=_POSE_BETA, reduction="none").mean(1)
-            # X-rays are fewer than DRRs and count as much.
+            # X-rays are fewer than DRRs but weighted equally.
             pose_loss = of_pose[: len(truth)].mean() + of_pose[len(truth) :].mean()
             parts = {"gradient": float(loss.detach()), "pose": float(pose_loss.detach()), "angle_deg": angle}
             return loss + _POSE_WEIGHT * pose_loss, parts
@@ -101,10 +101,10 @@ def similarity_lesson(
 
 
 def pose_numbers(camera_from_volume: Tensor, pairs: PoseLesson, poses: PoseDistribution) -> Tensor:
-    """Poses (N, 4, 4) as numbers (N, 12) of the order of one, 0 at the nominal view.
+    """Poses (N, 4, 4) as vectors (N, 12) of the order of one, 0 at the nominal view.
 
-    The squared distance of two of them is that of the geodesic distance for small angles: the rotation matrix from the
-    nominal view on over the root of two, and the pivot's place in units of `scale_mm`.
+    The squared distance of two of them equals the squared geodesic distance for small angles: the rotation matrix
+    relative to the nominal view over the root of two, and the pivot's position in units of `scale_mm`.
     """
     pose = camera_from_volume.to(pairs.pivot)
     turn = pose[:, :3, :3] @ nominal_rotation(poses).to(pose).mT - torch.eye(3).to(pose)
@@ -113,7 +113,7 @@ def pose_numbers(camera_from_volume: Tensor, pairs: PoseLesson, poses: PoseDistr
 
 
 class PairGradients:
-    """Of B starts and A goals: the true gradients (B, A, 6), and how much each pair counts (B, A)."""
+    """For B starts and A goals: the true gradients (B, A, 6), and the weight of each pair (B, A)."""
 
     def __init__(self, true_gradient: Tensor) -> None:
         self.true_gradient = true_gradient
@@ -135,7 +135,7 @@ class PairGradients:
         return 2 * torch.einsum("bpn,ban->bap", derivatives, points[:, None] - goals)
 
     def loss(self, gradients: Tensor, name: GradientLossName) -> Tensor:
-        """Weighted mean of the losses of gradients (B, A, 6), a scalar; 0 where no pair counts."""
+        """Weighted mean of the losses of gradients (B, A, 6), a scalar; 0 where all weights are zero."""
         losses = GRADIENT_LOSSES[name](gradients.flatten(0, 1), self.true_gradient.flatten(0, 1))
         weight = self.weight.flatten()
         return (losses * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)

@@ -1,13 +1,13 @@
-"""The geodesic distance between poses, its gradient, and losses that make a network's gradient like it.
+"""The geodesic distance between poses, its gradient, and losses that fit a network's gradient to it.
 
-ProST teaches a similarity to be convex: its gradient with respect to the pose should be that of the squared geodesic
+ProST trains a similarity to be convex: its gradient with respect to the pose should be that of the squared geodesic
 distance to the true pose (Gao et al., MICCAI 2020 and TMI 43(1), 2024; methods.md A1). The distance is that of the
 left-canonical metric of SE(3), in closed form (methods.md A0b): angle^2 + |shift / scale|^2, the shift being that of a
-pivot, usually the isocentre, and `scale_mm` the millimetres that count as much as a radian.
+pivot, usually the isocentre, and `scale_mm` the millimetres equivalent to a radian.
 
-Six parameters describe a pose: a rotation vector [rad] and a translation [units of scale_mm] in camera axes, which lead
-from a base pose about the pivot to it (`geometry.retract`). ProST's base is the nominal view. Where no base is given,
-every pose is its own: the parameters are then those of a twist, at zero.
+Six parameters describe a pose: a rotation vector [rad] and a translation [units of scale_mm] in camera axes,
+relative to a base pose about the pivot (`geometry.retract`). ProST's base is the nominal view. Where no base is given,
+every pose is its own base: the parameters are then those of a twist, at zero.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHORTEST = 1e-9
 def squared_geodesic(
     camera_from_volume: Tensor, true_camera_from_volume: Tensor, pivot: Tensor, scale_mm: float
 ) -> Tensor:
-    """Squared distance (B,) between poses (B, 4, 4): rad^2, with `scale_mm` as long as a radian."""
+    """Squared distance (B,) between poses (B, 4, 4): rad^2, with `scale_mm` equivalent to a radian."""
     turn, shift = _turn_and_shift(camera_from_volume, true_camera_from_volume, pivot)
     return turn.square().sum(-1) + (shift / scale_mm).square().sum(-1)
 
@@ -43,7 +43,7 @@ def geodesic_gradient(
 ) -> Tensor:
     """Gradient (B, 6) of `squared_geodesic` with respect to the parameters of the first poses (B, 4, 4).
 
-    At the truth it is 0. At half a turn, where two rotations are as short, it is that of one of them, and finite.
+    At the truth it is 0. At half a turn, where two rotations are equally short, it is that of one of them, and finite.
     """
     turn, shift = _turn_and_shift(camera_from_volume, true_camera_from_volume, pivot)
     # The logarithm's derivative keeps the rotation vector itself: J_l^-T r = r.
@@ -77,8 +77,8 @@ def parameter_tangents(
 def direction_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
     """Squared differences (B,) of the directions of rotation and of translation, from 0 to 8 (MICCAI 2020).
 
-    For gradients (B, 6). A part of the true one that has no length asks for nothing. A part of the network's that has
-    none counts 1, half as much as a right angle, and its derivative is finite.
+    For gradients (B, 6). A part of the true one of zero length contributes nothing. A part of the network's of zero
+    length costs 1, half as much as a right angle, and its derivative is finite.
     """
     parts = [
         _squared_difference_of_directions(network_gradient[:, part], true_gradient[:, part])
@@ -90,8 +90,8 @@ def direction_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
 def angle_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
     """Squared differences (B,) of the directions of whole gradients (B, 6), from 0 to 4: 2 - 2 cos(angle). Ours.
 
-    It asks for what a descent follows. Where a start is hardly turned, `direction_loss` asks for the direction of the
-    turn, which no image shows, as strongly as for that of a long shift. Gradients without length: see there.
+    It fits the direction that a descent follows. For starts that are hardly rotated `direction_loss` weights the
+    direction of the rotation, which no image shows, as much as that of a long shift. Gradients of zero length: see there.
     """
     return _squared_difference_of_directions(network_gradient, true_gradient)
 
@@ -115,7 +115,7 @@ GRADIENT_LOSSES: Mapping[GradientLossName, Callable[[Tensor, Tensor], Tensor]] =
 
 def angle_between_deg(gradient: Tensor, other: Tensor) -> Tensor:
     """Angles [deg] (...,) between gradients (..., N); 90 where one has no length."""
-    # Two halves' lengths keep their digits where the cosine of a small angle has lost them.
+    # This form stays accurate for small angles, where the cosine loses its digits.
     one, two = _direction(gradient), _direction(other)
     return torch.rad2deg(2 * torch.atan2((one - two).norm(dim=-1), (one + two).norm(dim=-1)))
 
@@ -138,7 +138,7 @@ def _direction(vector: Tensor) -> Tensor:
 def _turn_and_shift(
     camera_from_volume: Tensor, true_camera_from_volume: Tensor, pivot: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rotation vector [rad] and shift of the pivot [mm] in camera axes, (B, 3) each, from the true pose on."""
+    """Rotation vector [rad] and shift of the pivot [mm] in camera axes, (B, 3) each, relative to the true pose."""
     turn = vector_from_rotation(camera_from_volume[:, :3, :3] @ true_camera_from_volume[:, :3, :3].mT)
     places = [transform_points(pose, pivot[None])[:, 0] for pose in (camera_from_volume, true_camera_from_volume)]
     return turn, places[0] - places[1]

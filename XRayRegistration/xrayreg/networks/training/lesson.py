@@ -1,4 +1,4 @@
-"""What a network can be taught: the loop does the same for each, whatever its batches, its loss and its figures are."""
+"""Interface of training tasks: the loop is the same for each, whatever its batches, loss and figures."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Figures = Mapping[str, MedianErrors] | Mapping[str, MedianAngles]
 
 @dataclass(frozen=True)
 class Validation:
-    """How well a network does on poses that it is not trained on.
+    """Accuracy of a network on held-out poses.
 
-    error: the number by which networks are compared, lower where better. figures: medians by kind of image, or by what
-    a gradient is of. problem: why the network cannot be used at all; empty where it can.
+    error: the number by which networks are compared, lower is better. figures: medians by kind of image, or by the
+    method that a gradient is from. problem: why the network cannot be used at all; empty where it can.
     """
 
     error: float
@@ -31,35 +31,35 @@ class Validation:
 
 
 class Lesson(Protocol):
-    """One kind of lesson: pose regression or a learned similarity."""
+    """A training task: pose regression or a learned similarity."""
 
     @property
     def network(self) -> nn.Module:
-        """What the file will hold."""
+        """The network stored in the file."""
 
     @property
     def trained(self) -> nn.Module:
-        """The network and whatever else is learned for the lesson's sake."""
+        """The network and other modules trained with it."""
 
     @property
     def error_name(self) -> str:
-        """What `Validation.error` is, such as "median error", in words."""
+        """The name of `Validation.error`, such as "median error"."""
 
     @property
     def error_unit(self) -> str:
         """Its unit."""
 
     def choose_precision(self, wanted: PrecisionName, device: torch.device) -> tuple[PrecisionName, str]:
-        """The number type that suits the network on `device`, and a sentence where something noteworthy decided."""
+        """The number type for training the network on `device`, and a sentence on the reason where it is noteworthy."""
 
     def batch_made_ahead(self, settings: TrainingSettings) -> bool:
-        """Whether a batch may be made on another thread while its predecessor is learned."""
+        """Whether a batch may be made on another thread while the network trains on the previous one."""
 
     def batch(self, settings: TrainingSettings, number: int, device: torch.device) -> LossOf:
-        """Batch `number`, a pure function of it and of the settings, as the loss of it."""
+        """The loss on batch `number`, which is a pure function of it and of the settings."""
 
     def validate(self, device: torch.device) -> Validation:
-        """How well the network does now."""
+        """Validate the current network."""
 
     def checkpoint(self, card: ModelCard, figures: Figures, state: dict[str, Any] | None = None) -> AnyCheckpoint:
         """The network as a file, its figures in the card."""

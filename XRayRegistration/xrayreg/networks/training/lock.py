@@ -1,4 +1,4 @@
-"""One run at a time for each network; leftovers of dead runs are removed."""
+"""One run at a time for each network; files left by terminated runs are removed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def lock_file(out: Path) -> Path:
 
 @contextmanager
 def only_run(out: Path) -> Iterator[str]:
-    """While this lasts no other run trains the network `out`; what dead runs of it have half written is removed.
+    """Within this context no other run trains the network `out`; partial files of terminated runs are removed.
 
-    Gives a sentence where a dead run's lock was taken over, else an empty one. Raises InputError naming the process
-    while another run lives.
+    Yields a sentence where a terminated run's lock was taken over, else an empty one. Raises InputError naming the
+    process while another run is active.
     """
     folder = prepare_output(run_folder(out))
     lock = Lock(

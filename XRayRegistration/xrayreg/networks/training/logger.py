@@ -13,15 +13,15 @@ from .status import RunFolder, RunState, TrainStep
 
 
 class RunLogger:
-    """Writes status, curves and settings, in the leading process alone.
+    """Writes status, curves and settings, in the leading process only.
 
-    notes: a sentence when something cannot be written, and one when a dead run was replaced.
+    notes: a sentence when something cannot be written, and one when a terminated run was replaced.
     """
 
     def __init__(
         self, out: Path, settings: TrainingSettings, process: Process, start: AnyCheckpoint | None, taken_over: str = ""
     ) -> None:
-        """taken_over: a sentence on the dead run whose place this one takes."""
+        """taken_over: a sentence on the terminated run that this one replaces."""
         self._last = TrainStep("preparing", taken_over or "starting")
         self._folder: RunFolder | None = None
         self._curves: Curves | None = None
@@ -36,11 +36,11 @@ class RunLogger:
             self._folder.write(self._last, at_once=True)
 
     def asked_to_stop(self) -> bool:
-        """Whether there is a file `stop`."""
+        """Whether the file `stop` exists."""
         return self._folder is not None and self._folder.asked_to_stop()
 
     def log(self, step: TrainStep) -> None:
-        """Write a step down."""
+        """Log a step."""
         if self._folder is not None and self._curves is not None:
             self._folder.write(step, at_once=step.state != self._last.state)
             if step.iteration:

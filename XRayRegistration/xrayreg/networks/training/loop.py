@@ -1,4 +1,4 @@
-"""The training loop: batches in, better networks out, on disk whenever there is a better one."""
+"""The training loop; the best network so far is kept on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .optimizer_step import Learner, LossOf, StepTaken
 from .schedule import fraction_done, learning_rate, require_sound, seconds_left
 from .status import OnTrainStep, TrainStep, last_checkpoint
 
-# Why a run ended; the leading process sends the others the place in this list.
+# Why a run ended; the leading process sends the others the index in this list.
 Ending = Literal["", "time", "iterations", "patience", "asked", "diverged"]
 _ENDINGS: tuple[Ending, ...] = ("", "time", "iterations", "patience", "asked", "diverged")
 _SENTENCES: dict[Ending, str] = {
@@ -37,7 +37,7 @@ _SENTENCES: dict[Ending, str] = {
     "asked": "stopped as asked",
     "diverged": "stopped: the loss is no longer a finite number; a lower learning rate may help",
 }
-# Weights, two moments of the optimiser, the best network beside the latest, and each once more while it is replaced.
+# Disk space: weights, two moments of the optimiser, the best network beside the latest, each twice while replaced.
 _COPIES_ON_DISK, _BYTES_BESIDES = 10, 20_000_000
 # Speed is a running mean over about this many iterations.
 _SMOOTHED_OVER = 20
@@ -45,12 +45,12 @@ _SMOOTHED_OVER = 20
 
 @dataclass(frozen=True, eq=False)
 class RunInputs:
-    """What a training run is given besides its lesson.
+    """Inputs of a training run besides its lesson.
 
-    card: of the network to be, with the settings of the run.
+    card: of the new network, with the settings of the run.
     out: file for the best network; the latest state lies in its run folder (see `status`).
-    start: a network to begin with. With a training state the run is resumed exactly where it was; without, its
-        weights are where training begins (finetuning).
+    start: a network to start from. With a training state the run is resumed exactly where it stopped; without, training
+        starts from its weights (finetuning).
     """
 
     card: ModelCard
@@ -60,7 +60,7 @@ class RunInputs:
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """What came of a run: the best network's file and card, and why the run ended."""
+    """Result of a run: the best network's file and card, and why the run ended."""
 
     path: Path
     card: ModelCard
@@ -70,7 +70,7 @@ class TrainingResult:
 
 @dataclass
 class _Progress:
-    """Where a run is. best: error of the best network so far; stale: validations since then."""
+    """Progress of a run. best: error of the best network so far; stale: validations since then."""
 
     iteration: int = 0
     images: int = 0
@@ -87,9 +87,9 @@ def train(
     on_step: called after each iteration and validation; an error that it raises ends the run and reaches the caller.
 
     The run ends at its limit of time or iterations, when `asked_to_stop`, when validation no longer improves, or when
-    the loss is no longer finite; the best network so far stays. Iterations are numbered, and batch and weights of each
-    depend on the settings alone, so that a run of a given number of iterations can be repeated and resumed exactly
-    (bit for bit on the CPU in float32).
+    the loss is no longer finite; the best network so far is kept. Iterations are numbered, and batch and weights of
+    each depend on the settings alone, so that a run of a given number of iterations can be repeated and resumed
+    exactly (bit for bit on the CPU in float32).
     Raises InputError when there is no room on the disk, no memory for one image, or no usable network to keep.
     """
     return _TrainingLoop(lesson, run, process, asked_to_stop, on_step).result()
@@ -121,7 +121,7 @@ class _TrainingLoop:
     def result(self) -> TrainingResult:
         threads = torch.get_num_threads()
         if self._lesson.batch_made_ahead(self._settings):
-            # The thread that makes the batches needs cores too; two teams that wait for each other are slower than one.
+            # The thread that makes the batches needs cores too; oversubscription is slower.
             torch.set_num_threads(max(1, threads // 2))
         try:
             return self._iterations()
@@ -151,12 +151,12 @@ class _TrainingLoop:
         return self._result(ending)
 
     def _begin(self) -> str:
-        """Settle number type and optimiser, and take up what an earlier part of the run left.
+        """Choose number type and optimiser, and restore the state of an earlier part of the run.
 
-        Returns a sentence on weights that it did not leave, empty where there are none.
+        Returns a sentence on weights missing in that state, empty where there are none.
         """
         precision, note = self._lesson.choose_precision(self._settings.precision, self._process.device)
-        # All processes go by what the leader measured.
+        # All processes use the leader's measurement.
         precision = PRECISIONS[int(self._process.from_leader([float(PRECISIONS.index(precision))])[0])]
         self._settings = replace(self._settings, precision=precision)
         self._note(note)
@@ -166,7 +166,7 @@ class _TrainingLoop:
             return ""
         try:
             self._learner.restore(state["learner"])
-            # What is learned besides the network, whose weights the file holds already.
+            # Weights trained besides the network's, which are in the file already.
             kept = state.get("besides", {})
             self._lesson.trained.load_state_dict(kept, strict=False)
             self._progress = _Progress(**state["progress"])
@@ -182,7 +182,7 @@ class _TrainingLoop:
         self._progress.seconds = time.monotonic() - self._started
 
     def _ending_and_fraction(self) -> tuple[Ending, float]:
-        """Why to end now, if at all, and the fraction done: in every process as the leader decides."""
+        """Why to end now, if at all, and the fraction done: the leader's decision in every process."""
         self._update_seconds()
         progress, settings = self._progress, self._settings
         fraction = fraction_done(settings, progress.seconds, progress.iteration)
@@ -259,7 +259,7 @@ class _TrainingLoop:
         return note
 
     def _validate(self) -> None:
-        """Measure the network, and keep it if it is the best so far."""
+        """Validate the network, and keep it if it is the best so far."""
         if not self._process.leads:
             return
         self._on_step(self._step("validating", "validating"))
@@ -277,7 +277,7 @@ class _TrainingLoop:
         self._on_step(replace(self._step("validating", message), validated=True))
 
     def _keep(self, better: bool) -> None:
-        """Write the network if it is better, and the state to resume from; a full disk may have room later."""
+        """Write the network if it is better, and the state to resume from; after an error, such as a full disk, retry later."""
         card, figures, out = self._card(), {} if self._validation is None else self._validation.figures, self._run.out
         try:
             if better or (self._unsaved is not None and self._progress.best < math.inf):
@@ -289,7 +289,7 @@ class _TrainingLoop:
             self._unsaved = error
 
     def _besides(self) -> dict[str, Tensor]:
-        """The weights that are learned besides the network's, by name."""
+        """The weights trained besides the network's, by name."""
         kept = {id(value) for value in self._lesson.network.state_dict(keep_vars=True).values()}
         return {
             name: value.detach().cpu()
@@ -354,13 +354,13 @@ class _TrainingLoop:
 
 
 def _fresh_weights(wanted: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> str:
-    """A sentence on weights that a resumed run did not keep under their names; empty where it kept them all."""
+    """A sentence on weights that are missing by name in a resumed run's state; empty where none is missing."""
     missing = ", ".join(sorted(set(wanted) - set(kept)))
     return f"begun by another version, so that these weights of the training start anew: {missing}" if missing else ""
 
 
 def _require_room(out: Path, network: nn.Module) -> None:
-    """Raise InputError where the disk cannot take the networks that a run writes."""
+    """Raise InputError where the disk lacks space for the networks that a run writes."""
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     needed = _COPIES_ON_DISK * weights + _BYTES_BESIDES
     free = shutil.disk_usage(out.absolute().parent).free

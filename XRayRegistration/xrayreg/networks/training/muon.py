@@ -1,7 +1,7 @@
-"""Muon: orthogonalised momentum for filters, in which every direction counts alike.
+"""Muon: orthogonalised momentum for filters, in which every direction has the same weight.
 
-A gradient of a filter bank is nearly of low rank: a few directions hold most of it and the others learn slowly. Here
-the momentum of each bank, as a matrix of a row for each filter, is replaced by the orthogonal matrix next to it.
+The gradient of a filter bank is nearly of low rank: a few directions dominate and the others are learned slowly. Here
+the momentum of each bank, as a matrix with a row per filter, is replaced by the nearest orthogonal matrix.
 Source: Jordan et al., Muon (2024), with the scale of Liu et al. (arXiv 2502.16982) that makes the steps as large as
 Adam's. torch has it for matrices only.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 _MOMENTUM = 0.9
-# Coefficients of a quintic iteration that brings singular values near 1 in few turns, to within a third (Jordan).
+# Coefficients of a quintic iteration that brings singular values to 1 within a third in few iterations (Jordan).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _TURNS = 5
 # Root mean square of Adam's steps in units of its rate.

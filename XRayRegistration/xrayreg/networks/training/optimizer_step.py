@@ -1,4 +1,4 @@
-"""One step of the optimiser: forward, backward, clipping, in the number type that pays on this machine."""
+"""One step of the optimiser: forward, backward, clipping, in the fastest suitable number type."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .distributed import Process
 from .muon import Muon
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# A shorter type has to save at least this share of the time on the CPU, or float32 is kept.
+# A 16-bit type has to save at least this share of the time on the CPU, or float32 is used.
 _WORTH_IT = 0.2
 _MEASURED_IMAGES, _MEASURED_TURNS = 16, 5
-# Steps without a usable gradient in a row after which training has failed; float16 first has to find its scale.
+# Consecutive steps without a finite gradient after which training has failed; float16 first has to find its scale.
 _LOST_AFTER, _LOST_AFTER_SCALED = 5, 25
-# Adaptive clipping lets weights that are nearly zero grow as if they were this large.
+# Least weight norm in adaptive clipping, so that weights near zero can grow.
 _LEAST_WEIGHT_NORM = 1e-3
 
 # Learning rate of filters, whose steps are orthogonalised, over that of everything else: three degrees fell to two and
@@ -33,7 +33,7 @@ _FILTER_RATE = 4.0
 
 # The network in the run's number type.
 Forward = Callable[[Tensor], Hypotheses]
-# The loss of a batch and the parts of it; a network that predicts poses is asked through what is handed in.
+# The loss of a batch and its parts; a network that predicts poses is evaluated through the argument.
 LossOf = Callable[[Forward], tuple[Tensor, dict[str, float]]]
 
 
@@ -47,7 +47,7 @@ class StepTaken:
 
 
 class Learner:
-    """All that is trained and its optimiser; see `TrainingSettings` for the knobs.
+    """The trained modules and their optimiser; see `TrainingSettings` for the settings.
 
     Raises InputError for a precision that this device does not have.
     """
@@ -61,7 +61,7 @@ class Learner:
 
     @property
     def is_lost(self) -> bool:
-        """Whether so many gradients in a row were not finite that going on makes no sense."""
+        """Whether too many consecutive gradients were not finite to continue."""
         return self._lost >= (_LOST_AFTER_SCALED if self._scaler.is_enabled() else _LOST_AFTER)
 
     def step(self, batches: Sequence[LossOf], rate: float) -> StepTaken:
@@ -82,7 +82,7 @@ class Learner:
         for optimiser in self._optimisers:
             self._scaler.unscale_(optimiser)
         norm = self._clip()
-        # Gradients are those of all processes, so that all of them decide alike.
+        # Gradients are averaged over all processes, so that all of them decide equally.
         used = bool(torch.isfinite(norm))
         if used:
             for optimiser in self._optimisers:
@@ -97,12 +97,12 @@ class Learner:
         return predicted
 
     def state(self) -> dict[str, Any]:
-        """All that a further step depends on, besides the weights."""
+        """The state that further steps depend on, besides the weights."""
         optimisers = [optimiser.state_dict() for optimiser in self._optimisers]
         return {"optimisers": optimisers, "scaler": self._scaler.state_dict(), "lost": self._lost}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`; raises ValueError or KeyError for one of another network."""
+        """Restore a `state`; raises ValueError or KeyError for one of another network."""
         for optimiser, known in zip(self._optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(known)
         if self._scaler.is_enabled() and state["scaler"]:
@@ -110,7 +110,7 @@ class Learner:
         self._lost = int(state["lost"])
 
     def _clip(self) -> Tensor:
-        """Limit the gradient and return its norm before."""
+        """Clip the gradient and return its norm before clipping."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
         limit = self._settings.clip if self._settings.clipping == "norm" and self._settings.clip > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(parameters, limit)
@@ -120,12 +120,12 @@ class Learner:
 
 
 def _trunk(network: nn.Module) -> nn.Module:
-    """What has filters: the backbone of a network that predicts poses, whose last layers start at zero, or all."""
+    """The module with filters: the backbone of a pose network, whose last layers start at zero, or all of a network."""
     return network.backbone if isinstance(network, PoseNetwork) else network
 
 
 def _optimisers(network: nn.Module, settings: TrainingSettings) -> tuple[torch.optim.Optimizer, ...]:
-    """Orthogonalised momentum for the trunk's filters but the first ones, AdamW for everything else."""
+    """Orthogonalised momentum for the trunk's filters except the first ones, AdamW for everything else."""
     first = next(_trunk(network).parameters())
     filters = [some for some in _trunk(network).parameters() if some.ndim == 4 and some is not first]
     taken = {id(some) for some in filters}
@@ -141,7 +141,7 @@ def _optimisers(network: nn.Module, settings: TrainingSettings) -> tuple[torch.o
 
 @torch.no_grad()
 def clip_adaptively(parameters: Iterable[Tensor], most: float) -> None:
-    """Shorten each unit's gradient to at most `most` times the norm of its weights (Brock et al., ICML 2021).
+    """Clip each unit's gradient to at most `most` times the norm of its weights (Brock et al., ICML 2021).
 
     A unit is a row of a matrix or a filter of a convolution. Meant for the backbone: last layers start at zero.
     """
@@ -155,7 +155,7 @@ def clip_adaptively(parameters: Iterable[Tensor], most: float) -> None:
 
 
 def choose_precision(wanted: PrecisionName, network: PoseNetwork, device: torch.device) -> tuple[PrecisionName, str]:
-    """The number type for training a network that lies on `device`, and a sentence where something noteworthy decided.
+    """The number type for training a network on `device`, and a sentence on the reason where it is noteworthy.
 
     auto: on a GPU its 16-bit type; on the CPU bfloat16 where it is measured to be faster, else float32.
     """
@@ -174,12 +174,12 @@ def choose_precision(wanted: PrecisionName, network: PoseNetwork, device: torch.
 
 
 def _seconds(network: PoseNetwork, device: torch.device, dtype: torch.dtype) -> float:
-    """The usual time of a forward and backward pass; the network's weights and gradients stay as they are."""
+    """The median time of a forward and backward pass; the network's weights and gradients are unchanged."""
     side = network.camera.image_px
     inputs = torch.zeros(_MEASURED_IMAGES, INPUT_CHANNELS, side, side, device=device)
     parameters = list(network.parameters())
     taken = []
-    # The first turn also loads what the others find ready.
+    # The first iteration is a warm-up.
     for _ in range(1 + _MEASURED_TURNS):
         started = time.perf_counter()
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):

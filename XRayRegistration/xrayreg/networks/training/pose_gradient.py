@@ -1,11 +1,11 @@
-"""The gradient of a learned similarity with respect to the pose, ready to be differentiated by the network's weights.
+"""The gradient of a learned similarity with respect to the pose, differentiable by the network's weights.
 
-Two routes lead to the same numbers (methods.md A1).
+Two implementations give the same numbers (methods.md A1).
 
 - `double_backward_gradient`, the readable one: torch differentiates a renderer of torch operations twice.
 - `exact_gradient`, the fast one: g = J^T dL/dI with the six-column image Jacobian J of the compiled renderer. Without a
-  3D network J is data. With one, image and Jacobian are linear in the refined volume, and one adjoint render takes
-  what the loss says about both to the 3D network's weights. Only the 2D network is differentiated twice.
+  3D network J is data. With one, image and Jacobian are linear in the refined volume, and one adjoint render propagates
+  the loss's derivatives by both to the 3D network's weights. Only the 2D network is differentiated twice.
 
 Rendered images are line integrals through attenuation relative to water, in units of `scale_mm`.
 """
@@ -32,12 +32,12 @@ from .geodesic_gradients import GRADIENT_LOSSES, geodesic_gradient, parameter_ta
 class PoseLesson:
     """B poses of one CT before one camera, and the X-rays that the network compares with.
 
-    projector: the CT, made ready for an engine. `exact_gradient` renders with it where there is no 3D network.
+    projector: the CT, prepared for an engine. `exact_gradient` renders with it where there is no 3D network.
     camera: of images as large as the network's.
-    fixed: X-rays (A, 1, H, W), each for B / A poses that follow one another.
+    fixed: X-rays (A, 1, H, W), each for B / A consecutive poses.
     camera_from_volume: (B, 4, 4) where the CT is rendered, in float64.
     true_camera_from_volume: (B, 4, 4) where the X-rays were taken.
-    pivot: (3,) in the volume frame [mm]; scale_mm: how many millimetres count as a radian, in ProST half the CT's size.
+    pivot: (3,) in the volume frame [mm]; scale_mm: millimetres equivalent to a radian, in ProST half the CT's size.
     base_camera_from_volume: (B, 4, 4) where the six parameters are 0 (see `geodesic_gradients`); none: the poses.
     """
 
@@ -52,7 +52,7 @@ class PoseLesson:
 
     @property
     def volume(self) -> Tensor:
-        """The CT (nk, nj, ni) as networks take it: attenuation relative to water."""
+        """The CT (nk, nj, ni) as network input: attenuation relative to water."""
         return volume_of(self.projector)
 
     @property
@@ -69,7 +69,7 @@ class PoseLesson:
 
 @dataclass(frozen=True, eq=False)
 class PoseGradient:
-    """What the network says of the pairs, and the gradient (B, 6) of the similarity by the poses' parameters."""
+    """The network's output for the pairs, and the gradient (B, 6) of the similarity by the poses' parameters."""
 
     comparison: FeatureComparison
     gradient: Tensor
@@ -96,8 +96,8 @@ def double_backward_gradient(network: LearnedSimilarity, lesson: PoseLesson) -> 
 def exact_gradient(network: LearnedSimilarity, lesson: PoseLesson, maps: Tensor | None = None) -> PoseGradient:
     """The pose gradient from the image Jacobian; differentiable by all weights.
 
-    maps: (C, nk, nj, ni) that `refine_volume` made before, for poses that follow one another without training between;
-        gradients then do not reach the 3D network.
+    maps: (C, nk, nj, ni) precomputed by `refine_volume`, for several calls without training in between; gradients then
+        do not reach the 3D network.
     Raises InputError where a 3D network needs the compiled renderer and numba is missing or the CT is not on the CPU.
     """
     images = moving_images(
@@ -123,7 +123,7 @@ def gradient_of_images(network: LearnedSimilarity, fixed: Tensor, moving: Tensor
 
 
 def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
-    """Images (B, 1, H, W) of the CT as it is and their derivatives (B, 1, 6, H, W) by the parameters."""
+    """Images (B, 1, H, W) of the unrefined CT and their derivatives (B, 1, 6, H, W) by the parameters."""
     return unrefined_images(
         lesson.projector,
         lesson.camera,
@@ -135,7 +135,7 @@ def render_unrefined(lesson: PoseLesson) -> tuple[Tensor, Tensor]:
 
 
 def gradient_loss(found: PoseGradient, lesson: PoseLesson, name: GradientLossName) -> Tensor:
-    """Mean over the poses, a scalar, of how the network's gradient differs from the geodesic one."""
+    """Mean over the poses, a scalar, of the loss between the network's gradient and the geodesic one."""
     return GRADIENT_LOSSES[name](found.gradient, lesson.true_gradient.to(found.gradient.device)).mean()
 
 

@@ -1,6 +1,6 @@
 """Training losses: pose error [mm] and DRR dissimilarity.
 
-All terms are in millimetres or made to weigh like them, so that a weight of 1 is a fair share for each.
+All terms are in millimetres or scaled to be comparable, so that a weight of 1 balances them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ..model.heads import Hypotheses, best, chosen
 # structure that the region term compares. The N poses are those of the batch's first images.
 Render = Callable[[Tensor], Tensor]
 
-# What 1 of dissimilarity weighs: xvr's ratio of its image terms to its geodesic one (methods.md A2).
+# Millimetres per unit of dissimilarity: xvr's ratio of its image terms to its geodesic one (methods.md A2).
 MM_PER_DISSIMILARITY = 100.0
 # Line integral at which the soft occupancy of a structure reaches 63 %: some five millimetres of bone.
 OCCUPIED_INTEGRAL = 0.25
 # mNCC: global correlation and correlation in patches of 9 pixels, half each (xvr).
 _MNCC = Similarity((Term(weight=0.5), Term(window=9, weight=0.5)))
-# What a millimetre along the beam counts beside one across it.
+# Weight of a millimetre along the beam relative to one across it.
 DEPTH_SHARE = 0.25
 # Keeps the square root smooth where prediction and truth agree, a micrometre wide.
 _SMALLEST_SQUARED_MM = 1e-6
-# Projected points nearer to the source than this share of the isocentre's depth are held there.
+# The depth of projected points is clamped to at least this share of the isocentre's depth.
 _NEAREST_SHARE = 0.1
 
 
@@ -46,10 +46,10 @@ def pose_loss(
     """The loss (a scalar) of a batch of views of one volume, and its parts for the log.
 
     poses: true camera_from_canonical (B, 4, 4). points: (P, 3) in the canonical frame [mm], for the term of that name.
-    render: for the terms image and region; see `Render`. integrals: (B, C, H, W) what it gives for the true poses,
-        where that is known already.
+    render: for the terms image and region; see `Render`. integrals: (B, C, H, W) its result for the true poses, where
+        known already.
     Parts: each term's mean, for the hypothesis nearest to the truth; `rotation_deg` and `shift_mm`, median errors of
-        the most believed one.
+        the most probable one.
     Raises ValueError where a term has a weight but not what it needs.
     """
     truth = poses.to(hypotheses.poses.dtype).to(hypotheses.poses.device)
@@ -64,7 +64,7 @@ def pose_loss(
         parts[name] = term.detach()
     with torch.no_grad():
         parts |= _told(best(hypotheses), truth)
-    # One transfer from the device for all of them.
+    # A single transfer from the device for all of them.
     values = torch.stack(list(parts.values())).tolist()
     return loss, dict(zip(parts, values, strict=True))
 
@@ -72,9 +72,9 @@ def pose_loss(
 def mixture(logits: Tensor, errors: Tensor, sharpness_mm: float | Tensor) -> Tensor:
     """Losses [mm] (B,) of K hypotheses with logits (B, K) and errors (B, K) [mm], at a sharpness (a scalar).
 
-    The negative log-likelihood of the truth in a mixture whose K parts fall off as exp(-error / sharpness), times the
-    sharpness: a single hypothesis is charged its error. Of several, each is trained on the poses it is nearest to, and
-    the logits learn how often that is. Source: mixture density networks (Bishop 1994).
+    The negative log-likelihood of the truth in a mixture whose K components decay as exp(-error / sharpness), times the
+    sharpness: for a single hypothesis this is its error. Of several, each is trained on the poses it is nearest to, and
+    the logits learn the frequency of that. Source: mixture density networks (Bishop 1994).
     """
     return -sharpness_mm * torch.logsumexp(logits.log_softmax(dim=-1) - errors / sharpness_mm, dim=-1)
 
@@ -82,7 +82,7 @@ def mixture(logits: Tensor, errors: Tensor, sharpness_mm: float | Tensor) -> Ten
 def geodesic_mm(poses: Tensor, truth: Tensor, sid_mm: float) -> Tensor:
     """sqrt((SID/2 angle)^2 + distance^2) [mm] (...) between poses (..., 4, 4) of the canonical frame (xvr).
 
-    distance: of the isocentre in the camera frame. Smooth everywhere but at half turns.
+    distance: of the isocentre in the camera frame. Smooth everywhere except at half turns.
     """
     turn = vector_from_rotation(poses[..., :3, :3].mT @ truth[..., :3, :3])
     shift = poses[..., :3, 3] - truth[..., :3, 3]
@@ -107,7 +107,7 @@ def projected_mm(poses: Tensor, truth: Tensor, points: Tensor) -> Tensor:
 
 
 def shift_mm(poses: Tensor, truth: Tensor) -> Tensor:
-    """Distance [mm] (...) of the isocentres of poses camera_from_canonical (..., 4, 4), along the beam a quarter of it.
+    """Distance [mm] (...) of the isocentres of poses camera_from_canonical (..., 4, 4), depth weighted by a quarter.
 
     An image determines depth less well than the position across the beam by about that factor, which is the
     isocentre's distance over its size.
@@ -117,9 +117,9 @@ def shift_mm(poses: Tensor, truth: Tensor) -> Tensor:
 
 
 def consistency_mm(poses: Tensor, truth: Tensor, sid_mm: float) -> Tensor:
-    """Mean geodesic error [mm] of the way from each view to the next, for views (B, 4, 4) of one volume.
+    """Mean geodesic error [mm] of the relative pose from each view to the next, for views (B, 4, 4) of one volume.
 
-    Errors that all views share, such as a turned patient, cost nothing: this term asks that views agree.
+    Errors that all views share, such as a rotated patient, cost nothing: this term penalises inconsistent views.
     """
 
     def to_the_next(pose: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def _picture_terms(
     count = min(settings.rendered or len(poses), len(poses))
     weights = {"image": settings.image * MM_PER_DISSIMILARITY, "region": settings.region * MM_PER_DISSIMILARITY}
     if not bool(torch.isfinite(poses[:count]).all()):
-        # No engine can render such a pose; the loss is no number either, and whoever trains can leave the step out.
+        # No engine can render a non-finite pose; the loss is NaN too, so that the optimiser skips the step.
         return [*terms, *((name, poses.sum() * math.nan) for name, weight in weights.items() if weight)]
     shown = render(poses[:count])
     if integrals is None:
@@ -195,7 +195,7 @@ def _picture_terms(
 
 
 def _told(poses: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Median errors of poses (B, 4, 4), for people."""
+    """Median errors of poses (B, 4, 4), for display."""
     turn = vector_from_rotation(poses[:, :3, :3].mT @ truth[:, :3, :3]).norm(dim=-1)
     shift = (poses - truth)[:, :3, 3].norm(dim=-1)
     return {"rotation_deg": torch.rad2deg(turn).median(), "shift_mm": shift.median()}

@@ -1,4 +1,4 @@
-"""The lesson of pose regression: from one X-ray to how the C-arm stood."""
+"""The lesson of pose regression: from one X-ray to the pose of the C-arm."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PoseRegression:
 
     @property
     def trained(self) -> PoseNetwork:
-        """The network alone."""
+        """The network only."""
         return self.network
 
     def choose_precision(self, wanted: PrecisionName, device: torch.device) -> tuple[PrecisionName, str]:
@@ -44,7 +44,7 @@ class PoseRegression:
         return choose_precision(wanted, self.network, device)
 
     def batch_made_ahead(self, settings: TrainingSettings) -> bool:
-        """Not where the loss renders too: not every machine's numba lets two threads render at once."""
+        """Not where the loss renders too: numba cannot render on two threads at once on every machine."""
         return not (settings.loss.image or settings.loss.region)
 
     def batch(self, settings: TrainingSettings, number: int, device: torch.device) -> LossOf:

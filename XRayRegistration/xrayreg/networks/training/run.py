@@ -1,6 +1,6 @@
 """A training run: read and prepare the CTs, make the validation images, train.
 
-The run's folder beside the network (see `status`) shows the same to other programs.
+The run's folder beside the network (see `status`) reports the progress to other programs.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from .validation_images import joined_sets, validation_set
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """What is to be trained.
+    """Specification of a training run.
 
-    volumes: one CT (file or DICOM folder) for a network of this patient, several or a folder of them for one of many.
+    volumes: one CT (file or DICOM folder) for a patient-specific network, several or a folder of them otherwise.
     out: file for the network. settings: of the run. labels: label map, or a folder of them (see `data.sources`).
     structures: labels that are rendered, none for the whole volume.
-    finetune: a network to start from; its architecture and camera take the place of the settings'.
+    finetune: a network to start from; its architecture and camera replace the settings'.
     resume: continue where the last run for `out` stopped; all settings but the length are those of that run.
     """
 
@@ -73,10 +73,10 @@ def train_network(
 ) -> TrainingResult:
     """Train a network and keep the best one at `order.out`; see `loop.train`.
 
-    on_step: called with every step; what it raises ends the run and reaches the caller, KeyboardInterrupt as a stop
-    that somebody asked for. The file `stop` in the run's folder ends it too. Started by torchrun, each process trains
-    on batches of its own; the first one alone writes. Raises InputError while another run trains `order.out`, which is
-    left alone, and for anything that cannot be used; the status then says failed.
+    on_step: called with every step; an error that it raises ends the run and reaches the caller; KeyboardInterrupt
+    counts as a requested stop. The file `stop` in the run's folder ends it too. Started by torchrun, each process
+    trains on its own batches; only the first one writes. Raises InputError while another run trains `order.out`, which
+    is not affected, and for unusable inputs; the status is then "failed".
     """
     require_sound(order.settings)
     _require_files(order)
@@ -144,9 +144,9 @@ def _lesson(
     process: Process,
     preparing: Callable[[str], object],
 ) -> Lesson:
-    """The lesson that the settings ask for, with the network of `start` or an untrained one.
+    """The lesson specified by the settings, with the network of `start` or an untrained one.
 
-    Of several patients each has its share of the images to judge by, in other poses; the leading process alone judges.
+    Several patients share the validation images, at different poses; only the leading process validates.
     """
     makers = training_set.validated_on if process.leads else ()
     shares = [
@@ -205,7 +205,7 @@ def _start_of(order: TrainingOrder) -> AnyCheckpoint | None:
 
 
 def _loaded(path: Path, settings: TrainingSettings) -> AnyCheckpoint:
-    """The network of the kind that is to be trained; raises InputError for the other one."""
+    """The network in a file; raises InputError where it is not of the kind to be trained."""
     wanted, kinds = settings.similarity is not None, ("a network that predicts poses", "a learned similarity")
     found = read_card(path).is_similarity
     if found != wanted:
@@ -240,7 +240,7 @@ def _settings_of(order: TrainingOrder, start: AnyCheckpoint | None) -> TrainingS
 
 
 def _of_the_network(wanted: SimilaritySettings | None, known: SimilaritySettings | None) -> SimilaritySettings | None:
-    """The settings wanted, but for what a network is used to: its architecture, its inputs and their units."""
+    """The requested settings, with architecture, inputs and their units replaced by those of the network."""
     if wanted is None or known is None:
         return known
     kept = ("architecture", "width", "volume_network", "decomposition", "fixed", "scale_mm")
@@ -268,7 +268,7 @@ def _card(
 
 
 def _departures(similarity: SimilaritySettings | None) -> tuple[str, ...]:
-    """How a similarity's network differs from the published one, for its card."""
+    """Differences of a similarity's network from the published one, for its card."""
     if similarity is None or similarity.architecture == "embedding":
         return ()
     notes = []

@@ -10,7 +10,7 @@ from ..model.similarity_table import description_for
 
 
 def require_sound(settings: TrainingSettings) -> None:
-    """Raise InputError for a run that would never end or begin, or cannot learn."""
+    """Raise InputError for settings with which a run would never start or end, or cannot learn."""
     limits = settings.minutes, settings.iterations
     if min(limits) < 0 or not any(limits) or not all(math.isfinite(limit) for limit in limits):
         raise InputError(
@@ -57,7 +57,7 @@ def _require_starts(settings: SimilaritySettings) -> None:
 
 
 def fraction_done(settings: TrainingSettings, seconds: float, iteration: int) -> float:
-    """How far the run is, 0 to 1, by time or by iterations, whichever is further."""
+    """Fraction of the run done, 0 to 1, by time or by iterations, whichever is larger."""
     shares = [0.0]
     if settings.minutes:
         shares.append(seconds / (60.0 * settings.minutes))
@@ -67,7 +67,7 @@ def fraction_done(settings: TrainingSettings, seconds: float, iteration: int) ->
 
 
 def seconds_left(settings: TrainingSettings, seconds: float, iteration: int) -> float | None:
-    """Seconds that the run still needs at this pace; None before there is one."""
+    """Estimated remaining seconds of the run; None before there is an estimate."""
     limits = []
     if settings.minutes:
         limits.append(60.0 * settings.minutes - seconds)
@@ -77,9 +77,9 @@ def seconds_left(settings: TrainingSettings, seconds: float, iteration: int) -> 
 
 
 def learning_rate(settings: TrainingSettings, fraction: float) -> float:
-    """Half a cosine from the peak to zero, after a straight rise over the first `warm_up` of the run."""
+    """Cosine decay from the peak to zero after a linear warm-up over the first `warm_up` of the run."""
     if fraction < settings.warm_up:
-        # Not from zero: the first step should count.
+        # Not from zero, so that the first step has an effect.
         return settings.learning_rate * (0.05 + 0.95 * fraction / settings.warm_up)
     fallen = (fraction - settings.warm_up) / max(1e-9, 1.0 - settings.warm_up)
     return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, fallen)))

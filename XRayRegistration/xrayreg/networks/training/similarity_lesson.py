@@ -1,4 +1,4 @@
-"""The lesson of a learned similarity: its gradient with respect to the pose is to be that of the geodesic distance."""
+"""The lesson of a learned similarity: its gradient by the pose is fitted to that of the geodesic distance."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .pose_gradient import PoseLesson, exact_gradient, gradient_loss, gradient_o
 from .similarity_validation import ValidationPairs, angles_of_network
 from .uncertainty_weights import UncertaintyWeights, total_loss
 
-# A stream of random numbers of its own, which neither batches nor validation draw from.
+# A separate random stream, used by neither batches nor validation.
 _STARTS = 3
 
 
 class Trained(nn.Module):
-    """The similarity, and what is learned for the sake of its losses."""
+    """The similarity, and the trainable weights of its losses."""
 
     def __init__(self, similarity: LearnedSimilarity, besides: nn.Module) -> None:
         super().__init__()
@@ -54,11 +54,11 @@ class SimilarityLesson:
         self._subjects, self._validation, self._template = subjects, validation, template
 
     def choose_precision(self, wanted: PrecisionName, device: torch.device) -> tuple[PrecisionName, str]:
-        """Always float32: 16 bits do not hold second derivatives."""
+        """Always float32: 16 bits are too imprecise for second derivatives."""
         return "float32", "" if wanted in ("auto", "float32") else "trained in float32, as similarities are"
 
     def batch_made_ahead(self, settings: TrainingSettings) -> bool:
-        """Not with a 3D network, whose loss renders: not every machine's numba lets two threads render at once."""
+        """Not with a 3D network, whose loss renders: numba cannot render on two threads at once on every machine."""
         return self.network.volume_network is None
 
     def batch(self, settings: TrainingSettings, number: int, device: torch.device) -> LossOf:
@@ -69,7 +69,7 @@ class SimilarityLesson:
 
         def loss_of(forward: Forward) -> tuple[Tensor, dict[str, float]]:
             with torch.random.fork_rng(devices=[]):
-                # Dropout draws from the global generator; a resumed run has to draw the same.
+                # Dropout draws from the global generator; a resumed run has to draw the same numbers.
                 torch.manual_seed(settings.seed + number)
                 if rendered is None:
                     found = exact_gradient(self.network, pairs)
@@ -85,7 +85,7 @@ class SimilarityLesson:
         return loss_of
 
     def validate(self, device: torch.device) -> Validation:
-        """Median angles between pose gradients and geodesic ones at poses never trained on, beside classical ones."""
+        """Median angles between pose gradients and geodesic ones at held-out poses, with classical ones as baselines."""
         angles, problem = angles_of_network(self.network, self._validation, device)
         return Validation(angles.whole_deg, {"network": angles, **self._validation.baselines}, problem)
 
@@ -118,5 +118,5 @@ def training_pairs(
 
 
 def similarity_settings(settings: TrainingSettings) -> SimilaritySettings:
-    """How a similarity is learned; the defaults where the settings do not say."""
+    """The settings of a similarity's training; defaults where none are given."""
     return settings.similarity or SimilaritySettings()

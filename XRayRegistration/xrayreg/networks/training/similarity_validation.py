@@ -1,7 +1,7 @@
 """Validation of learned similarities: angles between their pose gradients and geodesic ones on simulated X-rays.
 
-The same is measured for zero-normalised cross-correlation and for gradient correlation, at the same poses and pixels:
-a similarity that is no better is not worth its time.
+The same is measured for zero-normalised cross-correlation and for gradient correlation, at the same poses and pixels,
+as a baseline.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from .geodesic_gradients import angle_between_deg
 from .pose_gradient import PoseGradient, PoseLesson, exact_gradient, gradient_of_images, render_unrefined
 from .validation_images import simulated_radiograph
 
-# Distances of starts from the truth [mm], even between these: corners of the anatomy's box in the camera frame.
+# Distances of starts from the truth [mm], uniform between these: of the corners of the anatomy's box, camera frame.
 NEAREST_MM, FURTHEST_MM = 20.0, 100.0
 # Starts for each X-ray, and pairs that go through the network at a time.
 _STARTS, _AT_ONCE = 4, 32
-# Streams of random numbers of their own, which no batch draws from.
+# Separate random streams, used by no batch.
 _XRAYS, _DISPLACED = 4, 5
 # Similarities whose values differ by less than this share over all pairs count as constant.
 _CONSTANT = 1e-7
@@ -54,7 +54,7 @@ class RenderedPairs:
 
 @dataclass(frozen=True, eq=False)
 class ValidationPairs:
-    """X-rays of poses that are never trained on, each with several starts, by CT.
+    """X-rays at held-out poses, each with several starts, by CT.
 
     baselines: angles of classical similarities at the same poses, by name.
     """
@@ -74,7 +74,7 @@ class CtPairs:
 def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> CtPairs:
     """Simulated X-rays of the whole patient and starts for them, with the classical similarities' gradients.
 
-    A volume without Hounsfield units has no physics; its X-rays are DRRs of an appearance drawn as for training.
+    A volume without Hounsfield units cannot be simulated; its X-rays are DRRs with an appearance drawn as for training.
     """
     wanted = settings.similarity or SimilaritySettings()
     camera, count = pinhole(settings.camera), max(1, settings.validation_xrays)
@@ -109,7 +109,7 @@ def pairs_of_ct(subject: DrrSubject, volume: Volume, settings: TrainingSettings)
 
 
 def joined_pairs(parts: Sequence[CtPairs]) -> ValidationPairs:
-    """The pairs of several CTs as one set; of none in a process that does not judge."""
+    """The pairs of several CTs as one set; empty in a process that does not validate."""
     if not parts:
         return ValidationPairs((), {})
     true = torch.cat([part.rendered.pairs.true_gradient for part in parts])
@@ -118,7 +118,7 @@ def joined_pairs(parts: Sequence[CtPairs]) -> ValidationPairs:
 
 
 def _classical_gradient(similarity: Similarity, target: Target, rendered: RenderedPairs) -> Tensor:
-    """Gradient (N, 6) of how unlike the images are; the similarity itself grows the other way."""
+    """Gradient (N, 6) of the dissimilarity of the images, which is minus that of the similarity."""
     moving = rendered.moving[:, 0].cpu().double()
     jacobian = rendered.jacobian[:, 0].cpu().double()
     double = Target(target.image.double(), target.mask.double())
@@ -165,7 +165,7 @@ def problem_of(values: Tensor, gradient: Tensor) -> str:
 
 
 def _gradients(network: LearnedSimilarity, part: RenderedPairs, device: torch.device) -> list[PoseGradient]:
-    """The network's pose gradients of one CT, some pairs at a time, with nothing kept to differentiate them by."""
+    """The network's pose gradients of one CT, some pairs at a time, detached from the graph."""
     if network.volume_network is None:
         moving = part.moving.split(_AT_ONCE), part.jacobian.split(_AT_ONCE)
         fixed = part.pairs.fixed.split(_AT_ONCE // _STARTS)

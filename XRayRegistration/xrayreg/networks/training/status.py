@@ -1,9 +1,9 @@
-"""The folder beside a network in training: what others read about the run, and how they end it.
+"""The folder beside a network in training: the interface for monitoring and stopping a run.
 
 model.pt                    the best network so far
-model_training/status.json  how far the run is, replaced at most once a second
-model_training/stop         a file that somebody creates to end the run
-model_training/lock         who trains it, as long as somebody does (see io.locks)
+model_training/status.json  progress of the run, replaced at most once a second
+model_training/stop         a file created to end the run
+model_training/lock         the process of the active run (see io.locks)
 model_training/...          settings.json, last.pt (to resume), curve.csv, curve.png, TensorBoard's events
 """
 
@@ -33,10 +33,10 @@ EVERY_S = 1.0
 class TrainStep:
     """One moment of a training run.
 
-    fraction: how far it is, 0 to 1. seconds: since training began, earlier parts of a resumed run included.
-    seconds_left: at this pace. loss: of the last iteration; images: trained on so far. validation: the latest errors by
-    kind of image, or angles by what a gradient is of, new where the step is `validated`. message: a sentence about what
-    is being done.
+    fraction: of the run, 0 to 1. seconds: since training began, including earlier parts of a resumed run.
+    seconds_left: estimate. loss: of the last iteration; images: trained on so far. validation: the latest errors by
+    kind of image, or angles by the method that a gradient is from, new where the step is `validated`. message: a
+    sentence on the current activity.
     """
 
     state: RunState
@@ -54,7 +54,7 @@ class TrainStep:
     validated: bool = False
 
 
-# What a training calls with its steps.
+# Callback of a training for its steps.
 OnTrainStep = Callable[[TrainStep], object]
 
 
@@ -64,34 +64,34 @@ def run_folder(out: Path) -> Path:
 
 
 def last_checkpoint(out: Path) -> Path:
-    """Where a run keeps its latest state, to be resumed from."""
+    """The file of a run's latest state, from which it can be resumed."""
     return run_folder(out) / "last.pt"
 
 
 class RunFolder:
-    """Writes status.json and settings.json, and looks for the file `stop`."""
+    """Writes status.json and settings.json, and checks for the file `stop`."""
 
     def __init__(self, out: Path, settings: TrainingSettings) -> None:
-        """out: the network's file. Makes the folder; raises InputError where that cannot be done."""
+        """out: the network's file. Creates the folder; raises InputError where that fails."""
         self.path = prepare_output(run_folder(out))
         self._model = out
         self._started, self._written = _now(), -EVERY_S
-        # Who ends this run compares all of it first.
+        # A program that terminates this run compares all of it first.
         process = identity_of()
         self._process = {"pid": os.getpid()} if process is None else process.as_dict()
         self._stop = self.path / "stop"
-        # One left from an earlier run was meant for that one.
+        # A file left from an earlier run does not apply to this one.
         self._stop.unlink(missing_ok=True)
         write_json(self.path / "settings.json", as_plain(settings))
 
     def asked_to_stop(self) -> bool:
-        """Whether somebody created the file `stop`."""
+        """Whether the file `stop` was created."""
         return self._stop.exists()
 
     def write(self, step: TrainStep, at_once: bool = False) -> None:
-        """Replace status.json, unless that was done a moment ago and the step may wait.
+        """Replace status.json, unless it was written a moment ago and the step may wait.
 
-        A status that cannot be written is left out: training matters more than the news about it.
+        Write errors are ignored, as they must not stop the training.
         """
         if not at_once and time.monotonic() - self._written < EVERY_S:
             return

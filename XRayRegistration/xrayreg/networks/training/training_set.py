@@ -1,4 +1,4 @@
-"""What a run is trained on: one patient, many patients, or one patient where another network's patients lie."""
+"""The training set of a run: one patient, many patients, or one patient placed in the frame of another network."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _VALIDATED = 4
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Subjects for the batches, and what the card and the validation need to know of them.
+    """Subjects for the batches, and the information on them for card and validation.
 
-    close: releases what the subjects hold. validated_on: functions that give a subject and its volume, both placed
-    where the template lies. notes: sentences for people.
+    close: releases the subjects' resources. validated_on: functions that give a subject and its volume, both in the
+    template's frame. notes: sentences for display.
     """
 
     subjects: SubjectSource
@@ -60,11 +60,11 @@ def prepare_training_set(
     start: AnyCheckpoint | None,
     on_message: OnMessage = lambda message: None,
 ) -> TrainingSet:
-    """Read and prepare what is trained on.
+    """Read and prepare the training set.
 
-    start: the network that training begins with. A single patient whom it does not know is placed where its own
-    patients lie, so that its poses still hold; many patients are aligned with its template.
-    on_message: called with a sentence before each long part.
+    start: the network that training starts from. A single patient unknown to it is placed in its frame, so that its
+    poses stay valid; many patients are aligned with its template.
+    on_message: called with a sentence before each long step.
     Raises InputError for a patient that cannot be used, or when none of many can.
     """
 
@@ -97,7 +97,7 @@ def _one(
     mark = fingerprint(volume)
     placed, template = np.eye(4), template_of(volume, isocentre)
     notes: tuple[str, ...] = ()
-    # A similarity's poses are relative to no frame, so it may meet a patient anywhere.
+    # A similarity's poses are not relative to a network's frame, so patients may have any position.
     if isinstance(start, Checkpoint):
         on_message("looking where the network's patients lie")
         placed, notes = locate_patient(start, volume, isocentre, lambda volume: prepare(volume, "patient"))
@@ -112,7 +112,7 @@ def _one(
 
 
 def _as_placed(own: Template, placed: NDArray[np.float64]) -> Template:
-    """The patient's own coarse CT, placed where the network has it."""
+    """The patient's own coarse CT, placed in the network's frame."""
     return Template(moved_to_template(own.volume, placed @ canonical_from_patient(own.isocentre)), np.zeros(3))
 
 
@@ -146,7 +146,7 @@ def _many(
 
 
 def _rows(matrix: NDArray[np.float64]) -> RigidRows:
-    """A rigid (4, 4) as the card holds it."""
+    """A rigid (4, 4) as stored in the card."""
     rows = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in matrix)
     return rows[0], rows[1], rows[2], rows[3]
 

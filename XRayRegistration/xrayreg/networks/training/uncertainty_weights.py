@@ -1,4 +1,4 @@
-"""Losses weighed against each other by what the training itself finds out about their spread (Kendall et al., 2018)."""
+"""Losses weighted by learned uncertainties (Kendall et al., 2018)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..model.learned_similarity import FeatureComparison
 class UncertaintyWeights(nn.Module):
     """The sum over losses L of L / (2 s^2) + log s, whose s are learnt.
 
-    Kept as log s^2, which may be any number: s itself would have to stay away from 0. They are training's, not the
-    similarity's: hand them to the optimiser beside the network's weights.
+    Stored as log s^2, which is unconstrained, whereas s would have to stay away from 0. They belong to the training,
+    not to the similarity: pass them to the optimiser beside the network's weights.
     """
 
     def __init__(self, losses: int = 2) -> None:
@@ -25,8 +25,8 @@ class UncertaintyWeights(nn.Module):
 
 
 def total_loss(gradient_loss: Tensor, comparison: FeatureComparison, weights: UncertaintyWeights) -> Tensor:
-    """What training makes small, a scalar: the loss on pose gradients, and with it the decomposition of a network
-    that has one (Chen et al., ISBI 2024), weighed against each other."""
+    """The training loss, a scalar: the loss on pose gradients, and the decomposition loss of a network that has one
+    (Chen et al., ISBI 2024), weighted against each other."""
     if comparison.decomposition is None:
         return gradient_loss
     total: Tensor = weights(torch.stack([gradient_loss, comparison.decomposition.mean()]))

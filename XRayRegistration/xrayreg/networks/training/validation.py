@@ -1,4 +1,4 @@
-"""Validation: errors of a network on X-rays of poses that it was not trained on."""
+"""Validation: errors of a network on X-rays at held-out poses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..model.heads import Hypotheses, best
 
 @dataclass(frozen=True, eq=False)
 class ValidationImages:
-    """Images of one kind and the truth about them.
+    """Images of one kind and their ground truth.
 
     inputs: float32 (N, 3, H, W) as `view.network_input` makes them.
     poses: camera_from_canonical (N, 4, 4) float64 [mm].
@@ -36,7 +36,7 @@ ValidationSet = Mapping[str, ValidationImages]
 def validate(
     network: PoseNetwork, validation: ValidationSet, device: torch.device, at_once: int = 64
 ) -> dict[str, MedianErrors]:
-    """Median errors by kind of image, the network in evaluation mode meanwhile; `at_once` images go through it."""
+    """Median errors by kind of image, with the network in evaluation mode; `at_once`: images per forward pass."""
     was_training = network.training
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""Validation images: DRRs and simulated X-rays of poses that are never trained on."""
+"""Validation images: DRRs and simulated X-rays at held-out poses."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from ..model.input_image import network_input, to_network_camera
 from ..model.network_camera import pinhole
 from .validation import ValidationImages, ValidationSet
 
-# Streams of random numbers of their own, which no batch draws from.
+# Separate random streams, used by no batch.
 _DRRS, _XRAYS = 1, 2
-# The machines of the simulated X-rays take turns: exposure, tone curve, energy and scatter differ.
+# Machines used in turn for the simulated X-rays: exposure, tone curve, energy and scatter differ.
 _MACHINES = (
     XraySettings(kvp=80.0, photons=1e6, scatter_to_primary=0.5, exposure=12.0, gamma=0.5),
     XraySettings(kvp=110.0, photons=2e5, scatter_to_primary=0.8, exposure=8.0, gamma=0.7),
     XraySettings(kvp=65.0, photons=5e5, scatter_to_primary=0.3, exposure=20.0, gamma=0.4),
 )
-# Pixels along the edge of the machines' detectors, at least, and the samples along a ray: detectors are finer than a
-# network's images, and what blurs and grains them is small there.
+# Least number of pixels along the edge of the machines' detectors, and the samples along a ray: detectors are finer
+# than a network's images, at whose scale their blur and noise are small.
 _PIXELS, _SAMPLE_MM, _ENERGIES = 128, 2.0, 5
 
 
 def validation_set(subject: DrrSubject, volume: Volume, settings: TrainingSettings) -> ValidationSet:
     """DRRs (clean) and simulated X-rays of the whole patient (physics) of poses that no batch draws.
 
-    A volume without Hounsfield units has no physics, so that kind is left out.
+    A volume without Hounsfield units cannot be simulated, so that kind is left out.
     """
     camera = pinhole(settings.camera)
     generator = seeded_generator(settings.seed, 0, _DRRS)
@@ -69,7 +69,7 @@ def simulated_radiograph(volume: Volume, network_camera: NetworkCamera, pose: Te
     )
     xray = simulate_xray(volume, camera, pose.numpy(), machine, seed=number)
     recorded = xray.transmission.astype(np.float32)
-    # In images this small the border of an X-ray cannot be found as it is in real ones; it is known here.
+    # In images this small the border of an X-ray cannot be detected as in real ones; it is known here.
     attenuation, _ = line_integrals(recorded, xray.valid, "transmission")
     return Radiograph(recorded, attenuation, xray.valid, camera)
 
