@@ -1,6 +1,6 @@
-"""Rotations, poses, cameras and voxel grids: the frames of the house and the arithmetic on them.
+"""Rotations, poses, cameras and voxel grids: this project's coordinate frames and the arithmetic on them.
 
-What works on tensors loads torch when it is first used: Slicer's window needs the rest at once.
+Tensor functions load torch on first use, since Slicer's GUI needs the rest immediately.
 """
 
 from typing import TYPE_CHECKING, Any

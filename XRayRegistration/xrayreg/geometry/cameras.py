@@ -1,4 +1,4 @@
-"""The pinhole camera of an X-ray view: source, detector and where they stand in the world."""
+"""The pinhole camera of an X-ray view: intrinsics of source and detector, and their pose in the world."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..checks import InputError, require_array, require_rigid
 
 # Source-to-image distance [mm] assumed where neither it nor the pixel pitch is known: typical of C-arms.
 NOMINAL_SID_MM = 1000.0
-# Focal lengths and principal points beyond this [pixels] are other numbers; products of larger ones could overflow.
+# Limit of focal lengths and principal points [pixels]; products of larger ones could overflow.
 MOST_PX = 1e9
 
 
@@ -22,7 +22,7 @@ class Camera:
     matrix: intrinsics K (3, 3) in pixels; pixel centres lie at integers, the top-left pixel is (0, 0).
     width, height: image size in pixels.
     camera_from_world: rigid (4, 4), millimetres.
-    pixel_mm: detector pixel pitch [mm] where it is known; it gives detector distances in millimetres and the SID.
+    pixel_mm: detector pixel pitch [mm] where known; it determines detector distances in millimetres and the SID.
 
     Raises InputError for a singular or mirrored matrix, an empty image, or a pose that is not rigid.
     """
@@ -81,7 +81,7 @@ class Camera:
     def from_sid(
         cls, sid_mm: float, pixel_mm: float, width: int, height: int, camera_from_world: NDArray | None = None
     ) -> Camera:
-        """A camera with source-to-image distance `sid_mm`, square pixels and the central ray in the image's middle."""
+        """A camera with source-to-image distance `sid_mm`, square pixels and the central ray at the image centre."""
         for name, value in (("SID", sid_mm), ("pixel pitch", pixel_mm)):
             if not (np.isfinite(value) and value > 0):
                 raise InputError(name, expected="millimetres above 0", found=str(value), remedy="check the geometry")
@@ -123,7 +123,7 @@ class Camera:
         return self.scaled(max(1, round(self.width * factor)), max(1, round(self.height * factor)))
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Camera:
-        """The camera of the image's rectangle that starts at column `left` and row `top`."""
+        """The camera of the image rectangle that starts at column `left` and row `top`."""
         matrix = self.matrix.copy()
         matrix[0, 2] -= left
         matrix[1, 2] -= top

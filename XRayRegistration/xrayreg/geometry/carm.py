@@ -1,4 +1,4 @@
-"""The C-arm as the clinician sets it: angulation and distance, turned into a camera pose."""
+"""Camera poses from C-arm settings: angulation and distance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import InputError, require_array
 from .cameras import NOMINAL_SID_MM, Camera
 
-# A C-arm's isocentre lies about this share of the way from source to detector.
+# A C-arm's isocentre lies at about this fraction of the distance from source to detector.
 SOD_SHARE = 0.7
 
 
@@ -18,7 +18,7 @@ def beam_axes(primary_deg: float, secondary_deg: float) -> NDArray[np.float64]:
     primary_deg: positioner primary angle, positive towards LAO (the detector moves to the patient's left).
     secondary_deg: positioner secondary angle, positive towards CRAN (the detector moves to the patient's head).
     z is the central ray from source to detector, y points down the image (towards the feet), x completes a
-    right-handed frame: what an eye at the source sees, never mirrored. At 0, 0 the detector is in front of the patient
+    right-handed frame: the view from the source, never mirrored. At 0, 0 the detector is in front of the patient
     (a PA projection) and x points to the patient's right.
     Source: DICOM PS3.3 C.8.7.5.1.2; n = (sin a cos b, -cos a cos b, sin b) in LPS, image-up = dn/db.
     """
@@ -31,7 +31,7 @@ def beam_axes(primary_deg: float, secondary_deg: float) -> NDArray[np.float64]:
 def camera_from_carm(
     primary_deg: float, secondary_deg: float, sod_mm: float, isocentre_ras: ArrayLike
 ) -> NDArray[np.float64]:
-    """The pose camera_from_volume (4, 4) [mm] of a C-arm that turns about `isocentre_ras` (3,) [mm, RAS].
+    """The pose camera_from_volume (4, 4) [mm] of a C-arm that rotates about `isocentre_ras` (3,) [mm, RAS].
 
     sod_mm: distance from the source to the isocentre; the isocentre lies on the central ray.
     For the angles and the patient's position see `beam_axes`.
@@ -60,5 +60,5 @@ def require_angulation(primary_deg: float, secondary_deg: float, sod_mm: float) 
 
 
 def nominal_sod_mm(camera: Camera) -> float:
-    """Source-to-isocentre distance [mm] to assume for a camera: a fixed share of its SID, where that is known."""
+    """Source-to-isocentre distance [mm] to assume for a camera: a fixed fraction of its SID, where that is known."""
     return SOD_SHARE * (camera.sid_mm or NOMINAL_SID_MM)

@@ -1,4 +1,4 @@
-"""Two views of one point: where the ray through a pixel shows in another view, and where rays meet.
+"""Epipolar geometry: the image of a pixel's ray in another view, and triangulation of points.
 
 Source: Hartley and Zisserman, Multiple View Geometry (2004), chapters 9 and 12.
 """
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import InputError, require_array
 from .cameras import Camera
 
-# A source nearer to a ray than this [mm] lies on it: rounding of coordinates of metres is a thousand times smaller.
+# A source closer to a ray than this [mm] counts as on it: rounding at metre scale is a thousand times smaller.
 _ON_THE_RAY_MM = 1e-6
 # Rays at a smaller angle count as parallel: a pixel alone covers about half a milliradian.
 _LEAST_ANGLE_RAD = 1e-3
@@ -29,13 +29,12 @@ def world_rays(camera: Camera, pixels: ArrayLike) -> tuple[NDArray[np.float64], 
 
 
 def epipolar_segment(camera_a: Camera, pixel: ArrayLike, camera_b: Camera) -> NDArray[np.float64] | None:
-    """Where view b shows the ray through `pixel` (column, row) of view a.
+    """The image in view b of the ray through `pixel` (column, row) of view a.
 
-    Returns the ends (2, 2) as (column, row) in view b, the one nearer to source a first, cut off at the edges of b's
-    image. Only the part of the ray that leaves source a forwards and lies in front of source b counts; its far end
-    reaches to infinity.
-    Returns None where b shows no line: the ray misses its image or passes behind it, or it runs through source b (as
-    all do when both cameras share it), so that b shows a point.
+    Returns the ends (2, 2) as (column, row) in view b, the one nearer to source a first, clipped to b's image. Only the
+    part of the ray in front of source a and of source b is used; its far end is at infinity.
+    Returns None where the ray is not a line in b: it misses b's image or passes behind source b, or it runs through
+    source b (as all do when both cameras share a source), so that it projects to a point.
     Raises InputError for a pixel that is not two numbers.
     """
     source, (direction,) = world_rays(camera_a, require_array(pixel, "pixel", (2,))[None])
@@ -43,11 +42,11 @@ def epipolar_segment(camera_a: Camera, pixel: ArrayLike, camera_b: Camera) -> ND
     start, direction = pose[:3, :3] @ source + pose[:3, 3], pose[:3, :3] @ direction
     if np.linalg.norm(np.cross(start, direction)) < _ON_THE_RAY_MM:
         return None
-    # In homogeneous pixels the ray is the straight way from `near` to `far`, its point at infinity.
+    # In homogeneous pixels the ray is the straight line from `near` to `far`, its point at infinity.
     near, far = camera_b.matrix @ start, camera_b.matrix @ (direction * np.linalg.norm(start))
     first, last = 0.0, 1.0
     right, bottom = camera_b.width - 0.5, camera_b.height - 0.5
-    # Positive inside each edge of the image; all four together also hold the depth positive.
+    # Positive inside each edge of the image; all four together also keep the depth positive.
     for edge in np.array([[1, 0, 0.5], [-1, 0, right], [0, 1, 0.5], [0, -1, bottom]]):
         at_near, at_far = float(edge @ near), float(edge @ far)
         if max(at_near, at_far) <= 0:
@@ -65,10 +64,10 @@ def epipolar_segment(camera_a: Camera, pixel: ArrayLike, camera_b: Camera) -> ND
 def triangulate(cameras: Sequence[Camera], pixels: ArrayLike) -> tuple[NDArray[np.float64], float]:
     """The point (3,) [mm] in the world nearest to the rays through one pixel (column, row) of each camera.
 
-    pixels: (N, 2), N at least 2. The point has the least sum of squared distances from the rays. With it comes the
-    gap [mm] between them: twice the largest distance from the point to a ray, which for two rays is their distance.
-    Raises InputError for counts that do not fit, rays that are nearly parallel or have one source, and rays that meet
-    behind a source.
+    pixels: (N, 2), N at least 2. The point has the least sum of squared distances from the rays. Also returns the gap
+    [mm] between them: twice the largest distance from the point to a ray, which for two rays is their distance.
+    Raises InputError for unequal counts, rays that are nearly parallel or share one source, and rays that meet behind a
+    source.
     """
     if len(cameras) < 2:
         raise InputError(
@@ -80,7 +79,7 @@ def triangulate(cameras: Sequence[Camera], pixels: ArrayLike) -> tuple[NDArray[n
     directions = np.array([direction[0] for _, direction in rays])
     across = np.eye(3) - directions[:, :, None] * directions[:, None, :]
     normal = across.sum(axis=0)
-    # Two lines at an angle t have the least eigenvalue 1 - cos t.
+    # For two lines at an angle t the smallest eigenvalue is 1 - cos t.
     if np.linalg.eigvalsh(normal)[0] < _LEAST_ANGLE_RAD**2 / 2:
         raise InputError(
             "views",

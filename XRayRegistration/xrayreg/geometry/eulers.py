@@ -1,7 +1,7 @@
-"""Rotations as three turns about coordinate axes, each different from the others (Tait-Bryan angles).
+"""Rotations as three rotations about three different coordinate axes (Tait-Bryan angles).
 
-R = R_i(a) R_j(b) R_k(c) for the order "ijk": read from the right, turns about fixed axes. At b of a quarter turn the
-outer two do the same (gimbal lock); there one of the many right answers is given.
+R = R_i(a) R_j(b) R_k(c) for the order "ijk": read from the right, rotations about fixed axes. At |b| = 90 degrees the
+outer two axes coincide (gimbal lock); there one of the many solutions is returned.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def rotation_from_eulers(angles: Tensor, order: str) -> Tensor:
 
 
 def eulers_from_rotation(rotation: Tensor, order: str) -> Tensor:
-    """Angles (..., 3) [rad] of rotations (..., 3, 3), the middle one at most a quarter turn either way."""
+    """Angles (..., 3) [rad] of rotations (..., 3, 3), the middle one within +-pi/2."""
     i, j, k = _axes(order)
     sign = _sign(order)
     first = torch.atan2(-sign * rotation[..., j, k], rotation[..., k, k])
-    # What is left once the first turn is undone is well conditioned in both others, wherever the first one came from.
+    # After the first rotation is undone, the other two are well conditioned, however the first one was obtained.
     rest = _about(-first, i) @ rotation
     middle = torch.atan2(sign * rest[..., i, k], rest[..., k, k])
     last = torch.atan2(sign * rest[..., j, i], rest[..., j, j])
@@ -29,7 +29,7 @@ def eulers_from_rotation(rotation: Tensor, order: str) -> Tensor:
 
 
 def euler_axes(angles: Tensor, order: str) -> Tensor:
-    """Axes (..., 3, 3), in columns, about which the rotation turns on the left as each angle grows [rad per rad].
+    """Axes (..., 3, 3), in columns: left derivatives of the rotation with respect to each angle [rad per rad].
 
     Singular at gimbal lock, where the first and the last column are parallel.
     """
@@ -58,5 +58,5 @@ def _axes(order: str) -> tuple[int, int, int]:
 
 
 def _sign(order: str) -> int:
-    """One where the order runs as x, y, z do, minus one where it runs against them."""
+    """1 for a cyclic order of x, y, z, -1 for an anticyclic one."""
     return 1 if order in "xyzxy" else -1

@@ -1,4 +1,4 @@
-"""The voxel grid of a volume: where each voxel's centre lies in the volume frame (RAS, mm)."""
+"""The voxel grid of a volume: positions of the voxel centres in the volume frame (RAS, mm)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..checks import InputError, require_array
 
 @dataclass(frozen=True, eq=False)
 class VoxelGrid:
-    """A regular grid of voxels; oblique, anisotropic and left-handed direction matrices are all welcome.
+    """A regular grid of voxels; oblique, anisotropic and left-handed direction matrices are supported.
 
     shape: (ni, nj, nk) voxels along the index axes i, j, k; arrays on the grid are stored as [k, j, i].
     volume_from_index: affine (4, 4) from voxel-centre indices (i, j, k) to RAS millimetres.
@@ -65,7 +65,7 @@ class VoxelGrid:
 
     @property
     def centre(self) -> NDArray[np.float64]:
-        """The middle of the grid in RAS millimetres: the isocentre unless another is set."""
+        """The centre of the grid in RAS millimetres: the isocentre unless another is set."""
         middle = (np.asarray(self.shape) - 1) / 2
         return self.volume_from_index[:3, :3] @ middle + self.volume_from_index[:3, 3]
 
@@ -87,7 +87,7 @@ class VoxelGrid:
         return VoxelGrid(shape, matrix)
 
     def coarsened(self, factors: tuple[int, int, int]) -> VoxelGrid:
-        """The grid whose voxels are the means of blocks of `factors` (i, j, k) voxels; a remainder is a part block."""
+        """The grid whose voxels are blocks of `factors` (i, j, k) voxels; a remainder forms a partial block."""
         steps = np.asarray(factors, dtype=np.float64)
         matrix = self.volume_from_index.copy()
         matrix[:3, 3] += matrix[:3, :3] @ ((steps - 1) / 2)
@@ -96,5 +96,5 @@ class VoxelGrid:
         return VoxelGrid((ni, nj, nk), matrix)
 
     def same_as(self, other: VoxelGrid, tolerance_mm: float = 1e-3) -> bool:
-        """Whether both grids have the same voxels at the same places, to `tolerance_mm` at the far corner."""
+        """Whether both grids have the same voxels at the same positions, to `tolerance_mm` at the far corner."""
         return self.shape == other.shape and bool(np.abs(self.corners() - other.corners()).max() < tolerance_mm)

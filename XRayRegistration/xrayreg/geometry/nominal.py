@@ -1,4 +1,4 @@
-"""Nominal views: where a C-arm stands for a textbook AP, PA or lateral image."""
+"""Nominal views: C-arm positions for standard AP, PA and lateral images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a C-arm stands, in the six numbers a clinician sets: two-way with its pose."""
+"""C-arm placements, in six numbers that a clinician sets, and their conversion to and from poses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..checks import InputError, require_array, require_rigid
 from .carm import beam_axes, camera_from_carm, require_angulation
 
 # Below this cosine of the secondary angle the beam counts as along the patient: a degree of primary angle then moves
-# it by less than rounding does.
+# it by less than the rounding error.
 _ALONG_THE_PATIENT = 1e-12
 
 
@@ -20,13 +20,13 @@ class Placement:
     """A C-arm about an isocentre, for a patient lying head first supine.
 
     primary_deg, secondary_deg: angulation, positive towards LAO and CRAN (see `beam_axes`).
-    roll_deg: the anatomy turned in the image about the isocentre, positive clockwise as a viewer sees it.
-    right_mm, up_mm: the isocentre off the central ray; positive moves the anatomy right and up in the image.
+    roll_deg: rotation of the anatomy in the image about the isocentre, positive clockwise as seen by a viewer.
+    right_mm, up_mm: offset of the isocentre from the central ray; positive moves the anatomy right and up in the image.
     sod_mm: distance from source to isocentre along the central ray.
 
     The isocentre lies at (right_mm, -up_mm, sod_mm) in the camera frame. Right, up and clockwise are those of the
-    pinhole image, which nothing has mirrored. Every rotation can be written so, for a patient lying otherwise as well:
-    prone adds a half turn to the primary angle; feet first reverses both angles and adds a half turn to the roll.
+    pinhole image, which is not mirrored. Every rotation can be expressed this way, also for other patient positions:
+    prone adds 180 degrees to the primary angle; feet first reverses both angles and adds 180 degrees to the roll.
     Raises InputError for numbers that are not finite or a distance that is not positive.
     """
 
@@ -59,10 +59,10 @@ def camera_from_placement(placement: Placement, isocentre_ras: ArrayLike) -> NDA
 
 
 def placement_of(camera_from_volume: ArrayLike, isocentre_ras: ArrayLike) -> Placement:
-    """The C-arm that stands as the pose `camera_from_volume` (4, 4) [mm] says: the inverse of `camera_from_placement`.
+    """The C-arm placement of the pose `camera_from_volume` (4, 4) [mm]: the inverse of `camera_from_placement`.
 
     Primary angle and roll lie in (-180, 180], the secondary angle in [-90, 90]. With the beam along the patient
-    (secondary angle +-90) primary angle and roll are one turn: the primary angle is then 0 and the roll has it all.
+    (secondary angle +-90) primary angle and roll are equivalent: the primary angle is then 0, the roll their total.
     Raises InputError for a pose that is not rigid and for an isocentre that is not in front of the source.
     """
     pose = require_rigid(camera_from_volume, "camera_from_volume")
@@ -78,7 +78,7 @@ def placement_of(camera_from_volume: ArrayLike, isocentre_ras: ArrayLike) -> Pla
     across = np.hypot(x, y)
     primary = _degrees(-x, y) if across > _ALONG_THE_PATIENT else 0.0
     secondary = _degrees(z, across)
-    # What is left of the rotation turns about the central ray; measured against the rounded angles, so nothing is lost.
+    # The remaining rotation is about the central ray; it is measured from the rounded angles, so nothing is lost.
     rolled_from_upright = pose[:3, :3] @ beam_axes(primary, secondary).T
     sine = rolled_from_upright[1, 0] - rolled_from_upright[0, 1]
     cosine = rolled_from_upright[0, 0] + rolled_from_upright[1, 1]

@@ -1,11 +1,11 @@
 """Rigid poses as 4x4 matrices named by both frames, and their updates by twists.
 
-A matrix `a_from_b` takes points of frame b to frame a, so composed names meet in the middle:
+A matrix `a_from_b` maps points of frame b to frame a, so adjacent frame names match in products:
 `camera_from_volume = camera_from_world @ world_from_volume`. All lengths are millimetres, all angles radians.
 
 A twist is six numbers (rotation vector [rad], translation [mm]) in camera axes about a pivot, usually the isocentre:
-the patient turns about the pivot, then the pivot moves. Rotation and translation are kept apart on purpose, so that
-turning never moves the pivot and a clinician's "turn about the isocentre" is one half of the twist.
+the patient is rotated about the pivot, then the pivot is translated. Rotation and translation are deliberately
+decoupled, so that a rotation never moves the pivot and a rotation about the isocentre is one half of the twist.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .rotations import rotation_from_vector, skew, vector_from_rotation
 
 def rigid(rotation: Tensor, translation: Tensor) -> Tensor:
     """Poses (..., 4, 4) from rotations (..., 3, 3) and translations (..., 3) [mm]."""
-    # torch's own function imports sympy when it is first called, which takes a third of a second.
+    # torch's own function imports sympy on its first call, which takes a third of a second.
     shape = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
     top = torch.cat([rotation.expand(*shape, 3, 3), translation.expand(*shape, 3)[..., None]], dim=-1)
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=top.dtype, device=top.device).expand(*shape, 1, 4)
@@ -33,7 +33,7 @@ def inverse(pose: Tensor) -> Tensor:
 
 
 def transform_points(pose: Tensor, points: Tensor) -> Tensor:
-    """Points (..., N, 3) of frame b taken by `a_from_b` (..., 4, 4) to frame a [mm]."""
+    """Points (..., N, 3) of frame b mapped by `a_from_b` (..., 4, 4) to frame a [mm]."""
     return points @ pose[..., :3, :3].mT + pose[..., None, :3, 3]
 
 

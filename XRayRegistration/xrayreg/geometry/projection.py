@@ -1,4 +1,4 @@
-"""What is known of one view's projection, each number with its origin: what an operator checks and corrects."""
+"""The projection parameters of one view, each with its origin, for the user to check and correct."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import InputError
 from .cameras import NOMINAL_SID_MM, Camera
 
-# Side of the detector [mm] assumed where nothing tells the pixel pitch: between the common 300 and 400 mm panels.
+# Side of the detector [mm] assumed where the pixel pitch is unknown: between the common 300 and 400 mm panels.
 NOMINAL_DETECTOR_MM = 350.0
-# How the origin of a number begins that nobody measured.
+# Prefix of the origin of a number that was not measured.
 ASSUMED = "assumed"
 BY_HAND = "entered by hand"
-# The name under which `origins` tells who calibrated this ratio, where its two numbers themselves are open.
+# Key in `origins` for the source of this ratio, where only the ratio of its two numbers is calibrated.
 RATIO = "SID / pixel pitch"
 
 _IDENTITY = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -32,10 +32,10 @@ class Projection:
     sid_mm: source to detector. pixel_mm: pitch (between columns, between rows) at the detector.
     size: (width, height) and principal_px: (column, row) of the upright pinhole image.
     skew_px: the camera matrix's skew. camera_from_world: rigid (4, 4) [mm], rows as tuples.
-    quarter_turns, mirrored: what makes the pinhole image of the stored one: turned counter-clockwise, then mirrored.
-    primary_deg, secondary_deg, sod_mm: how the C-arm stood by its own account (LAO, CRAN positive), where known.
-    intensity: "transmission", "attenuation" or "auto". origins: where the numbers came from, by name ("SID", "pixel
-        pitch", "central ray", "SOD", "angles", "place" for camera_from_world, RATIO where only that is calibrated).
+    quarter_turns, mirrored: how to obtain the pinhole image: the stored one rotated counter-clockwise, then mirrored.
+    primary_deg, secondary_deg, sod_mm: the C-arm's position as recorded by it (LAO, CRAN positive), where known.
+    intensity: "transmission", "attenuation" or "auto". origins: sources of the numbers, by name ("SID", "pixel pitch",
+        "central ray", "SOD", "angles", "place" for camera_from_world, RATIO where only that is calibrated).
     """
 
     sid_mm: float
@@ -54,7 +54,7 @@ class Projection:
 
     @classmethod
     def assumed(cls, width: int, height: int) -> Projection:
-        """A usual C-arm, for an image of which only the size is known."""
+        """A typical C-arm, for an image of which only the size is known."""
         pitch = NOMINAL_DETECTOR_MM / max(width, height)
         origins = {name: f"{ASSUMED}: the image does not tell" for name in (*_DECISIVE, "central ray")}
         return cls(
@@ -63,7 +63,7 @@ class Projection:
 
     @classmethod
     def of_camera(cls, camera: Camera, origin: str) -> Projection:
-        """The numbers of a calibrated camera; without a pixel pitch any SID gives the same picture, so one is named."""
+        """The numbers of a calibrated camera; without a pixel pitch any SID gives the same image, so one is assumed."""
         (fx, skew, column), (_, fy, row) = camera.matrix[:2].tolist()
         sid = camera.sid_mm or NOMINAL_SID_MM
         origins = dict.fromkeys((*_DECISIVE, "central ray", "place"), origin)
@@ -75,7 +75,7 @@ class Projection:
         return cls(sid, (sid / fx, sid / fy), size, (column, row), skew, world, origins=origins)
 
     def camera(self) -> Camera:
-        """The pinhole camera; raises InputError for numbers that make none."""
+        """The pinhole camera; raises InputError for invalid numbers."""
         for name, value in (("SID", self.sid_mm), ("pixel pitch", self.pixel_mm[0]), ("pixel pitch", self.pixel_mm[1])):
             if not (np.isfinite(value) and value > 0):
                 raise InputError(name, expected="millimetres above 0", found=f"{value:g}", remedy="correct it")
@@ -84,7 +84,7 @@ class Projection:
         return Camera(matrix, *self.size, np.array(self.camera_from_world), pitch_u)
 
     def changed(self, origin: str, **values: Any) -> Projection:
-        """With other numbers, whose origin is `origin` from now on."""
+        """A copy with other values, whose origin becomes `origin`."""
         names = {"sid_mm": "SID", "pixel_mm": "pixel pitch", "principal_px": "central ray", "sod_mm": "SOD"}
         names |= dict.fromkeys(("primary_deg", "secondary_deg"), "angles")
         told = {names.get(name, name): origin for name in values}
@@ -92,18 +92,18 @@ class Projection:
 
     @property
     def scale_is_open(self) -> bool:
-        """Whether only the ratio of SID to pixel pitch is calibrated: a detector at any distance shows the same."""
+        """Whether only the ratio of SID to pixel pitch is calibrated: any detector distance gives the same image."""
         return RATIO in self.origins
 
     def rescaled(self, sid_mm: float, origin: str) -> Projection:
-        """The same picture on a detector at another distance, the pixel pitch in proportion; both have `origin`."""
+        """The same image on a detector at another distance, with proportional pixel pitch; both get `origin`."""
         pitch_u, pitch_v = (side * sid_mm / self.sid_mm for side in self.pixel_mm)
         return self.changed(origin, sid_mm=sid_mm, pixel_mm=(pitch_u, pitch_v))
 
     def oriented(self, quarter_turns: int, mirrored: bool, origin: str) -> Projection:
-        """For the same stored image turned and mirrored otherwise: size, pitch and central ray follow the pixels.
+        """A copy for another rotation and mirroring of the stored image: size, pitch and central ray follow the pixels.
 
-        Raises InputError for a turn of a camera with skew, whose rows and columns cannot change places.
+        Raises InputError for rotating a camera with skew, whose rows and columns cannot be exchanged.
         """
         turns = (quarter_turns - self.quarter_turns) % 4
         if turns and self.skew_px:
@@ -149,7 +149,7 @@ class Projection:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Names of the decisive numbers that nobody measured; the ratio of the two is as good as both."""
+        """Names of the decisive numbers that were not measured; a calibrated ratio of the two counts as both."""
         if self.scale_is_open:
             return ()
         return tuple(name for name in _DECISIVE if self.origins.get(name, ASSUMED).startswith(ASSUMED))
@@ -160,7 +160,7 @@ class Projection:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Projection:
-        """The inverse of `as_dict`, also after a way through JSON."""
+        """The inverse of `as_dict`, also after a round trip through JSON."""
         tuples = {name: tuple(content[name]) for name in ("pixel_mm", "size", "principal_px")}
         world = tuple(tuple(row) for row in content["camera_from_world"])
         return cls(**{**content, **tuples, "camera_from_world": world})

@@ -1,7 +1,7 @@
 """Rotations of 3-space: the exponential and logarithm between rotation vectors and matrices.
 
-Both maps are exact and differentiable at zero and stay accurate up to a half turn, where the logarithm has two
-equally right answers and returns one of them.
+Both maps are exact and differentiable at zero and accurate up to an angle of pi, where the logarithm has two equally
+valid values and returns one of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) in radians (Rodrigues' formula)."""
     squared = (vector * vector).sum(-1)[..., None, None]
     small = squared < _SMALL_ANGLE_SQUARED
-    # The branch that is not taken must stay finite too, or its gradient poisons the one that is.
+    # The branch that is not selected must stay finite too, or its NaN gradient propagates to the selected one.
     safe = torch.where(small, torch.ones_like(squared), squared)
     angle = safe.sqrt()
     sine_term = torch.where(small, 1 - squared / 6 + squared**2 / 120, angle.sin() / angle)
@@ -64,7 +64,7 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
 def left_jacobian(vector: Tensor) -> Tensor:
     """Derivatives (..., 3, 3) of w, with log(exp(w) exp(vector)), by `vector` (Barfoot 2017, eq. 7.77).
 
-    Singular at whole turns other than none.
+    Singular at non-zero multiples of 2 pi.
     """
     squared = (vector * vector).sum(-1)[..., None, None]
     small = squared < 1e-2

@@ -1,8 +1,8 @@
-"""Which cameras X-ray machines have: what cannot be one is refused, what is unusual is said.
+"""Plausibility of X-ray cameras: impossible ones are refused, unusual ones are reported.
 
-The ranges are wide: C-arms see 15 to 25 degrees from 900 to 1200 mm, chest stands stand 1800 mm away, mini C-arms
-360 mm, dental tubes 200 mm, portal imagers 1500 mm, bench micro-CTs 250 to 1500 mm. They are to catch other units
-(metres, centimetres, a focal length in millimetres where pixels belong), not unusual machines.
+The ranges are wide: C-arms span 15 to 25 degrees at 900 to 1200 mm; chest stands have 1800 mm, mini C-arms 360 mm,
+dental tubes 200 mm, portal imagers 1500 mm, bench micro-CTs 250 to 1500 mm. They are meant to catch wrong units
+(metres, centimetres, a focal length in millimetres instead of pixels), not unusual machines.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from math import atan, degrees, hypot
 from ..checks import InputError
 from .cameras import Camera
 
-# Angle that the wider side of the image spans at the source [degrees]: refused beyond these. The narrow limit leaves
-# room for a piece of 30 pixels cut out of a biplane rig's image.
+# Limits of the angle that the wider side of the image spans at the source [degrees]. The lower limit allows for a
+# crop of 30 pixels from a biplane rig's image.
 FIELD_LIMITS_DEG = (0.25, 120.0)
-# A panel of 430 mm at 550 mm, nearer than anybody is X-rayed, spans 43 degrees; more is doubted.
+# A panel of 430 mm at 550 mm, closer than in practice, spans 43 degrees; larger angles are doubted.
 _USUAL_FIELD_DEG = 45.0
 # Source to detector [mm]: refused beyond these, doubted beyond the next.
 SID_LIMITS_MM = (100.0, 10_000.0)
 _USUAL_SID_MM = (200.0, 5_000.0)
-# Angle between the central ray and the ray through the image's middle [degrees]. Pieces of an image and shifted
-# detectors are off the central ray, but within the beam, which opens to some 25 degrees to each side.
+# Angle between the central ray and the ray through the image centre [degrees]. Crops and shifted detectors are off
+# the central ray, but within the beam, which opens to about 25 degrees to each side.
 _MOST_OBLIQUE_DEG = 60.0
 _USUAL_OBLIQUE_DEG = 30.0
-# How much longer the one side of a pixel may be than the other, and how far its sides may lean, as a share.
+# Largest ratio of a pixel's sides, and largest relative skew.
 _MOST_STRETCH, _MOST_LEAN = 3.0, 0.1
 # Longest side of an image [pixels], that of DICOM; and pixels in all: the largest film scans have 100 million.
 _MOST_SIDE_PX, _MOST_PX = 65_535, 2**28
@@ -77,7 +77,7 @@ def require_xray_camera(camera: Camera, where: str) -> Camera:
 
 
 def camera_doubts(camera: Camera) -> tuple[str, ...]:
-    """What is unusual about a camera, a sentence each: numbers that may have another unit than the one they stand for.
+    """One sentence on each unusual property of a camera: numbers that may be in another unit than assumed.
 
     A pose found with them is not accepted.
     """

@@ -1,6 +1,6 @@
-"""What is registered: the patient's volume, the X-ray images, and how numbers in files become attenuation.
+"""The inputs of a registration: the patient's volume, the X-ray images, and the conversion of values to attenuation.
 
-Attenuation is made of tensors; torch is loaded when it is first used: Slicer's window needs the rest at once.
+Attenuation uses tensors; torch is loaded on first use, since Slicer's GUI needs the rest immediately.
 """
 
 from typing import TYPE_CHECKING, Any

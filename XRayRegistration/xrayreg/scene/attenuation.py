@@ -1,4 +1,4 @@
-"""From Hounsfield units to linear attenuation: what a ray meets on its way."""
+"""Conversion of Hounsfield units to linear attenuation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Attenuation:
     """Linear attenuation [1/mm] on a voxel grid, cropped to the voxels that attenuate.
 
     mu: float tensor [k, j, i], not negative.
-    grid: where the voxels lie (RAS mm).
+    grid: voxel positions (RAS mm).
     """
 
     mu: Tensor
@@ -44,9 +44,9 @@ class Attenuation:
 
 
 def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Attenuation:
-    """Attenuation of the volume, or of the named structures alone, cropped to their box.
+    """Attenuation of the volume, or of the given structures alone, cropped to their bounding box.
 
-    mu = MU_WATER (1 + HU / 1000), nothing below AIR_HU. A volume without negative values has its air at 0 and is
+    mu = MU_WATER (1 + HU / 1000), zero below AIR_HU. A volume without negative values has its air at 0 and is
     read as mu = MU_WATER value / 1000. Peak memory: the volume in float32 and one slice.
     """
     mask = volume.structure_mask(structures) if structures else None
@@ -70,10 +70,10 @@ def attenuation_of(volume: Volume, structures: tuple[int, ...] = ()) -> Attenuat
 
 
 def attenuation_by_label(volume: Volume, structures: tuple[int, ...] = ()) -> list[Attenuation]:
-    """Attenuation of each structure by itself, all on the grid of their union; without names, of every label there is.
+    """Attenuation of each structure separately, all on the grid of their union; of every label if none are given.
 
-    Together they are `attenuation_of` the union. Raises InputError as `Volume.structure_mask` does, also where the map
-    has no label. Peak memory: one map for each label and one more.
+    Their sum is `attenuation_of` the union. Raises InputError as `Volume.structure_mask` does, also where the map has
+    no label. Peak memory: one map for each label and one more.
     """
     wanted = tuple(dict.fromkeys(structures)) or volume.present_labels()
     union = attenuation_of(volume, wanted)
@@ -94,17 +94,17 @@ def attenuation_by_label(volume: Volume, structures: tuple[int, ...] = ()) -> li
 
 
 def rendered_grid(volume: Volume, structures: tuple[int, ...] = ()) -> VoxelGrid:
-    """The grid that `attenuation_of` has, without making it."""
+    """The grid of `attenuation_of`, without computing the attenuation."""
     mask = volume.structure_mask(structures) if structures else None
     return _cropped(volume, _box(volume, mask))
 
 
 def coarsened(attenuation: Attenuation, voxel_mm: float) -> Attenuation:
-    """The attenuation averaged over whole blocks of voxels, as many per axis as there are and fit into `voxel_mm`.
+    """The attenuation averaged over blocks of voxels, per axis as many as exist and fit into `voxel_mm`.
 
-    Blocks cut by the border are filled up with air, so mass and place of every voxel are kept.
+    Blocks cut by the border are filled up with air, so mass and position of every voxel are kept.
     """
-    # At most one block along an axis: filled up with air, larger ones would take the more memory the coarser they are.
+    # At most the whole axis: larger blocks, padded with air, would take more memory the coarser they are.
     ni, nj, nk = (
         max(1, min(size, int(voxel_mm / spacing + 1e-6)))
         for spacing, size in zip(attenuation.grid.spacing_mm, attenuation.grid.shape, strict=True)
@@ -120,7 +120,7 @@ def coarsened(attenuation: Attenuation, voxel_mm: float) -> Attenuation:
 
 
 def _box(volume: Volume, mask: NDArray[np.bool_] | None) -> Box:
-    """First index and the one after the last along k, j and i, of what is not air or of what the mask holds."""
+    """First and one-past-last index along k, j and i of the voxels that are not air, or of the mask."""
     air = AIR_HU if volume.is_hounsfield else 0.0
     box = bounds(volume.values.shape, lambda some: volume.values[some] > air if mask is None else mask[some])
     (k0, k1), (j0, j1), (i0, i1) = box.tolist()

@@ -1,4 +1,4 @@
-"""Curves that bound a collimated field: circles and straight blades, and how well an image's edges bear them out."""
+"""Curves that bound a collimated field, circles and straight blades, and the image-edge evidence for them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# Points per curve at which the image is asked; two degrees apart on a circle.
+# Points per curve at which the image is sampled; two degrees apart on a circle.
 _SAMPLES = 180
-# Offsets [pixels] from a curve at which its own edge may lie.
+# Offsets [pixels] from a curve within which its own edge may lie.
 _NEAR = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-# Distance [pixels] at which a blurred edge has died away.
+# Distance [pixels] at which a blurred edge has decayed.
 _CLEAR = 5.0
-# Fewer visible samples than this say nothing about a curve.
+# Fewer visible samples than this are no evidence for a curve.
 _FEWEST = 12
-# No edge is weaker than this, on tones from 0 to 1: constant regions have no noise to compare with.
+# Least strength of an edge, on tones from 0 to 1: constant regions have no noise to compare with.
 _LEAST_JUMP = 0.004
 
 
@@ -48,7 +48,7 @@ class Circle:
         return Circle(float(centre[0]), float(centre[1]), float(np.sqrt(max(c + a * a + b * b, 0.0))))
 
     def scaled(self, factor: int) -> Circle:
-        """The same curve in the image of which this one's pixels are blocks of `factor` x `factor`."""
+        """The same curve in the full-size image, of which this image's pixels are blocks of `factor` x `factor`."""
         shift = (factor - 1) / 2
         return Circle(self.column * factor + shift, self.row * factor + shift, self.radius * factor)
 
@@ -86,7 +86,7 @@ class EdgeLine:
         return EdgeLine(float(np.arctan2(normal[1], normal[0])), float(normal @ centre))
 
     def scaled(self, factor: int) -> EdgeLine:
-        """The same line in the image of which this one's pixels are blocks of `factor` x `factor`."""
+        """The same line in the full-size image, of which this image's pixels are blocks of `factor` x `factor`."""
         shift = (factor - 1) / 2 * float(self.normal.sum())
         return EdgeLine(self.angle, self.offset * factor + shift)
 
@@ -113,7 +113,7 @@ class Edges:
 
     @classmethod
     def of(cls, tone: NDArray[np.float32], blur_px: float = 1.0) -> Edges:
-        """Edges of `tone` seen through a Gaussian of `blur_px`."""
+        """Edges of `tone` smoothed by a Gaussian of `blur_px`."""
         columns = ndimage.gaussian_filter(tone, blur_px, order=(0, 1))
         rows = ndimage.gaussian_filter(tone, blur_px, order=(1, 0))
         return cls(tone, columns, rows, np.hypot(columns, rows))
@@ -128,7 +128,7 @@ class Edges:
     ) -> NDArray[np.float64]:
         """|d tone / d normal| (N, len(offsets)) at `offsets` [pixels] along the outward normals of `points`.
 
-        Smoothed over some five neighbouring points, which noise does not survive.
+        Smoothed over about five neighbouring points to suppress noise.
         """
         column, row = _nearest(points, normals, offsets, self.size)
         n_column, n_row = normals[:, None, 0], normals[:, None, 1]
@@ -138,11 +138,11 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class FineEdges:
-    """Edges of a large image, looked up only where they are asked for.
+    """Edges of a large image, computed only where they are requested.
 
     image: (height, width) as recorded.
-    values, tones: the increasing table that turns recorded values into tones.
-    blur_px: standard deviation [pixels] of the Gaussian along the normal through which an edge is seen.
+    values, tones: the increasing table that maps recorded values to tones.
+    blur_px: standard deviation [pixels] of the Gaussian that smooths along the normal.
     """
 
     image: NDArray[np.float32]
@@ -166,7 +166,7 @@ class FineEdges:
 
 
 def attracted(curve: Curve, edges: Edges | FineEdges, reach_px: float) -> Curve:
-    """`curve` fitted to the strongest edge within `reach_px` of each of its points, outliers left out twice."""
+    """`curve` fitted to the strongest edge within `reach_px` of each of its points, with two outlier rejections."""
     points, normals = curve.trace(edges.size)
     seen = _shown(points, edges.size)
     if seen.sum() < _FEWEST:
@@ -195,17 +195,17 @@ def _shown(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.boo
 
 @dataclass(frozen=True)
 class BoundaryEvidence:
-    """How well the edges bear out a field.
+    """The evidence of image edges for a field.
 
     coverage: share of the visible boundary at which the tone jumps more than elsewhere beyond it.
     each: the same per curve, 0 for a curve of which too little is visible.
-    unrest: share of the pixels beyond that stand out from the rest of them.
+    unrest: share of the pixels beyond the boundary that stand out from the rest of them.
     rivals: edges beyond that are as strong as the boundary, as a share of the boundary's own edge pixels.
-    ghosts: edges along the curves where another of them has already ended the field, as a share of the boundary's hits.
+    ghosts: edges on parts of the curves outside another curve's field, as a share of the boundary's hits.
     beyond: share of the image outside the field.
-    extent: length of the boundary that is borne out, as a share of twice the image's longer side.
+    extent: length of the boundary confirmed by edges, as a share of twice the image's longer side.
     sharpness: median over the boundary of (jump within two pixels) / (change from outside to ten pixels inside).
-    turning: 1 - |mean outward normal| where the boundary is borne out: 0 for one blade, 1 for a closed shape.
+    turning: 1 - |mean outward normal| where edges confirm the boundary: 0 for one blade, 1 for a closed shape.
     """
 
     coverage: float
@@ -220,13 +220,13 @@ class BoundaryEvidence:
 
     @property
     def score(self) -> float:
-        """One number to compare fields of one image by."""
+        """A score for comparing fields of one image."""
         return 2 * self.coverage + 0.5 * min(self.extent, 1.0) - 3 * self.unrest - self.rivals - self.ghosts
 
 
 def weigh(curves: tuple[Curve, ...], edges: Edges) -> BoundaryEvidence | None:
-    """The evidence for the field bounded by `curves`; None when too little of the image, or of them, can be seen."""
-    # Every second pixel each way will do for shares and quantiles.
+    """The evidence for the field bounded by `curves`; None when too little of the image, or of them, is visible."""
+    # Every second pixel in each direction suffices for shares and quantiles.
     strength = edges.strength[::2, ::2]
     rows, columns = np.ogrid[: edges.size[1] : 2, : edges.size[0] : 2]
     beyond = np.zeros(strength.shape, dtype=bool)
@@ -236,7 +236,7 @@ def weigh(curves: tuple[Curve, ...], edges: Edges) -> BoundaryEvidence | None:
         return None
     quiet = strength[beyond]
     usual = float(np.quantile(quiet, 0.9))
-    # Along a curve five points are averaged, which takes noise to less than half.
+    # Five points are averaged along a curve, which reduces noise to less than half.
     sides = [_side(curve, curves, edges, max(usual, _LEAST_JUMP)) for curve in curves]
     seen = [side for side in sides if len(side.hit)]
     if not seen:
@@ -263,12 +263,12 @@ def weigh(curves: tuple[Curve, ...], edges: Edges) -> BoundaryEvidence | None:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One curve's part in the boundary of a field.
+    """One curve's part of the boundary of a field.
 
-    length: pixels that each sample stands for.
-    hit: which samples on the visible boundary jump; none when too few are visible.
-    normals, jumps, sharpness: at the samples that do.
-    ghosts: how many samples jump where other curves have already ended the field.
+    length: pixels that each sample represents.
+    hit: which samples on the visible boundary have an edge; none when too few are visible.
+    normals, jumps, sharpness: at the samples with an edge.
+    ghosts: number of samples with an edge outside the field of another curve.
     """
 
     length: float

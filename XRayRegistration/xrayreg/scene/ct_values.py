@@ -1,6 +1,6 @@
-"""What a volume's values mean, decided by how they are distributed: Hounsfield units, or what programs store instead.
+"""The scale of a volume's values, inferred from their distribution: Hounsfield units or what programs store instead.
 
-One odd voxel or a padding value never decides: shares of a sample of the voxels do.
+Decisions rest on shares of a sample of the voxels, never on a single unusual voxel or a padding value.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from ..slabs import slabs
 
 # Linear attenuation of water at 70 keV, about the mean energy of a 120 kV beam [1/mm] (NIST XCOM: 0.1929 cm2/g).
 MU_WATER = 0.01929
-# Hounsfield units: everything below is air, also the padding values (-1024, -2000, -3024) that scanners write.
+# Hounsfield units below this are air, including the padding values (-1024, -2000, -3024) that scanners write.
 AIR_HU = -900.0
-# No tissue and no noise of a scanner lies below; only padding does.
+# Only padding lies below this, no tissue and no scanner noise.
 _LEAST_HU = -1100.0
-# No air lies above, whatever noise it has.
+# No air lies above this, even with noise.
 _NO_AIR_HU = -850.0
 # Soft tissue, fat to muscle with noise [HU].
 _SOFT_HU = (-200.0, 150.0)
 # Scanners that store unsigned numbers add the first of these to Hounsfield units, some programs the second.
 _OFFSET_HU, _OTHER_OFFSET_HU = 1024.0, 1000.0
-# Fractions below are no Hounsfield units: a CT has air or bone.
+# Non-integer values whose magnitudes stay below this are not Hounsfield units: a CT has air or bone.
 _LARGEST_FRACTION = 20.0
-# Voxels that are looked at.
+# Number of voxels sampled.
 _SAMPLE = 1 << 21
-# Less than this share of the voxels decides nothing.
+# Share of the voxels below which a finding is ignored.
 _FEW = 1e-3
 
 
 class Scale(Enum):
-    """What a volume's values are."""
+    """The scale of a volume's values."""
 
     HOUNSFIELD = "Hounsfield units"
     OFFSET = "Hounsfield units with an offset"
     PER_MM = "linear attenuation in 1/mm"
     PER_CM = "linear attenuation in 1/cm"
-    # Cut-out bones, raw scanner data, angiography: nothing is negative, and air is 0.
+    # Segmented bones, raw scanner data, angiography: nothing is negative, and air is 0.
     RELATIVE = "values whose air is 0"
 
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Values [k, j, i], what scale they have, and what was decided about them, one sentence each."""
+    """Values [k, j, i], their scale, and one sentence per decision."""
 
     values: NDArray
     scale: Scale
@@ -55,10 +55,10 @@ class Values:
 
 
 def scale_of(values: NDArray) -> Scale:
-    """What the values [k, j, i] are, judged by a sample of them.
+    """The scale of the values [k, j, i], inferred from a sample of them.
 
-    Raises InputError for values that neither Hounsfield units nor linear attenuation can have: signed numbers that
-    were stored as unsigned or the other way round, and a shell of padding brighter than metal.
+    Raises InputError for values that are possible neither as Hounsfield units nor as linear attenuation: signed numbers
+    stored as unsigned or vice versa, and a shell of padding brighter than metal.
     """
     sample = _sample(values)
     if sample.size == 0:
@@ -71,7 +71,7 @@ def scale_of(values: NDArray) -> Scale:
         return Scale.HOUNSFIELD
     negative = np.unique(physical[physical < 0])
     if negative.size == 1 and negative[0] > _NO_AIR_HU:
-        # One value alone is padding too.
+        # A single distinct value is padding too.
         physical = physical[physical >= 0]
     if (physical < 0).mean() >= _FEW:
         return Scale.HOUNSFIELD
@@ -79,17 +79,17 @@ def scale_of(values: NDArray) -> Scale:
     soft = (dense >= _OFFSET_HU + _SOFT_HU[0]) & (dense < _OFFSET_HU + _SOFT_HU[1])
     if dense.size >= 0.02 * physical.size and soft.mean() > 0.5:
         return Scale.OFFSET
-    # Padding alone tells that the values are signed, as where nothing but bone was kept.
+    # Padding alone shows that the values are signed, as where only bone was kept.
     padded = 1 - physical.size / sample.size
     return Scale.HOUNSFIELD if padded >= _FEW else Scale.RELATIVE
 
 
 def in_hounsfield(values: NDArray) -> Values:
-    """The values in Hounsfield units where they can be brought to them, else (`Scale.RELATIVE`) with air at 0.
+    """The values in Hounsfield units where they can be converted, else (`Scale.RELATIVE`) with air at 0.
 
-    An offset of 1024 or 1000 is taken off, linear attenuation is turned into Hounsfield units, and the flat value
+    An offset of 1024 or 1000 is subtracted, linear attenuation is converted to Hounsfield units, and the flat value
     outside the patient that resampling and masking leave (mostly 0, which is water) becomes air. Each is noted. Values
-    that are Hounsfield units already are returned as they are, not copied. Raises InputError as `scale_of` does.
+    already in Hounsfield units are returned unchanged, not copied. Raises InputError as `scale_of` does.
     """
     scale = scale_of(values)
     if scale is Scale.OFFSET:
@@ -107,17 +107,17 @@ def in_hounsfield(values: NDArray) -> Values:
 
 
 def _sample(values: NDArray) -> NDArray:
-    """Finite values of evenly spread voxels in double precision, some two millions of a large volume."""
+    """Finite values of evenly spaced voxels in double precision, about two million of a large volume."""
     step = max(1, round((values.size / _SAMPLE) ** (1 / 3)))
     some = np.asarray(values[::step, ::step, ::step], dtype=np.float64).ravel()
     return some[np.isfinite(some)]
 
 
 def _small_scale(sample: NDArray) -> Scale:
-    """The scale of fractions, which are no Hounsfield units: linear attenuation, or something relative."""
+    """The scale of small non-integer values, which are not Hounsfield units: linear attenuation or relative."""
     if (_share(sample, 0.012, 0.03, above=0.008)) > 0.5:
         return Scale.PER_MM
-    # Values stretched to 0 ... 1 are no attenuation, although soft tissue may lie in the same place.
+    # Values rescaled to 0 ... 1 are not attenuation, although soft tissue may have the same values.
     stretched = sample.min() >= 0 and np.isclose(sample.max(), 1.0, rtol=0, atol=1e-6)
     if not stretched and _share(sample, 0.12, 0.3, above=0.08) > 0.5:
         return Scale.PER_CM
@@ -138,7 +138,7 @@ def _share(sample: NDArray, low: float, high: float, above: float) -> float:
 
 
 def _require_possible(sample: NDArray) -> None:
-    """Raise InputError for values beyond what a CT can have, unless they are few or padding that reads as air."""
+    """Raise InputError for values that no CT can have, unless they are few or padding that reads as air."""
     top = sample > 60000
     between = (sample > 40000) & ~top
     if top.mean() >= _FEW and between.mean() < _FEW / 10 and np.unique(sample[top]).size > 1:
@@ -161,7 +161,7 @@ def _require_possible(sample: NDArray) -> None:
 
 
 def _require_upright(sample: NDArray, edges: NDArray) -> None:
-    """Raise InputError where what surrounds the patient is as bright as air is dark."""
+    """Raise InputError for an inverted volume, in which the patient's surroundings are bright instead of dark."""
     inverted = np.abs(sample - 1000) < 150
     dark = sample[sample < 0]
     if (
@@ -189,7 +189,7 @@ def _wrapped(sample: NDArray, found: str, remedy: str) -> InputError:
 
 
 def _offset(sample: NDArray) -> float:
-    """The offset that brings air, which scatters about it, to -1000 HU; exact zeros may be padding or cut off there."""
+    """The offset that moves air, with its noise, to -1000 HU; exact zeros may be padding or clipped values."""
     air = sample[(sample > 0) & (sample < 150)]
     return _OFFSET_HU if air.size < _FEW * sample.size or np.median(air) > 12 else _OTHER_OFFSET_HU
 
@@ -210,7 +210,7 @@ def _from_attenuation(values: NDArray, scale: Scale) -> NDArray[np.float32]:
 
 
 def _with_air_outside(read: Values) -> Values:
-    """Hounsfield units whose flat value at the edges of the grid, where there is 0 or a clipped window, is made air."""
+    """Hounsfield units with a flat value at the edges of the grid (0 or a clipped window) replaced by air."""
     values = read.values
     edges = _edges(values)
     _require_upright(_sample(values), edges)
@@ -232,7 +232,7 @@ def _with_air_outside(read: Values) -> Values:
 
 
 def _edges(values: NDArray) -> NDArray:
-    """The values along the twelve edges of the grid, where a patient hardly ever is."""
+    """The values along the twelve edges of the grid, which the patient rarely reaches."""
     ends = (slice(None, None, max(1, size - 1)) for size in values.shape)
     k, j, i = ends
     return np.concatenate([values[k, j, :].ravel(), values[k, :, i].ravel(), values[:, j, i].ravel()])
@@ -246,7 +246,7 @@ def _most_frequent(values: NDArray) -> tuple[float, int]:
 def _fill(values: NDArray, flat: float) -> float:
     """Set to -1000, in place, the voxels of value `flat` that lie in flat neighbourhoods; their share of the volume.
 
-    A neighbourhood is a voxel and its six neighbours (fewer at the border): single voxels of tissue may have the value.
+    A neighbourhood is a voxel and its six neighbours (fewer at the border): isolated tissue voxels may have the value.
     """
     same = values == flat
     whole = _of_neighbours(same, np.logical_and)

@@ -1,10 +1,10 @@
-"""The collimated field: which pixels of an X-ray hold image.
+"""Detection of the collimated field: the pixels of an X-ray that hold image.
 
-Collimators and image intensifiers leave a convex field bounded by a circle, by straight blades, or by both. What lies
-beyond may have any tone, and dense anatomy may have the same, so no threshold separates them. Two facts do: the
-boundary is an exact circle or straight line along which the tone jumps, and nothing happens beyond it. Candidate
-curves are drawn through the outermost edges of a reduced image (RANSAC, Fischler and Bolles 1981), weighed by the
-share of their visible length at which the jump stands out from everything beyond, and fitted again at full size.
+Collimators and image intensifiers leave a convex field bounded by a circle, by straight blades, or by both. The area
+beyond may have any tone, and dense anatomy may have the same, so no threshold separates them. Two properties do: the
+boundary is an exact circle or straight line with a jump in tone, and the area beyond has no structure. Candidate
+curves are drawn through the outermost edges of a reduced image (RANSAC, Fischler and Bolles 1981), scored by the
+share of their visible length at which the jump stands out from everything beyond, and refitted at full size.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from scipy import ndimage
 from ..checks import InputError
 from .boundary import BoundaryEvidence, Circle, Curve, EdgeLine, Edges, FineEdges, attracted, weigh
 
-# Side [pixels] of the reduced image in which candidates are sought: fine enough to end within a third of a pixel.
+# Side [pixels] of the reduced image for the candidate search: fine enough for a final error of a third of a pixel.
 _SEARCH_PX = 220
 _DRAWS = 250
 _LINES = 12
 
 
 def find_field(recorded: NDArray[np.float32]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Which pixels (height, width) of a recorded X-ray hold image, and a sentence on each thing found.
+    """Mask (height, width) of the pixels of a recorded X-ray that hold image, and a sentence on each finding.
 
-    Left out: constant strips along the border, and what lies beyond a circular or polygonal field. The field's edge
-    itself is left out too, two pixels or 0.4 % of the image. Saturated pixels stay: they are image, if a poor one.
+    Excluded: constant strips along the border, and everything beyond a circular or polygonal field. The field's edge
+    itself is excluded too, two pixels or 0.4 % of the image. Saturated pixels are kept: they are image, if a poor one.
     Raises InputError for an image that is not a finite 2D array.
     """
     if recorded.ndim != 2 or min(recorded.shape) < 1:
@@ -43,7 +43,7 @@ def find_field(recorded: NDArray[np.float32]) -> tuple[NDArray[np.bool_], tuple[
     if min(height, width) < 16:
         valid[:] = True
         return valid, ()
-    # A thin frame would hide the field's own outside; a broad one is that outside.
+    # A thin frame would hide the area outside the field; a broad one is that area.
     thin = max(recorded.shape[0] - height, recorded.shape[1] - width) <= 0.06 * max(recorded.shape)
     column, row = (left, top) if thin else (0, 0)
     curves, evidence = _boundary(recorded[top:bottom, left:right] if thin else recorded)
@@ -83,13 +83,13 @@ def _constant_rows(image: NDArray[np.float32]) -> int:
     value, count = image[0, 0], 0
     while count < len(image) and (image[count] == value).all():
         count += 1
-    # A strip ends along the whole row; burnt-out air or a round field leaves it here and there.
+    # A strip ends along the whole row; saturated air or a round field ends only in places.
     ends = count < len(image) and float((image[count] != value).mean()) > 0.5
     return count if ends else 0
 
 
 def _boundary(image: NDArray[np.float32]) -> tuple[tuple[Curve, ...], BoundaryEvidence | None]:
-    """The curves that bound the field of `image`, in its pixels, and the evidence; none when it is not collimated."""
+    """The curves that bound the field of `image`, in its pixels, and their evidence; none when not collimated."""
     factor = max(1, round(max(image.shape) / _SEARCH_PX))
     small = _block_means(image, factor)
     best: tuple[BoundaryEvidence, tuple[Curve, ...], bool] | None = None
@@ -119,7 +119,7 @@ def _block_means(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]
 def _tone_table(image: NDArray[np.float32], ranked: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Increasing values of the image and their tones from 0 to 1.
 
-    Linear between the extreme per cents, or by rank, which undoes any tone curve.
+    Linear between the extreme percentiles, or by rank, which is invariant to tone curves.
     """
     if ranked:
         values, counts = np.unique(image, return_counts=True)
@@ -131,7 +131,7 @@ def _tone_table(image: NDArray[np.float32], ranked: bool) -> tuple[NDArray[np.fl
 def _convincing(curves: tuple[Curve, ...], evidence: BoundaryEvidence) -> bool:
     if evidence.rivals > 0.12 or evidence.ghosts > 0.2:
         return False
-    # Taking most of the image away needs more than a round shadow in it.
+    # Excluding most of the image requires more evidence than a round shadow.
     if evidence.beyond > 0.7 and (evidence.rivals > 0.03 or evidence.unrest > 0.01 or evidence.sharpness < 0.75):
         return False
     circular = isinstance(curves[0], Circle)
@@ -142,7 +142,7 @@ def _convincing(curves: tuple[Curve, ...], evidence: BoundaryEvidence) -> bool:
         return False
     if evidence.turning > 0.4 and (circular or len(curves) > 2):
         return evidence.coverage > 0.85 and evidence.unrest < 0.08
-    # Skin is often a gentle arc; an intensifier that shows less than a quarter of its circle is not.
+    # Skin is often a gentle arc; an intensifier's circle is visible for at least a quarter.
     if circular and evidence.turning < 0.1:
         return False
     if not circular and evidence.sharpness < 0.9:
@@ -151,7 +151,7 @@ def _convincing(curves: tuple[Curve, ...], evidence: BoundaryEvidence) -> bool:
 
 
 def _hypotheses(edges: Edges) -> Iterator[tuple[Curve, ...]]:
-    """Fields worth weighing: circles, polygons of blades, and circles cut by blades."""
+    """Candidate fields: circles, polygons of blades, and circles cut by blades."""
     generator = np.random.default_rng(0)
     circles: list[Circle] = []
     clouds = [_outermost(edges, share) for share in (0.6, 0.8, 0.92, 0.97)]
@@ -170,8 +170,8 @@ def _hypotheses(edges: Edges) -> Iterator[tuple[Curve, ...]]:
 
 
 def _outermost(edges: Edges, share: float) -> NDArray[np.float64]:
-    """The edge points (N, 2), stronger than `share` of the image, that are met first from each of the four sides."""
-    # The margin keeps out the image's own border.
+    """The first edge points (N, 2) from each of the four sides that are stronger than `share` of the image."""
+    # The margin excludes the image's own border.
     strong = np.zeros(edges.strength.shape, dtype=bool)
     strong[2:-2, 2:-2] = edges.strength[2:-2, 2:-2] > max(float(np.quantile(edges.strength, share)), 1e-4)
     width, height = edges.size
@@ -187,7 +187,7 @@ def _outermost(edges: Edges, share: float) -> NDArray[np.float64]:
 
 
 def _circles(points: NDArray[np.float64], edges: Edges, generator: np.random.Generator) -> list[Circle]:
-    """The circles through three of `points` that pass near most others, drawn to the edges beside them."""
+    """The circles through three of `points` that pass near most others, refitted to adjacent edges."""
     a, b, c = points[generator.integers(len(points), size=(3, _DRAWS))]
     ab, ac = b - a, c - a
     cross = 2 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
@@ -239,7 +239,7 @@ def _lines(points: NDArray[np.float64], edges: Edges) -> list[EdgeLine]:
 
 
 def _distinct(lines: list[EdgeLine], edges: Edges) -> list[EdgeLine]:
-    """`lines` beyond each of which the image is quiet, without near repetitions."""
+    """Those of `lines` beyond which the image has no structure, without near duplicates."""
     judged = [(evidence, line) for line in lines if (evidence := weigh((line,), edges)) is not None]
     kept: list[EdgeLine] = []
     for evidence, line in sorted(judged, key=lambda pair: -pair[0].score):
@@ -250,7 +250,7 @@ def _distinct(lines: list[EdgeLine], edges: Edges) -> list[EdgeLine]:
 
 
 def _pruned(curves: tuple[Curve, ...], edges: Edges) -> tuple[Curve, ...]:
-    """`curves` without those that the edges do not bear out along their part of the common boundary."""
+    """`curves` without those that no edges confirm along their part of the common boundary."""
     while curves:
         evidence = weigh(curves, edges)
         if evidence is None:

@@ -1,4 +1,4 @@
-"""From recorded counts to line integrals: which way round the grey scale runs, and where its zero lies."""
+"""Conversion of recorded counts to line integrals: polarity and zero level of the grey scale."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..checks import InputError
 
 IntensityKind = Literal["auto", "transmission", "attenuation"]
 
-# Smoothing [pixels] before the brightest level is read, so that no single hot pixel sets it (variance 2, xReg).
+# Smoothing [pixels] before reading the brightest level, so that no single hot pixel sets it (variance 2, xReg).
 _BRIGHT_BLUR_PX = 2.0**0.5
-# A pixel this far below the median of its eight neighbours counted no photons where they did.
+# A pixel below this fraction of the median of its eight neighbours is photon-starved.
 _SPECKLE = 0.4
-# Counts less than this share of the brightest ones below 0 are the noise of a dark image that was subtracted.
+# Counts below 0 by less than this share of the brightest ones are noise of a subtracted dark image.
 _DARK_NOISE = 0.02
-# Evidence for a polarity (from -1 to 1) below which none is taken.
+# Evidence for a polarity (from -1 to 1) below which it stays undecided.
 _UNDECIDED = 0.04
-# Line integrals that differ by less than this show nothing: a tenth of a millimetre of water takes twice as much.
+# Line integrals that differ by less than this are constant: a tenth of a millimetre of water attenuates twice as much.
 _LEAST_CONTRAST = 1e-3
 
 
@@ -36,7 +36,7 @@ def line_integrals(
     kind: "transmission" (bright = unattenuated) gives -log(I / I0) by Beer and Lambert's law, I0 being the smoothed
     maximum; an unknown tone curve or an image without air leaves the result right up to an affine map.
     "attenuation" (bright = dense) is passed through with its zero shifted. "auto" decides from the image.
-    custom: the kind where the image leaves it open, and why; transmission by default.
+    custom: the kind to use where the image is inconclusive, and the reason; transmission by default.
 
     Raises InputError for an image that is empty, not finite, constant or all but saturated, for counts that are not
     positive, and where the attenuation comes out constant.
@@ -50,7 +50,7 @@ def line_integrals(
     if kind == "attenuation":
         zero = float(np.quantile(recorded[valid], 0.001))
         shifted = np.maximum(recorded - np.float32(zero), 0).astype(np.float32)
-        # What single precision cannot tell apart is one value.
+        # Values that single precision cannot distinguish count as equal.
         resolution = 4 * float(np.finfo(np.float32).eps) * float(np.abs(recorded[valid]).max())
         return _varied(shifted, valid, resolution), notes
     _require_counts(recorded[valid])
@@ -69,11 +69,11 @@ def line_integrals(
 
 
 def zero_of_counts(stored: NDArray) -> float:
-    """The value of no X-rays among counts that are stored as whole numbers: 0, or the lower end of a signed scale.
+    """The value that means no X-rays in counts stored as whole numbers: 0, or the lower end of a signed scale.
 
-    Detectors' counts are not negative, so clearly negative ones were moved: the scale is taken for that of the fewest
-    bits (8, 10, 12, 14, 16, ...) that hold both ends. Values just below 0 are the noise of a dark image that was
-    subtracted, and floating-point numbers tell nothing of an offset: there it is 0.
+    Detector counts are not negative, so clearly negative ones were shifted: the scale is assumed to be that of the
+    fewest bits (8, 10, 12, 14, 16, ...) that hold both ends. Values just below 0 are noise of a subtracted dark image,
+    and floating-point numbers carry no information on an offset: there it is 0.
     """
     if stored.dtype.kind != "i" or stored.size == 0 or _is_barely_negative(stored):
         return 0.0
@@ -112,7 +112,7 @@ def _require_usable(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> 
 
 
 def _require_counts(values: NDArray[np.float32]) -> None:
-    """Raise InputError unless `values` can be counts of X-rays: positive, but for noise."""
+    """Raise InputError unless `values` can be X-ray counts: positive, apart from noise."""
     if float(values.max()) > 0 and _is_barely_negative(values):
         return
     raise InputError(
@@ -124,12 +124,12 @@ def _require_counts(values: NDArray[np.float32]) -> None:
 
 
 def _is_barely_negative(values: NDArray) -> bool:
-    """Whether no value is further below 0 than noise is, measured by the brightest."""
+    """Whether no value is further below 0 than noise, relative to the brightest."""
     return float(values.min()) >= -_DARK_NOISE * max(float(values.max()), 0.0)
 
 
 def _varied(integrals: NDArray[np.float32], valid: NDArray[np.bool_], least: float) -> NDArray[np.float32]:
-    """`integrals`, which differ by more than `least` within the field; raises InputError where they do not."""
+    """`integrals`, checked to differ by more than `least` within the field; raises InputError where they do not."""
     values = integrals[valid]
     low, high = float(values.min()), float(values.max())
     if high - low > least:
@@ -158,7 +158,7 @@ def _trusted_floor(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> flo
 
 
 def _without_speckle(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], int]:
-    """`counts` with starved single pixels replaced, and how many; metal, which is dark as a whole, is kept."""
+    """`counts` with isolated photon-starved pixels replaced, and their number; metal, dark as a whole, is kept."""
     low = float(np.quantile(counts[valid], 0.25))
     rows, columns = np.nonzero(valid & (counts <= low))
     mean = ndimage.uniform_filter(counts, 3)
@@ -171,7 +171,7 @@ def _without_speckle(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> t
     )
     median = np.median(around, axis=0) if len(rows) else np.zeros(0)
     starved = counts[rows, columns] < _SPECKLE * median
-    # A few odd pixels are the similarity's business; a field sown with them hides the anatomy.
+    # A few such pixels are left to the similarity; many of them hide the anatomy.
     if starved.sum() < 0.002 * valid.sum():
         return counts, 0
     cleaned = counts.copy()
@@ -182,7 +182,7 @@ def _without_speckle(counts: NDArray[np.float32], valid: NDArray[np.bool_]) -> t
 def _sense(
     recorded: NDArray[np.float32], valid: NDArray[np.bool_], custom: tuple[IntensityKind, str] | None
 ) -> tuple[IntensityKind, bool, str]:
-    """Transmission or attenuation, whether the grey scale has to be turned round first, and why."""
+    """Transmission or attenuation, whether the grey scale has to be inverted first, and the reason."""
     if _is_barely_negative(recorded[valid]):
         kind, note = _polarity(recorded, valid, custom)
         return kind, False, note
@@ -197,7 +197,7 @@ def _sense(
 def _polarity(
     recorded: NDArray[np.float32], valid: NDArray[np.bool_], custom: tuple[IntensityKind, str] | None
 ) -> tuple[IntensityKind, str]:
-    """Transmission or attenuation, and why."""
+    """Transmission or attenuation, and the reason."""
     evidence = _evidence(recorded, valid)
     if evidence is None:
         kind, reason = custom or ("transmission", "custom has it")
@@ -218,22 +218,22 @@ def _polarity(
 
 
 def _evidence(recorded: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
-    """From -1 (air is dark) to 1 (air is bright); None where the field is too small to tell.
+    """Evidence from -1 (air is dark) to 1 (air is bright); None where the field is too small to decide.
 
-    The patient stands in the way of the field's middle and open air lies along its rim, whatever the tone curve: so
-    ranks of grey values are compared between rim and middle, and the depths at which both extremes lie.
+    The patient covers the middle of the field and open air lies along its rim, for any tone curve: therefore ranks of
+    grey values are compared between rim and middle, as are the distances from the rim at which both extremes lie.
     """
     small, inside = _reduced(recorded, valid)
     if not inside.any():
         return None
     depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
     depth /= depth.max()
-    # Ranks of which equal values share the mean: SciPy's rankdata, without half a second of imports.
+    # Ranks with ties averaged: as SciPy's rankdata, without half a second of imports.
     _, place, count = np.unique(small[inside], return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2)[place] / inside.sum()
     rim, middle = rank[depth < 0.2], rank[depth > 0.5]
     lift = float(rim.mean() - middle.mean()) if rim.size and middle.size else 0.0
-    # A saturated end has one rank, which may lie further in.
+    # A saturated end has a single rank, which may lie inside these limits.
     dark, bright = rank <= max(0.05, float(rank.min())), rank >= min(0.95, float(rank.max()))
     shift = float(depth[dark].mean() - depth[bright].mean())
     return (lift + shift) / 2

@@ -1,4 +1,4 @@
-"""An X-ray image and its camera, inseparable: whatever happens to the one happens to the other."""
+"""An X-ray image with its camera: every operation transforms both."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .size_remedy import size_remedy
 class Radiograph:
     """One X-ray view, as the pinhole camera sees it (never mirrored).
 
-    recorded: float32 (height, width), the image as recorded, for showing.
+    recorded: float32 (height, width), the image as recorded, for display.
     attenuation: float32 (height, width), line integrals up to an affine map: bright = dense.
     valid: bool (height, width), pixels that hold image: not collimator, border or saturation.
     camera: the pinhole camera, its size equal to the images'.
     name: the view's name, used for output files.
-    origins: where each number of the geometry came from, for people ("SID": "DICOM (0018,1110)").
-    notes: what was found or decided on the way in, one sentence each.
-    reflected: whether the stored image was mirrored at the door to become a pinhole image.
+    origins: the source of each number of the geometry, for display ("SID": "DICOM (0018,1110)").
+    notes: findings and decisions on reading, one sentence each.
+    reflected: whether the stored image was mirrored on reading to become a pinhole image.
     assumed: numbers of its geometry that no file states and the pose depends on, one sentence each; a pose found with
         them is not accepted (see `verdict.unless_assumed`).
     """
@@ -55,7 +55,7 @@ class Radiograph:
 
     @property
     def stated_sid_mm(self) -> float | None:
-        """Source to detector [mm]; None where it is unknown or where `origins` says that it was assumed."""
+        """Source to detector [mm]; None where it is unknown or marked as assumed in `origins`."""
         return None if self.origins.get("SID", "").startswith(ASSUMED) else self.camera.sid_mm
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Radiograph:
@@ -76,7 +76,7 @@ class Radiograph:
         )
 
     def reduced(self, factor: int) -> Radiograph:
-        """The view averaged over blocks of `factor` x `factor` pixels, invalid pixels left out of the means."""
+        """The view averaged over blocks of `factor` x `factor` pixels, excluding invalid pixels from the means."""
         if factor == 1:
             return self
         if not 1 <= factor <= min(self.camera.width, self.camera.height):
@@ -87,7 +87,7 @@ class Radiograph:
             self,
             recorded=_block_sum(self.recorded, factor) / np.float32(factor**2),
             attenuation=attenuation.astype(np.float32),
-            # A block that is less than half image would speak for its neighbours.
+            # The mean of a block that is less than half image would not be representative.
             valid=weight >= factor**2 / 2,
             camera=self.camera.resized(factor),
         )
@@ -96,7 +96,7 @@ class Radiograph:
         """The view with its columns reversed; the camera follows and the reflection is recorded."""
         return replace(
             self,
-            # Copies, because torch takes no arrays that run backwards.
+            # Copies, because torch does not accept arrays with negative strides.
             recorded=np.ascontiguousarray(self.recorded[:, ::-1]),
             attenuation=np.ascontiguousarray(self.attenuation[:, ::-1]),
             valid=np.ascontiguousarray(self.valid[:, ::-1]),

@@ -1,4 +1,4 @@
-"""From the pixels of an X-ray as they are stored to the radiograph that a pinhole camera sees."""
+"""Conversion of an X-ray's stored pixels to the radiograph of a pinhole camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .intensity import IntensityKind, line_integrals, zero_of_counts
 from .radiograph import Radiograph
 
 _INTENSITIES: tuple[IntensityKind, ...] = get_args(IntensityKind)
-# An X-ray with less than this share of its pixels between the darkest and the brightest tone shows nothing.
+# An X-ray with less than this share of its pixels between the darkest and the brightest tone counts as saturated.
 _LEAST_SHOWN = 0.01
 
 
@@ -36,18 +36,18 @@ def radiograph_from_array(
 ) -> Radiograph:
     """The radiograph of an image as stored: (height, width) or, with equal channels, (height, width, 3 or more).
 
-    camera: of the upright pinhole image, to which the stored one is turned by `quarter_turns` counter-clockwise and
-        then, where it is `mirrored`, reflected.
+    camera: of the upright pinhole image, obtained from the stored one by `quarter_turns` counter-clockwise and then,
+        where it is `mirrored`, a reflection.
     intensity: "transmission" (bright = unattenuated), "attenuation" (bright = dense) or "auto" (by the histogram).
-    negated: whether the grey scale runs the other way round than `intensity` has it.
-    zero: the stored value that stands for no X-rays, where an offset was added to the counts; by default 0, or what
-        signed whole numbers tell (`zero_of_counts`).
-    custom: how to read the image where "auto" leaves it open, and why.
-    open_area: (height, width), the stored pixels that no blade hides; all of them by default.
-    name, origins, notes: see `Radiograph`; sentences on what was found are added to the notes.
+    negated: whether the grey scale is inverted with respect to `intensity`.
+    zero: the stored value that means no X-rays, where an offset was added to the counts; by default 0, or inferred
+        from signed whole numbers (`zero_of_counts`).
+    custom: how to read the image where "auto" is inconclusive, and the reason.
+    open_area: (height, width), the stored pixels not covered by a blade; all of them by default.
+    name, origins, notes: see `Radiograph`; sentences on findings are added to the notes.
 
     Raises InputError for an image that is coloured, constant, saturated, not finite, or not of the camera's size, and
-    for a camera that no X-ray machine has.
+    for an implausible camera.
     """
     kind = intensity_named(intensity)
     require_xray_camera(camera, f"camera of {name}")
@@ -60,9 +60,9 @@ def radiograph_from_array(
     valid, found = find_field(readable)
     if open_area is not None:
         valid &= np.rot90(open_area, quarter_turns)
-    # Only radiographs have a custom of their own.
+    # Only radiographs have a convention of their own.
     integrals, decided = line_integrals(readable, valid, kind, *(() if custom is None else (custom,)))
-    # The camera of the picture as it is recorded; the reflection below makes it the pinhole image's again.
+    # The camera of the image as recorded; the reflection below converts it back to that of the pinhole image.
     recorded_camera = camera.mirrored_columns() if mirrored else camera
     view = Radiograph(
         recorded, integrals, valid, recorded_camera, name, dict(origins or {}), (*told, *notes, *found, *decided)
@@ -71,14 +71,14 @@ def radiograph_from_array(
 
 
 def _readable(recorded: NDArray[np.float32], negated: bool, zero: float | None) -> NDArray[np.float32]:
-    """The image with its grey scale the right way round, and without an offset."""
+    """The image with correct grey-scale polarity and without offset."""
     if negated:
         return (recorded.max() + recorded.min() if zero is None else np.float32(zero)) - recorded
     return recorded if zero is None else recorded - np.float32(zero)
 
 
 def intensity_named(name: str) -> IntensityKind:
-    """The kind of grey values that people name; raises InputError for another word."""
+    """The intensity kind with a given name; raises InputError for another word."""
     for kind in _INTENSITIES:
         if kind == name:
             return kind
@@ -86,9 +86,9 @@ def intensity_named(name: str) -> IntensityKind:
 
 
 def grey(pixels: NDArray, name: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """A grey image (height, width) in float32 that shows something, and a sentence where colours were dropped.
+    """A non-constant grey image (height, width) in float32, and a sentence where colour channels were dropped.
 
-    Raises InputError for colours, a constant or saturated image, and what is not finite.
+    Raises InputError for colours, a constant or saturated image, and non-finite values.
     """
     pixels = pixels.astype(np.float32)
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A registration problem before any method: one volume, its views, and what is known of the pose."""
+"""A registration problem, independent of the method: one volume, its views, and known poses."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ class Scene:
     structures: labels to register; empty for the whole volume.
     initial, reference: world_from_volume (4, 4) [mm], where known.
     targets: points (N, 3) in the volume frame [mm] at which errors are measured; default the corners of the box
-        around what is rendered, whatever air the volume has around it.
-
-    Raises InputError for a scene without views, for views from different sides whose sources stand in one place, and
-    for poses that are not rigid or put the patient where none can be (see `standing`).
+        around the rendered voxels, excluding surrounding air.
+    Raises InputError for a scene without views, for views from different directions with coinciding sources, and for
+    poses that are not rigid or place the patient impossibly (see `standing`).
     """
 
     volume: Volume
@@ -52,12 +51,12 @@ class Scene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found or decided while volume and views were read, one sentence each, assumptions first."""
+        """Findings and decisions from reading volume and views, one sentence each, assumptions first."""
         return tuple(note.text for note in self.coded_notes)
 
     @property
     def coded_notes(self) -> tuple[Note, ...]:
-        """`notes`, each with what it is about."""
+        """`notes`, each with its subject."""
         views = [f"{view.name}: {note}" for view in self.views for note in view.notes]
         return (
             *noted(NoteCode.ASSUMED, self.assumed),
@@ -67,7 +66,7 @@ class Scene:
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """Numbers that no file states, or that may have another unit, and the pose depends on; one sentence each."""
+        """Numbers that the pose depends on and that no file states or whose unit is doubtful; one sentence each."""
         views = [(view.name, text) for view in self.views for text in (*view.assumed, *camera_doubts(view.camera))]
         return (*self.volume.assumed, *(f"{name}: {text}" for name, text in views))
 
@@ -81,7 +80,7 @@ class Scene:
 
 
 def require_different_views(views: tuple[Radiograph, ...]) -> None:
-    """Raise InputError where two views hold the same X-ray, which would count its evidence twice."""
+    """Raise InputError where two views hold the same X-ray, which would be counted twice."""
     for number, view in enumerate(views):
         for place, earlier in enumerate(views[:number], start=1):
             if np.array_equal(earlier.recorded, view.recorded):

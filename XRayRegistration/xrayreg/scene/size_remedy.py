@@ -1,4 +1,4 @@
-"""What to do where an image has another size than its camera: which numbers follow the size, and to what."""
+"""Remedies for an image whose size differs from its camera's: the camera numbers to change, and their new values."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from ..geometry import Camera
 
-# Digits that keep a projection to a millionth of a pixel.
+# Number of digits that keeps projections accurate to a millionth of a pixel.
 _DIGITS = 10
 
 
 def size_remedy(camera: Camera, width: int, height: int) -> str:
-    """The way out for an image of `width` x `height` pixels whose camera, as the case has it, is of another size.
+    """The remedy for an image of `width` x `height` pixels whose camera in the case has another size.
 
-    The size alone is never offered: cutting pixels off at the left and top moves the principal point, resampling
-    scales the whole matrix (see `Camera.scaled`). Numbers are written as case.json takes them; a MayaCam file has the
-    same under "camera matrix" and "image size".
+    Changing only the size is never suggested: cropping at the left and top moves the principal point, resampling
+    scales the whole matrix (see `Camera.scaled`). Numbers are written as for case.json; a MayaCam file has the same
+    ones under "camera matrix" and "image size".
     """
     if (width, height) == (camera.height, camera.width):
         return (
@@ -40,10 +40,10 @@ def size_remedy(camera: Camera, width: int, height: int) -> str:
 
 
 def _resampled(camera: Camera, width: int, height: int) -> tuple[Camera, str] | None:
-    """The camera of an image resampled to this size with its ratio; None where the sides have no common ratio."""
+    """The camera of an image resampled to this size, and its scale; None where the sides have no common scale."""
     block = camera.width // width if width else 0
     if block > 1 and (camera.width // block, camera.height // block) == (width, height):
-        # Means over blocks of pixels, a remainder being cut off at the right and bottom.
+        # Means over blocks of pixels, with a remainder cut off at the right and bottom.
         return camera.resized(block), f"1/{block}"
     across, down = width / camera.width, height / camera.height
     # Sides are rounded to whole pixels, each by less than one.
@@ -53,7 +53,7 @@ def _resampled(camera: Camera, width: int, height: int) -> tuple[Camera, str] | 
 
 
 def _cut(camera: Camera, width: int, height: int) -> str:
-    """How the principal point moves where the image was cut, or margins were added."""
+    """How the principal point moves where the image was cropped or padded."""
     column, row = _rounded(float(camera.matrix[0, 2])), _rounded(float(camera.matrix[1, 2]))
     if width <= camera.width and height <= camera.height:
         columns, rows = camera.width - width, camera.height - height

@@ -1,4 +1,4 @@
-"""Whether source, patient and detector can stand as a pose has them: physics that holds for crude poses too."""
+"""Plausibility of a pose's arrangement of source, patient and detector; physical limits, valid for rough poses too."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ..checks import InputError
 from .radiograph import Radiograph
 from .volume import Volume
 
-# Farther from the source [mm] nobody is X-rayed. Renders of what is farther would be coarsened without end.
+# Largest distance of a patient from the source [mm]; renders of farther ones would be coarsened without limit.
 MOST_DISTANCE_MM = 10_000.0
-# Between air and fat: HU above which a voxel is a part of somebody.
+# Between air and fat: HU above which a voxel belongs to the patient.
 _BODY_HU = -300.0
-# Sources nearer to each other than this [mm] under axes farther apart than this [degrees] are no views of one patient:
-# from 200 mm away such a turn moves a source by 35 mm.
+# Sources closer together than this [mm] with axes farther apart than this [degrees] are not views of one patient:
+# at 200 mm such a rotation moves a source by 35 mm.
 _LEAST_APART_MM, _TURN_DEG = 10.0, 10.0
 
 
 def require_standing(
     views: Sequence[Radiograph], volume: Volume, world_from_volume: NDArray[np.float64], what: str
 ) -> None:
-    """Raise InputError, named by `what`, for a pose (4, 4) [mm] that puts the patient where none can be.
+    """Raise InputError, named by `what`, for a pose (4, 4) [mm] that places the patient impossibly.
 
-    That is in any view: farther than 10 m from the source, wholly beyond the detector (unless its distance was
+    In any view, that is: farther than 10 m from the source, wholly beyond the detector (unless its distance was
     assumed), around the source, or behind it while other views see the patient. A volume that no view sees is refused
-    where it is registered.
+    at registration.
     """
     hint = f'check "{what}" (world_from_volume, RAS mm), or leave it out'
     for view in views:
@@ -49,7 +49,7 @@ def require_standing(
 
 
 def require_rig(views: Sequence[Radiograph]) -> None:
-    """Raise InputError for views from different sides whose sources stand in one place, as with metres for mm."""
+    """Raise InputError for views from different directions with coinciding sources, as with metres for mm."""
     sources = [np.linalg.inv(view.camera.camera_from_world) for view in views]
     for number, (view, one) in enumerate(zip(views, sources, strict=True)):
         for other, another in zip(views[:number], sources[:number], strict=True):
@@ -65,8 +65,8 @@ def require_rig(views: Sequence[Radiograph]) -> None:
 
 
 def _impossible(sid_mm: float | None, distance_mm: float, depths: NDArray[np.float64]) -> str:
-    """What is wrong with a volume at this distance whose corners have these depths [mm]; empty for nothing."""
-    # Written so that NaN is refused.
+    """The error of a volume at this distance whose corners have these depths [mm]; empty if there is none."""
+    # Negated so that NaN is refused.
     if not distance_mm <= MOST_DISTANCE_MM:
         return f"a volume {distance_mm:.4g} mm from the source, more than {MOST_DISTANCE_MM:g} mm,"
     if sid_mm is not None and depths.min() >= sid_mm:

@@ -22,13 +22,13 @@ class Volume:
     """A CT volume.
 
     values: array [k, j, i] of Hounsfield units (any real dtype).
-    grid: where the voxels lie (RAS mm).
+    grid: voxel positions (RAS mm).
     labels: optional integer array [k, j, i] on the same grid, 0 = background.
     label_names: names of the labels, where known.
-    notes: what was found or decided when it was read, one sentence each.
+    notes: findings and decisions on reading, one sentence each.
     assumed: numbers that no file states and the pose depends on, one sentence each; a pose found with them is not
         accepted (see `verdict.unless_assumed`).
-    labels_outside: labels of the map all of whose voxels lie outside the CT.
+    labels_outside: labels of the map whose voxels all lie outside the CT.
 
     Raises InputError for a volume that is not three-dimensional, has one slice, is not finite or holds only air.
     """
@@ -79,14 +79,14 @@ class Volume:
 
     @cached_property
     def is_hounsfield(self) -> bool:
-        """False for a volume without negative values: cut-out or raw scanner data whose air is stored as 0.
+        """False for a volume without negative values: segmented or raw scanner data whose air is stored as 0.
 
-        Padding and single voxels do not decide; see `ct_values`. Raises InputError for values that no CT has.
+        Padding and single voxels are ignored; see `ct_values`. Raises InputError for values that no CT has.
         """
         return scale_of(self.values) is Scale.HOUNSFIELD
 
     def structure_mask(self, structures: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Where the label map holds one of `structures`; raises InputError when there is no such voxel."""
+        """Mask of the voxels labelled as one of `structures`; raises InputError when there is none."""
         labels = self._label_map()
         mask = np.empty(labels.shape, dtype=bool)
         missing = set(structures)
@@ -115,7 +115,7 @@ class Volume:
         return [f"({note.removesuffix('.')})" for note in self.notes if note.startswith("Label map: ")]
 
     def present_labels(self) -> tuple[int, ...]:
-        """The labels above 0 that some voxel has, in order; raises InputError when there is none."""
+        """The labels above 0 that occur in the map, in order; raises InputError when there is none."""
         labels = self._label_map()
         present: set[int] = set()
         for some in slabs(labels.shape):
