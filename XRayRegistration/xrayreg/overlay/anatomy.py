@@ -1,4 +1,4 @@
-"""What is drawn of a volume, and its image, edges and silhouettes at a pose."""
+"""The drawable content of a volume, and its image, edges and silhouettes at a pose."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .drawing import Silhouette
 from .lines import Lines, drr_edges
 from .tones import Floats
 
-# Attenuation of 200 HU: above it lies bone, whose edges an X-ray shows best.
+# Attenuation of 200 HU: above it is bone, whose edges are clearest in an X-ray.
 _BONE_MU = 1.2 * MU_WATER
 # With less than this share of the occupied voxels in bone, the edges of all tissue are drawn.
 _LEAST_BONE = 0.002
-# Pixels rendered at once: a live picture whole, of larger ones a part, as some engines hold all samples of their rays.
+# Pixels rendered at once: all of a live picture, larger ones in parts, as some engines hold all samples of their rays.
 _AT_ONCE_PX = 3 << 15
-# Edges are not smoothed further than for voxels of this share of the picture's longer side.
+# Largest voxel size for the smoothing of edges, as a share of the picture's longer side.
 _LARGEST_VOXEL = 0.03
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What is drawn of a volume, ready to render.
+    """The drawable content of a volume, prepared for rendering.
 
     whole: the map that is registered. bone: its dense part, of which edges are drawn. labels: the voxels of each label
     with value 1, so that a rendered value is a path length [mm]. names: the labels' names, where known.
@@ -48,9 +48,9 @@ class Anatomy:
 def prepare_anatomy(
     volume: Volume, structures: tuple[int, ...] = (), *, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> Anatomy:
-    """The volume, or its `structures`, made ready for pictures with a render engine; raises as `prepare` does.
+    """The volume, or its `structures`, prepared for pictures by a render engine; raises as `prepare` does.
 
-    Of a volume with labels the structures' are outlined, or all of them when none are named.
+    In a volume with labels, those of the structures are outlined, or all of them when none are named.
     """
     attenuation = attenuation_of(volume, structures)
     whole = prepare(attenuation, engine, device)
@@ -63,7 +63,7 @@ def prepare_anatomy(
 def prepare_labels(
     volume: Volume, structures: tuple[int, ...] = (), *, engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> dict[int, Projector]:
-    """The voxels of each label of a volume, or of its `structures`, with value 1, ready to render as path lengths."""
+    """The voxels of each label of a volume, or of its `structures`, with value 1, for rendering path lengths."""
     labels = {}
     for label, mask in _label_masks(volume, structures).items():
         labels[label] = prepare(mask, engine, device)
@@ -71,7 +71,7 @@ def prepare_labels(
 
 
 def dense_part(volume: Volume, attenuation: Attenuation) -> Attenuation:
-    """What bone attenuates more than water, or all of the volume's `attenuation` where there is next to no bone."""
+    """Attenuation of bone in excess of water's, or all of the volume's `attenuation` where there is hardly any bone."""
     if not volume.is_hounsfield:
         return attenuation
     mu = attenuation.mu
@@ -107,7 +107,7 @@ def pose_edges(anatomy: Anatomy, camera: Camera, camera_from_volume: NDArray) ->
 
 @dataclass(frozen=True, eq=False)
 class WideDrr:
-    """A DRR that goes on beyond the picture, whose border would bend edges that cross it.
+    """A DRR that extends beyond the picture, as edges would be distorted at its border.
 
     image: the picture (H, W) with `margin` pixels more on each side. scale_px: that of its edges.
     """
@@ -118,15 +118,15 @@ class WideDrr:
 
     @property
     def picture(self) -> Floats:
-        """The picture alone."""
+        """The picture without the margin."""
         return self.image[self.margin : -self.margin, self.margin : -self.margin]
 
 
 def wide_drr(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> WideDrr:
-    """The DRR of one pose (4, 4), as wide as its edges ask for."""
+    """The DRR of one pose (4, 4), with the margin that its edges need."""
     pose = require_array(camera_from_volume, "camera_from_volume", (4, 4))
     side = max(camera.width, camera.height)
-    # Beside the source a voxel is as large as the picture.
+    # Limited, as near the source a voxel is as large as the picture.
     voxel_px = min(_voxel_px(projector, camera, pose), _LARGEST_VOXEL * side)
     scale = max(1.0, 0.6 * voxel_px, 0.0015 * side)
     margin = int(np.ceil(3 * scale))
@@ -136,8 +136,8 @@ def wide_drr(projector: Projector, camera: Camera, camera_from_volume: NDArray) 
 
 def edges_in(drr: WideDrr, camera: Camera) -> Lines:
     """Edges of a map in the picture of `camera`."""
-    # A rounded bone's path length grows from its outline like a square root, whose steepest place smoothing shifts
-    # inwards by most of the scale; of its root it stays (measured on a ball: 0.1 instead of 2 pixels at 1.9).
+    # A rounded bone's path length grows from its outline like a square root, whose steepest point smoothing shifts
+    # inwards by most of the scale; for its root it stays (measured on a ball: 0.1 instead of 2 pixels at 1.9).
     edges = drr_edges(np.sqrt(drr.image), drr.scale_px)
     points = edges.points - drr.margin
     seen = (points > -1).all(axis=1) & (points < [camera.width, camera.height]).all(axis=1)
@@ -181,7 +181,7 @@ def _label_boxes(labels: NDArray) -> dict[int, tuple[slice, slice, slice]]:
 
 
 def _image_box(corners_in_camera: NDArray[np.float64], camera: Camera) -> tuple[int, int, int, int]:
-    """First and one-past-last column and row (left, top, right, bottom) in which a box with these corners may show."""
+    """First and one-past-last column and row (left, top, right, bottom) of the image of a box with these corners."""
     if (corners_in_camera[:, 2] <= 1.0).any():
         return 0, 0, camera.width, camera.height
     pixels = camera.project(corners_in_camera)
@@ -192,7 +192,7 @@ def _image_box(corners_in_camera: NDArray[np.float64], camera: Camera) -> tuple[
 
 
 def _voxel_px(projector: Projector, camera: Camera, camera_from_volume: NDArray) -> float:
-    """Size [pixels] of a voxel's image in the middle of the map."""
+    """Size [pixels] of a voxel's image at the centre of the map."""
     centre = camera_from_volume[:3, :3] @ projector.grid.centre + camera_from_volume[:3, 3]
     spacing = float(np.prod(projector.grid.spacing_mm) ** (1 / 3))
     return spacing * camera.focal_px / max(float(centre[2]), 1.0)

@@ -14,7 +14,7 @@ from .lines import Lines, coverage, outline, stroke
 Colour = tuple[int, int, int]
 Picture = NDArray[np.uint8]
 
-# Colours that stay apart for people with any common colour blindness (Okabe and Ito 2008; Tol 2021), none like EDGE.
+# Colours distinct under any common colour blindness (Okabe and Ito 2008; Tol 2021), none similar to EDGE.
 EDGE: Colour = (255, 140, 0)
 LABELS: tuple[Colour, ...] = (
     (86, 180, 233),
@@ -35,15 +35,15 @@ DRR_DENSER: Colour = (70, 160, 255)
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Where the rays meet one label: path length (H, W) [mm], the length [mm] from which a pixel belongs to it, and
-    how much [pixels] its outline is smoothed."""
+    """Image of one label: path length (H, W) [mm], the length [mm] from which a pixel belongs to it, and the smoothing
+    [pixels] of its outline."""
 
     path_mm: NDArray
     threshold_mm: float
     smoothing_px: float = 0.8
 
     def inside(self) -> NDArray[np.bool_]:
-        """The pixels (H, W) that belong to the label, as far as its smoothed outline."""
+        """The pixels (H, W) inside the label's smoothed outline."""
         mask = np.zeros(self.path_mm.shape, dtype=bool)
         rows, columns = (np.flatnonzero((self.path_mm > 0).any(axis=axis)) for axis in (1, 0))
         if rows.size:
@@ -69,7 +69,7 @@ class Style:
 
 
 def label_colour(label: int) -> Colour:
-    """The colour of a label; after the eleventh the colours return, lighter."""
+    """The colour of a label; after the eleventh the colours repeat, lighter."""
     turn, place = divmod(label - 1, len(LABELS))
     share = 0.45 * (turn % 2)
     red, green, blue = (round(channel + share * (255 - channel)) for channel in LABELS[place])
@@ -105,7 +105,7 @@ def draw_edges(picture: Picture, edges: Lines, style: Style | None = None) -> Pi
 
 
 def checkerboard(grey: NDArray, matched: NDArray, region: NDArray[np.bool_], tiles: int = 8) -> Picture:
-    """X-ray and DRR in turn, `tiles` along the longer side; outside `region` the X-ray throughout.
+    """Alternating tiles of X-ray and DRR, `tiles` along the longer side; outside `region` the X-ray only.
 
     grey, matched: pictures (H, W) of 0 to 1, the DRR in the X-ray's tones. Its tiles are slightly tinted.
     """
@@ -137,7 +137,7 @@ def as_picture(canvas: NDArray[np.float32]) -> Picture:
 
 def _lay_lines(canvas: NDArray[np.float32], lines: Lines, style: Style, width_px: float) -> None:
     shape = (canvas.shape[0], canvas.shape[1])
-    # A dark casing keeps lines legible on white.
+    # A dark outline keeps lines visible on white.
     _lay(canvas, (0, 0, 0), style.casing * stroke(lines, shape, width_px + 1.2))
     _lay(canvas, style.edge_colour, stroke(lines, shape, width_px))
 

@@ -1,4 +1,4 @@
-"""Thin lines found in images to a fraction of a pixel, and drawn again without jags."""
+"""Thin lines detected in images with subpixel accuracy, and drawn with antialiasing."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Floats = NDArray[np.float32]
 
 # Share of an image's strongest edges (their 98th percentile) from which an edge starts, and to which it is followed.
 _EDGE_START, _EDGE_END = 0.36, 0.13
-# Edges shorter than this many scales are specks.
+# Edges shorter than this many scales are noise.
 _SHORTEST = 8.0
-# Where the parabola through three samples, one pixel apart, may have its top.
+# Largest offset of the maximum of the parabola through three samples, one pixel apart.
 _REACH = 0.75
-# How far along the line [pixels] a piece of it reaches: far enough for neighbours to join.
+# Length of a piece along the line [pixels]: long enough for neighbours to join.
 _PIECE_PX = np.float32(1.6)
 
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """Short pieces of lines, one per pixel they run through.
+    """Short pieces of lines, one per pixel that they cross.
 
     points: (N, 2) column and row of a point on each piece. normals: (N, 2) unit vectors across it.
     """
@@ -41,14 +41,14 @@ class Lines:
 def drr_edges(drr: NDArray, scale_px: float = 1.0) -> Lines:
     """Edges of an image (H, W): ridges of the gradient at a Gaussian scale of `scale_px` pixels (Canny, PAMI 1986).
 
-    Each lies at the top of the parabola through the gradient's magnitude along its direction, so a blurred step is
-    found to about a tenth of a pixel. Faint edges count where they continue strong ones.
+    Each is at the maximum of the parabola through the gradient's magnitude along its direction, so a blurred step is
+    located to about a tenth of a pixel. Weak edges count where they continue strong ones.
     """
     image = np.asarray(drr, dtype=np.float32)
     along_rows = ndimage.gaussian_filter(image, scale_px, order=(1, 0), mode="nearest")
     along_columns = ndimage.gaussian_filter(image, scale_px, order=(0, 1), mode="nearest")
     magnitude = np.hypot(along_columns, along_rows)
-    # What rounding leaves of a constant image is no edge.
+    # Rounding errors of a constant image are not edges.
     least = 1e-5 * float(np.abs(image).max(initial=0.0)) + 1e-12
     rows, columns = np.nonzero(magnitude > least)
     if not rows.size:
@@ -73,9 +73,9 @@ def drr_edges(drr: NDArray, scale_px: float = 1.0) -> Lines:
 
 
 def outline(path_length: NDArray, threshold: float, smoothing_px: float = 0.8) -> Lines:
-    """The border of where an image (H, W) exceeds `threshold`, except along the image's own border.
+    """The outline of the region where an image (H, W) exceeds `threshold`, except along the image's border.
 
-    smoothing_px: Gaussian scale [pixels] that rounds off the steps of voxels.
+    smoothing_px: Gaussian scale [pixels] that smooths voxel steps.
     """
     inside = ndimage.gaussian_filter(coverage(path_length, threshold), smoothing_px, mode="nearest")
     slope_rows, slope_columns = np.gradient(inside.astype(np.float64))
@@ -88,12 +88,12 @@ def outline(path_length: NDArray, threshold: float, smoothing_px: float = 0.8) -
 
 
 def coverage(path_length: NDArray, threshold: float) -> Floats:
-    """How far each pixel of an image (H, W) belongs to what exceeds `threshold`: 0 to 1, a half at the threshold."""
+    """Coverage (H, W) of each pixel by the region that exceeds `threshold`: 0 to 1, a half at the threshold."""
     return np.clip(np.asarray(path_length, dtype=np.float32) / np.float32(2 * threshold), 0, 1)
 
 
 def stroke(lines: Lines, shape: tuple[int, int], width_px: float) -> Floats:
-    """How much of each pixel (H, W) lines of `width_px` pixels cover, 0 to 1."""
+    """Coverage (H, W) of each pixel by lines of `width_px` pixels, 0 to 1."""
     height, width = shape
     covered = np.zeros(height * width, dtype=np.float32)
     half, most = np.float32(width_px / 2 + 0.5), np.float32(min(1.0, width_px))
@@ -110,7 +110,7 @@ def stroke(lines: Lines, shape: tuple[int, int], width_px: float) -> Floats:
             x, y = column[near] + right, row[near] + down
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
             share = np.minimum(half - across[near], most) * np.minimum(_PIECE_PX - along[near], 1)
-            # Flat places in one row: numpy has a fast way for these alone.
+            # Flat indices: numpy has a fast path for these only.
             np.maximum.at(covered, (y * width + x)[inside], share[inside])
     return covered.reshape(height, width)
 

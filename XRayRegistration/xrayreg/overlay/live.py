@@ -1,4 +1,4 @@
-"""DRRs that follow a hand: the anatomy at any pose, small and fast enough to be shown while something is moved."""
+"""Live DRRs: the anatomy at any pose, small and fast enough for interactive display."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .tones import Floats
 LIVE_PX = 256
 # The middle side of the rendered box has at least this many voxels, where the volume has them.
 _VOXELS = 192
-# Soft tissue is shown at this share of its attenuation, or bone would hardly stand out.
+# Soft tissue is shown at this share of its attenuation, as bone would otherwise have little contrast.
 _SOFT = 0.15
-# Share of the straight lines through the patient, from the front and from the side, that are shown less than white.
+# Share of the frontal and lateral lines through the patient that are shown darker than white.
 _WHITE_SHARE = 0.995
-# Brightness is this power of what is shown.
+# Exponent of the tone curve.
 _GAMMA = 0.7
 # Width of edges [pixels of the live picture].
 _EDGE_PX = 1.5
@@ -33,13 +33,13 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class LiveDrr:
-    """A volume ready to be shown at any pose (4, 4) of any camera; made by `prepare_live`.
+    """A volume prepared for display at any pose (4, 4) of any camera; made by `prepare_live`.
 
-    whole: the map whose image is shown. bone: its dense part, whose edges are; the same where there is no bone.
-    white: what is shown white, see `_tones`. longest_px: longer side of the pictures, which have pixels of their own,
-    those of `camera(...)`, and cover what the given camera sees.
+    whole: the map whose image is shown. bone: its dense part, whose edges are drawn; the same where there is no bone.
+    white: the value shown as white, see `_tones`. longest_px: longer side of the pictures, whose pixels are those of
+    `camera(...)` and which cover the field of the given camera.
 
-    A volume out of view gives an empty picture. Poses that are not finite raise InputError.
+    A volume out of view gives an empty picture. Non-finite poses raise InputError.
     """
 
     whole: Projector
@@ -48,7 +48,7 @@ class LiveDrr:
     longest_px: int = LIVE_PX
 
     def camera(self, camera: Camera) -> Camera:
-        """The camera of the live picture: what `camera` sees on the live grid."""
+        """The camera of the live picture: the field of `camera` on the live grid."""
         return camera.fitted(self.longest_px)
 
     def image(self, camera: Camera, camera_from_volume: NDArray) -> Floats:
@@ -56,7 +56,7 @@ class LiveDrr:
         return rendered(self.whole, self.camera(camera), camera_from_volume)
 
     def grey(self, camera: Camera, camera_from_volume: NDArray) -> Bytes:
-        """The DRR (H, W) for showing, dense bright, in tones that depend on the volume alone and never on the pose."""
+        """The DRR (H, W) for display, dense bright, in tones that depend on the volume and not on the pose."""
         image = self.image(camera, camera_from_volume)
         if self.bone is self.whole:
             return self._tones(image, image)
@@ -79,7 +79,7 @@ class LiveDrr:
         return grey, edges_in(drr, live)
 
     def edges(self, camera: Camera, camera_from_volume: NDArray) -> Bytes:
-        """How much of each pixel (H, W) the edges of bone cover, 0 to 255."""
+        """Coverage (H, W) of each pixel by the edges of bone, 0 to 255."""
         return self._drawn(self.lines(camera, camera_from_volume), camera)
 
     def grey_and_edges(self, camera: Camera, camera_from_volume: NDArray) -> tuple[Bytes, Bytes]:
@@ -104,9 +104,9 @@ def prepare_live(
     *,
     longest_px: int = LIVE_PX,
 ) -> LiveDrr:
-    """The volume, or its `structures`, made ready for live pictures; raises as `attenuation_of` and `prepare` do.
+    """The volume, or its `structures`, prepared for live pictures; raises as `attenuation_of` and `prepare` do.
 
-    It is averaged down to voxels that the pictures' pixels can show.
+    It is averaged down to voxels that match the pictures' pixels.
     """
     fine = attenuation_of(volume, structures)
     sides_mm = np.asarray(fine.grid.shape) * fine.grid.spacing_mm
@@ -121,12 +121,12 @@ def prepare_live(
 
 
 def _shown(image: Floats, bone: Floats) -> Floats:
-    """What is shown of line integrals through everything and through bone alone."""
+    """The values displayed for line integrals through everything and through bone alone."""
     return np.float32(_SOFT) * image + bone
 
 
 def _white(whole: Attenuation, bone: Attenuation) -> float:
-    """What few straight lines from front to back or from side to side through the patient exceed."""
+    """The value that few frontal or lateral lines through the patient exceed."""
     direction = np.abs(whole.grid.volume_from_index[:3, :3] / whole.grid.spacing_mm)
     shown = []
     for patient_axis in range(2):

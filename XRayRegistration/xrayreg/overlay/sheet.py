@@ -1,4 +1,4 @@
-"""A sheet that shows at a glance how a registration went: caption, panels in two columns, legend."""
+"""A summary sheet of a registration: caption, panels in two columns, legend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .drawing import Colour, Picture
 
-# Told apart with any common colour blindness; a word and a sign say the same.
+# Distinct under any common colour blindness; a word and a symbol show the same.
 ACCEPTED: Colour = (0, 158, 115)
 REJECTED: Colour = (213, 94, 0)
 
@@ -25,7 +25,7 @@ class SheetPanel:
 
 @dataclass(frozen=True)
 class Caption:
-    """What stands above the panels.
+    """The text above the panels.
 
     title: the view's name. figures: names and values, for example ("Similarity", "0.41 → 0.87").
     accepted: the verdict, None where there is none. reason: the sentence behind it.
@@ -39,7 +39,7 @@ class Caption:
 
 def compose_sheet(caption: Caption, panels: Sequence[SheetPanel], legend: Sequence[tuple[Colour, str]] = ()) -> Picture:
     """Caption, panels in two columns and a legend of colours, as uint8 RGB (H, W, 3)."""
-    # Pillow and matplotlib, which brings the fonts, are needed here alone: edges and live pictures go without.
+    # Pillow and matplotlib, which provides the fonts, are needed only here and not for edges and live pictures.
     from . import sheet_parts
 
     return np.asarray(sheet_parts.composed(caption, panels, legend))

@@ -18,7 +18,7 @@ _TEXT: Colour = (236, 239, 244)
 _QUIET: Colour = (150, 160, 175)
 _MARGIN = 28
 _GAP = 20
-# Narrow panels are set this far apart, or the caption would not fit above them.
+# Least column width, so that the caption fits above narrow panels.
 _LEAST_COLUMN = 640
 
 
@@ -43,7 +43,7 @@ def composed(caption: Caption, panels: Sequence[SheetPanel], legend: Sequence[tu
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    # Pillow's own layout: with a foreign text layout library that it finds it was seen to measure far too wide.
+    # Pillow's basic layout: with an external text layout library it was observed to measure far too wide.
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -120,7 +120,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """`text`, its middle left out where it is wider than `width`: the ends tell file names apart."""
+    """`text`, with its middle elided where it is wider than `width`: file names differ at their ends."""
     kept = len(text)
     shown = text
     while kept > 4 and font.getlength(shown) > width:

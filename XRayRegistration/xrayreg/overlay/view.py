@@ -1,4 +1,4 @@
-"""One view and the poses found for it, in pictures."""
+"""Pictures of one view with its poses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .tones import Floats, compared_region, dense_is_dark, matched_tones, shown_
 
 # Width [pixels] of lines on the sheet.
 _SHEET_LINE_PX = 1.7
-# Panels show the anatomy's surroundings, this much wider than itself, and at least this share of the image's side.
+# Size of the panels relative to the anatomy, and their least size as a share of the image's side.
 _SURROUNDINGS, _LEAST_SHARE = 1.5, 0.3
 
 
@@ -74,7 +74,7 @@ def view_sheet(
 
 
 def resampled(view: Radiograph, factor: float) -> Radiograph:
-    """The view with `factor` times as many pixels each way, for showing; the camera follows."""
+    """The view with `factor` times as many pixels along each axis, for display, and its camera accordingly."""
     from PIL import Image
 
     camera = view.camera
@@ -110,7 +110,7 @@ def _close_up(view: Radiograph, anatomy: Anatomy, poses: list[NDArray], panel_px
         ends = np.array([[columns.min(), columns.max() + 1], [rows.min(), rows.max() + 1]]) * scale
         least = _LEAST_SHARE * max(camera.width, camera.height)
         half = np.maximum(_SURROUNDINGS * (ends[:, 1] - ends[:, 0]), least) / 2
-        # No panel is more than a third narrower than it is high, or the other way round.
+        # Limits the aspect ratio of panels to 1.5.
         half = np.maximum(half, half.max() / 1.5)
         first = np.clip(np.floor(ends.mean(axis=1) - half), 0, None).astype(int)
         last = np.minimum(np.ceil(ends.mean(axis=1) + half), [camera.width, camera.height]).astype(int)

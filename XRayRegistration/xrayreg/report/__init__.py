@@ -1,4 +1,4 @@
-"""What a registration leaves behind: a page to read, and the folder of files around it."""
+"""The output of a registration: a report page, and the result folder around it."""
 
 from .folder import CASE, POSE, REPORT, RESULT, Screenshot, delivered_together, files_of_earlier, scored, write_results
 from .page import embedded, write_report

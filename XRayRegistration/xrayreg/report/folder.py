@@ -1,4 +1,4 @@
-"""The files of a result: all of them or none, and none left over from an earlier run (design.md 5)."""
+"""The files of a result, replaced atomically: all or none, without files of an earlier run (design.md 5)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPORT = "report.html"
 
 @dataclass(frozen=True, eq=False)
 class Screenshot:
-    """A picture (uint8 RGB) that somebody else made of the result, with its caption and the stem of its file."""
+    """A picture (uint8 RGB) of the result made by the caller, with its caption and the stem of its file."""
 
     caption: str
     stem: str
@@ -52,14 +52,13 @@ def write_results(
 ) -> dict[str, Any]:
     """Write everything about a registration to the folder `out`; returns the content of result.json.
 
-    content: `Registration.as_dict`, or as much of it as there is; "world_from_volume", "views" and "reason" are needed,
-        and an "unjudged" that is true stands for a pose on which there is no verdict. A score is added where the scene
-        has a reference, and what is not accepted is written without its expected error.
-    before: world_from_volume (4, 4) [mm] for the picture of the beginning, instead of the one in `content`.
+    content: `Registration.as_dict`, or a part of it; "world_from_volume", "views" and "reason" are required, and
+        "unjudged" is true for a pose without a verdict. A score is added where the scene has a reference, and the
+        expected error of a pose that is not accepted is left out.
+    before: world_from_volume (4, 4) [mm] for the picture of the start, instead of the one in `content`.
     pictures: whether pictures and the report are written. case: text of a case.json to write beside the result.
     on_step: called before each picture; an error that it raises leaves nothing written and reaches the caller.
-    Nothing is left behind when the work is given up half-way or fails. Raises InputError for a folder that cannot be
-    written to.
+    No files are left behind after cancellation or failure. Raises InputError for a folder that cannot be written to.
     """
     told = {**withheld(content), **scored(scene, np.asarray(content["world_from_volume"]))}
     with delivered_together(out) as (folder, names):
@@ -89,7 +88,7 @@ def write_results(
 def scored(scene: Scene, world_from_volume: NDArray[np.float64]) -> dict[str, Any]:
     """The entry "score" of a result, where the scene has a reference.
 
-    Errors are those in the first view, projection distances the mean over all.
+    Errors are those in the first view, projection distances are means over all views.
     """
     if scene.reference is None:
         return {}
@@ -104,10 +103,10 @@ def scored(scene: Scene, world_from_volume: NDArray[np.float64]) -> dict[str, An
 
 
 def delivered_together(out: Path) -> AbstractContextManager[tuple[Path, list[str]]]:
-    """A folder to write to and a list for the names written, which become files of `out` all at once (io.delivery).
+    """A temporary folder and a list for the names written, whose files are moved to `out` all at once (io.delivery).
 
-    The files that an earlier result there lists as its own go away with that, so that old and new never mix. Raises
-    InputError when `out` cannot be written to.
+    The files listed by an earlier result there are removed with it, so that old and new never mix. Raises InputError
+    when `out` cannot be written to.
     """
     return delivered(out, files_of_earlier)
 
@@ -145,7 +144,7 @@ def _drawn(
 def _caption(view: Radiograph, content: Mapping[str, Any]) -> Caption:
     quality = content.get("quality", {})
     expected = quality.get("expected_error_mm")
-    # The number that was judged; beside it what this view has of it, where there are several.
+    # The similarity that was judged, and that of this view where there are several.
     of_views = [entry.get("similarity") for entry in content["views"] if entry.get("name") == view.name]
     of_view = of_views[0] if of_views and len(content["views"]) > 1 else None
     seconds = content.get("seconds", {}).get("total")
@@ -163,7 +162,7 @@ def _caption(view: Radiograph, content: Mapping[str, Any]) -> Caption:
 
 
 def _stems(names: Sequence[str]) -> list[str]:
-    """One stem of file names per name, with a number behind it where an earlier one is the same."""
+    """A unique file stem per name, with a number appended where an earlier one is equal."""
     stems: list[str] = []
     for name in names:
         stem = safe = safe_name(name)
@@ -175,7 +174,7 @@ def _stems(names: Sequence[str]) -> list[str]:
 
 
 def files_of_earlier(out: Path) -> list[str]:
-    """The files in `out` that its result.json says it came with, itself first."""
+    """The files in `out` that its result.json lists, itself first."""
     try:
         listed = json.loads((out / RESULT).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -42,7 +42,7 @@ figcaption { color: var(--quiet); margin-top: .4rem; text-align: center; }
 """
 
 _UNITS = {"mm": "mm", "px": "pixels", "deg": "°", "s": "s", "rad": "rad"}
-# Abbreviations that a plain reading of a key would spoil.
+# Abbreviations whose capitalisation a key does not give.
 _NAMES = {"mtre": "mTRE", "mpd": "mPD", "mrpd": "mRPD", "dgeo": "dGeo", "sid": "SID"}
 
 
@@ -51,8 +51,8 @@ def write_report(
 ) -> Path:
     """Write `folder`/report.html and return its path; the page needs no other file and no network.
 
-    result: the content of result.json (design: file contract); keys that are missing are left out of the page. One that
-        is "unjudged" is shown without a verdict.
+    result: the content of result.json (design: file contract); missing keys are left out of the page. An "unjudged"
+        result is shown without a verdict.
     pictures: (caption, path relative to `folder`) in the order in which they are shown.
     Raises InputError for a picture that cannot be read.
     """
@@ -99,7 +99,7 @@ def _tables(result: Mapping[str, Any]) -> list[str]:
     ):
         content = result.get(key)
         if isinstance(content, Mapping) and key in ("quality", "uncertainty"):
-            # What is not known of a pose, or not said as it is not trusted, is left out.
+            # Values that are unknown, or withheld as the pose is not accepted, are left out.
             content = {name: value for name, value in content.items() if value is not None}
         if isinstance(content, Mapping) and content:
             unit = "s" if key == "seconds" else ""
@@ -109,7 +109,7 @@ def _tables(result: Mapping[str, Any]) -> list[str]:
         for number, view in enumerate(result.get("views") or [], start=1)
         if "similarity" in view
     }
-    # Of a single view it is the one among the quality's numbers.
+    # For a single view it is already among the quality's numbers.
     if len(similarities) > 1 or "similarity" not in (result.get("quality") or {}):
         rows = "".join(_row(name, _told(value)) for name, value in similarities.items())
         sections += [_section("Similarity per view", rows)] if rows else []
@@ -186,6 +186,6 @@ def embedded(path: Path) -> str:
         ) from error
     picture.thumbnail((_PICTURE_PX, _PICTURE_PX), Image.Resampling.LANCZOS)
     data = io.BytesIO()
-    # Without chroma subsampling, or thin coloured lines would blur.
+    # No chroma subsampling, which would blur thin coloured lines.
     picture.save(data, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""A generated patient and a simulated X-ray machine: test images that owe nothing to the registration engines."""
+"""A generated patient and a simulated X-ray machine: test images independent of the registration engines."""
 
 from .detector import Collimator
 from .metal import MetalBall, MetalRod

@@ -1,4 +1,4 @@
-"""A bone: shapes joined, hollows cut, a cortex around marrow; and how it is laid onto a voxel lattice."""
+"""Bone model: joined shapes, cut hollows, a cortex around marrow; and its voxelisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..slabs import slabs
 from .shapes import REACH_MM, Floats, Matrix, Shape, moved, smooth_max, smooth_min
 
-# Voxels worked on at once: arrays made on the way stay in the caches.
+# Voxels processed at once, so that intermediate arrays fit into the caches.
 AT_ONCE = 1 << 20
 
 Profile = tuple[tuple[float, float], ...]
@@ -58,8 +58,8 @@ class Lattice:
 class Bone:
     """One bone in RAS millimetres.
 
-    solids: what it is made of, joined smoothly over `blend_mm`.
-    hollows: what is cut out of it.
+    solids: its shapes, joined smoothly over `blend_mm`.
+    hollows: shapes cut out of it.
     dense: regions of thicker spongiosa and the HU they add inside the bone.
     cortex_mm, cortex_hu, marrow_hu: profiles over z: pairs (z [mm], value), interpolated, constant beyond the ends.
     """
@@ -74,7 +74,7 @@ class Bone:
     marrow_hu: Profile = ((0.0, 170.0),)
 
     def moved(self, linear: Matrix, shift: Matrix) -> Bone:
-        """The bone taken through p -> linear p + shift; profiles stay where they are."""
+        """The bone transformed by p -> linear p + shift; profiles are unchanged."""
         return replace(
             self,
             solids=moved(self.solids, linear, shift),
@@ -89,7 +89,7 @@ class Bone:
 
 
 def bone_distance(bone: Bone, lattice: Lattice) -> Floats:
-    """Signed distance [mm] to the bone on the lattice, cut off at REACH_MM outside."""
+    """Signed distance [mm] to the bone on the lattice, clipped at REACH_MM outside."""
     distance = np.full(lattice.shape, REACH_MM, np.float32)
     for solid in bone.solids:
         for window in _parts(lattice.window(*solid.box(), bone.blend_mm)):
@@ -103,7 +103,7 @@ def bone_distance(bone: Bone, lattice: Lattice) -> Floats:
 
 
 def _parts(window: tuple[slice, slice, slice]) -> Iterator[tuple[slice, slice, slice]]:
-    """A window in parts of a few slices: some shapes take long for each voxel."""
+    """A window in parts of a few slices, as some shapes take long per voxel."""
     shape = tuple(span.stop - span.start for span in window)
     for rows in slabs(shape, AT_ONCE // 32):
         yield slice(window[0].start + rows.start, window[0].start + rows.stop), *window[1:]
@@ -112,7 +112,7 @@ def _parts(window: tuple[slice, slice, slice]) -> Iterator[tuple[slice, slice, s
 def bone_hu(bone: Bone, distance: Floats, lattice: Lattice, texture: Floats) -> Floats:
     """Hounsfield units of the bone's own tissue on the lattice (meaningful inside the bone).
 
-    texture: noise of unit size on the lattice, which stands for the trabeculae.
+    texture: noise of unit variance on the lattice, which models the trabeculae.
     """
     z = lattice.z
     cortex, hard, soft = (

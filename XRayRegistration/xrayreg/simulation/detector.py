@@ -1,4 +1,4 @@
-"""From photons at the detector to recorded numbers: scatter, collimation, quantum and electronic noise, tone curve."""
+"""From photons at the detector to recorded values: scatter, collimation, quantum and electronic noise, tone curve."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Image = NDArray[np.float64]
 class Collimator:
     """The opening of the collimator as seen on the image.
 
-    shape: circle (an ellipse where the sizes differ) or rectangle. centre_px: column and row of its middle.
+    shape: circle (an ellipse where the sizes differ) or rectangle. centre_px: column and row of its centre.
     size_px: full width and height. penumbra_px: width over which the edge fades.
-    leakage: share of the beam that passes the closed part.
+    leakage: transmission of the closed part.
     """
 
     shape: Literal["circle", "rectangle"]
@@ -43,7 +43,7 @@ class Collimator:
             )
 
     def opening(self, width: int, height: int) -> Image:
-        """How much of the beam reaches each pixel (height, width): 1 inside, `leakage` outside."""
+        """Share of the beam that reaches each pixel (height, width): 1 inside, `leakage` outside."""
         u = np.arange(width)[None, :] - self.centre_px[0]
         v = np.arange(height)[:, None] - self.centre_px[1]
         a, b = self.size_px[0] / 2, self.size_px[1] / 2
@@ -58,7 +58,7 @@ class Collimator:
 
 
 def scatter_field(primary: Image, ratio: float, sigma_px: float) -> Image:
-    """Scatter relative to the unattenuated beam: broad, and strongest where half the beam is lost.
+    """Scatter relative to the unattenuated beam: broad, and strongest where about half of the beam is attenuated.
 
     primary: share of the beam's energy that arrives unscattered. Its source is taken as -P ln P, the potential of
     B. Ohnesorge et al., Eur. Radiol. 9, 1999, spread by a Gaussian and scaled so that over the pixels behind the
@@ -80,7 +80,7 @@ def detect(
     electronic_noise: float,
     generator: Generator,
 ) -> Image:
-    """What an energy-integrating detector reads, with the unattenuated beam at 1.
+    """Signal of an energy-integrating detector, relative to the unattenuated beam.
 
     arriving: (E, H, W) share of each energy's photons that arrive, scatter included. photons: unattenuated photons per
     pixel; None for a detector without quantum noise. blur_px: sigma of the scintillator's light spread, which also
@@ -101,5 +101,5 @@ def detect(
 
 
 def recorded(signal: Image, exposure: float, gamma: float) -> NDArray[np.uint16]:
-    """16-bit numbers, bright = unattenuated: full scale times (exposure x signal) ^ gamma, cut off at both ends."""
+    """16-bit values, bright = unattenuated: full scale times (exposure x signal) ^ gamma, clipped at both ends."""
     return np.rint(np.clip(exposure * signal, 0, 1) ** gamma * FULL_SCALE).astype(np.uint16)

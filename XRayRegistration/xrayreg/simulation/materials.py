@@ -1,4 +1,4 @@
-"""What matter does to X-rays: mass attenuation of water, cortical bone and metals, and HU as a mix of the first two.
+"""X-ray attenuation of matter: mass attenuation of water, cortical bone and metals, and HU as a mix of the first two.
 
 Source of the table: J. H. Hubbell and S. M. Seltzer, NISTIR 5632 (NIST Standard Reference Database 126), bone as in
 ICRU Report 44. Between its energies log(mu/rho) is interpolated over log(energy); no material here has an absorption
@@ -61,7 +61,7 @@ def relative_attenuation(hounsfield: NDArray, air_hu: float) -> NDArray[np.float
 def partial_densities(
     relative: NDArray[np.float32], bone_hu: tuple[float, float]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Densities [g/cm3] of water-like and of bone-like matter that together attenuate at CT_KEV as the CT says.
+    """Densities [g/cm3] of water-like and of bone-like matter that together have the CT's attenuation at CT_KEV.
 
     relative: attenuation over water's, any shape. Between the two numbers of `bone_hu` the share of bone grows smoothly
     from 0 to 1; matter of relative attenuation a holds (1 - share) a of water and share a mu_water / mu_bone of bone.

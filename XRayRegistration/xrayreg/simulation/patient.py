@@ -1,4 +1,4 @@
-"""A patient made ready for many X-rays: the attenuation of every voxel once, in two bytes, and a compiled projector."""
+"""A patient prepared for many X-rays: attenuation computed once per voxel, in two bytes, and a compiled projector."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..slabs import bounds
 from .materials import BONE_PER_WATER, relative_attenuation
 from .projector import ray_chords
 
-# Attenuation over water's that one step of the stored numbers stands for: that of a Hounsfield unit.
+# Relative attenuation (over water's) per step of the stored numbers: that of a Hounsfield unit.
 STEP = 1e-3
 _MOST = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """What `simulate_xray` needs of a CT, shared by all its X-rays.
+    """The data of a CT for `simulate_xray`, shared by all its X-rays.
 
     relative: int16 [k, j, i], attenuation over water's in steps of STEP; may lie in a file mapped to memory.
-    grid: where the voxels lie (RAS mm). box: (2, 3) first and last index (i, j, k) of what is not air, one voxel more.
+    grid: of the voxels (RAS mm). box: (2, 3) first and last index (i, j, k) of what is not air, plus one voxel.
     """
 
     relative: NDArray[np.int16]
@@ -85,7 +85,7 @@ def patient_on(relative: NDArray[np.int16], grid: VoxelGrid) -> Patient:
 
 def _kernel() -> Any:
     try:
-        # The engine finds a folder for compiled code where the package's cannot be written to.
+        # Importing the engine sets a folder for compiled code where the package's is not writable.
         from ..render import numba_engine  # noqa: F401
         from .sampling_kernels import material_paths
     except ImportError as error:

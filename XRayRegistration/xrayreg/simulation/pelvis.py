@@ -199,7 +199,7 @@ def sacrum() -> Bone:
 
 
 def placed(bone: Bone, name: str, turn: Matrix, pivot: Matrix, shift: Matrix, scale: float, mirror: bool) -> Bone:
-    """`bone`, reflected to the other side if asked, then turned and scaled about `pivot` and shifted [mm]."""
+    """`bone`, reflected to the other side if `mirror`, then rotated and scaled about `pivot` and shifted [mm]."""
     reflection = np.diag([-1.0, 1.0, 1.0]) if mirror else np.eye(3)
     linear = scale * turn @ reflection
     return replace(bone.moved(linear, pivot + shift - scale * turn @ pivot), name=name)

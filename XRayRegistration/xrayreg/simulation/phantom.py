@@ -1,7 +1,7 @@
-"""A generated patient: the CT of an adult pelvis and lumbar spine, free of anybody's data.
+"""A generated patient: the CT of an adult pelvis and lumbar spine, without patient data.
 
-Everything is drawn from closed-form shapes (shapes.py, pelvis.py, spine.py, tissue.py). The body is unequal on its two
-sides in bone and soft tissue, so that an image of its mirror image can be told from its own.
+Everything is drawn from closed-form shapes (shapes.py, pelvis.py, spine.py, tissue.py). The body is asymmetric in
+bone and soft tissue, so that an image of its mirror image differs from its own.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ LABEL_NAMES = {
 }
 
 _LOW, _HIGH = (-200.0, -146.0, -130.0), (200.0, 134.0, 280.0)
-# The hip bones come last: they give way to the sacrum and the femoral heads.
+# The hip bones come last: they are cut by the sacrum and the femoral heads.
 _LAYING_ORDER = tuple(sorted(LABEL_NAMES.values(), key=lambda name: name.startswith("hip")))
-# Two bones of a joint stay this far apart [mm].
+# Least gap between the two bones of a joint [mm].
 _JOINT_MM = 2.4
 
 

@@ -1,4 +1,4 @@
-"""A generated case, free of anybody's data, for the module's self-test and for trying the panel."""
+"""A generated case, without patient data, for the module's self-test and for trying the panel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = ("ct", "xray", "xray_lateral", "labels")
 
 # The C-arm: source to detector, side of the detector, source to isocentre [mm].
 SID_MM, DETECTOR_MM, SOD_MM = 1000.0, 400.0, 700.0
-# How the C-arm stood, and how it was believed to stand, off its nominal view: degrees and mm in the camera's axes.
+# True and assumed deviation of the C-arm from its nominal view: degrees and mm in the camera's axes.
 _TRUE, _BELIEVED = ((4.0, -6.0, 3.0), (8.0, -10.0, 15.0)), ((1.0, -2.0, 1.0), (2.0, -4.0, 0.0))
 _VIEWS: tuple[NominalView, ...] = ("pa", "left_lateral")
 
@@ -43,7 +43,7 @@ def write_phantom_case(
     The X-ray is a PA view, turned and shifted by amounts that a registration has to find: the case's initial pose is
     off by some 15 mm and 5 degrees. The reference pose is in the case, so that the result gets scored.
     lateral: with a second view at right angles. labelled: with a label map of ten bones. names: of the files, as in
-    NAMES. machine: further settings of the X-rays (XraySettings). on_part: called with what is made next, a sentence.
+    NAMES. machine: further settings of the X-rays (XraySettings). on_part: called with a sentence before each part.
     """
     on_part("Generating the CT of a phantom")
     volume = pelvis_phantom(spacing_mm, seed)
@@ -67,7 +67,7 @@ def write_phantom_case(
         labels = folder / f"{bones}.nii.gz"
         write_nifti(labels, volume.labels, volume.grid.volume_from_index)
         write_json(folder / f"{bones}.json", {str(number): name for number, name in volume.label_names.items()})
-    # Last, so that a case that is there is whole.
+    # Written last, so that an existing case is complete.
     case = CaseFile(folder / f"{ct}.nii.gz", tuple(views), labels, initial=believed, reference=true)
     write_case(folder / CASE, case)
     return folder / CASE
@@ -76,7 +76,7 @@ def write_phantom_case(
 def _turned(
     pose: NDArray[np.float64], pivot: NDArray[np.float64], degrees: tuple[float, ...], shift_mm: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    """A pose turned about a point of the volume and shifted, in the camera's axes."""
+    """A pose rotated about a point of the volume and shifted, in the camera's axes."""
     twist = torch.tensor([*np.radians(degrees), *shift_mm], dtype=torch.float64)
     moved: NDArray[np.float64] = retract(torch.as_tensor(pose), twist, torch.as_tensor(pivot)).numpy()
     return moved

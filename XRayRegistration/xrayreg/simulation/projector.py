@@ -1,6 +1,6 @@
 """Integrals along rays through voxel volumes, by dense sampling over each pixel's area.
 
-A projector of its own kind, on purpose unlike the render engines: several rays per pixel, points spread evenly over
+A projector deliberately different from the render engines: several rays per pixel, points spread evenly over
 each ray's chord through the grid's box, trilinear values at each. Test images made here do not share the engines'
 discretisation.
 """
@@ -18,7 +18,7 @@ from ..geometry import Camera, VoxelGrid
 
 Split = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 
-# Sample points held at a time: their coordinates and values stay in a core's cache.
+# Sample points held at a time, so that their coordinates and values fit into a core's cache.
 _CHUNK_SAMPLES = 30_000
 
 
@@ -42,10 +42,10 @@ def line_integrals(
 ) -> NDArray[np.float64]:
     """Integrals (C, N) [channel unit times mm] from the source along `directions` (N, 3) in the camera frame.
 
-    field: array [k, j, i] on `grid`; outside the grid's box (half a voxel beyond the centres) there is nothing.
+    field: array [k, j, i] on `grid`; outside the grid's box (half a voxel beyond the centres) it is zero.
     camera_from_volume: rigid (4, 4) from RAS mm to the camera frame; the source is the camera's origin.
     step_voxels: largest distance between samples in voxels, measured along the index axes.
-    split: turns sampled values into C channels of the same shape; it must send zero to zeros.
+    split: maps sampled values to C channels of the same shape; it must map zero to zeros.
     """
     index_from_camera = grid.index_from_volume @ np.linalg.inv(require_rigid(camera_from_volume, "camera_from_volume"))
     source = index_from_camera[:3, 3]
@@ -68,7 +68,7 @@ def line_integrals(
 
 
 def _occupied_box(array: NDArray) -> tuple[NDArray, NDArray] | None:
-    """Index box (i, j, k) around all that is not zero and one voxel more, within the grid; None for an empty field."""
+    """Index box (i, j, k) of the non-zero voxels plus one voxel, within the grid; None for an empty field."""
     low, high = np.zeros(3), np.zeros(3)
     for axis in range(3):
         hit = np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -85,7 +85,7 @@ def ray_chords(
     """Parameters (N,) at which rays source + t slopes enter and leave a box; equal where they miss it. t >= 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = (low - source) / slopes, (high - source) / slopes
-    # A ray parallel to a face is bounded by it never (inside the slab) or everywhere (outside).
+    # A ray parallel to a face is within the slab along all of its length or nowhere.
     inside = (source >= low) & (source <= high)
     parallel = slopes == 0
     near = np.where(parallel, np.where(inside, -np.inf, np.inf), np.minimum(first, second))
@@ -97,7 +97,7 @@ def ray_chords(
 
 
 def _chunks(samples: NDArray) -> Iterator[tuple[NDArray[np.intp], int]]:
-    """Runs of neighbouring rays, each with its greatest sample count; rays that miss are left out."""
+    """Runs of neighbouring rays, each with its largest sample count; rays that miss are left out."""
     rays = np.flatnonzero(samples > 0)
     start = 0
     while start < len(rays):

@@ -16,7 +16,7 @@ _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
 
 @njit(inline="always", **_OPTIONS)
 def _bounded(index, size):
-    """`index` within an axis of `size` voxels: beyond its outermost centres a field goes on as it is there."""
+    """`index` clamped to an axis of `size` voxels: beyond the outermost centres a field is constant."""
     return min(max(index, 0.0), size - 1.0)
 
 
@@ -25,8 +25,8 @@ def material_paths(field, source, slopes, lengths, enter, span, samples, scale, 
     """Paths (2, N) [g/cm3 mm] through soft matter and bone.
 
     field: int16 [k, j, i], attenuation over water's in steps of `scale`. source, slopes: rays in index coordinates
-    (i, j, k). lengths: (N,) mm per unit of the parameter. enter, span, samples: (N,) where each ray enters, how far it
-    goes and at how many points it is asked. low, high: attenuation over water's at which bone begins and is complete.
+    (i, j, k). lengths: (N,) mm per unit of the parameter. enter, span, samples: (N,) where each ray enters, its length
+    and its number of samples. low, high: attenuation over water's at which bone begins and is complete.
     """
     result = np.zeros((2, slopes.shape[0]))
     nk, nj, ni = field.shape

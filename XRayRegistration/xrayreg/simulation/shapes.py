@@ -1,8 +1,8 @@
 """Closed-form solids given by signed distances, and the smooth union that turns a list of them into a bone.
 
-A shape answers two questions: how far a point lies from its surface [mm] (negative inside, accurate near the surface)
-and in which box it lies. All shapes can be taken through an affine map, so one table of numbers makes both sides of
-the body. The smooth minimum is the polynomial one that agrees with the minimum where the two differ by the blend width.
+A shape gives a point's signed distance from its surface [mm] (negative inside, accurate near the surface) and its
+bounding box. All shapes can be transformed affinely, so one table of numbers describes both sides of the body. The
+smooth minimum is the polynomial one that equals the minimum where the two differ by the blend width.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 Numbers = Sequence[float] | NDArray
 
-# Distances are computed up to here from a shape and cut off beyond [mm].
+# Distances are computed up to this distance from a shape and clipped beyond [mm].
 REACH_MM = 8.0
 
 
@@ -37,7 +37,7 @@ class Shape(Protocol):
         ...
 
     def moved(self, linear: Matrix, shift: Matrix) -> Shape:
-        """The solid taken through p -> linear p + shift; thicknesses follow the map's mean scale."""
+        """The solid transformed by p -> linear p + shift; thicknesses are multiplied by the map's mean scale."""
         ...
 
 
@@ -202,7 +202,7 @@ def smooth_max(a: Floats, b: Floats, blend_mm: float) -> Floats:
 
 
 def moved(shapes: Sequence[Shape], linear: Matrix, shift: Matrix) -> tuple[Shape, ...]:
-    """All shapes taken through p -> linear p + shift."""
+    """All shapes transformed by p -> linear p + shift."""
     return tuple(shape.moved(linear, shift) for shape in shapes)
 
 

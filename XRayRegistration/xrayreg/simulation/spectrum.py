@@ -1,4 +1,4 @@
-"""The photons an X-ray tube sends: Kramers' law for a thick target, hardened by aluminium."""
+"""The photon spectrum of an X-ray tube: Kramers' law for a thick target, filtered by aluminium."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOWEST_KEV = 15.0
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Photon energies (E,) [keV] and the share (E,) of the photons that each stands for; the shares sum to one."""
+    """Photon energies (E,) [keV] and their shares (E,) of the photons, which sum to one."""
 
     energies_kev: NDArray[np.float64]
     shares: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The soft parts around the bones: skin, fat, muscle, organs and gas, on purpose not the same on both sides."""
+"""The soft tissue around the bones: skin, fat, muscle, organs and gas, deliberately asymmetric."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from .spectrum import Spectrum, single_energy, tube_spectrum
 
 @dataclass(frozen=True)
 class XraySettings:
-    """Every knob of the simulated X-ray machine.
+    """Settings of the simulated X-ray machine.
 
     kvp: tube voltage [kV]. aluminium_mm: filtration [mm Al]. energy_bins: energies the spectrum is summed over.
     energy_kev: a single photon energy [keV] instead of the spectrum.
-    air_hu, bone_hu: HU below which there is nothing; HU between which matter turns from soft to bone.
+    air_hu, bone_hu: HU below which attenuation is zero; HU range of the transition from soft tissue to bone.
     scatter_to_primary: scattered over unscattered energy behind the patient. scatter_mm: sigma of its spread at the
         detector [mm]; where the camera's pixel pitch is unknown the spread is a tenth of the image's width.
     photons: unattenuated photons per pixel; None for no noise at all.
@@ -81,7 +81,7 @@ class XraySettings:
             )
 
     def spectrum(self) -> Spectrum:
-        """The photons sent."""
+        """The emitted photons."""
         if self.energy_kev is not None:
             return single_energy(self.energy_kev)
         return tube_spectrum(self.kvp, self.aluminium_mm, self.energy_bins)
@@ -89,13 +89,13 @@ class XraySettings:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedXray:
-    """A simulated X-ray and the truth about it.
+    """A simulated X-ray and its ground truth.
 
     transmission: uint16 (height, width), the image as recorded: bright = unattenuated.
     primary: float32 (height, width), energy that arrives unscattered over what was sent, without blur, noise or
         collimator; its negative logarithm is the effective line integral.
     valid: bool (height, width), pixels inside the collimator's opening.
-    camera, camera_from_volume, settings, seed: what made it.
+    camera, camera_from_volume, settings, seed: with which it was simulated.
     """
 
     transmission: NDArray[np.uint16]
@@ -167,7 +167,7 @@ def transmitted(
     for directions in pixel_rays(camera, settings.rays_per_side):
         soft_path, bone_path = paths(camera_from_volume, directions, settings.bone_hu, settings.step_voxels)
         metal = _metal_depth(settings.metal, camera_from_volume, directions, spectrum.energies_kev)
-        # Paths are g/cm3 times mm; mass attenuation wants g/cm2.
+        # Paths are g/cm3 times mm; mass attenuation needs g/cm2.
         for row in range(len(total)):
             total[row] += np.exp(-(water[row] * soft_path + bone[row] * bone_path) / 10 - metal[row])
     return (total / settings.rays_per_side**2).reshape(-1, camera.height, camera.width)

@@ -91,7 +91,7 @@ def angle_loss(network_gradient: Tensor, true_gradient: Tensor) -> Tensor:
     """Squared differences (B,) of the directions of whole gradients (B, 6), from 0 to 4: 2 - 2 cos(angle). Ours.
 
     It fits the direction that a descent follows. For starts that are hardly rotated `direction_loss` weights the
-    direction of the rotation, which no image shows, as much as that of a long shift. Gradients of zero length: see there.
+    direction of the rotation, which no image shows, as much as that of a long shift. Zero-length gradients: see there.
     """
     return _squared_difference_of_directions(network_gradient, true_gradient)
 

@@ -277,7 +277,7 @@ class _TrainingLoop:
         self._on_step(replace(self._step("validating", message), validated=True))
 
     def _keep(self, better: bool) -> None:
-        """Write the network if it is better, and the state to resume from; after an error, such as a full disk, retry later."""
+        """Write the network if it is better, and the state to resume from; on errors (full disk) retry later."""
         card, figures, out = self._card(), {} if self._validation is None else self._validation.figures, self._run.out
         try:
             if better or (self._unsaved is not None and self._progress.best < math.inf):

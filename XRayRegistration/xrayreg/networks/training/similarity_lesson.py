@@ -85,7 +85,7 @@ class SimilarityLesson:
         return loss_of
 
     def validate(self, device: torch.device) -> Validation:
-        """Median angles between pose gradients and geodesic ones at held-out poses, with classical ones as baselines."""
+        """Median angles between pose gradients and geodesic ones at held-out poses, beside classical baselines."""
         angles, problem = angles_of_network(self.network, self._validation, device)
         return Validation(angles.whole_deg, {"network": angles, **self._validation.baselines}, problem)
 
