@@ -46,7 +46,7 @@ class Registration:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found or decided on the way, one sentence each."""
+        """Notes on findings and decisions, one sentence each."""
         return tuple(note.text for note in self.coded_notes)
 
     @property
@@ -123,7 +123,7 @@ class Estimate:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found or decided on the way, one sentence each."""
+        """Notes on findings and decisions, one sentence each."""
         return tuple(note.text for note in self.coded_notes)
 
     def as_dict(self) -> dict[str, Any]:
