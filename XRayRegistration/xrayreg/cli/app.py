@@ -1,4 +1,4 @@
-"""The parser with its commands, and every error told in one line."""
+"""The parser with its commands; every error is reported in one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
     """argparse's parser, whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Tell the error and leave."""
+        """Report the error and exit."""
         self.exit(BAD_INPUT, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
@@ -77,7 +77,7 @@ def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Names
         _tell("interrupted before there was a result; nothing was written")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain when it closes the pipe at the end.
+        # The reader closed the pipe; without this Python would raise an error when it closes the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MemoryError:
@@ -88,7 +88,7 @@ def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Names
 
 
 def _of_system(error: OSError) -> str:
-    """What the system said of a file, and the way out."""
+    """The system's error message on a file, and the remedy."""
     out = {errno.ENOSPC: "free some space on that disk", errno.EDQUOT: "free some space on that disk"}
     remedy = out.get(error.errno or 0, "check it")
     cause = error.strerror or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""`demo`: the whole way from a CT and an X-ray to a judged pose, on a generated patient."""
+"""`demo`: the complete workflow from a CT and an X-ray to a judged pose, on a generated patient."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the data, register them, and say at each step what was done."""
+    """Generate the data, register them, and report each step."""
     from ..io import require_output
     from .progress import Display
     from .session import INTERRUPTED, register_case
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         case = make_case(out / "data", display)
         with _told(display, "Searched for the pose from a frontal view, judged and drew what was found"):
             outcome = register_case(case, out, registration_settings_from(arguments), display, title="Demo: pelvis")
-        # Of an earlier demo; this one's is drawn of this one's result.
+        # Left from an earlier demo.
         (out / SIDE_BY_SIDE).unlink(missing_ok=True)
         if outcome.code != INTERRUPTED:
             with _told(display, "Drew X-ray, frontal start and result side by side"):
@@ -94,7 +94,7 @@ def make_case(folder: Path, display: Display) -> Path:
 
 
 def _xray(volume: Any) -> SimulatedXray:
-    """What a flat detector records of the patient: automatic exposure, tone curve, noise, scatter and blur."""
+    """X-ray of the patient by a flat detector: automatic exposure, tone curve, noise, scatter and blur."""
     from ..geometry import Camera, camera_from_carm
     from ..simulation import XraySettings, simulate_xray
 
@@ -105,7 +105,7 @@ def _xray(volume: Any) -> SimulatedXray:
 
 
 def _draw_side_by_side(case: Path, outcome: CaseOutcome) -> None:
-    """Write the X-ray, and the anatomy drawn on it at the start and where it was found."""
+    """Write the X-ray, and the anatomy drawn on it at the initial and at the registered pose."""
     import numpy as np
 
     from ..io import read_case, write_image
@@ -125,7 +125,7 @@ def _draw_side_by_side(case: Path, outcome: CaseOutcome) -> None:
 
 @contextmanager
 def _told(display: Display, what: str) -> Iterator[None]:
-    """Show what is being done, and tell it with the seconds it took when it is done."""
+    """Show the current activity, and print it with its duration in seconds when it is done."""
     display.stage(what)
     started = time.perf_counter()
     yield

@@ -1,4 +1,4 @@
-"""Options of `register` that stand for a case.json: a CT, X-rays, and what their files do not tell."""
+"""Options of `register` that replace a case.json: a CT, X-rays, and information missing in their files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .options import MOST_MM, add_volume, number, one_of, place, whole
 if TYPE_CHECKING:
     from ..io import CaseFile
 
-# Those that only make sense without a case, by the name of the attribute.
+# Options that are only valid without a case, by the name of the attribute.
 _NAMES = ("xray", "volume", "labels", "structures", "series", "sid", "pixel_mm", "frame", "mirrored", "intensity")
 _YES_NO = ("yes", "no")
 _KINDS = ("auto", "transmission", "attenuation")
@@ -50,7 +50,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def case_of(arguments: argparse.Namespace) -> Path | CaseFile:
-    """The case that the options ask for: the path of a case.json, or the case that the files make.
+    """The case specified by the options: the path of a case.json, or the case made of the files.
 
     Raises InputError for both, for neither, and for files that make none (see `io.case_of_files`).
     """

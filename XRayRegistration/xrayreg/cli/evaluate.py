@@ -134,11 +134,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def order_of(arguments: argparse.Namespace) -> StudyOrder:
-    """What the options ask for; raises InputError."""
+    """The study specified by the options; raises InputError."""
     from ..benchmark.study.runner import StudyOrder
     from ..checks import InputError
 
-    # A landscape needs the cases alone.
+    # A landscape needs only the cases.
     asked = [("initial",)] if arguments.landscape else arguments.methods or [DEFAULT_METHODS]
     methods = tuple(dict.fromkeys(name for names in asked for name in names))
     if arguments.budget is not None:
@@ -190,7 +190,7 @@ def _followed(order: StudyOrder, display: StudyDisplay) -> bool:
 def _finished(
     folder: Path, arguments: argparse.Namespace, display: StudyDisplay, settings: dict[str, Any] | None
 ) -> int:
-    """Write the tables and the report, and print what was asked for; returns the exit code."""
+    """Write the tables and the report, and print the requested output; returns the exit code."""
     from ..benchmark.study.reading import TABLE
     from ..benchmark.study.study_folder import room_for_results
     from ..benchmark.study.summaries import write_tables
@@ -219,7 +219,7 @@ def _finished(
 
 
 def _report(folder: Path, display: StudyDisplay) -> list[Path]:
-    """The report's files; none, and a word about it, where a package for it is not installed."""
+    """The report's files; none, with a message, where a package for it is not installed."""
     try:
         from ..benchmark.report.study_report import write_report
     except ImportError as error:
@@ -235,7 +235,7 @@ def _has_results(folder: Path) -> bool:
 
 
 def _workers(device: DeviceName, runs: int | None) -> int:
-    """One process for each core there are runs for (None: many); on a GPU one, which has it to itself."""
+    """Number of processes: one per core, at most the number of runs (None: many); one on a GPU."""
     from ..render import choose_device
 
     if choose_device(device) != "cpu":

@@ -1,4 +1,4 @@
-"""`evaluate --table`: a paper's table run again, its networks trained where they are missing."""
+"""`evaluate --table`: reproduces a paper's table; missing networks are trained."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 FINISHED, INCOMPLETE, INTERRUPTED = 0, 3, 130
 # Minutes.
 DEFAULT_BUDGET = 60.0
-# What a table decides itself, by the option's name.
+# Options that a table determines, by name.
 _NOT_WITH = ("arm", "methods", "dataset", "network", "similarity", "set", "landscape")
-# Options of the command that goes on.
+# Options of the command that continues a table.
 _REPEATED = ("table", "volume", "labels", "structures", "out", "limit", "seed", "budget", "workers", "engine", "device")
 
 
@@ -59,13 +59,13 @@ def run_table_command(arguments: argparse.Namespace, workers: int) -> int:
 
 
 def _incomplete(untrained: Mapping[str, str], command: str) -> str:
-    """The last word on a table of which rows had to be left out."""
+    """The final message on a table with missing rows."""
     each = "; ".join(f"{name} could not be trained ({why})" for name, why in untrained.items())
     return f"incomplete: {each}; to try again: {command}"
 
 
 def table_order_of(arguments: argparse.Namespace, workers: int) -> TableOrder:
-    """What the options ask for; raises InputError for those that a table decides itself."""
+    """The table specified by the options; raises InputError for options that a table determines."""
     from ..benchmark.tables.papers import paper_table
     from ..benchmark.tables.table_order import TableOrder
     from ..checks import InputError, require_file
@@ -100,7 +100,7 @@ def table_order_of(arguments: argparse.Namespace, workers: int) -> TableOrder:
 
 
 def command_of(arguments: argparse.Namespace) -> str:
-    """The command line that goes on with a table."""
+    """The command line that continues a table."""
     parts = ["evaluate"]
     for name in _REPEATED:
         value = getattr(arguments, name)
@@ -134,7 +134,7 @@ def _written(order: TableOrder, arguments: argparse.Namespace, display: StudyDis
 
 
 def _report(folder: Path, display: StudyDisplay) -> None:
-    """Write the report; a word about it where a package for it is not installed."""
+    """Write the report; print a message where a package for it is not installed."""
     try:
         from ..benchmark.report.study_report import write_report
     except ImportError as error:
@@ -144,7 +144,7 @@ def _report(folder: Path, display: StudyDisplay) -> None:
 
 
 def _shown(order: TableOrder, tables: list[MeasuredTable], arguments: argparse.Namespace) -> None:
-    """Print the tables as was asked for."""
+    """Print the tables in the requested form."""
     import json
 
     from ..benchmark.tables.paper_rows import PAPER_TABLE

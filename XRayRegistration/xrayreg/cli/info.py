@@ -1,4 +1,4 @@
-"""`info`: what geometry was found in a file, and where each number came from; what a network was trained on."""
+"""`info`: the geometry found in a file, with the origin of each number; the training data of a network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .terminal import printable_json
 if TYPE_CHECKING:
     from ..scene import Radiograph, Volume
 
-# Pictures without geometry of their own; everything else that is not DICOM is taken for a volume.
+# Image formats without geometry; everything else that is not DICOM is read as a volume.
 _PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-# What was found, where it came from.
+# A value and its origin.
 Entry = tuple[str, str]
 
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def found_in(path: Path, frame: int | None = None) -> dict[str, dict[str, Entry]]:
-    """What was found at `path`, by thing and name; raises InputError for what cannot be read."""
+    """The entries found at `path`, by object and name; raises InputError for unreadable files."""
     from ..checks import require_file
     from ..io import holds_volume, is_dicom, read_volume
 
@@ -150,7 +150,7 @@ def _of_view(view: Radiograph) -> dict[str, Entry]:
 
 
 def _sentences(read: Radiograph | Volume) -> dict[str, Entry]:
-    """What was assumed and noted while a file was read, as entries without an origin."""
+    """Assumptions and notes from reading a file, as entries without an origin."""
     assumed = {f"assumed {number}": (text, "") for number, text in enumerate(read.assumed, 1)}
     return assumed | {f"note {number}": (note, "") for number, note in enumerate(read.notes, 1)}
 

@@ -1,4 +1,4 @@
-"""`evaluate --landscape`: similarities around the true pose, and from how far they lead home."""
+"""`evaluate --landscape`: similarities around the true pose, and their capture range."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def add_landscape(parser: argparse.ArgumentParser) -> None:
 def run_landscape(
     arguments: argparse.Namespace, study: StudyOrder, similarities: dict[str, str], display: StudyDisplay
 ) -> None:
-    """Do it and print what came out; raises InputError."""
+    """Compute the landscape and print its results; raises InputError."""
     from ..checks import InputError
 
     try:

@@ -1,4 +1,4 @@
-"""What `info` shows of a network: its card."""
+"""Output of `info` for a network: its card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..networks.model.card import ModelCard
     from ..settings import PoseDistribution, TrainingSettings
 
-# What was found, where it came from.
+# A value and its origin.
 Entry = tuple[str, str]
 
 _KINDS = {
@@ -23,7 +23,7 @@ _IMAGES = {"clean": "DRRs", "physics": "simulated X-rays"}
 
 
 def of_network(path: Path) -> dict[str, dict[str, Entry]]:
-    """The card of a network by thing and name; raises InputError for a file that is none."""
+    """The card of a network by object and name; raises InputError for a file that is not a network."""
     from ..networks.model.checkpoint import load_any
 
     checkpoint = load_any(path)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PROGRAM = "xrayreg"
 _WHOLE = re.compile("[+-]?[0-9]+")
 _MOST_DIGITS = 18
-# Lengths and angles of a C-arm beyond these are other units.
+# Lengths and angles of a C-arm beyond these must be in other units.
 MOST_MM, MOST_DEG = 10_000.0, 360.0
 
 
@@ -51,13 +51,13 @@ def add_settings(
 
 
 def registration_settings_from(arguments: argparse.Namespace) -> RegistrationSettings:
-    """The settings that the options ask for."""
+    """The settings specified by the options."""
     names = [field.name for field in fields(RegistrationSettings) if hasattr(arguments, field.name)]
     return registration_settings(**{name: getattr(arguments, name) for name in names})
 
 
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    """A type for argparse that takes one of `choices` and tells all of them otherwise."""
+    """A type for argparse that accepts one of `choices` and lists them in its error message."""
 
     def chosen(text: str) -> str:
         if text not in choices:
@@ -68,9 +68,9 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def place(text: str) -> str:
-    """A type for argparse: the path of a file or folder that may be there or not."""
+    """A type for argparse: the path of a file or folder, which need not exist."""
     if not text.strip() or "\0" in text:
-        # An empty path would stand for the folder that the program was started in.
+        # An empty path would denote the current folder.
         raise argparse.ArgumentTypeError(f"expected the name of a file or folder, found {text!r}")
     return text
 
@@ -79,7 +79,7 @@ def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     """A type for argparse: a whole number from `least` to `most`."""
 
     def read(text: str) -> int:
-        # Longer ones are out of every range, and Python refuses to convert thousands of digits.
+        # Longer numbers exceed every range, and Python refuses to convert thousands of digits.
         number = int(text) if _WHOLE.fullmatch(text) and len(text) <= _MOST_DIGITS else None
         if number is None or not least <= number <= most:
             raise argparse.ArgumentTypeError(
@@ -91,7 +91,7 @@ def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
 
 
 def number(least: float, most: float) -> Callable[[str], float]:
-    """A type for argparse: a number from `least` to `most`; NaN is none."""
+    """A type for argparse: a number from `least` to `most`; NaN is rejected."""
 
     def read(text: str) -> float:
         try:
@@ -114,7 +114,7 @@ def label_list(text: str) -> tuple[int, ...]:
 
 
 def add_volume(parser: argparse.ArgumentParser | argparse._ArgumentGroup, required: bool) -> None:
-    """The options that name a CT and what of it is meant."""
+    """The options for a CT and its structures."""
     parser.add_argument(
         "--volume", type=place, metavar="CT", required=required, help="NIfTI, NRRD, MHA, or a DICOM folder"
     )
@@ -122,13 +122,13 @@ def add_volume(parser: argparse.ArgumentParser | argparse._ArgumentGroup, requir
 
 
 def add_structures(parser: argparse.ArgumentParser | argparse._ArgumentGroup, besides: str = "") -> None:
-    """The options that name a label map and what of it is meant; `besides` goes on with the help on maps."""
+    """The options for a label map and its structures; `besides` is appended to the help on maps."""
     parser.add_argument("--labels", type=place, metavar="MAP", help=f"label map in the frame of the CT{besides}")
     parser.add_argument("--structures", metavar="1,2,..", type=label_list, default=(), help="only these labels")
 
 
 def add_carm(parser: argparse.ArgumentParser) -> None:
-    """The options that say how the C-arm stands, as a clinician would."""
+    """The options for the C-arm's pose in clinical terms."""
     carm = parser.add_argument_group("C-arm (patient head first supine)")
     angle, length = number(-MOST_DEG, MOST_DEG), number(0.0, MOST_MM)
     numbers: tuple[tuple[str, Callable[[str], float], float, str], ...] = (
@@ -162,7 +162,7 @@ def carm_of(
 ) -> tuple[Camera, NDArray[np.float64], NDArray[np.float64]]:
     """Camera, pose camera_from_volume (4, 4) and isocentre (3,) [RAS mm] of `add_carm`'s options.
 
-    centre: the isocentre where none is given. Raises InputError for numbers that are no geometry.
+    centre: the isocentre where none is given. Raises InputError for numbers that do not form a valid geometry.
     """
     from ..checks import InputError, require_array
     from ..geometry import Camera, camera_from_carm, require_xray_camera
@@ -180,7 +180,7 @@ def carm_of(
 
 
 def _type_of(field: Field[Any]) -> Callable[[str], Any]:
-    """What reads the value of a settings field: within its bounds, where it has them."""
+    """The argparse type of a settings field, with its bounds if it has any."""
     low, high = field.metadata.get("least"), field.metadata.get("most")
     if low is None or high is None:
         return place if field.default is None or isinstance(field.default, str) else type(field.default)

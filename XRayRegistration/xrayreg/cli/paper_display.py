@@ -1,4 +1,4 @@
-"""A paper's table on the terminal: our figures beside the published ones, and what of them is comparable."""
+"""A paper's table on the terminal: our figures beside the published ones, and which of them are comparable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..benchmark.statistics import Summary
     from ..benchmark.tables.paper_rows import MeasuredTable
 
-# A terminal that is narrower breaks the lines of this table.
+# Width of the table; a narrower terminal wraps its lines.
 _WIDTH = 260
 _COLUMNS = (
     *("row", "n", "SR10", "", "median", "best 95 / 75 / 50 %", "SR10 far", "", "far: best 95 / 75 / 50 %"),
@@ -66,7 +66,7 @@ def show_paper_table(table: MeasuredTable, folder: Path) -> None:
         if row.under_trained and row.network is not None and row.network.name not in shown:
             shown.add(row.network.name)
             console.print(Text(printable(f"{row.network.name}: {row.under_trained}"), style="yellow"))
-            # Unbroken, to be copied.
+            # Not wrapped, so that it can be copied.
             console.print(Text(printable(f"  {longer_of(row)}")), soft_wrap=True)
     console.print(Text(printable(folder)), soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""What a user sees while a command works: a bar on standard error, gone when it is done."""
+"""Progress of a command: a bar on standard error, removed when it is done."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Bar:
     """A progress bar on standard error where that is a terminal; nothing elsewhere, so that logs stay clean.
 
-    fields: names of the texts beside the bar, shown in that order. left: the column that tells the time left.
-    options: further ones of rich's Progress.
+    fields: names of the texts beside the bar, shown in that order. left: the column with the time left.
+    options: of rich's Progress.
     """
 
     def __init__(self, shown: bool, fields: tuple[str, ...], left: ProgressColumn, **options: Any) -> None:
@@ -60,12 +60,12 @@ class Display(Bar):
         super().__init__(shown, ("similarity",), TimeRemainingColumn(compact=True))
 
     def stage(self, message: str) -> None:
-        """Something that cannot say how long it takes."""
+        """Show a stage of unknown duration."""
         self._progress.remove_task(self._task)
         self._task = self._progress.add_task(printable(message), total=None, similarity="")
 
     def step(self, step: Step) -> None:
-        """One moment of a registration."""
+        """Show a step of a registration."""
         similarity = "" if step.similarity is None else f"similarity {step.similarity:.3f}"
         self._progress.update(
             self._task, total=1.0, completed=step.fraction, description=printable(step.message), similarity=similarity

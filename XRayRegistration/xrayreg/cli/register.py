@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require_registration(arguments: argparse.Namespace) -> None:
-    """Raise InputError where a similarity is given and nothing will be compared with it."""
+    """Raise InputError where a similarity is given that would not be used."""
     from ..checks import InputError
 
     if arguments.init_only and arguments.similarity is not None:

@@ -75,7 +75,7 @@ def _settings(arguments: argparse.Namespace) -> RenderSettings:
 def _picture(
     attenuation: Attenuation, camera: Camera, camera_from_volume: NDArray[np.float64], settings: RenderSettings
 ) -> NDArray[np.float32]:
-    """The image (H, W) that the settings ask for."""
+    """The image (H, W) specified by the settings."""
     import numpy as np
     import torch
 

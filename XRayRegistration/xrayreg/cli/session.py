@@ -28,7 +28,7 @@ LEFT_OUT = "The pictures and the report were left out: Ctrl-C came while they we
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """The content of result.json, where it lies, and the exit code."""
+    """The content of result.json, its folder, and the exit code."""
 
     content: dict[str, Any]
     folder: Path
@@ -37,7 +37,7 @@ class CaseOutcome:
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is written besides the result itself: the report's title, and the text of the case.json, if any."""
+    """Additional output: the report's title, and the text of the case.json, if any."""
 
     title: str
     case: str | None
@@ -54,9 +54,9 @@ def register_case(
     """Register a case and write its results to the folder `out`, all of them or none.
 
     case: the path of a case.json, or a case made of files, which is then written beside the result (see `kept_text`).
-    Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt goes on.
-    Once the registration is over, Ctrl-C leaves out the pictures alone (see `_written`).
-    Raises InputError for anything that cannot be used, with nothing written.
+    Ctrl-C ends it with the best pose so far, flagged as interrupted; before there is one, KeyboardInterrupt is raised.
+    Once the registration is done, Ctrl-C only skips the pictures (see `_written`).
+    Raises InputError for unusable inputs, with nothing written.
     """
     from ..registration.pipeline import warmed_up
     from ..registration.results import Registration
@@ -108,8 +108,8 @@ def _written(
 ) -> dict[str, Any]:
     """Write a finished result to the folder `out`; returns the content of result.json.
 
-    Ctrl-C leaves out the pictures, which a note then says: what was found by minutes of work is as good without them.
-    A second Ctrl-C goes on as KeyboardInterrupt, with nothing written.
+    Ctrl-C skips the pictures, which a note then reports: the result of minutes of computation is kept without them.
+    A second Ctrl-C is raised as KeyboardInterrupt, with nothing written.
     """
     from ..registration.results import unheeded, with_notes
     from ..report import write_results
@@ -120,7 +120,7 @@ def _written(
             scene,
             content,
             printable(keeping.title),
-            # What the case brings says more as a "before" than the best of a search.
+            # As "before" the case's initial pose is more informative than the best of a search.
             before=scene.initial,
             pictures=drawn,
             engine=settings.engine,
@@ -141,7 +141,7 @@ def _written(
         except _PicturesLeftOut:
             pass
         except KeyboardInterrupt:
-            # The second one, unless a library raised the first by itself.
+            # The second Ctrl-C, unless a library raised the first by itself.
             if asked_to_stop() or not pictures:
                 raise
     display.stage("writing the result without pictures")
@@ -155,7 +155,7 @@ class _PicturesLeftOut(Exception):
 def kept_text(case: Path | CaseFile, out: Path) -> str | None:
     """The text of the case.json that belongs beside the result in `out`, so that the run can be repeated, or None.
 
-    A case made of files is written there. One that an earlier run wrote there, and is registered again, stays.
+    A case made of files is written there. One written there by an earlier run and registered again is kept.
     """
     from ..io import case_text
     from ..report import CASE, files_of_earlier
@@ -172,7 +172,7 @@ def title_of(case: Path | CaseFile) -> str:
 
 
 def _loaded(case: Path | CaseFile, out: Path, settings: RegistrationSettings, display: Display) -> tuple[Scene, float]:
-    """The scene of a case and the seconds it took to read; what else is asked for is known to be there."""
+    """The scene of a case and the seconds it took to read; other required files are checked to exist."""
     from ..checks import require_regular
     from ..io import open_case, parse_case, require_output
     from ..registration.starts import network_file
@@ -190,7 +190,7 @@ def _loaded(case: Path | CaseFile, out: Path, settings: RegistrationSettings, di
 def _followed(
     scene: Scene, settings: RegistrationSettings, load_seconds: float, display: Display
 ) -> Registration | Step:
-    """A registration, or the last step that had a pose where Ctrl-C ended it."""
+    """A registration, or the last step with a pose where Ctrl-C ended it."""
     from ..registration.pipeline import register
 
     last: Step | None = None
@@ -213,9 +213,9 @@ def _followed(
 
 @contextmanager
 def ctrl_c_noted() -> Iterator[Callable[[], bool]]:
-    """Within this context the first Ctrl-C is only noted, so that it strikes between steps; the second strikes at once.
+    """Within this context the first Ctrl-C is only recorded, to take effect between steps; the second acts at once.
 
-    Raised within a step it could be lost in a library's callback. Only Python's main thread may set signal handlers.
+    Raised within a step it could be lost in a library's callback. Signal handlers can only be set in the main thread.
     """
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 XRAY, CASE = "xray.tif", "case.json"
 XRAY_FILES = (XRAY, CASE)
-# Options of the X-ray machine: the field of XraySettings, its bounds and what it means; defaults stand there.
+# Options of the X-ray machine: the field of XraySettings, its bounds and its help; defaults are in XraySettings.
 _MACHINE: dict[str, tuple[Callable[[str], float], str]] = {
     "kvp": (number(30.0, 150.0), "tube voltage [kV]"),
     "aluminium_mm": (number(0.0, 50.0), "filtration [mm Al]"),
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         xray = simulate_xray(volume, camera, reference, machine, arguments.seed)
     initial = displaced(reference, arguments.offset, isocentre)
     labels = None if arguments.labels is None else Path(arguments.labels)
-    # An old X-ray with a new pose would be worse than neither.
+    # Written together, so that an old X-ray never remains with a new pose.
     with delivered(out, lambda _: XRAY_FILES) as (folder, names):
         write_xray(folder, xray, Path(arguments.volume), initial, labels, arguments.structures, home=out)
         names += XRAY_FILES
@@ -108,8 +108,8 @@ def write_xray(
 ) -> None:
     """Write xray.tif and case.json (XRAY_FILES), whose world is the camera, to a folder that exists.
 
-    initial: camera_from_volume (4, 4) to start from; the reference is the pose that made the X-ray. home: the folder
-    that both come to lie in, and that the case names its files from.
+    initial: camera_from_volume (4, 4) to start from; the reference is the pose that made the X-ray. home: the final
+    folder of both, to which the case's paths are relative.
     """
     from ..io import CaseFile, CaseView, write_case, write_image
 

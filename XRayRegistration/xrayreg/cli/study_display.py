@@ -1,4 +1,4 @@
-"""What a user sees of a study: its progress, its table, and what there is to choose from."""
+"""Terminal output of a study: its progress, its table, and the available choices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..benchmark.study.summaries import StudyTable, TableRow
     from ..networks.training.status import TrainStep
 
-# Over so many seconds the time left is reckoned: runs differ, and a few of them say little.
+# Window [s] for estimating the time left: long, as run times vary.
 _PERIOD_S = 900.0
 # Columns of a terminal for all figures.
 _WIDE = 130
@@ -22,7 +22,7 @@ _METRICS = {"mtre_mm": "mTRE", "mtre_far_mm": "far-lever mTRE, for comparison wi
 
 
 class StudyDisplay(Bar):
-    """The bar of a study: how many runs are done, and what the methods reach."""
+    """The bar of a study: number of runs done, and results of the methods."""
 
     def __init__(self, shown: bool = True) -> None:
         from rich.progress import TimeRemainingColumn
@@ -32,11 +32,11 @@ class StudyDisplay(Bar):
         self._errors: dict[str, list[float]] = {}
 
     def stage(self, message: str) -> None:
-        """Something that cannot say how long it takes."""
+        """Show a stage of unknown duration."""
         self._begin(message, message, None)
 
     def step(self, step: StudyStep) -> None:
-        """One moment of a study."""
+        """Show a step of a study."""
         if step.note:
             print(f"xrayreg: {step.note}", file=sys.stderr)
         if step.total == 0:
@@ -53,7 +53,7 @@ class StudyDisplay(Bar):
         )
 
     def training(self, name: str, step: TrainStep) -> None:
-        """One moment of the training of a network."""
+        """Show a step of a network's training."""
         stage = f"training {name}"
         if step.state == "preparing":
             self.stage(f"{stage}: {step.message}")
@@ -67,11 +67,11 @@ class StudyDisplay(Bar):
         )
 
     def end(self) -> None:
-        """Nothing more is shown; what comes on standard output is not disturbed."""
+        """Remove the bar, so that it does not interfere with standard output."""
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         self.end()
         print(f"xrayreg: {printable(text)}", file=sys.stderr)
 
@@ -81,7 +81,7 @@ class StudyDisplay(Bar):
         self._task = self._progress.add_task(printable(message), total=total, figures="", count="")
 
     def _figures(self, step: StudyStep) -> str:
-        """Success so far of the method that the newest result is of."""
+        """Success rate so far of the method of the latest result."""
         if step.row is None:
             return ""
         errors = self._errors.setdefault(step.row.method, [])
@@ -90,7 +90,7 @@ class StudyDisplay(Bar):
 
 
 def show_table(table: StudyTable, file: Path) -> None:
-    """Print the figures of each method, and where the rest of them is."""
+    """Print the figures of each method, and the file with all of them."""
     from rich.console import Console
     from rich.text import Text
 
@@ -139,7 +139,7 @@ def show_choices() -> None:
         ("Methods", [(name, method.title, _needs(method.needs)) for name, method in METHODS.items()]),
     ):
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        # Titles are shortened where there is no room, never the names that commands are given.
+        # Titles are shortened to fit, but never the names used in commands.
         names, notes = (max(len(choice[column]) for choice in choices) for column in (0, 2))
         room = max(10, console.width - names - notes - 6)
         table.add_column(no_wrap=True, style="bold", min_width=names)
@@ -152,13 +152,13 @@ def show_choices() -> None:
 
 
 def _needs(needs: tuple[str, ...]) -> str:
-    """What a method needs that not every case has."""
+    """Requirements of a method that not every case meets."""
     special = [need for need in needs if need != "initial"]
     return f"needs {', '.join(special)}" if special else ""
 
 
 def _grid(rows: tuple[TableRow, ...], heading: str, names: list[str], wide: bool) -> Any:
-    """The figures as a table; not `wide`, what fits into 80 columns."""
+    """The figures as a table; unless `wide`, only those that fit into 80 columns."""
     from rich.table import Table
     from rich.text import Text
 

@@ -9,7 +9,7 @@ from ..printing import printable
 
 
 def show_result(content: dict[str, Any], folder: Path) -> None:
-    """Print the verdict, the figures behind it and where the files are."""
+    """Print the verdict, its figures and the location of the files."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,7 +1,7 @@
-"""Text on its way to a terminal, whoever wrote it: nothing in it moves the cursor, changes colours or reorders letters.
+"""Sanitising of terminal output: no text moves the cursor, changes colours or reorders letters.
 
-Names of files, headers and keys come from elsewhere. A control character in them would be obeyed by the terminal, and
-Unicode's own controls turn the direction of what stands beside them.
+File names, headers and keys are untrusted. The terminal would interpret control characters in them, and Unicode's
+bidirectional controls change the direction of adjacent text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TextIO
 
 from ..printing import UNSAFE, printable
 
-# JSON's own line breaks stay.
+# JSON's own line breaks are kept.
 _IN_JSON = re.compile(f"(?!\n)[{UNSAFE}]")
 
 
@@ -30,9 +30,9 @@ def printable_json(text: str) -> str:
 
 @contextmanager
 def guarded_terminal() -> Iterator[None]:
-    """Within this context what Python and libraries print by themselves (warnings, log records) follows the same rule.
+    """Within this context output of Python and libraries (warnings, log records) is sanitised too.
 
-    Characters that the terminal's encoding lacks are written out instead of raising an error.
+    Characters that the terminal's encoding lacks are escaped instead of raising an error.
     """
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     errors = [stream.errors or "strict" for stream in streams]

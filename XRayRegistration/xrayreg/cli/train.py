@@ -1,4 +1,4 @@
-"""`train`: a network that tells from one X-ray how the C-arm stood, or a similarity of X-ray and CT."""
+"""`train`: a network that predicts the C-arm's pose from one X-ray, or a similarity of X-ray and CT."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FINISHED, DIVERGED, INTERRUPTED = 0, 3, 130
 KINDS = ("pose", "similarity")
-# What the angles are of, in a table's words.
+# Names of the gradients in a table of angles.
 GRADIENT_NAMES = {"network": "network", "zncc": "ZNCC", "gradient_correlation": "gradient correlation"}
 # Options whose default depends on the kind, or that only one kind has: left out, they are None.
 _OF_POSES = tuple(name for name, field in NetworkSettings.__dataclass_fields__.items() if "help" in field.metadata)
@@ -117,10 +117,10 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, and say how well the network does."""
+    """Train, and print the network's validation errors."""
     from .session import ctrl_c_noted
 
-    # Started by torchrun, the first of several processes speaks for all.
+    # Started by torchrun, only the first of several processes prints.
     leads = os.environ.get("RANK", "0") == "0"
     order = order_of(arguments)
     with ctrl_c_noted() as interrupted, TrainingDisplay(shown=leads and not arguments.quiet) as display:
@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def order_of(arguments: argparse.Namespace) -> TrainingOrder:
-    """What the options ask for; raises InputError."""
+    """The training specified by the options; raises InputError."""
     from ..checks import require_file
     from ..networks.training import TrainingOrder
 
@@ -177,7 +177,7 @@ def _settings_of(arguments: argparse.Namespace) -> TrainingSettings:
 
 
 def _require_options_of_kind(kind: str, given: dict[str, Any]) -> None:
-    """Raise InputError for an option that means nothing for this kind."""
+    """Raise InputError for an option that does not apply to this kind."""
     from ..checks import InputError
 
     for name in _OF_POSES if kind == "similarity" else _OF_SIMILARITIES:
@@ -197,7 +197,7 @@ def _followed(order: TrainingOrder, display: TrainingDisplay, interrupted: Any) 
     def on_step(step: TrainStep) -> None:
         display.step(step)
         if step.state == "preparing" and interrupted():
-            # There is no network yet that could be kept.
+            # There is no network to keep yet.
             raise KeyboardInterrupt
 
     return train_network(order, interrupted, on_step)
@@ -209,7 +209,7 @@ class TrainingDisplay:
     def __init__(self, shown: bool = True) -> None:
         self._progress: Progress | None = None
         if not shown:
-            # A Python without rich, such as Slicer's, trains too.
+            # Training works without rich too, as in Slicer's Python.
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -239,7 +239,7 @@ class TrainingDisplay:
             self._progress.stop()
 
     def step(self, step: TrainStep) -> None:
-        """One moment of the run."""
+        """Show a step of the run."""
         if self._progress is None:
             return
         preparing = step.state == "preparing"
@@ -275,7 +275,7 @@ def _brief(figures: Mapping[str, MedianErrors] | Mapping[str, MedianAngles]) -> 
 
 
 def show_trained(trained: TrainingResult) -> None:
-    """Print the validation errors, where the network is, and how to use it."""
+    """Print the validation errors, the network's file, and how to use it."""
     from rich.console import Console
     from rich.text import Text
 
@@ -290,7 +290,7 @@ def show_trained(trained: TrainingResult) -> None:
     console.print(_angles(card) if card.is_similarity else _errors(card))
     for note in card.notes:
         console.print(Text(printable(f"Note: {note}"), style="dim"))
-    # Unbroken, to be copied.
+    # Not wrapped, so that it can be copied.
     console.print(Text(printable(f"Network: {trained.path}")), soft_wrap=True)
     use = f"{'--similarity' if card.is_similarity else '--init'} {trained.path}"
     console.print(Text(printable(f"Use it:  {PROGRAM} register case.json {use} --out result")), soft_wrap=True)

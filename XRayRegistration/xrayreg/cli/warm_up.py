@@ -1,4 +1,4 @@
-"""`warm-up`: compile the render engine's code and keep it, so that nobody waits for it later."""
+"""`warm-up`: compile the render engine's code and cache it, to avoid the delay later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compile what was not compiled before; refused where it could not be kept for the next process."""
+    """Compile what is not compiled yet; fails where it cannot be cached for the next process."""
     from ..render import require_kernel_cache, warm_up
     from .progress import Display
 

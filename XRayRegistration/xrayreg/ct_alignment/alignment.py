@@ -1,7 +1,7 @@
-"""Where one patient's CT lies in another's frame: the rigid alignment that lets one network serve many patients.
+"""The pose of one patient's CT in another's frame: the rigid alignment that lets one network serve many patients.
 
-Both CTs are resampled coarsely on upright RAS axes (`preprocess`), many orientations are tried at every shift
-(`fft_search`), and the best few are refined, finer and finer (`refine`). All of it happens in RAS.
+Both CTs are resampled coarsely along RAS axes (`preprocess`), many orientations are tried at every shift
+(`fft_search`), and the best few are refined at increasing resolution (`refine`). All poses are in RAS.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from .refine import refine_alignment
 
 Floats = NDArray[np.float64]
 
-# Share of the smaller body that the other CT must show, and the correlation that two bodies of the same kind reach.
+# Least share of the smaller body that the other CT must cover, and correlation that bodies of the same kind reach.
 LEAST_OVERLAP = 0.3
 LEAST_QUALITY = 0.5
-# A piece smaller than this share of the other body fits in many places.
+# A body smaller than this share of the other one matches at many positions.
 LEAST_SHARE = 0.03
-# An orientation far from the one in the files must be better by this much: different patients look alike upside down.
+# An orientation far from the one in the files must be better by this much, as patients resemble others upside down.
 _FILES_OWN = 0.05
-# So many turns by right angles are also tilted, so many candidates refined coarsely, so many of those once more finer.
+# Numbers of quarter turns that are also tilted, of candidates refined coarsely, and of those refined more finely.
 _TURNS, _COARSE, _FINE = 6, 10, 3
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """How a patient lies in the template's frame.
+    """The pose of a patient in the template's frame.
 
     template_from_patient: rigid (4, 4) in RAS millimetres, determinant +1.
-    quality: correlation of both CTs where either shows the body and both reach, 1 for the same patient.
-    overlap: share of the smaller body that the other CT shows.
-    note: one sentence for people.
+    quality: correlation of both CTs where both scans reach and either shows the body, 1 for the same patient.
+    overlap: share of the smaller body that the other CT covers.
+    note: one sentence for display.
     """
 
     template_from_patient: Floats
@@ -50,7 +50,7 @@ def align(template: Volume, patient: Volume) -> Alignment:
     """The rigid alignment of the patient's CT with the template's.
 
     Exchanging the two gives exactly the inverse: the smaller body is always searched in the larger one.
-    Raises InputError where the two share too little or do not look alike.
+    Raises InputError where the overlap or the correlation of the two is too low.
     """
     if template.is_hounsfield != patient.is_hounsfield:
         raise _not_alike("Hounsfield units in one and none in the other")
@@ -59,7 +59,7 @@ def align(template: Volume, patient: Volume) -> Alignment:
     _require_sizes(of_template, of_patient)
     exchanged = _rank(of_patient) > _rank(of_template)
     fixed, moving = (of_template, of_patient) if exchanged else (of_patient, of_template)
-    # Named for the smaller body (fixed), whichever CT it is.
+    # The fixed volume is that of the smaller body, whichever CT it is.
     fixed_from_moving = _search(fixed, moving)
     quality, overlap = correlation_and_overlap(fixed, moving, fixed_from_moving)
     _require_alike(quality, overlap)
@@ -76,13 +76,13 @@ def _voxel_mm(one: Volume, other: Volume) -> float:
 
 
 def _rank(coarse: CoarseVolume) -> tuple[float, float]:
-    """Orders any two different volumes, whichever comes first: by the size of the body, then by its contents."""
+    """Sort key that orders any two different volumes: by the size of the body, then by its contents."""
     return float(coarse.body.sum()), float(coarse.values.sum(dtype=np.float64))
 
 
 def _search(fixed: CoarseVolume, moving: CoarseVolume) -> Floats:
-    """The best of many orientations, fixed_from_moving: all of them coarsely, fewer and fewer of them finer."""
-    # The search needs the body as a few thousand voxels.
+    """The best of many orientations, fixed_from_moving: all of them tried coarsely, ever fewer of them more finely."""
+    # The search uses a body of a few thousand voxels.
     factor = max(1, round(float(np.cbrt(fixed.body.sum() / 4000))))
     coarsest = downsample(fixed, factor), downsample(moving, factor)
     best_shift = shift_finder(*coarsest, LEAST_OVERLAP)

@@ -1,7 +1,7 @@
-"""Where one CT lies in another, coarsely: many orientations at every shift, by masked correlation.
+"""Coarse search for the pose of one CT in another: many orientations at every shift, by masked correlation.
 
 The correlation of all shifts at once is Padfield's (Masked object registration in the Fourier domain, IEEE TIP 21(5),
-2012), counted wherever both scans reach and at least one of them shows the body.
+2012), computed over the voxels that both scans cover and where at least one of them shows the body.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .preprocess import CoarseVolume
 
 Floats = NDArray[np.float64]
 
-# A local refinement comes back from about as much.
+# About the capture range of the local refinement.
 _TILT_RAD = np.deg2rad(25.0)
 
 
 class UprightGrid(NamedTuple):
-    """Upright voxels: the place of the first (3,) [mm], their edge [mm], how many there are [k, j, i]."""
+    """Voxels along RAS axes: position of the first (3,) [mm], their edge [mm], their numbers [k, j, i]."""
 
     origin: Floats
     voxel_mm: float
@@ -33,12 +33,12 @@ class UprightGrid(NamedTuple):
 
 
 def tilts() -> list[Floats]:
-    """Small rotations (3, 3) about each axis, to and fro."""
+    """Small rotations (3, 3) about each axis, in both directions."""
     return [Rotation.from_rotvec(sign * _TILT_RAD * axis).as_matrix() for axis in np.eye(3) for sign in (1.0, -1.0)]
 
 
 def quarter_turns() -> list[Floats]:
-    """The 24 rotations (3, 3) that take axes to axes."""
+    """The 24 rotations (3, 3) that map axes to axes."""
     turns = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
@@ -50,7 +50,7 @@ def quarter_turns() -> list[Floats]:
 
 
 class Spectra(NamedTuple):
-    """Of one CT: its values, their squares, where it reaches, where that is air, and its body."""
+    """Spectra of one CT: its values, their squares, the mask of the scan, of air within it, and of the body."""
 
     values: NDArray[np.complex64]
     squares: NDArray[np.complex64]
@@ -62,10 +62,10 @@ class Spectra(NamedTuple):
 def shift_finder(
     fixed: CoarseVolume, moving: CoarseVolume, least_overlap: float
 ) -> Callable[[Floats], tuple[float, Floats]]:
-    """What finds, after a turn (3, 3), the best shift: its correlation and fixed_from_moving (4, 4) [mm, RAS].
+    """A function from a rotation (3, 3) to the best shift: its correlation and fixed_from_moving (4, 4) [mm, RAS].
 
-    The correlation is -1 where none overlaps. least_overlap: share of the smaller body that the other scan must cover.
-    The spectra of the fixed CT are kept: turns about one axis, to and fro, need the same.
+    The correlation is -1 without overlap. least_overlap: share of the smaller body that the other scan must cover.
+    The spectra of the fixed CT are cached, as several rotations need the same.
     """
     of_fixed = functools.cache(lambda size: _spectra(fixed, size))
 
@@ -90,7 +90,7 @@ def _best_shift(
     least = least_overlap * min(fixed.body.sum(), turned.body.sum())
     scores = np.where(_overlaps(f, m, size) >= least, scores, -1.0)
     lag = np.unravel_index(int(np.argmax(scores)), scores.shape)
-    # Lags beyond the middle are negative ones.
+    # Lags beyond the middle are negative.
     steps = [
         n - size if n >= extent else n for n, size, extent in zip(lag, scores.shape, fixed.body.shape, strict=True)
     ]
@@ -102,7 +102,7 @@ def _best_shift(
 
 
 def _turned(coarse: CoarseVolume, turn: Floats) -> CoarseVolume:
-    """The volume turned about the origin of RAS, on an upright grid that holds all of it."""
+    """The volume rotated about the origin of RAS, on a grid along RAS axes that contains all of it."""
     size = np.array(coarse.values.shape[::-1])
     ends = np.array(list(itertools.product((0, 1), repeat=3))) * (size - 1) * coarse.voxel_mm + coarse.origin
     ends = ends @ turn.T
@@ -114,7 +114,7 @@ def _turned(coarse: CoarseVolume, turn: Floats) -> CoarseVolume:
     parts: tuple[NDArray, ...] = (coarse.values, coarse.covered, coarse.body, coarse.near)
     turned: list[NDArray]
     if (np.abs(turn) == np.rint(np.abs(turn))).all():
-        # By right angles voxels fall onto voxels; arrays are [k, j, i], matrices speak of (i, j, k).
+        # Right angles map voxels to voxels; arrays are [k, j, i], matrices are in (i, j, k).
         order, signs = np.abs(turn[::-1, ::-1]).argmax(axis=1).tolist(), turn[::-1, ::-1].sum(axis=1)
         backwards = tuple(np.flatnonzero(signs < 0).tolist())
         turned = [np.ascontiguousarray(np.flip(part.transpose(order), backwards)) for part in parts]
@@ -136,14 +136,14 @@ def _spectra(coarse: CoarseVolume, size: tuple[int, ...]) -> Spectra:
 
 
 def _overlaps(f: Spectra, m: Spectra, size: tuple[int, ...]) -> Floats:
-    """For every shift, how many voxels of the less covered body lie in the other scan."""
+    """For every shift, the number of voxels of the less covered body that lie in the other scan."""
     return np.asarray(np.minimum(_shifted(f.body * m.covered.conj(), size), _shifted(f.covered * m.body.conj(), size)))
 
 
 def _correlations(f: Spectra, m: Spectra, size: tuple[int, ...]) -> Floats:
     """Masked normalised correlation for every shift of the moving CT against the fixed one [lag k, j, i]."""
     seen = m.covered.conj()
-    # Where both show air there is nothing to compare; values are 0 there, so only the count notices.
+    # Voxels where both show air are excluded; values are 0 there, so only the count changes.
     count = np.maximum(_shifted(f.covered * seen - f.air * m.air.conj(), size), 1.0)
     sum_f, sum_m = _shifted(f.values * seen, size), _shifted(f.covered * m.values.conj(), size)
     product = _shifted(f.values * m.values.conj(), size) - sum_f * sum_m / count
@@ -160,7 +160,7 @@ def _shifted(spectrum: NDArray[np.complex64], size: tuple[int, ...]) -> Floats:
 def correlation_and_overlap(
     fixed: CoarseVolume, moving: CoarseVolume, fixed_from_moving: Floats
 ) -> tuple[float, float]:
-    """Correlation and overlap of two volumes at one pose, counted as in the search but at the fixed volume's voxels.
+    """Correlation and overlap of two volumes at one pose, computed as in the search but at the fixed volume's voxels.
 
     overlap: share of the smaller body that lies in the other's scan.
     """
@@ -184,7 +184,7 @@ def resample_to_grid(
 ) -> NDArray[np.float32]:
     """Values at the voxels of `target` of an array [k, j, i] on the grid of `moving`, 0 outside."""
     moving_from_target = np.linalg.inv(target_from_moving)
-    # Uniform voxels: index = (place - origin) / voxel on both sides.
+    # Isotropic voxels: index = (position - origin) / voxel on both sides.
     linear = moving_from_target[:3, :3] * (target.voxel_mm / moving.voxel_mm)
     place = moving_from_target[:3, :3] @ target.origin + moving_from_target[:3, 3]
     sampled: NDArray[np.float32] = ndimage.affine_transform(

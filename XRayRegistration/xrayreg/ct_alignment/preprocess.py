@@ -1,4 +1,4 @@
-"""A CT made ready for alignment: coarse, on upright axes, its tissue in one number, table and air set aside."""
+"""Preprocessing of a CT for alignment: coarse, along RAS axes, with normalised values, table and air removed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..checks import InputError
 from ..geometry import VoxelGrid
 from ..scene import Volume
 
-# The range of anatomy: from fat to dense bone. Lower is air, higher is metal.
+# HU range of anatomy: from fat to dense bone. Lower is air, higher is metal.
 _LOW_HU, _HIGH_HU = -200.0, 800.0
 # A table top is a few millimetres thick, arms and legs are not.
 _TABLE_MM = 12.0
-# How far around the body its outline is compared.
+# Width of the shell around the body that is compared.
 _SHELL_MM = 12.0
 
 
@@ -26,8 +26,8 @@ class CoarseVolume:
     """One CT on a coarse isotropic grid whose axes are those of RAS.
 
     values: float32 [k, j, i], 0 (air) to 1 (dense bone); 0 wherever there is no body.
-    covered: where the scan reaches. body: the patient. near: the body and a shell about it, inside the scan.
-    origin: RAS place (3,) of voxel (0, 0, 0) [mm]. voxel_mm: edge of the voxels.
+    covered: mask of the scan. body: mask of the patient. near: the body and a shell about it, inside the scan.
+    origin: RAS position (3,) of voxel (0, 0, 0) [mm]. voxel_mm: edge of the voxels.
     """
 
     values: NDArray[np.float32]
@@ -39,15 +39,15 @@ class CoarseVolume:
 
     @property
     def centre(self) -> NDArray[np.float64]:
-        """The middle of the body (3,) in RAS millimetres."""
+        """The centre of the body (3,) in RAS millimetres."""
         middle = np.argwhere(self.body).mean(axis=0)[::-1]
         return np.asarray(self.origin + self.voxel_mm * middle)
 
 
 def coarse_volume(volume: Volume, voxel_mm: float = 4.0) -> CoarseVolume:
-    """The volume averaged over blocks of about `voxel_mm` and placed on upright axes, whatever its own grid is.
+    """The volume averaged over blocks of about `voxel_mm` and resampled along RAS axes, for any grid.
 
-    A volume without negative values is read relative to its own range. Raises InputError where no body is found.
+    A volume without negative values is normalised to its own range. Raises InputError where no body is found.
     """
     low, high = _window(volume)
     blocks, grid = block_means(volume, voxel_mm, lambda values: np.clip((values - low) / (high - low), 0.0, 1.0))
@@ -78,7 +78,7 @@ def _masked(
         raise InputError(
             "volume", expected="a body to align", found="no tissue of its size", remedy="check that this is a CT"
         )
-    # Half a voxel of edge belongs to the body, not to the air beside it.
+    # The half voxel at the edge belongs to the body and not to air.
     shown = ndimage.binary_dilation(body)
     near = ndimage.binary_dilation(body, iterations=max(1, round(_SHELL_MM / voxel_mm))) & covered
     return CoarseVolume(
@@ -91,7 +91,7 @@ def block_means(
 ) -> tuple[NDArray[np.float32], VoxelGrid]:
     """Means of `transform(values)` over blocks of about `voxel_mm`, and their grid; a remainder is cut off.
 
-    A thin volume keeps two blocks along each axis. A few slices at a time, so that little memory is needed.
+    A thin volume keeps two blocks along each axis. Computed a few slices at a time to save memory.
     """
     shape = np.asarray(volume.grid.shape)
     factors = np.clip((voxel_mm / volume.grid.spacing_mm + 1e-6).astype(int), 1, np.maximum(shape // 2, 1))
@@ -137,10 +137,10 @@ def _upright(
 
 
 def _body(values: NDArray, voxel_mm: float) -> NDArray[np.bool_]:
-    """The largest piece of tissue, freed from what is as thin as a table top."""
+    """The largest connected piece of tissue, without parts as thin as a table top."""
     tissue = values > 0.1
     steps = max(1, round(_TABLE_MM / voxel_mm / 2))
-    # Outside the scan counts as tissue: an opening must not eat a body that is cut by the border.
+    # Outside the scan counts as tissue, so that the opening does not erode a body at the border.
     core = ndimage.binary_erosion(tissue, iterations=steps, border_value=1)
     pieces, count = ndimage.label(core)
     if count == 0:

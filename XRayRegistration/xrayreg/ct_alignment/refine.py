@@ -1,4 +1,4 @@
-"""Two coarse CTs brought into register from nearby: Levenberg-Marquardt on their correlation.
+"""Local refinement of the alignment of two coarse CTs: Levenberg-Marquardt on their correlation.
 
 Correlation is one minus half the squared distance of the two images made zero-mean and of unit norm, so that raising it
 is a least-squares problem (see `optimize.lm_batch`, which does the same with X-rays).
@@ -17,7 +17,7 @@ from .preprocess import CoarseVolume
 
 Floats = NDArray[np.float64]
 
-# Places of the fixed body at which the two are compared: more change the result by less than a tenth of a voxel.
+# Samples of the fixed body at which the two are compared: more change the result by less than a tenth of a voxel.
 _PLACES = 15_000
 _STEPS = 30
 _LEAST_PLACES = 50
@@ -25,7 +25,7 @@ _LEAST_GAIN = 1e-6
 
 
 class _Comparison(NamedTuple):
-    """Both images at the places compared, normalised, and how the moving one changes with the six numbers."""
+    """Both images at the samples, normalised, and the derivatives of the moving one by the six parameters."""
 
     score: float
     residual: Floats
@@ -40,7 +40,7 @@ def refine_alignment(fixed: CoarseVolume, moving: CoarseVolume, fixed_from_movin
     covered = moving.covered.astype(np.float32)
     moving_arrays = [covered, moving.values, *np.gradient(moving.values, moving.voxel_mm)[::-1]]
     pose: Floats = np.asarray(np.linalg.inv(fixed_from_moving), dtype=np.float64)
-    # Turning about the body's middle keeps rotation and shift apart.
+    # A rotation about the body's centre decouples rotation and shift.
     pivot = pose[:3, :3] @ fixed.centre + pose[:3, 3]
     now = _compare(reference, points, moving, moving_arrays, pose, pivot)
     damping = 1e-2
@@ -67,11 +67,11 @@ def refine_alignment(fixed: CoarseVolume, moving: CoarseVolume, fixed_from_movin
 
 
 def _places(fixed: CoarseVolume) -> NDArray[np.intp]:
-    """Indices (N, 3) (i, j, k) of some of the voxels of the body and the shell about it, spread evenly."""
+    """Indices (N, 3) (i, j, k) of a uniform sample of the voxels of the body and the shell about it."""
     all_of_them = np.argwhere(fixed.near)[:, ::-1]
     if len(all_of_them) <= _PLACES:
         return all_of_them
-    # Drawn, because a regular stride falls into step with the rows; always the same draw.
+    # Random with a fixed seed, as a regular stride aliases with the rows.
     return all_of_them[np.random.default_rng(0).choice(len(all_of_them), _PLACES, replace=False)]
 
 
@@ -83,9 +83,9 @@ def _compare(
     moving_from_fixed: Floats,
     pivot: Floats,
 ) -> _Comparison | None:
-    """None where the two hardly overlap or one of them is uniform.
+    """The comparison at a pose, None where the two hardly overlap or one of them is constant.
 
-    arrays: of the moving CT [k, j, i]: where it reaches, its values, and their slopes along i, j and k.
+    arrays: of the moving CT [k, j, i]: mask of the scan, values, and their derivatives along i, j and k.
     """
     seen = points @ moving_from_fixed[:3, :3].T + moving_from_fixed[:3, 3]
     index = ((seen - moving.origin) / moving.voxel_mm).T[::-1]
@@ -101,7 +101,7 @@ def _compare(
     jacobian = np.concatenate([np.cross(seen - pivot, gradient), gradient], axis=1)
     jacobian -= jacobian.mean(axis=0)
     jacobian /= np.sqrt(np.square(image - image.mean()).sum())
-    # What only changes the norm is no change.
+    # Removes the component that only changes the norm.
     jacobian -= np.outer(other, other @ jacobian)
     residual = one - other
     return _Comparison(1 - float(residual @ residual) / 2, residual, jacobian)
@@ -118,7 +118,7 @@ def _normalised(values: Floats) -> Floats | None:
 
 
 def _stepped(moving_from_fixed: Floats, step: Floats, pivot: Floats) -> Floats:
-    """The pose turned about `pivot` (moving frame) by step[:3] [rad] and shifted by step[3:] [mm]."""
+    """The pose rotated about `pivot` (moving frame) by step[:3] [rad] and shifted by step[3:] [mm]."""
     turn = np.eye(4)
     turn[:3, :3] = Rotation.from_rotvec(step[:3]).as_matrix()
     turn[:3, 3] = step[3:] + pivot - turn[:3, :3] @ pivot

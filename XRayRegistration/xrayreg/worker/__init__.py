@@ -1,6 +1,6 @@
-"""Computing in a process of its own, for a window that must never wait.
+"""Computation in a separate process, so that a GUI stays responsive.
 
-Requests go over standard streams, arrays through files. `messages` and `arrays` are what both ends speak; they load
-nothing but numpy. Everything else is the computing end (`python -m xrayreg.worker FOLDER`), which the Slicer module
-starts (XRayRegistrationLib.worker).
+Requests are sent over standard streams, arrays through files. `messages` and `arrays` are used by both ends; they
+import only numpy. Everything else is the worker (`python -m xrayreg.worker FOLDER`), which the Slicer module starts
+(XRayRegistrationLib.worker).
 """

@@ -1,4 +1,4 @@
-"""python -m xrayreg.worker FOLDER: serves the window that started it."""
+"""python -m xrayreg.worker FOLDER: serves the client that started it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Arrays that go between a window and its worker: NumPy files in a folder that only the two of them use."""
+"""Exchange of arrays between a client and its worker: NumPy files in a folder that only these two use."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from .messages import BrokenStream
 
-# Written in one step [bytes]: some 10 ms.
+# Block size of a write [bytes]: some 10 ms.
 _AT_ONCE = 8 << 20
 _NAME = re.compile(r"[a-z]+\d+\.npy")
 
 
 class ArrayFolder:
-    """Puts arrays into files of a folder, and takes out those that the other end has put there.
+    """Writes arrays to files of a folder, and reads those written by the other end.
 
-    end: begins the names of this end's files, lower-case letters; the other end has another one.
+    end: prefix of this end's file names, lower-case letters, different at the other end.
     """
 
     def __init__(self, folder: Path, end: str) -> None:
@@ -29,42 +29,42 @@ class ArrayFolder:
         self._count = 0
 
     def put(self, array: NDArray) -> str:
-        """Write an array; returns the name by which the other end takes it."""
+        """Write an array; returns the name by which the other end reads it."""
         name, blocks = self.begin(array)
         for _ in blocks:
             continue
         return name
 
     def begin(self, array: NDArray) -> tuple[str, Iterator[None]]:
-        """`put` a few megabytes at a time: the name, and an iterator that writes so much with every step."""
+        """`put` in blocks of a few megabytes: the name, and an iterator that writes a block per step."""
         self._count += 1
         name = f"{self._end}{self._count}.npy"
         return name, _blocks(self.folder / name, np.atleast_1d(array))
 
     def take(self, name: str) -> NDArray:
-        """Read an array and remove its file. Raises BrokenStream for a name that this protocol does not use."""
+        """Read an array and remove its file. Raises BrokenStream for an invalid name."""
         path = self._path(name)
         array: NDArray = np.load(path, allow_pickle=False)
         path.unlink()
         return array
 
     def mapped(self, name: str) -> NDArray:
-        """An array that stays in its file and is read where it is needed; changes to it are not written.
+        """A memory-mapped array, read on access; changes to it are not written.
 
-        The file is removed, which systems that keep it while it is open (Windows) do with the folder. Raises
-        BrokenStream as `take` does.
+        The file is removed, at once or, where open files cannot be (Windows), with the folder. Raises BrokenStream as
+        `take` does.
         """
         path = self._path(name)
         array = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
         try:
             path.unlink()
         except PermissionError:
-            # It is removed with its folder.
+            # The file is removed with its folder.
             return array
         return array
 
     def discard(self, content: Mapping[str, Any]) -> None:
-        """Remove the arrays that a message names and nobody takes."""
+        """Remove the unread arrays that a message names."""
         for name in content.values():
             if isinstance(name, str) and _NAME.fullmatch(name):
                 (self.folder / name).unlink(missing_ok=True)
@@ -76,7 +76,7 @@ class ArrayFolder:
 
 
 def _blocks(path: Path, array: NDArray) -> Iterator[None]:
-    """Write an array into a file, a block with every step."""
+    """Write an array to a file, a block per step."""
     rows = max(1, _AT_ONCE // max(1, array.nbytes // max(1, len(array))))
     with open(path, "wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}

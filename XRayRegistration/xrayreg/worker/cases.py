@@ -31,7 +31,7 @@ from .service import Content, OnNews, Room
 
 
 def case(room: Room, content: Content, on_news: OnNews) -> Content:
-    """Read a case.json and all that it names; the CT without its labels and the X-rays are kept.
+    """Read a case.json and its files; the CT without its labels and the X-rays are kept.
 
     content: path. Answer: volume, with number and bytes (those of `inputs.volume`), name, values (the name of an array
     [k, j, i]), matrix (4, 4), notes and assumed; labels, None or name, values, names by label, and colours, those of
@@ -48,7 +48,7 @@ def case(room: Room, content: Content, on_news: OnNews) -> Content:
     for view, radiograph in zip(case_file.views, scene.views, strict=True):
         pixels = room.arrays.put(_as_stored(view, radiograph))
         projection = _projection(view, radiograph, path.name).as_dict()
-        # What is assumed of its place is said with each scene: it may be corrected.
+        # Assumptions on its position are passed with each scene, as they may be corrected.
         kept = shown(room, replace(radiograph, assumed=()))
         views.append(
             {"name": radiograph.name, "pixels": pixels, "projection": projection, "file": str(view.image),
@@ -71,7 +71,7 @@ def case(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def geometry(room: Room, content: Content, on_news: OnNews) -> Content:
-    """What a file says of an X-ray's geometry.
+    """An X-ray's geometry from a file.
 
     content: file and frame. Answer: projection, None unless the file is a DICOM image.
     Raises InputError for one whose geometry cannot be used.
@@ -95,7 +95,7 @@ def phantom(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def _labels(room: Room, volume: Volume, name: str) -> Any:
-    """The labels of a volume as a part of an answer; None without any."""
+    """The labels of a volume as part of an answer; None without labels."""
     if volume.labels is None:
         return None
     present: set[int] = set()
@@ -109,11 +109,11 @@ def _labels(room: Room, volume: Volume, name: str) -> Any:
 
 
 def _as_stored(view: CaseView, radiograph: Radiograph) -> NDArray:
-    """An X-ray as it is stored in its file: neither turned nor mirrored, counts in 16 bits."""
+    """An X-ray as stored in its file: neither rotated nor mirrored, counts in 16 bits."""
     stored = radiograph.recorded[:, ::-1] if radiograph.reflected else radiograph.recorded
     turns = 0
     if view.camera is None:
-        # How far reading turned it only DICOM says.
+        # The rotation applied on reading is stated only by the DICOM file.
         turns = geometry_of(read_dataset(view.image), view.frame).quarter_turns
     stored = np.rot90(stored, -turns)
     most = np.iinfo(np.uint16).max
@@ -130,5 +130,5 @@ def _projection(view: CaseView, radiograph: Radiograph, origin: str) -> Projecti
 
 
 def _native(values: NDArray) -> NDArray:
-    """In the computer's own byte order: VTK takes no other."""
+    """In native byte order, which VTK requires."""
     return np.asarray(values, values.dtype.newbyteorder("="))

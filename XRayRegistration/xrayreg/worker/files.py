@@ -41,7 +41,7 @@ def training_files(room: Room, content: Content, on_news: OnNews) -> Content:
     """Write a CT as a NIfTI file for a training.
 
     content: volume; path; labels, the path of the file for its labels, or None. The answer is empty. Raises InputError
-    for a folder that takes no files.
+    for a folder that is not writable.
     """
     volume = room.kept.value(content["volume"], Volume)
     files = {content["path"]: volume.values}

@@ -1,4 +1,4 @@
-"""Requests that bring a patient's volume and X-rays to the worker."""
+"""Requests that send a patient's volume and X-rays to the worker."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..scene import Radiograph, Scene, Volume, intensity_named, radiograph_from_
 from ..scene.ct_values import in_hounsfield
 from .service import Content, OnNews, Room
 
-# Share of its range by which an image may differ from its file's: single precision and a rescaling.
+# Tolerance, as a share of the range, between an image and its file's: single precision and a rescaling.
 _SAME = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class ShownXray:
-    """A radiograph, and the picture (H, W) in which it is shown, 0 black to 255 white."""
+    """A radiograph, and its picture (H, W) for display, 0 black to 255 white."""
 
     radiograph: Radiograph
     picture: NDArray[np.uint8]
@@ -64,9 +64,9 @@ def radiograph(room: Room, content: Content, on_news: OnNews) -> Content:
     """Keep an X-ray.
 
     content: pixels, the name of an array as stored; projection (Projection.as_dict); name; file and frame of the DICOM
-    image that it may come from, file None where there is none. Where that file holds the same image its own numbers are
-    used, and what it says of their meaning and of blades.
-    Answer: xray, its number; picture, the name of the array in which it is shown; dense_is_dark.
+    image that it may come from, file None where there is none. Where that file holds the same image, its values, their
+    meaning and its collimator blades are used.
+    Answer: xray, its number; picture, the name of the array for display; dense_is_dark.
     """
     projection = Projection.from_dict(content["projection"])
     pixels = room.arrays.take(content["pixels"])
@@ -88,7 +88,7 @@ def radiograph(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def shown(room: Room, made: Radiograph) -> Content:
-    """Keep an X-ray with the picture in which it is shown; returns the answer of `radiograph`."""
+    """Keep an X-ray with its picture for display; returns the answer of `radiograph`."""
     grey = shown_grey(made)
     picture = np.rint(255 * grey).astype(np.uint8)
     return {
@@ -99,7 +99,7 @@ def shown(room: Room, made: Radiograph) -> Content:
 
 
 def camera(room: Room, content: Content, on_news: OnNews) -> Content:
-    """Keep an X-ray once more, with another camera and name; its pixels are not looked at again.
+    """Keep a copy of an X-ray with another camera and name; its pixels are not processed again.
 
     content: xray, its number; projection (Projection.as_dict), turned, mirrored and read as the one with which it was
     made; name. Answer: xray, the number of the new one. Raises InputError for a camera that does not fit.
@@ -113,7 +113,7 @@ def camera(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def scene_of(room: Room, content: Content) -> Scene:
-    """The scene that a request names.
+    """The scene specified by a request.
 
     content: volume; structures, labels to register; views, each with the number of its xray and what is assumed of its
     place (None or a sentence); initial, reference (4, 4) [mm] and targets (N, 3) [mm], None where they are not known.
@@ -133,7 +133,7 @@ def scene_of(room: Room, content: Content) -> Scene:
 
 
 def card(room: Room, content: Content, on_news: OnNews) -> Content:
-    """What a network's file says of itself.
+    """The model card in a network's file.
 
     content: path. Answer: card (ModelCard.as_dict), None where the file cannot be read; problem, why that is.
     """
@@ -144,14 +144,14 @@ def card(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def mark(room: Room, content: Content, on_news: OnNews) -> Content:
-    """By what a CT is recognised. content: volume. Answer: fingerprint (networks.model.fingerprint)."""
+    """The fingerprint of a CT. content: volume. Answer: fingerprint (networks.model.fingerprint)."""
     return {"fingerprint": fingerprint(room.kept.value(content["volume"], Volume))}
 
 
 def _image_in_file(content: Mapping[str, Any], pixels: NDArray) -> DicomImage | None:
-    """Pause, and return what a DICOM file holds; None unless it is the image whose pixels are given.
+    """Pause, and return the image in a DICOM file; None unless its pixels are those given.
 
-    Somebody may have worked on the image, or the file may be gone or damaged.
+    The image may have been edited, or the file may be missing or damaged.
     """
     if content["file"] is None:
         return None
@@ -167,9 +167,9 @@ def _image_in_file(content: Mapping[str, Any], pixels: NDArray) -> DicomImage | 
 
 
 def _shows_same(pixels: NDArray, recorded: NDArray) -> bool:
-    """Whether two images are equal but for an offset, or one is the other's negative.
+    """Whether two images are equal up to an offset, or one is the negative of the other.
 
-    ITK turns MONOCHROME1 over for display when it reads such a file.
+    ITK inverts MONOCHROME1 images on reading.
     """
     if pixels.shape != recorded.shape:
         return False

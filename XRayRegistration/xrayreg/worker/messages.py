@@ -1,9 +1,9 @@
-"""Messages between a window and its worker: JSON of a stated length behind a header that names the protocol's version.
+"""Messages between a client and its worker: a header with protocol version and length, followed by JSON.
 
     header (12 bytes): "XRWK", version (uint32), length of the text in bytes (uint32), little-endian
-    text: a JSON object in UTF-8; numbers that are no number are written NaN, Infinity and -Infinity
+    text: a JSON object in UTF-8; non-finite numbers are written NaN, Infinity and -Infinity
 
-Arrays are not part of a message; it names the files that hold them (`arrays`).
+Arrays are not part of a message; it holds their names (`arrays`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Mapping
 from typing import Any
 
 VERSION = 1
-# Of one message's text [bytes]; the longest that is sent, a result with its notes, has some thousands.
+# Largest length of a message's text [bytes]; the longest one sent, a result with its notes, has some thousands.
 LONGEST = 16 << 20
-# Exit code of a worker whose packages are there but do not load.
+# Exit code of a worker whose packages are installed but cannot be loaded.
 UNLOADABLE = 3
 _HEADER = struct.Struct("<4sII")
 _MAGIC = b"XRWK"
 
 
 class BrokenStream(RuntimeError):
-    """What arrives is no message of this protocol; nothing that follows on the same stream can be read."""
+    """The data received are not a message of this protocol; nothing that follows on the stream can be read."""
 
 
 def packed(message: Mapping[str, Any]) -> bytes:
@@ -35,7 +35,7 @@ def packed(message: Mapping[str, Any]) -> bytes:
 
 
 class Unpacker:
-    """Puts messages together again from a stream of bytes that arrives in parts of any size."""
+    """Reassembles messages from a stream of bytes that arrives in parts of any size."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -43,7 +43,7 @@ class Unpacker:
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """The messages that are complete with `data`, in their order.
 
-        Raises BrokenStream for bytes that are no message, for another version and for one that is too long.
+        Raises BrokenStream for invalid bytes, another version, and a message that is too long.
         """
         self._held += data
         messages = []

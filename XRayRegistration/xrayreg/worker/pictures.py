@@ -29,9 +29,9 @@ from .service import Content, OnNews, Room
 
 
 def compiled(room: Room, content: Content, on_news: OnNews) -> Content:
-    """Load the CPU engine's compiled code, compiled before where it never was on this computer.
+    """Load the CPU engine's compiled code, compiling it first where it never was on this computer.
 
-    content: similarity, the file of a learned one that is to be used, or None. News before it begins: cached, whether
+    content: similarity, the file of the learned similarity to be used, or None. News before it begins: cached, whether
     everything was compiled before. The answer is empty.
     """
     similarity = content["similarity"]
@@ -42,7 +42,7 @@ def compiled(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def patient(room: Room, content: Content, on_news: OnNews) -> Content:
-    """Keep a CT made ready for `picture` and `silhouettes`.
+    """Keep a CT prepared for `picture` and `silhouettes`.
 
     content: volume; structures, labels of what is shown, none for everything. Answer: live and anatomy, the numbers of
     what either needs; labels, those that silhouettes can be drawn of.
@@ -124,7 +124,7 @@ def images(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def anatomy(room: Room, content: Content, on_news: OnNews) -> Content:
-    """Keep a CT made ready for `images` and `silhouettes` in full resolution.
+    """Keep a CT prepared for `images` and `silhouettes` in full resolution.
 
     content: volume; structures, labels of what is rendered, none for everything. Answer: anatomy, its number; labels,
     those that silhouettes can be drawn of.
@@ -133,7 +133,7 @@ def anatomy(room: Room, content: Content, on_news: OnNews) -> Content:
     structures = tuple(int(label) for label in content["structures"])
     made = prepare_anatomy(volume, structures)
     if structures:
-        # Of a few structures only they are rendered, but all segments that are seen are drawn.
+        # Only the selected structures are rendered, but all visible segments are drawn.
         made = replace(made, labels=prepare_labels(volume))
     return {"anatomy": room.kept.keep(made), "labels": sorted(made.labels)}
 
@@ -145,11 +145,11 @@ def _silhouette(drawn: Anatomy, label: int, camera: Camera, pose: NDArray) -> ND
 
 
 def _stroked(lines: Lines, camera: Camera, live: LiveDrr, content: Content) -> NDArray[np.uint8]:
-    """How much of each pixel of the edges' grid the lines cover, 0 to 255."""
+    """Coverage of each pixel of the edges' grid by the lines, 0 to 255."""
     own = live.camera(camera)
     factor = max(1, round(content["grid_px"] / live.longest_px))
     height, width = factor * own.height, factor * own.width
-    # In a small view fewer pixels are shown than are drawn, and thinner lines would get gaps.
+    # In a small view the picture is displayed at a lower resolution, where thinner lines would have gaps.
     width_px = content["width_px"] * max(1.0, max(height, width) / content["shown_px"])
     return np.rint(255 * stroke(lines.enlarged(factor), (height, width), width_px)).astype(np.uint8)
 

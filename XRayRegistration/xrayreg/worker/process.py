@@ -1,4 +1,4 @@
-"""The worker's process: messages from standard input, answers to standard output, until the window closes either."""
+"""The worker's process: messages from standard input, answers to standard output, until the client closes either."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _READ_BYTES = 1 << 16
 
 
 class _Closed(BaseException):
-    """Nothing more will arrive; its cause is the BrokenStream that ended it, if any. It ends requests half-way."""
+    """The input ended; its cause is the BrokenStream that ended it, if any. It aborts running requests."""
 
 
 def serve(folder: Path) -> int:
-    """Do what the window asks for until it closes the stream; `folder` holds arrays and goes with the process.
+    """Serve the client's requests until it closes the stream; `folder` holds arrays and is removed with the process.
 
-    Returns the exit code: 0, 2 where what arrived is no message, or UNLOADABLE where a package cannot be loaded.
+    Returns the exit code: 0, 2 after an invalid message, or UNLOADABLE where a package cannot be loaded.
     """
     requests, answers = _own_streams()
     arrived: queue.SimpleQueue[dict[str, Any] | BrokenStream | None] = queue.SimpleQueue()
@@ -63,14 +63,14 @@ def serve(folder: Path) -> int:
         sys.stderr.write(f"The worker ends: {closed.__cause__}.\n")
         return 2
     except BrokenPipeError:
-        # The window is gone.
+        # The client has closed the stream.
         return 0
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output for messages alone; whatever a library prints goes to standard error."""
+    """Standard input and output reserved for messages; output printed by libraries goes to standard error."""
     requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
     silent = os.open(os.devnull, os.O_RDONLY)
     os.dup2(silent, 0)

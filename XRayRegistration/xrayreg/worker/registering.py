@@ -1,4 +1,4 @@
-"""Requests for poses: a registration, what a network sees, and what landmarks give."""
+"""Requests for poses: by registration, by a network, and from landmarks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def estimate(room: Room, content: Content, on_news: OnNews) -> Content:
 
 
 def landmarks(room: Room, content: Content, on_news: OnNews) -> Content:
-    """The pose that landmarks give.
+    """The pose from landmarks.
 
     content: projections of the V views (Projection.as_dict); points (N, 3) in the volume frame [mm]; pixels (V, N, 2)
     as (column, row) of the upright image, NaN where one is not marked; isocentre (3,) in the volume frame [mm]; names.

@@ -1,9 +1,9 @@
-"""What a worker does with the messages that it gets: requests, and the values that outlive them.
+"""Request handling of a worker, and the values kept between requests.
 
 to the worker:   {"id": 7, "kind": "register", "content": {...}}    a request
                  {"cancel": 7}                                      it ends at its next pause
-                 {"drop": [3, 4]}                                   values that nobody will ask for any more
-from it, by id:  {"id": 7, "news": {...}}       how far it has come, any number of times, then one of
+                 {"drop": [3, 4]}                                   values that are no longer needed
+from it, by id:  {"id": 7, "news": {...}}       progress, any number of times, then one of
                  {"id": 7, "answer": {...}}
                  {"id": 7, "error": {...}}      the four parts of an InputError
                  {"id": 7, "failure": {...}}    kind, text and traceback of any other exception
@@ -22,14 +22,14 @@ from ..checks import InputError
 from .arrays import ArrayFolder
 
 Content = Mapping[str, Any]
-# How far a request has come, or None where it merely pauses: others are done meanwhile.
+# Callback with the progress of a request, or None for a mere pause, in which others are handled.
 OnNews = Callable[[Content | None], object]
 Task = Callable[["Room", Content, OnNews], Content]
 T = TypeVar("T")
 
 
 class Kept:
-    """Values that requests refer to by number, until the window drops them."""
+    """Values that requests refer to by number, until the client drops them."""
 
     def __init__(self) -> None:
         self._values: dict[int, object] = {}
@@ -42,31 +42,31 @@ class Kept:
         return self._count
 
     def value(self, number: int, kind: type[T]) -> T:
-        """A value that was kept. Raises LookupError for one that was dropped or is of another kind."""
+        """A kept value. Raises LookupError for one that was dropped or is of another kind."""
         value = self._values.get(number)
         if not isinstance(value, kind):
             raise LookupError(f"the worker has no {kind.__name__} number {number}")
         return value
 
     def drop(self, number: int) -> None:
-        """Let a value go; one that is gone already is left alone."""
+        """Drop a value; does nothing if it was dropped already."""
         self._values.pop(number, None)
 
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """What the handler of a request works with: the arrays of both ends, and the values kept."""
+    """The context of a request's handler: the arrays of both ends, and the values kept."""
 
     arrays: ArrayFolder
     kept: Kept = field(default_factory=Kept)
 
 
 class Cancelled(BaseException):
-    """Nobody waits any more for what is being done; no `except Exception` on its way up stops it."""
+    """The current request was cancelled; a BaseException, so that no `except Exception` catches it."""
 
 
 class Haste(IntEnum):
-    """What a request may be done in the pauses of: of all that is in less haste."""
+    """Priority of a request, which is handled in the pauses of all requests of lower priority."""
 
     HAND = 0
     SHORT = 1
@@ -75,7 +75,7 @@ class Haste(IntEnum):
 
 @dataclass(frozen=True)
 class Handler:
-    """How a kind of request is done: a function that calls its third argument with news, and returns the answer."""
+    """The handler of a kind of request: a function that calls its third argument with news, and returns the answer."""
 
     task: Task
     haste: Haste = Haste.SHORT
@@ -89,9 +89,9 @@ _UNKNOWN = Handler(_unknown)
 
 
 class Service:
-    """Does requests, one after the other in their haste, those in more haste also in the pauses of others.
+    """Handles requests in order of priority, those of higher priority also in the pauses of others.
 
-    listen: hands what has arrived to `receive`, without waiting for more; called in every pause.
+    listen: passes received messages to `receive`, without waiting for more; called in every pause.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class Service:
 
     @property
     def busy(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether requests are pending."""
         return bool(self._waiting)
 
     def receive(self, message: Mapping[str, Any]) -> None:
-        """Take in a message; what it asks for is done by `advance`, or in the next pause."""
+        """Accept a message; its request is handled by `advance`, or in the next pause."""
         if "cancel" in message:
             self._cancel(message["cancel"])
         elif "drop" in message:
@@ -123,11 +123,11 @@ class Service:
             self._waiting[message["id"]] = handler, message["content"]
 
     def advance(self) -> None:
-        """Do the first of the requests in most haste, to its end."""
+        """Handle the first request of the highest priority to completion."""
         self._do_next(Haste.LONG)
 
     def _do_next(self, least: Haste) -> bool:
-        """Do the first of the requests in most haste, unless none is in at least that; returns whether one was done."""
+        """Handle the first request of the highest priority if that is at least `least`; returns whether one was."""
         if not self._waiting:
             return False
         identifier = min(self._waiting, key=lambda number: self._waiting[number][0].haste)
