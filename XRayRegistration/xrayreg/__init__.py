@@ -8,7 +8,7 @@
 See `xrayreg.api`, which is loaded when one of its names is used: what it needs takes seconds to load.
 
 Data flow: `io` reads files into a `scene`; `registration` finds a start, refines it (`optimize`, with DRRs of `render`
-compared by `similarity`) and judges it; `report` writes the results. `networks` train and use pose
+compared by `similarity`) and validates it; `report` writes the results. `networks` train and use pose
 regression and learned similarities. The frames and the file contract are in Documentation/design.md of the repository.
 """
 
@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # Idle OpenMP threads of torch and numba spin by default. On a busy machine they then wait for each other, and a
-# registration of one second was seen to take a hundred. Read when torch is loaded; a user's own choice wins.
+# registration of one second took a hundred. Read when torch is loaded; a user's own setting takes precedence.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Registration from Python: `xrayreg.register` and `xrayreg.register_case`, and what they take and give.
+"""Registration from Python: `xrayreg.register` and `xrayreg.register_case`, their arguments and results.
 
 import xrayreg
 
@@ -56,28 +56,27 @@ def register(
     seed: int = 0,
     on_step: OnStep = unheeded,
 ) -> Registration:
-    """Find the pose of the C-arm for a CT and an X-ray, and judge it. Nothing is written.
+    """Find the pose of the C-arm for a CT and an X-ray, and validate it. No file is written.
 
-    volume: NIfTI, NRRD, MHA, or DICOM (a folder, of which `series` says which CT, or one file), in Hounsfield units.
+    volume: NIfTI, NRRD, MHA, or DICOM (a folder, with `series` selecting the CT, or one file), in Hounsfield units.
     xray: DICOM, TIFF, PNG, NIfTI or NRRD; several only where DICOM gives the C-arm's angles and distances for each.
     labels: label map in the frame of the CT; structures: register these labels only.
     sid_mm, pixel_mm: source to detector and pixel pitch at the detector [mm], in place of DICOM's.
-    frame: image of a run, from 0. mirrored: whether the stored image shows left and right exchanged (default: as DICOM
-        tells, else not). intensity: "transmission" (air is bright), "attenuation" (bone is bright) or "auto".
-    initial: world_from_volume (4, 4) [mm], where to start; for one X-ray its camera is the world.
+    frame: image of a run, from 0. mirrored: whether left and right are exchanged in the stored image (default: as DICOM
+        states, else not). intensity: "transmission" (air is bright), "attenuation" (bone is bright) or "auto".
+    initial: initial pose world_from_volume (4, 4) [mm]; for one X-ray its camera is the world.
     init: "auto" (the initial pose, then a search), "case" (only that), "search", or the file of a trained network.
-    similarity: file of a learned similarity. effort: "fast", "standard" or "thorough". engine, device: what renders,
-        and where. seed: of everything random.
-    on_step: called with each `Step` (what is being done, fraction done, best pose so far) between two renders; an
-        error that it raises ends the registration and reaches the caller.
+    similarity: file of a learned similarity. effort: "fast", "standard" or "thorough". engine, device: for rendering.
+        seed: of all random numbers.
+    on_step: called with each `Step` (current stage, fraction done, best pose so far) between two renders; an exception
+        that it raises ends the registration and is passed to the caller.
 
     Returns the `Registration`: `world_from_volume` (4, 4) [mm], for each X-ray `views[n].camera_from_volume` (4, 4)
     [mm], `verdict` (accepted, and the reason), and `expected_error_mm` where it is accepted. Frames are volume: RAS
     millimetres, as in Slicer; camera: origin at the source, x along image columns, y along rows, z towards the
-    detector, of the image as the pinhole camera sees it (turned back where it was stored mirrored); world: the first
-    X-ray's camera.
+    detector, of the pinhole image (un-mirrored where it was stored mirrored); world: the first X-ray's camera.
 
-    Raises InputError, one sentence that names the thing and the way out, for what cannot be used.
+    Raises InputError, one sentence that names the input and the remedy, for input that cannot be used.
     """
     settings = _settings(init, similarity, effort, engine, device, seed)
     case = case_of_files(
@@ -118,7 +117,7 @@ def register_case(
 def _settings(
     init: str | Path, similarity: str | Path | None, effort: Effort, engine: EngineName, device: DeviceName, seed: int
 ) -> RegistrationSettings:
-    """The settings that `register`'s arguments ask for; raises InputError for what is none of the choices."""
+    """The settings for `register`'s arguments; raises InputError for a value that is not one of the choices."""
     choices = (("effort", effort, EFFORTS), ("engine", engine, ENGINES), ("device", device, DEVICES))
     for name, value, known in choices:
         if value not in known:

@@ -1,4 +1,4 @@
-"""Errors at the gate: each names the thing, what was expected, what was found and the way out."""
+"""Input validation: each error names the input, what was expected, what was found and the remedy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .printing import printable
 
-# A translation beyond this [mm] is no place in one room, tracking frames included: a kilometre.
+# Largest plausible translation [mm] within one room, including tracking frames: a kilometre.
 MOST_MM = 1e6
-# Of a name that nobody could have typed, the beginning is enough to recognise it.
+# Implausibly long names are cut to their beginning.
 _SHOWN_NAME = 200
 _FILE, _FOLDER = "the file", "the folder"
 _KINDS = (
@@ -27,7 +27,7 @@ _KINDS = (
 class InputError(ValueError):
     """Input that cannot be used, explained in one line a user can act on.
 
-    Control characters in what comes from files are written out, wherever the sentence is shown.
+    Control characters in text from files are escaped wherever the sentence is shown.
     """
 
     def __init__(self, what: str, *, expected: str, found: str, remedy: str) -> None:
@@ -100,7 +100,7 @@ def require_rigid(value: ArrayLike, what: str, tolerance: float = 1e-3) -> NDArr
 
 
 def require_file(path: Path, what: str) -> Path:
-    """Return `path` if it is an existing file or folder; raise InputError otherwise, also for what is neither."""
+    """Return `path` if it is an existing file or folder; raise InputError otherwise, also for other path types."""
     kind = _kind(path, what)
     if kind not in (_FILE, _FOLDER):
         raise InputError(
@@ -115,7 +115,7 @@ def require_file(path: Path, what: str) -> Path:
 def require_regular(path: Path, what: str) -> Path:
     """Return `path` if it is an existing regular file; raise InputError otherwise. It is not opened.
 
-    A named pipe would be waited for, a device such as /dev/zero read without end.
+    Reading a named pipe would block, reading a device such as /dev/zero would not end.
     """
     kind = _kind(path, what)
     if kind != _FILE:
@@ -124,11 +124,11 @@ def require_regular(path: Path, what: str) -> Path:
 
 
 def _kind(path: Path, what: str) -> str:
-    """What lies at a path; raises InputError where nothing does or nobody may look."""
+    """The type of a path; raises InputError where it does not exist or access is denied."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
-        # ValueError: a name that no file can have, such as one with a NUL in it.
+        # ValueError: an invalid file name, such as one with a NUL in it.
         reason = "" if isinstance(error, FileNotFoundError) else f" ({getattr(error, 'strerror', None) or error})"
         raise InputError(
             what,

@@ -1,8 +1,8 @@
 """Errors of an estimated pose (van de Kraats et al., IEEE TMI 24(9), 2005), all in the camera frame.
 
-Poses are camera_from_volume: targets are taken into the camera frame first and compared there. Comparing through the
-inverse poses would measure how far the camera seems to have moved, which a small rotation far from the source blows up
-and a compensating translation hides.
+Poses are camera_from_volume: targets are transformed into the camera frame first and compared there. Comparing the
+inverse poses would measure the apparent camera motion, which a small rotation far from the source magnifies and a
+compensating translation hides.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .geometry import NOMINAL_SID_MM, Camera, vector_from_rotation
 class PoseError:
     """Errors of one pose in one view; lengths in millimetres, angles in degrees, averages over the targets.
 
-    mtre_mm: mean target registration error, the mean distance between where the two poses put a target.
+    mtre_mm: mean target registration error, the mean distance between a target's positions under the two poses.
     mtre_in_plane_mm, mtre_depth_mm: the same of the components along the detector (x, y) and along depth (z).
     rotation_deg: angle of the rotation from reference to estimate.
     rotation_in_plane_deg, rotation_out_of_plane_deg: parts of that rotation's vector along and across the camera's z.
     translation_mm: displacement (x, y, z) of the targets' centroid in camera axes.
     mpd_px, mpd_mm: mean projection distance between projected targets, in pixels and on the detector [mm]; infinite
-        when the estimate puts a target level with the source or behind it.
+        when the estimate places a target level with the source or behind it.
     mrpd_mm: mean reprojection distance, from the estimated target to the ray on which the reference shows it.
     dgeo_mm: sqrt((SID / 2 angle)^2 + |translation|^2), for comparison with systems that report it.
     sid_is_nominal: whether mpd_mm and dgeo_mm assume NOMINAL_SID_MM because the camera's pixel pitch is unknown.
@@ -55,9 +55,9 @@ class PoseError:
 def pose_error(camera: Camera, estimated: ArrayLike, reference: ArrayLike, targets: ArrayLike) -> PoseError:
     """Errors of the pose `estimated` against `reference`, both camera_from_volume (4, 4) [mm] of the same view.
 
-    camera: gives the projection; its own camera_from_world plays no part.
+    camera: gives the projection; its own camera_from_world is not used.
     targets: points (N, 3) in the volume frame [mm], at least one.
-    Raises InputError for poses that are not rigid, targets that are not points, and a reference that puts a target
+    Raises InputError for poses that are not rigid, targets that are not points, and a reference that places a target
     level with the source or behind it.
     """
     moved, true = require_rigid(estimated, "estimated pose"), require_rigid(reference, "reference pose")

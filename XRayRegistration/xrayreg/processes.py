@@ -1,11 +1,11 @@
-"""Whether a process still runs, and ending it: the only place of the project that asks, for backend and Slicer alike.
+"""Process liveness and termination, implemented only here, for backend and Slicer alike.
 
-A number alone names no process: numbers are given again, every computer and every container counts for itself. So a
-process is written down (`identity_of`) with its host, its table of process numbers, its birth and its command line,
-and these are compared (`life_of`, `end`). What cannot be established stays UNKNOWN: files of such a process are left
-alone unless nothing of it was renewed for long, and no signal is ever sent to it.
+A number alone does not identify a process: numbers are reused, and every computer and container has its own. A process
+is therefore recorded (`identity_of`) with its host, process table, start time and command line, and these are compared
+(`life_of`, `end`). What cannot be determined stays UNKNOWN: files of such a process are left alone unless none was
+renewed for long, and no signal is ever sent to it.
 
-This module imports nothing of the backend, so that Slicer's window can ask without loading it.
+This module imports nothing of the backend, so that Slicer's GUI can use it without loading the backend.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-# Births of one process may differ by so much [s]: the system's clock was set meanwhile, or figures were rounded.
+# Tolerance of start times of one process [s]: the system's clock may have been set meanwhile, or values rounded.
 _SAME_BIRTH_S = 2.0
 # Linux counts a process's start from the boot, in ticks; /proc and sysconf agree on a hundred a second.
 _TICKS_PER_S = 100
@@ -32,7 +32,7 @@ _BIRTH = re.compile(r"(?:(?P<boot>[0-9a-f-]{36}) )?(?P<count>\d+(?:\.\d+)?)")
 
 
 class Life(Enum):
-    """What is known of a process that was written down."""
+    """State of a recorded process."""
 
     LIVES = "lives"
     DEAD = "dead"
@@ -41,9 +41,9 @@ class Life(Enum):
 
 @dataclass(frozen=True)
 class Identity:
-    """A process, written down so that it is not taken for another one later.
+    """A process, recorded so that it is not confused with another one later.
 
-    host: name of the computer. namespace: which table of process numbers `pid` stands in, where the system has several
+    host: name of the computer. namespace: which process table `pid` belongs to, where the system has several
     (containers); empty elsewhere. born: see `birth_of`. command: its command line, or the end of it; empty where it is
     not known.
     """
@@ -66,7 +66,7 @@ class Identity:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Identity | None:
-        """The process that `as_dict` wrote down; None where there is no process number. What is missing is empty."""
+        """The process recorded by `as_dict`; None where there is no process number. Missing fields are empty."""
         pid, command = content.get("pid"), content.get("command")
         if not isinstance(pid, int) or isinstance(pid, bool) or pid < 0:
             return None
@@ -77,10 +77,10 @@ class Identity:
 
 
 def identity_of(pid: int | None = None, command: tuple[str, ...] | None = None) -> Identity | None:
-    """The living process `pid` of this computer (by default this one), to be written down; None where there is none.
+    """The running process `pid` of this computer (by default this one), for recording; None where there is none.
 
-    command: what its command line ends with, where that is known better than the system tells it: a process that is
-    about to start another program in its place still has the old one.
+    command: the end of its command line, where that is known better than from the system: a process that is about to
+    replace itself by another program (exec) still has the old one.
     """
     pid = os.getpid() if pid is None else pid
     born = birth_of(pid)
@@ -94,22 +94,22 @@ def identity_of(pid: int | None = None, command: tuple[str, ...] | None = None) 
 
 
 def birth_of(pid: int) -> str | None:
-    """When the living process `pid` of this computer was started, as a text to compare; None where there is none.
+    """Start time of the running process `pid` of this computer, as a string to compare; None where there is none.
 
-    On Linux it is counted from the boot, which the text names, so that setting the clock changes nothing. Empty where
-    the birth is unknown. A process that has ended but that its parent has not asked about does not live.
+    On Linux it is counted from the boot, which the string names, so that setting the clock has no effect. Empty where
+    the start time is unknown. A zombie process, ended but not yet waited for by its parent, does not count as running.
     """
     created = started_at(pid)
     if created is None or math.isnan(created):
         return None if created is None else ""
     if not sys.platform.startswith("linux"):
         return f"{created:.2f}"
-    # psutil adds the time of the boot as the clock has it now; taken off again, the clock does not matter.
+    # psutil adds the boot time by the current clock; subtracting it again removes the dependence on the clock.
     return f"{_boot()} {round((created - psutil.boot_time()) * _TICKS_PER_S)}".strip()
 
 
 def started_at(pid: int) -> float | None:
-    """When the living process `pid` of this computer was started [seconds of the clock]; None where there is none.
+    """Start time of the running process `pid` of this computer [seconds of the clock]; None where there is none.
 
     NaN where that is unknown.
     """
@@ -127,15 +127,15 @@ def started_at(pid: int) -> float | None:
 
 
 def table_name() -> str:
-    """What tells the table of process numbers that this process sees from all others, of this computer and others."""
+    """A unique identifier of the process table that this process sees, among this and other computers."""
     return f"{platform.node()} {_boot()} {_namespace()}"
 
 
 def life_of(identity: Identity, last_sign: float | None = None) -> Life:
-    """Whether a process that was written down still lives.
+    """Whether a recorded process is still running.
 
-    last_sign: when it was last heard of [seconds of the computer's clock]: a process of a boot of this computer before
-    the present one is dead, but another computer may have the same name. UNKNOWN where this computer cannot tell.
+    last_sign: time of its last activity [seconds of the computer's clock]: a process of an earlier boot of this
+    computer is dead, but another computer may have the same name. UNKNOWN where this computer cannot determine it.
     """
     if not is_here(identity):
         before = identity.host == platform.node() and _boot_of(identity) not in ("", _boot())
@@ -150,10 +150,10 @@ def life_of(identity: Identity, last_sign: float | None = None) -> Life:
 
 
 def is_here(identity: Identity) -> bool:
-    """Whether the process stands in the table of process numbers that this process sees.
+    """Whether the process belongs to the process table that this process sees.
 
-    The table's own name counts more than the host's, which may be changed; without it, as old files are, the host's
-    has to do.
+    The table's own name takes precedence over the host's, which may be changed; without it, as in old files, the
+    host's is used.
     """
     boot, here = _boot_of(identity), _boot()
     if boot and here and boot != here:
@@ -164,9 +164,9 @@ def is_here(identity: Identity) -> bool:
 
 
 def end(identity: Identity, kill: bool) -> bool:
-    """Ask a process and all that it has started to end, or kill them; whether it was there and was certainly the same.
+    """Terminate a process and all its descendants, or kill them; returns whether it existed and was certainly the same.
 
-    Host, birth and command line are compared first; where anything of it is not known no signal is sent.
+    Host, start time and command line are compared first; where any of these is not known no signal is sent.
     """
     if identity.pid == os.getpid() or not identity.host or not identity.command:
         return False
@@ -182,13 +182,13 @@ def end(identity: Identity, kill: bool) -> bool:
 
 
 def end_child(pid: int, kill: bool) -> None:
-    """As `end`, for a child of this process that nobody has waited for: its number is given to no other process."""
+    """As `end`, for a child of this process that has not been waited for: its number cannot have been reused."""
     with suppress(psutil.Error, OSError):
         end_tree(psutil.Process(pid), kill)
 
 
 def end_tree(process: psutil.Process, kill: bool) -> None:
-    """Ask a process and all that it has started to end, or kill them; psutil looks again whether each is the same."""
+    """Terminate a process and all its descendants, or kill them; psutil checks again that each is the same."""
     members = [process]
     with suppress(psutil.Error, OSError):
         members += process.children(recursive=True)
@@ -213,13 +213,13 @@ def _same_birth(first: str, second: str) -> bool:
 
 
 def _boot_of(identity: Identity) -> str:
-    """The boot that the process's birth is counted from; empty where none is stated."""
+    """The boot that the process's start time is counted from; empty where none is stated."""
     match = _BIRTH.fullmatch(identity.born)
     return (match["boot"] or "") if match else ""
 
 
 def _boot() -> str:
-    """What tells this boot of this computer from all others; empty where the system has no such thing."""
+    """A unique identifier of this boot of this computer; empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -227,7 +227,7 @@ def _boot() -> str:
 
 
 def _namespace() -> str:
-    """What tells this table of process numbers from those of other containers; empty where the system has but one."""
+    """A unique identifier of this process table among those of other containers; empty where there is only one."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except (OSError, ValueError):
@@ -235,7 +235,7 @@ def _namespace() -> str:
 
 
 def _hidden(pid: int) -> bool:
-    """Whether there is a process after all, of which the system tells this user nothing."""
+    """Whether a process exists whose details the system hides from this user."""
     if os.name == "nt":
         return False
     try:

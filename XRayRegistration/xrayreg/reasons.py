@@ -1,6 +1,6 @@
-"""Codes of the sentences in a result, for programs: every reason of a verdict has one, and every note.
+"""Machine-readable codes of the sentences in a result: of every verdict reason and every note.
 
-The lists are closed. Sentences may be worded anew at any time; codes keep their meaning.
+The lists are closed. Sentences may be reworded at any time; codes keep their meaning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ReasonCode(StrEnum):
 
 
 class NoteCode(StrEnum):
-    """What a note is about: "note_codes" of result.json, in the order of "notes"."""
+    """The subject of a note: "note_codes" of result.json, in the order of "notes"."""
 
     ASSUMED = "assumed"
     VOLUME = "volume"
@@ -81,12 +81,12 @@ NOTE_MEANINGS: dict[NoteCode, str] = {
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence on what was found or decided on the way, and what it is about."""
+    """A sentence on a finding or decision, and the code of its subject."""
 
     code: NoteCode
     text: str
 
 
 def noted(code: NoteCode, texts: Iterable[str]) -> tuple[Note, ...]:
-    """The sentences as notes about one thing."""
+    """The sentences as notes on one subject."""
     return tuple(Note(code, text) for text in texts)

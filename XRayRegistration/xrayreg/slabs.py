@@ -1,4 +1,4 @@
-"""Large arrays a few slices at a time, so that what is made of them on the way stays small."""
+"""Processing large arrays a few slices at a time, so that temporaries stay small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Casting rays without a word to the host, for CUDA graphs: everything but the poses is put in place beforehand."""
+"""Casting rays without host synchronisation, for CUDA graphs: everything but the poses is prepared beforehand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .rays import Rays, pixel_coordinates
 
 @dataclass(frozen=True, eq=False)
 class RayCaster:
-    """What the rays of a grid and a camera have in common, on one device.
+    """Precomputed quantities shared by all rays of a grid and a camera, on one device.
 
     index_from_volume: (4, 4); ray_from_pixel: (3, 3); length_mm: (H, W); see `rays.Rays`.
     """
@@ -25,8 +25,8 @@ class RayCaster:
     def cast(self, camera_from_volume: Tensor) -> Rays:
         """Rays of rigid poses (B, 4, 4) on the caster's device, as `rays.cast_rays` gives them; differentiable.
 
-        Nothing is copied from or to the host, nor is it asked whether the numbers are finite: an engine renders
-        nonsense for poses that are not, though it stays within its memory.
+        Nothing is copied from or to the host, and finiteness is not checked: for non-finite poses an engine renders
+        an undefined image, though it stays within its memory.
         """
         rotation, translation = camera_from_volume[:, :3, :3].mT, camera_from_volume[:, :3, 3:]
         turned = self.index_from_volume[:3, :3] @ rotation

@@ -18,7 +18,7 @@ from .rays import Rays, cast_rays
 
 
 class ChannelProjector(Protocol):
-    """C maps on one grid made ready for one engine.
+    """C maps on one grid prepared for one engine.
 
     Projection is linear: the sum over the channels is the image of the sum of the maps. `channels` is C; `renders`
     counts the images made by `render_channels`, one for each pose however many channels it has.
@@ -34,7 +34,7 @@ class ChannelProjector(Protocol):
 
 
 class StackedProjector:
-    """A projector for each channel, one after the other: any engine can do it, whatever else it has."""
+    """A projector per channel, run one after the other: works with any engine."""
 
     def __init__(self, projectors: Sequence[Projector]) -> None:
         self.name = projectors[0].name
@@ -51,9 +51,9 @@ class StackedProjector:
 def prepare_channels(
     attenuations: Sequence[Attenuation], engine: EngineName = "auto", device: DeviceName = "auto"
 ) -> ChannelProjector:
-    """Maps on one grid, such as `scene.attenuation_by_label` gives, made ready to be rendered together.
+    """Maps on one grid, such as `scene.attenuation_by_label` returns, prepared for joint rendering.
 
-    Raises InputError for no maps or maps on different grids, and as `choose_engine` does.
+    Raises InputError for an empty sequence or maps on different grids, and as `choose_engine` does.
     """
     _require_one_grid(attenuations)
     name, place, _ = choose_engine(engine, device)

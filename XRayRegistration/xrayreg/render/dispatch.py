@@ -1,4 +1,4 @@
-"""Which engine renders, and in a sentence why not another."""
+"""Choice of the render engine, with the reason in a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .projector import Projector
 
 
 def available_engines() -> Mapping[str, str]:
-    """Each engine with an empty string when it can run here, otherwise the sentence that says why not."""
+    """Each engine with an empty string if it can run here, otherwise with the reason why not."""
     numba_missing = "" if importlib.util.find_spec("numba") else "the package numba is not installed"
     return {"reference": "", "torch": "", "numba": numba_missing, "triton": _triton_missing()}
 
@@ -29,12 +29,12 @@ def _triton_missing() -> str:
 
 
 def _is_interpreted() -> bool:
-    """Whether Triton was told to compute in its interpreter, where it runs without a GPU, slowly, for tests."""
+    """Whether Triton is set to its interpreter mode, which runs without a GPU, slowly, for tests."""
     return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
 
 
 def choose_device(device: DeviceName = "auto") -> str:
-    """The torch device for `device`: auto takes CUDA, then the CPU. Raises InputError for one that is not here."""
+    """The torch device for `device`: auto takes CUDA, then the CPU. Raises InputError for an unavailable one."""
     if device not in DEVICES:
         raise InputError("device", expected=f"one of {', '.join(DEVICES)}", found=device, remedy="choose one of them")
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -48,7 +48,7 @@ def choose_device(device: DeviceName = "auto") -> str:
 
 
 def choose_engine(engine: EngineName = "auto", device: DeviceName = "auto") -> tuple[str, str, str]:
-    """Engine, torch device and the reason for the choice, for the names a user gives.
+    """Engine, torch device and the reason for the choice, for the names given by the user.
 
     Raises InputError for an unknown engine or one whose package is missing.
     """
@@ -115,7 +115,7 @@ def _choose_triton(device: DeviceName, missing: str) -> tuple[str, str, str]:
 
 
 def prepare(attenuation: Attenuation, engine: EngineName = "auto", device: DeviceName = "auto") -> Projector:
-    """The attenuation map made ready for an engine; see `choose_engine` for the errors."""
+    """The attenuation map prepared for an engine; see `choose_engine` for the errors."""
     name, place, _ = choose_engine(engine, device)
     if name == "numba":
         from .numba_engine import NumbaProjector
@@ -141,10 +141,10 @@ def warm_up(
     learned_maps: bool = False,
     on_part: Callable[[str], object] = lambda part: None,
 ) -> float:
-    """Load the engine's compiled code, so that no registration has to wait for it.
+    """Load the engine's compiled code in advance, so that no registration has to wait for it.
 
-    learned_maps: also that of maps which the 3D network of a learned similarity makes. numba renders these whatever the
-    engine, and others need not wait for it. on_part: called with the name of each part before it is loaded.
+    learned_maps: also the code for maps from the 3D network of a learned similarity. numba renders these with any
+    engine; others do not need it. on_part: called with the name of each part before it is loaded.
     Returns the seconds spent on compiling them, 0 where that was done before. Raises as `choose_engine` does.
     """
     seconds = _warm_up(*choose_engine(engine, device)[:2], on_part)
@@ -171,7 +171,7 @@ def _warm_up(name: str, place: str, on_part: Callable[[str], object]) -> float:
 
 
 def kernels_are_cached(engine: EngineName = "auto", device: DeviceName = "auto", learned_maps: bool = False) -> bool:
-    """Whether the engine's compiled code is kept from an earlier run, so that `warm_up` has nothing to compile.
+    """Whether the engine's compiled code is cached from an earlier run, so that `warm_up` has nothing to compile.
 
     Raises as `choose_engine` does.
     """
@@ -197,7 +197,7 @@ def _are_cached(name: str, place: str) -> bool:
 
 
 def require_kernel_cache(engine: EngineName = "auto", device: DeviceName = "auto") -> None:
-    """Raise InputError where nothing that is compiled can be kept for the next process, and as `choose_engine` does."""
+    """Raise InputError where compiled code cannot be cached for the next process, and as `choose_engine` does."""
     name, _, _ = choose_engine(engine, device)
     if name == "numba":
         from . import kernel_cache

@@ -1,4 +1,4 @@
-"""The formula that the plane-by-plane engines share: from five sums along a ray to any derivative of its integral.
+"""The formula shared by the plane-by-plane engines: all derivatives of a ray's integral from five sums along it.
 
 Joseph's method (1982) reads the map once per plane of the axis m along which the ray moves fastest. With u, w the
 other axes, u(k) = a + b k, b = d_u / d_m, a = s_u - s_m b (likewise w) and B_k the bilinear value on plane k,
@@ -14,8 +14,8 @@ from torch import Tensor
 
 # For each dominant axis m the two others (u, w), in the order in which the sums name them.
 OTHER_AXES = ((1, 2), (0, 2), (0, 1))
-# A plane counts when it lies at least this far [voxels] in front of the source: one on the source itself does not, and
-# rounding does not decide.
+# A plane counts when it lies at least this far [voxels] in front of the source: one on the source itself does not,
+# regardless of rounding.
 LEAST_AHEAD = 1e-6
 
 

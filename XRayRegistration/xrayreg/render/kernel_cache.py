@@ -1,6 +1,6 @@
-"""The compiled CPU kernels between runs: whether they are there, and loading or compiling them one at a time.
+"""Cache of compiled CPU kernels between runs: checking it, and loading or compiling kernels one at a time.
 
-numba compiles a kernel when it is first called and keeps the result in a folder: NUMBA_CACHE_DIR, else beside the
+numba compiles a kernel on its first call and caches the result in a folder: NUMBA_CACHE_DIR, else beside the
 sources, else the user's cache. Kernels kept for another numba, processor or source count as missing.
 """
 
@@ -32,9 +32,9 @@ from .rays import Rays, RayTangents, cast_rays, ray_tangents
 
 
 def is_complete(learned: bool = False) -> bool:
-    """Whether every kernel that registration and live DRRs use is loaded or can be.
+    """Whether every kernel that registration and live DRRs use is loaded or cached.
 
-    learned: asks for those of maps that a network makes instead.
+    learned: check the kernels for maps from a network instead.
     """
     return all(
         signature in kernel.overloads or _stored(kernel, signature)
@@ -44,7 +44,7 @@ def is_complete(learned: bool = False) -> bool:
 
 
 def load(on_part: Callable[[str], object] = lambda part: None, learned: bool = False) -> float:
-    """Load those kernels, or compile and keep them; returns the seconds spent on compiling.
+    """Load those kernels, or compile and cache them; returns the seconds spent on compiling.
 
     on_part: called with the name of each before it is loaded.
     """
@@ -62,7 +62,7 @@ def load(on_part: Callable[[str], object] = lambda part: None, learned: bool = F
 
 
 def require_folder() -> None:
-    """Raise InputError where there is no folder in which compiled kernels outlast this process."""
+    """Raise InputError where no folder is available to cache compiled kernels beyond this process."""
     if not numba_compiling.KEPT:
         asked = os.environ.get("NUMBA_CACHE_DIR")
         raise InputError(
@@ -74,7 +74,7 @@ def require_folder() -> None:
 
 
 def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
-    """Each kernel by the name of what it computes, and the smallest arguments to call it with."""
+    """Each kernel by the name of its task, with the smallest arguments to call it with."""
     rimmed, paired = numba_maps.rimmed_map(torch.ones(2, 2, 2)), numba_maps.paired_maps([torch.ones(2, 2, 2)])
     rays, tangents = _rays()
     return {
@@ -91,7 +91,7 @@ def _calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
 
 
 def _learned_calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
-    """The same of maps that a network makes: to show them, and to learn them."""
+    """The same for maps from a network: for rendering and for training them."""
     maps = torch.ones(1, 2, 2, 2)
     rays = learned_maps.ray_arguments(*_rays())
     arguments = learned_maps.maps_arguments(maps, rays)
@@ -106,7 +106,7 @@ def _learned_calls() -> dict[str, tuple[Any, tuple[NDArray, ...]]]:
 
 
 def _rays() -> tuple[Rays, RayTangents]:
-    """Rays of the smallest image through a volume of eight voxels, and how they move with a pose."""
+    """Rays of the smallest image through a volume of eight voxels, and their pose tangents."""
     grid, camera = VoxelGrid.from_spacing((2, 2, 2), (1.0, 1.0, 1.0)), Camera.from_sid(20.0, 1.0, 2, 2)
     pose = torch.eye(4, dtype=torch.float64)[None]
     pose[:, 2, 3] = 10.0
@@ -115,7 +115,7 @@ def _rays() -> tuple[Rays, RayTangents]:
 
 
 def _stored(kernel: Any, signature: tuple[Any, ...]) -> bool:
-    # numba tells nobody what its folder holds, so it is asked as numba asks itself.
+    # numba has no public query of its cache, so its internal look-up is used.
     files = kernel._cache._cache_file
     key = kernel._cache._index_key(signature, kernel.targetctx.codegen())
     name = files._load_index().get(key)
@@ -123,5 +123,5 @@ def _stored(kernel: Any, signature: tuple[Any, ...]) -> bool:
 
 
 def _compiled(kernel: Any) -> int:
-    """How often a kernel was compiled so far because no folder held it."""
+    """Number of compilations of a kernel so far because it was not cached."""
     return sum(kernel.stats.cache_misses.values())

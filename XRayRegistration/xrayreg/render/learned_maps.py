@@ -1,8 +1,8 @@
-"""Maps that a network makes, rendered with their pose Jacobian and differentiable with respect to every voxel.
+"""Rendering of maps from a network with their pose Jacobian, differentiable with respect to every voxel.
 
 Image and Jacobian are linear in the maps, so a loss on both (ProST's compares pose gradients: Gao et al., MICCAI 2020;
-methods.md A1) needs no second derivative of the renderer: the adjoint takes what the loss says about image and Jacobian
-back to the maps in one pass.
+methods.md A1) needs no second derivative of the renderer: the adjoint propagates the loss's gradients by image and
+Jacobian back to the maps in one pass.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def render_maps_with_jacobian(
 
     For poses (B, 4, 4) and tangents (B, P, 4, 4), see `geometry.twist_tangents`. Both results have the maps' type and
     are differentiable once, with respect to the maps alone, which are read in float32; the integrals' unit is that of
-    the maps times a millimetre. Same bits at every repeat and for any number of threads. Runs on the CPU, with numba.
+    the maps times a millimetre. Bitwise reproducible for any number of threads. Runs on the CPU, with numba.
 
     Raises ValueError for maps of another shape than the grid's, and as `cast_rays` does.
     """
@@ -51,7 +51,7 @@ def ray_arguments(rays: Rays, tangents: RayTangents) -> tuple[NDArray, ...]:
 
 
 def maps_arguments(maps: Tensor, rays: tuple[NDArray, ...]) -> tuple[NDArray, ...]:
-    """What `numba_learned_kernels.project_learned` takes for maps (C, nk, nj, ni) and `ray_arguments`.
+    """The arguments of `numba_learned_kernels.project_learned` for maps (C, nk, nj, ni) and `ray_arguments`.
 
     It writes the last two arrays: image (B, C, H, W) and Jacobian (B, C, P, H, W).
     """
@@ -65,7 +65,7 @@ def maps_arguments(maps: Tensor, rays: tuple[NDArray, ...]) -> tuple[NDArray, ..
 def adjoint_arguments(
     shape: tuple[int, ...], rays: tuple[NDArray, ...], by_image: Tensor, by_jacobian: Tensor
 ) -> tuple[NDArray, ...]:
-    """What `numba_learned_kernels.pull_back_learned` takes; it adds to the first array, of zeros (C, N).
+    """The arguments of `numba_learned_kernels.pull_back_learned`, which adds to the first array, of zeros (C, N).
 
     shape: of a rimmed map [k, j, i], of N voxels. rays: see `ray_arguments`.
     by_image (B, C, H, W), by_jacobian (B, C, P, H, W): derivatives of a scalar.
@@ -81,7 +81,7 @@ def rimmed_shape(maps: Tensor) -> tuple[int, ...]:
 
 
 def _layout(shape: tuple[int, ...]) -> tuple[NDArray, ...]:
-    """Shape, strides [voxels] and blocks of a rimmed map [k, j, i] that may hold something everywhere."""
+    """Shape, strides [voxels] and blocks of a rimmed map [k, j, i] in which no block counts as empty."""
     nk, nj, ni = shape
     bk, bj, bi = (-(-size // BLOCK) for size in shape)
     occupied = np.ones(bk * bj * bi, dtype=bool)

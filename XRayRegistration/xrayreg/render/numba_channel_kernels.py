@@ -99,7 +99,7 @@ def _gradients_row(
             start = (u + 1) % 2 * room
             ahead = aim(packed, shape, strides, occupied, block_strides, s, m, u + 1, v, places, start, True)
         if by_one[u] == 0 and by_other[u] == 0:
-            # What no loss looks at need not be read.
+            # Pixels with zero upstream gradient need not be read.
             count = 0
         read_pairs(packed, places, u % 2 * room, near, far, ray[0], step_u, step_w, count)
         first, second = by_one[u] * one[0], by_other[u] * other[0]

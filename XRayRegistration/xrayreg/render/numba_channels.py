@@ -42,7 +42,7 @@ class NumbaChannelProjector:
 
 
 def channel_arguments(paired: PairedMaps, rays: Rays) -> tuple[NDArray, ...]:
-    """What `numba_channel_kernels.project_channels` takes; the last array is the image (B, C, H, W) that it writes."""
+    """The arguments of `numba_channel_kernels.project_channels`; the last is the output image (B, C, H, W)."""
     poses, height, width = rays.image_shape
     image = np.empty((poses, len(paired.levels), height, width), dtype=np.float32)
     return *paired.arguments, *ray_arrays(rays.source, rays.matrix, rays.length_mm), image

@@ -1,4 +1,4 @@
-"""How the CPU kernels are compiled and where the compiled code is kept between runs."""
+"""Compilation of the CPU kernels and caching of the compiled code between runs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ inner: Any = njit(**_OPTIONS, **_WITHIN)
 
 
 def _any_kernel() -> None:
-    """Stands for all kernels where numba looks for a folder to keep them in."""
+    """Placeholder for all kernels when numba looks for a cache folder."""
 
 
-# Whether compiled kernels outlast this process.
+# Whether compiled kernels are cached beyond this process.
 KEPT = True
 try:
     njit(cache=True)(_any_kernel)
@@ -38,10 +38,10 @@ except RuntimeError:
 
 
 def kernel(*sources: ModuleType, parallel: bool = True) -> Callable[[Callable[..., None]], Any]:
-    """Decorator of a kernel that is compiled once and kept between runs.
+    """Decorator of a kernel that is compiled once and cached between runs.
 
-    sources: modules besides the kernel's own whose functions it is made of. Numba looks at the kernel's own file alone
-    to tell whether what it kept is still right; here a change of theirs, or of the options above, counts too.
+    sources: modules besides the kernel's own whose functions it uses. Numba checks only the kernel's own file to decide
+    whether its cache is valid; here a change of these modules, or of the options above, invalidates it too.
     """
 
     def decorated(function: Callable[..., None]) -> Any:

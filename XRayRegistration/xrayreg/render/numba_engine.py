@@ -32,7 +32,7 @@ class NumbaProjector:
     name = "numba"
 
     def __init__(self, attenuation: Attenuation, rimmed: RimmedMap | None = None) -> None:
-        """rimmed: the map packed, where that was done before, piece by piece."""
+        """rimmed: the packed map, where it was already packed, piece by piece."""
         self.grid: VoxelGrid = attenuation.grid
         self.mu = attenuation.mu
         self.renders = 0
@@ -64,13 +64,13 @@ def ray_arrays(source: Tensor, matrix: Tensor, length_mm: Tensor) -> tuple[NDArr
 
 
 def image_arguments(rimmed: RimmedMap, rays: Rays) -> tuple[NDArray, ...]:
-    """What `numba_kernels.project` takes; the last array is the image (B, H, W) that it writes."""
+    """The arguments of `numba_kernels.project`; the last is the output image (B, H, W)."""
     image = np.empty(rays.image_shape, dtype=np.float32)
     return *rimmed.arguments, *ray_arrays(rays.source, rays.matrix, rays.length_mm), image
 
 
 def jacobian_arguments(rimmed: RimmedMap, rays: Rays, tangents: RayTangents) -> tuple[NDArray, ...]:
-    """What `numba_kernels.project_with_jacobian` takes; the last two arrays are those that it writes."""
+    """The arguments of `numba_kernels.project_with_jacobian`; the last two are its output arrays."""
     poses, height, width = rays.image_shape
     jacobian = np.empty((poses, tangents.source.shape[1], height, width), dtype=np.float32)
     *arguments, image = image_arguments(rimmed, rays)
@@ -128,7 +128,7 @@ class _Project(torch.autograd.Function):
 
 
 class _PullBack(torch.autograd.Function):
-    """The gradients of `_Project`; a function of its own, so that a second derivative is refused and never wrong."""
+    """The gradients of `_Project`; a separate function, so that a second derivative is refused and never wrong."""
 
     @staticmethod
     def forward(

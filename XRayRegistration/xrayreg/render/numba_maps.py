@@ -13,7 +13,7 @@ from torch import Tensor
 from ..slabs import slabs
 from .numba_rays import BLOCK, RIM_AFTER, RIM_BEFORE
 
-# Levels of a packed map: the most that 16 bits count to.
+# Highest level of a packed map: the largest 16-bit value.
 _MOST_LEVELS = 65535
 
 

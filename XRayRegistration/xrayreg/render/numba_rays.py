@@ -1,4 +1,4 @@
-"""A ray in the compiled kernels: where it runs, which planes it has to read, and its gradient from the sums along it.
+"""A ray in the compiled kernels: its line, the planes it has to read, and its gradient from the sums along it.
 
 The map comes with a rim of zeros, so a bilinear read never leaves the array and the inner loops have no branch: one
 voxel before the first, over which the outermost voxels fade, and two after the last, so that a place on the outer edge
@@ -16,7 +16,7 @@ from .numba_compiling import inner
 # Edge of the blocks [voxels] in which emptiness is recorded; a power of two near what a vector loop digests at once.
 BLOCK = 16
 RIM_BEFORE, RIM_AFTER = 1, 2
-# A source further away [voxels] is too far for double precision to say which voxels a ray meets.
+# Limit of the source distance [voxels]: beyond it double precision cannot resolve which voxels a ray meets.
 FARTHEST = 1e9
 
 

@@ -1,4 +1,4 @@
-"""How the compiled kernels read a map along a ray: all places first, then all words, then the arithmetic.
+"""Reading a map along a ray in the compiled kernels: all addresses first, then all words, then the arithmetic.
 
 Reading memory is what a CPU spends its time on. A loop that does it all makes the compiler gather with vector
 instructions, which processors carry out one read at a time and without looking far ahead. Places are therefore written
@@ -87,7 +87,7 @@ _keep: Any = intrinsic(_keeping)
 
 @inner
 def room_for(shape):
-    """How long the lists of a ray may become in a map of `shape`."""
+    """Largest length of a ray's lists in a map of `shape`."""
     return max(shape[0], shape[1], shape[2]) + LANES
 
 
@@ -108,7 +108,7 @@ def _find_places(places, start, offset, step, step_u, step_w, u, slope_u, w, slo
     for n in range(padded(count)):
         fn = np.float32(np.int32(n))
         iu, iw = np.int32(u + slope_u * fn), np.int32(w + slope_w * fn)
-        # Unsigned, or numba would ask at every place whether it counts from the end.
+        # Unsigned, or numba would check every index for counting from the end.
         places[np.uint64(start + n)] = np.int32(offset + np.int32(n) * step + iu * step_u + iw * step_w)
 
 

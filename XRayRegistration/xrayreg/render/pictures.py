@@ -1,4 +1,4 @@
-"""The pictures that a person can ask for by name: kind of integral and of beam."""
+"""Named kinds of rendered pictures: kind of integral and of beam."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .projector import Projector
 from .rays import cast_parallel_rays
 from .reference import ReferenceProjector
 
-# The pictures that the reference engine makes.
+# The pictures that the reference engine renders.
 _PIXELS: dict[PictureName, PixelName] = {
     "auto": "trilinear",
     "trilinear": "trilinear",
@@ -23,7 +23,7 @@ _PIXELS: dict[PictureName, PixelName] = {
 
 
 def prepare_picture(attenuation: Attenuation, settings: RenderSettings) -> Projector:
-    """The attenuation map made ready for the picture that the settings ask for.
+    """The attenuation map prepared for the picture that the settings specify.
 
     Raises InputError for an engine that cannot make it, and as `choose_engine` does.
     """

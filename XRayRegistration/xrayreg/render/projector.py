@@ -1,4 +1,4 @@
-"""The contract of a render engine, and the two functions everybody else calls: an image, an image and its Jacobian."""
+"""The interface of render engines, and the two public functions: an image, an image with its Jacobian."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .rays import Rays, RayTangents, cast_rays, ray_tangents
 
 
 class Projector(Protocol):
-    """One attenuation map made ready for one engine.
+    """One attenuation map prepared for one engine.
 
     Line integrals run from the source to infinity; outside the map there is air. `mu` is the map as given, [k, j, i];
     `renders` counts the images made, by `render` and `render_with_jacobian`.

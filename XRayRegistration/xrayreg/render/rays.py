@@ -113,7 +113,7 @@ def cast_parallel_rays(
     """Rays of an orthographic beam along the camera's axis, for poses (B, 4, 4).
 
     depth_mm: how far in front of the source a pixel of this beam is as large as one of the cone beam; there both beams
-    show a thing at the same pixel, so pixels are depth_mm / f millimetres wide at the object, whatever its depth.
+    project a point to the same pixel, so pixels are depth_mm / f millimetres wide at the object, at any depth.
     Rays start in the source's plane: what lies behind it is not seen. Differentiable and refused as in `cast_rays`;
     raises ValueError for a depth that is not above 0.
     """
@@ -122,7 +122,7 @@ def cast_parallel_rays(
     index_from_camera, ray_from_pixel = _frames(grid, camera, camera_from_volume, camera_matrix)
     start_from_pixel = depth_mm * ray_from_pixel[:2]
     matrix = index_from_camera[:, :3, :2] @ start_from_pixel
-    # The source's own place belongs to every start: it stands in the column that meets the 1 of (u, v, 1).
+    # The source position is part of every start: it is in the column that multiplies the 1 of (u, v, 1).
     offset = torch.nn.functional.pad(index_from_camera[:, :3, 3:], (2, 0))
     return ParallelRays(
         matrix=matrix + offset,

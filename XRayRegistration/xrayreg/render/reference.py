@@ -1,6 +1,6 @@
-"""The readable truth: every ray by itself, in any dtype, differentiable twice.
+"""The reference implementation: every ray separately, in any dtype, twice differentiable.
 
-Slow and memory-hungry on purpose; the fast engines are held against it.
+Deliberately simple, slow and memory-intensive; the fast engines are tested against it.
 """
 
 from __future__ import annotations

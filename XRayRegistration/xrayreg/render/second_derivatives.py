@@ -1,4 +1,4 @@
-"""Whether an engine's images can be differentiated twice, found out by trying.
+"""Test of whether an engine's images can be differentiated twice, by trial.
 
 Losses that compare gradients need it (ProST, Gao et al. 2020; methods.md A1). Earlier versions of torch had no second
 derivative of `grid_sample`, and not every device has one today.
@@ -30,7 +30,7 @@ def double_backward(engine: EngineName = "auto", device: DeviceName = "auto") ->
 
 @functools.cache
 def _tried(axes: int, place: str) -> str:
-    """What hinders second derivatives of `grid_sample` along so many axes on a device; empty where nothing does."""
+    """The reason why `grid_sample` along `axes` axes has no second derivatives on a device; empty if it has."""
     try:
         found = _mixed_derivative(axes, place)
     except (RuntimeError, NotImplementedError) as problem:

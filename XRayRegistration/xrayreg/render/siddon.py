@@ -32,7 +32,7 @@ def integrate_boxes(mu: Tensor, starts: Tensor, directions: Tensor) -> Tensor:
     the image does not depend on which way the grid counts. Differentiable as often as wanted: the derivative by the map
     is the length of the ray in each voxel; that by the ray is the exact one of lengths between faces, continuous but
     for jumps where a ray passes through an edge. Voxels have no slope, so it says how the lengths change and nothing
-    about how tissue does: it is piecewise and much rougher than a trilinear map's.
+    about changes of tissue: it is piecewise and much rougher than a trilinear map's.
     """
     t = _crossings(mu, starts, directions)
     lengths = t.diff(dim=-1)

@@ -113,7 +113,7 @@ class TritonChannelProjector:
 
 
 class _Core:
-    """Maps (C, k, j, i) made ready, and the two ways to render them."""
+    """Prepared maps (C, k, j, i), and the two ways to render them."""
 
     def __init__(self, mu: Tensor, storage: torch.dtype, tuning: Tuning) -> None:
         if storage not in STORAGES:
@@ -272,7 +272,7 @@ class _Project(torch.autograd.Function):
 
 
 class _PullBack(torch.autograd.Function):
-    """The gradients of `_Project`; a function of its own, so that a second derivative is refused and never wrong."""
+    """The gradients of `_Project`; a separate function, so that a second derivative is refused and never wrong."""
 
     @staticmethod
     def forward(

@@ -45,7 +45,7 @@ ENDLESS = tl.constexpr(1e9)
 
 @triton.jit
 def write_one(there):
-    """Write 1 to a float32: the least that a machine must be able to do."""
+    """Write 1 to a float32: a minimal test kernel."""
     tl.store(there, 1.0)
 
 
@@ -260,7 +260,7 @@ def project(
                     v01 = tl.load(here + step_w, mask=read).to(tl.float32)
                     v11 = tl.load(here + step_u + step_w, mask=read).to(tl.float32)
                     near, far = v00 + fu * (v10 - v00), v01 + fu * (v11 - v01)
-                    # What a lane has not read is nothing at all, not even finite.
+                    # Values that a lane has not read are undefined, possibly non-finite.
                     values += tl.where(read, near + fw * (far - near), 0.0)
                     if FIVE:
                         change_u = tl.where(read, (v10 - v00) + fw * ((v11 - v01) - (v10 - v00)), 0.0)

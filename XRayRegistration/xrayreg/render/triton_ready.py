@@ -1,4 +1,4 @@
-"""Whether Triton works on a device, found out by trying, and its kernels compiled before anybody waits for them.
+"""Test of whether Triton works on a device, by trial, and compilation of its kernels in advance.
 
 Triton compiles when a kernel is first launched, and keeps the result in TRITON_CACHE_DIR, by default ~/.triton.
 """
@@ -23,7 +23,7 @@ _LOADED: set[str] = set()
 
 @functools.cache
 def failure(place: str) -> str:
-    """An empty string where Triton runs on the device, otherwise the sentence that says why not.
+    """An empty string where Triton runs on the device, otherwise the reason why not.
 
     It needs a driver that knows the GPU and, on first use, a C compiler for its launcher; either may be missing.
     """
@@ -50,7 +50,7 @@ def is_loaded(place: str) -> bool:
 def load(place: str, on_part: Callable[[str], object] = lambda part: None) -> float:
     """Render the smallest images with every kernel that a registration or a training needs.
 
-    on_part: called with what is compiled next.
+    on_part: called with the name of each part before it is compiled.
     Returns the seconds spent on compiling, 0 where Triton's folder held everything.
     """
     from .triton_engine import TritonProjector

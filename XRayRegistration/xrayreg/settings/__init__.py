@@ -1,4 +1,4 @@
-"""Every knob, typed and declared once: the command line, the panel and checkpoints read them from here."""
+"""All settings, typed and declared once, as used by the command line, the panel and checkpoints."""
 
 from .methods import (
     AdamSettings,

@@ -1,4 +1,4 @@
-"""Optimisers' settings, and the published constants of methods that ours is compared with.
+"""Settings of optimisers, and published constants of the methods that this project's is compared with.
 
 Lengths are millimetres; `PoseSpan` is in degrees, learning rates in the parameterisation's own numbers (radians and
 millimetres, where it is not scaled).
@@ -21,7 +21,7 @@ from .registration import LevelSettings, StepSettings, Term, patch_gradient
 
 @dataclass(frozen=True)
 class PoseSpan:
-    """How far a twist reaches in the first camera's axes: standard deviations, or half the edges of a box."""
+    """Range of a twist in the first camera's axes: standard deviations, or half the edges of a box."""
 
     rotation_deg: tuple[float, float, float]
     translation_mm: tuple[float, float, float]
@@ -29,14 +29,14 @@ class PoseSpan:
 
 @dataclass(frozen=True)
 class Constant:
-    """Learning rates that stay."""
+    """Constant learning rates."""
 
 
 @dataclass(frozen=True)
 class Plateau:
     """Rates times `factor` after `patience` steps without a relative gain of `threshold` (torch's ReduceLROnPlateau).
 
-    plateaus: the run ends when the rates reach the last of so many values, the first one counted; 2 or more.
+    plateaus: the run ends when the rates reach the last of this many values, including the first; 2 or more.
     """
 
     factor: float = 0.1
@@ -47,7 +47,7 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Stairs:
-    """Rates times `factor` every so many steps (torch's StepLR)."""
+    """Rates times `factor` at a fixed interval of steps (torch's StepLR)."""
 
     every: int
     factor: float
@@ -55,7 +55,7 @@ class Stairs:
 
 @dataclass(frozen=True)
 class Cycle:
-    """Rates that rise to `highest` times theirs and fall to `lowest` times, in `half` steps each (torch's CyclicLR)."""
+    """Rates that rise to `highest` times their value and fall to `lowest` times, in `half` steps each (CyclicLR)."""
 
     lowest: float
     highest: float
@@ -67,10 +67,10 @@ Schedule = Constant | Plateau | Stairs | Cycle
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """Adam (Kingma and Ba 2015), step for step as torch.optim has it.
+    """Adam (Kingma and Ba 2015), step for step as in torch.optim.
 
-    rates: learning rate of each number, begun anew for every further object of as many numbers.
-    steps: at most. still: ends when the last ten scores have a smaller standard deviation than this.
+    rates: learning rate of each parameter, repeated for every further object with as many parameters.
+    steps: maximum. still: ends when the standard deviation of the last ten scores is below this.
     """
 
     rates: tuple[float, ...]
@@ -81,10 +81,10 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class SgdSettings:
-    """Gradient ascent with momentum as torch.optim has it; see `AdamSettings`.
+    """Gradient ascent with momentum as in torch.optim; see `AdamSettings`.
 
-    relative: scores are counted in units of the first gradient's length, so that the first step is as long as the rates
-    whatever scores are measured in; `still` is in that unit too.
+    relative: scores are scaled by the norm of the first gradient, so that the first step is as long as the rates
+    regardless of the scale of scores; `still` is in that unit too.
     """
 
     rates: tuple[float, ...]
@@ -97,10 +97,10 @@ class SgdSettings:
 
 @dataclass(frozen=True)
 class LbfgsSettings:
-    """L-BFGS-B (Byrd et al. 1995) as SciPy has it.
+    """L-BFGS-B (Byrd et al. 1995) as in SciPy.
 
-    memory: pairs kept. steps: iterations at most, evaluations five times as many. gain: ends when an iteration gains
-    less than this share of the score's size (or of one). slope: ends when no slope within the bounds is steeper.
+    memory: pairs kept. steps: maximum of iterations; of evaluations five times as many. gain: ends when an iteration
+    gains less than this fraction of the score (or of one). slope: ends when no projected gradient entry is larger.
     """
 
     steps: int = 100
@@ -111,10 +111,10 @@ class LbfgsSettings:
 
 @dataclass(frozen=True)
 class CmaSettings:
-    """CMA-ES (Hansen 2016) as the package cmaes has it.
+    """CMA-ES (Hansen 2016) as in the package cmaes.
 
-    population: 0 for 4 + 3 ln P. generations: at most.
-    tolerance_points: ends when a generation's standard deviation is below it in every number, in its own units.
+    population: 0 for 4 + 3 ln P. generations: maximum.
+    tolerance_points: ends when a generation's standard deviation is below it in every parameter, in its own units.
     tolerance_scores: ends when the best scores of the last 10 + 30 P / population generations, and all scores of the
         last one, lie this close together. 0 switches a tolerance off; the package's own limits end it then.
     adapt_rates: learning rates adapted to noise and to many optima (LRA-CMA).
@@ -130,10 +130,10 @@ class CmaSettings:
 
 @dataclass(frozen=True)
 class BobyqaSettings:
-    """BOBYQA (Powell 2009) as NLopt has it.
+    """BOBYQA (Powell 2009) as in NLopt.
 
-    tolerance: relative, of points and of the cost 1 - score. first_step: share of the distance between the bounds.
-    evaluations: at most.
+    tolerance: relative, of points and of the cost 1 - score. first_step: fraction of the distance between the bounds.
+    evaluations: maximum.
     """
 
     tolerance: float = 1e-4
@@ -145,8 +145,8 @@ class BobyqaSettings:
 class DeSettings:
     """Differential evolution DE/rand/1/bin (Storn and Price 1997).
 
-    scale: of the differences; with `dither`, drawn between it and one for every candidate. crossover: chance that a
-    number is taken from the mutant. tolerance_scores: ends when the whole population's scores lie this close together.
+    scale: of the differences; with `dither`, drawn between it and one for every candidate. crossover: chance of taking
+    a parameter from the mutant. tolerance_scores: ends when all scores of the population lie this close together.
     """
 
     population: int = 100
@@ -160,7 +160,7 @@ class DeSettings:
 
 @dataclass(frozen=True)
 class GridSettings:
-    """Points along each number, both ends included; one stands in the middle. batch: points asked for at a time."""
+    """Points along each parameter, with both ends; a single one is in the middle. batch: points evaluated at once."""
 
     counts: tuple[int, ...]
     batch: int = 500
@@ -171,7 +171,7 @@ class LmSettings:
     """Levenberg-Marquardt with Nielsen's damping, as in `optimize.lm_batch`, on the numbers of a parameterisation.
 
     scores_are: "correlation" where 1 is perfect and the curvature falls with the score; "cost" for minus squares.
-    most_step: longest step allowed for the numbers of one object together, in the parameterisation's units.
+    most_step: longest step allowed for the parameters of one object together, in the parameterisation's units.
     stop_step, stop_gain: a step shorter than this, or one that gains less, is the last one.
     """
 
@@ -188,9 +188,9 @@ class SurrogateSettings:
 
     levels: from coarse to fine; all of them compare the images that the last one renders. Steps are those on one
         prediction; where it is a single one, derivatives at the rendered pose do.
-    least_gains: of similarity, for each level; it is left when less is promised.
-    come_true: share of the promised gain that must be had before a finer level comes next.
-    renders: at most.
+    least_gains: of similarity, for each level; the level ends when less is predicted.
+    come_true: fraction of the predicted gain that must be realised before moving to a finer level.
+    renders: maximum.
     """
 
     levels: tuple[LevelSettings, ...] = (
@@ -212,7 +212,7 @@ XVR_ADAM = AdamSettings(rates=(1e-2,) * 3 + (1.0,) * 3, steps=500, schedule=Plat
 def xvr_adam(level: int, steps: int = 500) -> AdamSettings:
     """xvr's refinement on pyramid level 1, 2, ... of Euler ZXY angles and the source's place.
 
-    Each level divides the rates by 2^(level - 1) once more, that is by 1, 2, 8, 64: so does the released program.
+    Each level divides the rates by 2^(level - 1) once more, that is by 1, 2, 8, 64, as the released program does.
     """
     finer = 2.0 ** (level * (level - 1) // 2)
     return replace(XVR_ADAM, rates=tuple(rate / finer for rate in XVR_ADAM.rates), steps=steps)
@@ -246,7 +246,7 @@ GRUPP_DE = DeSettings(population=1000, generations=400)
 GRUPP_DE_BOX = PoseSpan((60.0, 40.0, 10.0), (200.0, 200.0, 250.0))
 GRUPP_GRID = GridSettings((11, 11, 3, 11, 11, 11))
 GRUPP_GRID_BOX = PoseSpan((5.0, 5.0, 1.0), (10.0, 10.0, 50.0))
-# Its second way: 2.7 million poses 7.5, 5 degrees and 20, 20, 25 mm apart.
+# Its second method: 2.7 million poses 7.5, 5 degrees and 20, 20, 25 mm apart.
 GRUPP_GLOBAL_GRID = GridSettings((17, 17, 1, 21, 21, 21))
 GRUPP_GLOBAL_GRID_BOX = PoseSpan((60.0, 40.0, 0.0), (200.0, 200.0, 250.0))
 

@@ -13,12 +13,12 @@ Kind = TypeVar("Kind")
 
 
 def as_plain(settings: Any) -> dict[str, Any]:
-    """The settings (a dataclass) as nested dictionaries of numbers, texts and lists."""
+    """The settings (a dataclass) as nested dictionaries of numbers, strings and lists."""
     return {name: _listed(value) for name, value in asdict(settings).items()}
 
 
 def from_plain(kind: type[Kind], content: object, what: str = "settings") -> Kind:
-    """The settings of class `kind` that `as_plain` told; what is left out takes its default.
+    """The settings of class `kind` from the output of `as_plain`; omitted fields take their default.
 
     Raises InputError for unknown names, and for values of another type or beyond the bounds that the settings declare
     ("least" and "most" in a field's metadata).
@@ -43,7 +43,7 @@ def _value(kind: Any, value: Any, what: str) -> Any:
         return from_plain(kind, value, what)  # type: ignore[arg-type]
     origin, inner = get_origin(kind), get_args(kind)
     if origin is UnionType:
-        # Only what may be missing is a union here.
+        # The only unions are optional fields.
         return None if value is None else _value(inner[0], value, what)
     if origin is Literal:
         if value not in inner:

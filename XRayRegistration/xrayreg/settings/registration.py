@@ -1,4 +1,4 @@
-"""The knobs of a registration."""
+"""Settings of a registration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EFFORTS: tuple[str, ...] = get_args(Effort)
 ENGINES: tuple[str, ...] = get_args(EngineName)
 DEVICES: tuple[str, ...] = get_args(DeviceName)
 
-# Every generator of random numbers takes seeds of 32 bits; some are counted up from the one that was given.
+# All random number generators take 32-bit seeds; some seeds are incremented from the given one.
 MOST_SEED = 2**32 - 2**16
 
 
@@ -30,10 +30,10 @@ class Term:
     weight: the term's share of the sum.
     floor: share of the image's mean variance that is added to the variance of every patch of X-ray and DRR, so that
         noise in flat patches does not count as structure.
-    epsilon: where above 0, both images are first brought to the range 0 to 1, and this is added to every variance
-        besides; the guard against flat images that published systems write down.
-    padded: whether filters count what lies beyond the border as zero and the border is compared too; otherwise only
-        pixels are whose whole neighbourhood lies inside.
+    epsilon: where above 0, both images are first scaled to the range 0 to 1, and this is also added to every
+        variance, the safeguard against flat images in published systems.
+    padded: whether filters zero-pad the image and the border is compared too; otherwise only pixels whose whole
+        neighbourhood lies inside are compared.
     """
 
     filter: Filter = "none"
@@ -47,17 +47,17 @@ class Term:
 
 
 def patch_gradient(window: int, weight: float = 1.0, floor: float = 0.05) -> Term:
-    """Correlation of derivatives in patches: deaf to tone curves, scatter and exposure, which change slowly.
+    """Correlation of derivatives in patches: insensitive to tone curves, scatter and exposure, which change slowly.
 
-    The floor keeps noise in flat patches out, but prefers DRRs of higher contrast and so moves the optimum by up to
-    0.2 mm; finest levels take a lower one.
+    The floor suppresses noise in flat patches, but favours DRRs of higher contrast and so shifts the optimum by up to
+    0.2 mm; the finest levels use a lower one.
     """
     return Term("gradient", sigma=1.0, window=window, stride=max(1, window // 4), weight=weight, floor=floor)
 
 
 @dataclass(frozen=True)
 class PosePrior:
-    """How far the true pose may lie from the nominal one: standard deviations in the first camera's axes.
+    """Prior of the true pose about the nominal one: standard deviations in the first camera's axes.
 
     Default: the distribution of Chen et al. (ISBI 2024).
     """
@@ -68,7 +68,7 @@ class PosePrior:
 
 @dataclass(frozen=True)
 class LevelSettings:
-    """One level of the pyramid: longest image side [pixels], steps allowed on it, and what is compared."""
+    """One level of the pyramid: longest image side [pixels], maximum of steps, and similarity terms."""
 
     image_px: int
     max_steps: int
@@ -79,7 +79,7 @@ class LevelSettings:
 class StepSettings:
     """Limits on one optimiser step: a smaller one ends the level, a larger one is shortened.
 
-    stop_gain: a step that gains less similarity than this, or promises to, ends the level too.
+    stop_gain: a step whose actual or predicted gain of similarity is below this ends the level too.
     """
 
     stop_rotation_deg: float = 0.005
@@ -91,13 +91,13 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class Resampling:
-    """Hypotheses drawn anew around the optima of a search's first level, round by round.
+    """Resampling of hypotheses around the optima of a search's first level, in rounds.
 
-    Where the right pose was not among the first hypotheses, wrong optima near it are: on X-rays that show little of the
-    body this found 24 of 27 poses that were missed without.
+    Where the initial hypotheses miss the correct pose, they often hold wrong optima near it: on X-rays that show little
+    of the body this found 24 of 27 poses that were otherwise missed.
 
-    rounds: how many at most; patience: so many in a row that find nothing better end it.
-    prior: how far they are drawn from each optimum. hypotheses: of a round, for all optima together.
+    rounds: maximum; patience: number of successive rounds without improvement after which it ends.
+    prior: spread about each optimum. hypotheses: per round, for all optima together.
     survivors: how many of them are refined.
     """
 
@@ -112,9 +112,9 @@ class Resampling:
 class SearchSettings:
     """Search: many hypotheses ranked on small images, the best refined in small steps (design.md 6.3).
 
-    spread: hypotheses are drawn this much wider than the prior, because its tails are where searches fail.
-    survivors: how many hypotheses each level refines. finalists: how many distinct ones come out at most, none of them
-    with a similarity lower than the best's by more than `outclassed`.
+    spread: factor by which hypotheses are drawn wider than the prior, because searches fail in its tails.
+    survivors: how many hypotheses each level refines. finalists: maximum of distinct results, none of them with a
+    similarity lower than the best's by more than `outclassed`.
     resampling: what follows on the first level.
     """
 
@@ -135,8 +135,8 @@ class SearchSettings:
 class RefineSettings:
     """Multi-resolution Levenberg-Marquardt; levels from coarse to fine.
 
-    prior_weight: cost of a pose one standard deviation from where it is expected (times two); small, so that it only
-        decides what the images leave open.
+    prior_weight: cost of a pose one standard deviation from the expected one (times two); small, so that it only
+        determines what the images do not constrain.
     """
 
     levels: tuple[LevelSettings, ...] = (
@@ -148,8 +148,8 @@ class RefineSettings:
     prior_weight: float = 0.002
 
 
-# Around poses that are nearly right: a few times as wide as networks err, and as far as wrong optima of a search lie
-# from the right one.
+# Around approximate poses: a few times the error of networks, and the distance of a search's wrong optima from the
+# correct one.
 AROUND_SEARCH = SearchSettings(
     prior=PosePrior((8.0, 8.0, 8.0), (15.0, 15.0, 40.0)),
     spread=1.0,
@@ -159,8 +159,8 @@ AROUND_SEARCH = SearchSettings(
     resampling=Resampling(rounds=2, patience=1),
 )
 
-# When only a part of what the X-ray shows is rendered (one bone of a hand), small images hold too little of it: the
-# search stays near a pose that somebody set and starts on larger ones.
+# When only a part of the X-ray's content is rendered (one bone of a hand), small images show too little of it: the
+# search stays near the given initial pose and starts on larger ones.
 PART_SEARCH = SearchSettings(
     prior=PosePrior((15.0, 15.0, 15.0), (10.0, 10.0, 30.0)),
     spread=1.0,
@@ -174,10 +174,10 @@ PART_SEARCH = SearchSettings(
 
 @dataclass(frozen=True)
 class NetworkStart:
-    """What is made of the poses that a trained network gives for the X-rays.
+    """Use of the poses that a trained network predicts for the X-rays.
 
-    looks: how often the network is shown each X-ray, turned a little, for what its answers agree on.
-    level: ranks them by rendering, and is the first to refine them. refined: how many distinct ones that does.
+    looks: test-time augmentation: number of slightly rotated copies of each X-ray whose predictions are combined.
+    level: used to rank them by rendering, and the first to refine them. refined: number of distinct ones refined on it.
     """
 
     looks: int = 16
@@ -187,10 +187,10 @@ class NetworkStart:
 
 @dataclass(frozen=True)
 class SimilarityStart:
-    """What a learned similarity is asked before our own is: hypotheses to try first.
+    """Search with a learned similarity before the built-in one: hypotheses to try first.
 
-    hypotheses: drawn around the starts there are, and ranked by it; none where no search was asked for.
-    descents: from how many of the best its slope is followed; steps: at most, in each.
+    hypotheses: drawn around the available starts and ranked by it; none where no search was requested.
+    descents: number of the best that are refined along its gradient; steps: maximum in each.
     """
 
     hypotheses: int = 40
@@ -200,11 +200,11 @@ class SimilarityStart:
 
 @dataclass(frozen=True)
 class SecondLooks:
-    """Searches that follow while no pose is beyond doubt (see `pipeline`).
+    """Further searches while no pose is confirmed (see `pipeline`).
 
-    rounds: how many at most; part_rounds: where only a small part of the X-ray is compared, and each takes long.
-    fresh: how many of them may begin anew, everywhere, where a search around the best pose leads no further.
-    promising: similarity from which the best pose is searched around.
+    rounds: maximum; part_rounds: the same where only a small part of the X-ray is compared, and each takes long.
+    fresh: how many of them may restart globally, where a search around the best pose brings no improvement.
+    promising: similarity from which a search is made around the best pose.
     """
 
     rounds: int = 3
@@ -215,10 +215,10 @@ class SecondLooks:
 
 @dataclass(frozen=True)
 class RegistrationSettings:
-    """All that one registration needs to know besides its scene.
+    """All parameters of one registration besides its scene.
 
-    hopeless: similarity on the level before the finest one below which refined poses are given up for the next way to
-        start. On simulated X-rays, hard ones among them, right poses had at least 0.45 there, wrong ones at most 0.13.
+    hopeless: similarity on the level before the finest one below which refined poses are abandoned for the next kind of
+        start. On simulated X-rays, including hard ones, correct poses had at least 0.45 there, wrong ones at most 0.13.
     """
 
     init: str = field(
@@ -250,9 +250,9 @@ class RegistrationSettings:
 
 
 def registration_settings(effort: Effort = "standard", **changes: Any) -> RegistrationSettings:
-    """The settings of an effort, with single ones changed by name.
+    """The settings of an effort, with individual ones changed by name.
 
-    fast: half the hypotheses, and no second search everywhere; thorough: four times as many, and more of them refined.
+    fast: half the hypotheses, and no second global search; thorough: four times as many, and more of them refined.
     """
     settings = RegistrationSettings(effort=effort, **changes)
     factor = {"fast": 0.5, "standard": 1.0, "thorough": 4.0}[effort]

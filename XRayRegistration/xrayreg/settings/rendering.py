@@ -1,4 +1,4 @@
-"""What a rendered picture shows."""
+"""Settings of a rendered picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from .registration import DEVICES, ENGINES, DeviceName, EngineName
 
-# What the reference engine computes along a ray.
+# Quantity that the reference engine computes along a ray.
 PixelName = Literal["trilinear", "siddon", "mip"]
 PictureName = Literal["auto", "joseph", "trilinear", "siddon", "mip"]
 BeamName = Literal["cone", "parallel"]
@@ -21,8 +21,8 @@ class RenderSettings:
     """One picture of a CT.
 
     picture: line integrals by Joseph's method (the fast engines), through trilinear samples or through uniform voxels
-        (Siddon), or the largest attenuation along each ray; all but the first by the reference engine. auto is what the
-        engine does by itself.
+        (Siddon), or the largest attenuation along each ray; all but the first by the reference engine. auto is the
+        engine's default.
     beam: cone, from a point source, or parallel (orthographic, by the reference engine).
     """
 

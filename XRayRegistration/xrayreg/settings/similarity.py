@@ -1,4 +1,4 @@
-"""The knobs of learned similarities: the network, what its gradient is to be like, how far starts lie from truth."""
+"""Settings of learned similarities: network, target of its gradient, distance of starts from the ground truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIXED_IMAGES: tuple[FixedImage, ...] = get_args(FixedImage)
 
 
 def similarity_batch(architecture: SimilarityName) -> int:
-    """X-rays in a batch; each is compared at several starts, and such a pair takes longer than a predicted pose.
+    """X-rays per batch; each is compared at several starts, and such a pair takes longer than a predicted pose.
 
     A pair of points takes next to nothing.
     """
@@ -27,19 +27,20 @@ def similarity_batch(architecture: SimilarityName) -> int:
 
 @dataclass(frozen=True)
 class SimilaritySettings:
-    """How a similarity is learned.
+    """Settings for training a similarity.
 
-    architecture, width, volume_network: of the network, see `model.learned_similarity.SimilarityDescription`. Ours is
-    the default: in minutes it points best. Published ones are by default half as wide, which takes a third of the time
-    a step on CPUs, and without the 3D network, which takes seconds a step there.
-    decomposition: what the correlation-driven network takes for a good decomposition, see `model.correlation`.
+    architecture, width, volume_network: of the network, see `model.learned_similarity.SimilarityDescription`. The
+    default is this project's own, with the best gradient directions after minutes of training. Published ones are by
+    default half as wide, which takes a third of the time per step on CPUs, and without the 3D network, which takes
+    seconds per step there.
+    decomposition: the decomposition criterion of the correlation-driven network, see `model.correlation`.
     gradient_loss: direction (ProST, MICCAI 2020), geodesic (TMI 2024) or angle (ours), see
-    `training.geodesic_gradients`. On CPUs angle came in 90 iterations as far as direction in 500.
-    fixed: what of an X-ray the network is given. scale_mm: millimetres that count as much as a radian, and the unit of
-    the line integrals that the network is given; ProST takes half the edge of the CT.
-    starts: poses at which each X-ray of a batch is compared. start_error_mm: least and most distance of a start from
-    the truth, drawn evenly by its logarithm: mean distance of the corners of the anatomy's box in the camera frame.
-    independent: share of the starts drawn from the pose distribution instead, whatever the truth, as ProST does.
+    `training.geodesic_gradients`. On CPUs angle achieved in 90 iterations what direction did in 500.
+    fixed: the X-ray input of the network. scale_mm: millimetres equivalent to a radian, and the unit of the line
+    integrals that the network receives; ProST takes half the edge of the CT.
+    starts: poses at which each X-ray of a batch is compared. start_error_mm: least and largest distance of a start from
+    the ground truth, log-uniform: mean distance of the corners of the anatomy's box in the camera frame.
+    independent: share of the starts drawn from the pose distribution instead, independent of the truth, as in ProST.
     """
 
     architecture: SimilarityName = field(

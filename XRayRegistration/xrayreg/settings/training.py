@@ -1,4 +1,4 @@
-"""The knobs of training: which poses and appearances a network is shown, what it looks like, how it learns."""
+"""Settings of training: distribution of poses and appearances, network architecture, optimisation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
 @dataclass(frozen=True)
 class PoseDistribution:
-    """Where the C-arm may stand about the isocentre of a patient lying head first supine.
+    """Distribution of C-arm positions about the isocentre of a patient lying head first supine.
 
     primaries_deg: primary angles of the nominal views, equally likely (0 is PA, 180 AP, 90 left lateral; DICOM's sign).
     sod_mm: nominal distance from source to isocentre.
@@ -65,8 +65,8 @@ DISTRIBUTIONS: dict[str, PoseDistribution] = {
     ),
     # r1 +-125, r2 +-30, r3 +-15, ty 700..800; the shifts in the image are ours.
     "skull": PoseDistribution((0.0,), 750.0, "uniform", "carm", (125.0, 30.0, 15.0), (25.0, 25.0, 50.0)),
-    # Ours: how far a C-arm about a patient on a table usually turns (10 to 25 degrees either way covers inlet, outlet
-    # and oblique views), and a patient who lies off the isocentre by a hand's breadth.
+    # This project's: usual C-arm rotations about a patient on a table (10 to 25 degrees either way covers inlet, outlet
+    # and oblique views), and a patient about 10 cm off the isocentre.
     "pelvis": PoseDistribution((0.0,), 700.0, "normal", "carm", (20.0, 20.0, 8.0), (40.0, 40.0, 60.0)),
     "spine": PoseDistribution((0.0, 90.0, -90.0), 700.0, "normal", "carm", (15.0, 12.0, 8.0), (30.0, 60.0, 60.0)),
     "chest": PoseDistribution((0.0, 180.0), 900.0, "normal", "carm", (15.0, 12.0, 6.0), (40.0, 50.0, 120.0)),
@@ -79,9 +79,9 @@ DISTRIBUTIONS: dict[str, PoseDistribution] = {
 
 
 def distribution_named(name: str) -> PoseDistribution:
-    """A preset; raises InputError for a name that is none."""
+    """A preset; raises InputError for an unknown name."""
     if name not in DISTRIBUTIONS:
-        # Imported here: it brings numpy, which the command line does without until there is work.
+        # Imported here: it imports numpy, which the command line does not need before there is work.
         from ..checks import InputError
 
         raise InputError(
@@ -92,7 +92,7 @@ def distribution_named(name: str) -> PoseDistribution:
 
 @dataclass(frozen=True)
 class NetworkCamera:
-    """The square pinhole camera whose images a network takes; X-rays of other cameras are resampled to it.
+    """The square pinhole camera of a network's input images; X-rays of other cameras are resampled to it.
 
     image_px: edge of the image [pixels]. field_mm: edge of the detector [mm]. sid_mm: source to detector [mm].
     """
@@ -104,13 +104,13 @@ class NetworkCamera:
 
 @dataclass(frozen=True)
 class AppearanceSettings:
-    """How widely X-rays of the same pose may differ; everything is drawn anew for every image.
+    """Ranges of the appearance of X-rays of the same pose; everything is drawn independently for every image.
 
-    Pairs are the least and the most of what is drawn; single numbers from `chance` on are the shares of the images that
+    Pairs are the least and the largest value drawn; single numbers from `chance` on are the shares of the images that
     have an effect.
-    bone_contrast: factor on bone beside what the spectrum does (calibration of the CT, osteoporosis, contrast agent).
+    bone_contrast: factor on bone besides the spectrum's effect (calibration of the CT, osteoporosis, contrast agent).
     low_energy: share of the beam at 40 keV, the rest at 70 keV; bone contrast and beam hardening grow with it.
-    scatter: scattered over unscattered light behind a trunk; less behind a limb.
+    scatter: scatter-to-primary ratio behind a trunk; less behind a limb.
     gain: standard deviation of the logarithm of the slow variation over the image (heel effect, detector, processing).
     noise: standard deviation over mean where nothing attenuates, per pixel of the network's image.
     blur_px: standard deviation of the blur [pixels]; below 0 the image is sharpened as by display software.
@@ -119,9 +119,8 @@ class AppearanceSettings:
     inversion: bright and dark exchanged. collimation: a field bounded by blades or a circle; unseen: share of these
     fields that are not recognised, so that the shadow counts as image. truncation: the X-ray is smaller than the
     network's image. erasing: a patch burnt out or painted over. instruments: wires, rods, screws and plates.
-    continued: the body goes on beyond the scan (see `networks.data.extend_body`). surroundings: round pieces of flesh
-    and bone around a part that was cut out of the body (structures, or a volume without Hounsfield units); no others
-    have them.
+    continued: the body is extended beyond the scan (see `networks.data.extend_body`). surroundings: round pieces of
+    soft tissue and bone, only around a segmented part of the body (structures, or a volume without Hounsfield units).
     """
 
     bone_contrast: tuple[float, float] = (0.75, 1.5)
@@ -145,11 +144,11 @@ class AppearanceSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """The network: backbone, rotation head and how many hypotheses it gives.
+    """The network: backbone, rotation head and number of hypotheses.
 
     width: channels of the first stage of the small backbone.
     norm: its normalisation. Batch normalisation learns faster; group normalisation needs neither one patient in all
-    batches nor statistics shared between processes. auto takes the one or the other when training begins.
+    batches nor statistics shared between processes. auto chooses one of them when training begins.
     """
 
     backbone: Backbone = field(default="small", metadata={"help": "network", "choices": BACKBONES})
@@ -159,7 +158,7 @@ class NetworkSettings:
     norm: Norm = "auto"
 
     def settled(self, patients: int, processes: int) -> NetworkSettings:
-        """The settings with a normalisation that suits a run on so many patients, shared by so many processes."""
+        """The settings with a normalisation suited to the number of patients and processes of a run."""
         if self.norm != "auto":
             return self
         return replace(self, norm="batch" if patients == processes == 1 else "group")
@@ -175,9 +174,9 @@ class LossSettings:
     between views of one volume (xvr's multi-view term).
     rendered: images of a batch that image and region are computed on, 0 for all; each costs a DRR and its gradient.
     sharpness_mm, sharpness_share: the error that divides a hypothesis's likelihood in the mixture by e is this share of
-    the batch's mean error of the nearest hypothesis, within these limits. Wider, hypotheses would all settle for the
-    commonest of several poses that one image can have; narrower, they would cut up what the network does not know yet,
-    and the most believed would be off its middle.
+    the batch's mean error of the nearest hypothesis, within these limits. If larger, all hypotheses would collapse to
+    the most frequent of several poses that one image can have; if smaller, they would partition the network's remaining
+    uncertainty, and the most probable one would be off its centre.
     """
 
     geodesic: float = 1.0
@@ -195,13 +194,12 @@ class LossSettings:
 class TrainingSettings:
     """One training run. Either `minutes` or `iterations` ends it, whichever comes first; 0 means no such limit.
 
-    warm_up: share of the run in which the learning rate rises. clip: most norm of the gradient, or, where `clipping` is
-    adaptive, most share of a unit's weights that its gradient may have; 0 for no limit. accumulate: batches that make
-    one step. patience: validations without a better network after which the run ends, 0 for never.
-    validation_poses: DRRs that the network is judged on; validation_xrays: simulated X-rays, which take longer to make.
-    precision: number type of the network's inside; auto takes 16 bits where they are faster.
-    similarity: how a similarity is learned; None where the network is to predict poses, which `network` and `loss` are
-    about.
+    warm_up: share of the run in which the learning rate rises. clip: largest norm of the gradient, or, where `clipping`
+    is adaptive, largest ratio of a unit's gradient norm to its weight norm; 0 for no limit. accumulate: batches of a
+    step. patience: validations without improvement after which the run ends, 0 for never.
+    validation_poses: number of DRRs for validation; validation_xrays: of simulated X-rays, which take longer to make.
+    precision: data type of the network's inner layers; auto takes 16 bits where they are faster.
+    similarity: settings for training a similarity; None for training pose prediction (see `network` and `loss`).
     """
 
     minutes: float = field(default=5.0, metadata={"help": "time to train [minutes]", "least": 0, "most": 1e6})

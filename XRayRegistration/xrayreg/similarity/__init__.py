@@ -1,4 +1,4 @@
-"""How alike an X-ray and a DRR are: correlations as scores, as gradients and as least squares."""
+"""Similarity of an X-ray and a DRR: correlations as scores, as gradients and as least squares."""
 
 from ..settings import Filter, Term
 from .gram import Agreement, agreement_from_gram

@@ -1,7 +1,7 @@
 """Separable filters as banded matrices: filtering an image is a matrix product on either side.
 
 At registration sizes (32 to 512 pixels) two dense products beat a general convolution several times over, run alike on
-every device, and are differentiable as often as one likes.
+every device, and can be differentiated any number of times.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..settings import Term
 
-# Edge of an image [pixels] from which sums take less time than products with banded matrices.
+# Edge of an image [pixels] from which sums are faster than products with banded matrices.
 _LARGE = 128
 _SOBEL_SMOOTH = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
 _SOBEL_SLOPE = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
@@ -48,7 +48,7 @@ def filtered(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def window_means(images: Tensor, window: int, stride: int) -> Tensor:
     """Means (..., H', W') over the windows of `window` x `window` pixels of images (..., H, W) that lie inside."""
     height, width = images.shape[-2:]
-    # Windows at every pixel of a large image are added up four times as fast, but not when it has to be done backwards.
+    # For windows at every pixel of a large image sums are four times as fast, but not with a backward pass.
     if stride == 1 and min(height, width) >= _LARGE and not images.requires_grad and images.device.type == "cpu":
         return _shifted_sum(_shifted_sum(images, window, -2), window, -1) / window**2
     rows = window_matrix(window, stride, height, images.dtype, images.device)
@@ -79,7 +79,7 @@ def _kernels(term: Term) -> tuple[Tensor, Tensor]:
 
 
 def _convolved(smooth: Tensor, kernel: Tensor) -> Tensor:
-    """The kernel that does what a symmetric one and then another do."""
+    """The kernel equivalent to a symmetric one followed by another."""
     full = torch.nn.functional.conv1d(kernel[None, None], smooth[None, None], padding=len(smooth) - 1)
     return full[0, 0]
 

@@ -3,8 +3,8 @@
 With x^ and y^ the zero-mean, unit-norm versions of the X-ray x and the DRR y,
     1 - ZNCC(x, y) = |x^ - y^|^2 / 2,
 so Gauss-Newton on the residual y^ - x^ maximises correlation (design.md 6.2). The residual's Jacobian is the image
-Jacobian J made zero-mean, divided by |y| and freed of its part along y^. Score, gradient and normal matrix therefore
-need nothing but the inner products of x, y and the columns of J: a Gram matrix, one for each window.
+Jacobian J made zero-mean, divided by |y|, with its component along y^ removed. Score, gradient and normal matrix
+therefore need only the inner products of x, y and the columns of J: a Gram matrix for each window.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Far from the optimum the score says nothing of the curvature; steps grow by at most ten.
+# Far from the optimum the score does not determine the curvature; steps grow by at most ten.
 _LEAST_CURVED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How well B DRRs agree with the X-ray, and how that changes with P parameters.
+    """Agreement of B DRRs with the X-ray and its derivatives with respect to P parameters.
 
     score: (B,) correlation, 1 is perfect.
     gradient: (B, P) of the cost 1 - score.
@@ -36,8 +36,8 @@ class Agreement:
     def curvature(self) -> Tensor:
         """(B, P, P) the cost's expected Hessian: the normal matrix times the score.
 
-        The part of the X-ray that no pose explains (noise, other anatomy) pulls in no direction on average, so around
-        the optimum 1 - ZNCC curves as score * J^T J. Gauss-Newton alone would step too short by that factor.
+        The part of the X-ray that no pose explains (noise, other anatomy) has zero mean gradient, so around the optimum
+        the Hessian of 1 - ZNCC is score * J^T J. Gauss-Newton steps alone would be too short by that factor.
         """
         return self.normal * self.score.clamp(min=_LEAST_CURVED, max=1.0)[:, None, None]
 
@@ -90,7 +90,7 @@ def _energies(gram: Tensor, floor_x: Tensor, floor_y: Tensor) -> tuple[Tensor, T
 
 
 def empty_agreement(batch: int, parameters: int, like: Tensor) -> Agreement:
-    """The agreement of nothing: score, gradient and normal matrix are zero."""
+    """An empty agreement: score, gradient and normal matrix are zero."""
     return Agreement(
         like.new_zeros(batch), like.new_zeros(batch, parameters), like.new_zeros(batch, parameters, parameters)
     )

@@ -1,4 +1,4 @@
-"""Which pixels may speak: masks follow the filters, and the support of what is rendered."""
+"""Masks of the compared pixels: eroded by the filters' radius, and the support of the rendered structure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def eroded(mask: Tensor, radius: int, border: bool = True) -> Tensor:
 
 
 def support_mask(image: Tensor, margin_px: int, threshold: float = 0.02) -> Tensor:
-    """Where DRRs (B, H, W) show the structure, grown by `margin_px` pixels: float (B, H, W) of zeros and ones.
+    """Mask of the structure in DRRs (B, H, W), dilated by `margin_px` pixels: float (B, H, W) of zeros and ones.
 
     A pixel belongs to the structure when it is above `threshold` times the DRR's largest value.
     """
@@ -30,6 +30,6 @@ def support_mask(image: Tensor, margin_px: int, threshold: float = 0.02) -> Tens
 
 def _grown(images: Tensor, size: int) -> Tensor:
     """The largest value in each square of `size` pixels that lies inside the images (..., H, W)."""
-    # Rows first, then columns, in a fraction of the time that whole squares take.
+    # Rows first, then columns: a fraction of the time of whole squares.
     by_row = torch.nn.functional.max_pool2d(images, (1, size), stride=1)
     return torch.nn.functional.max_pool2d(by_row, (size, 1), stride=1)

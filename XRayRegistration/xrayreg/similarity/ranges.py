@@ -1,4 +1,4 @@
-"""Images brought to the range 0 to 1, as systems do that add fixed numbers to variances."""
+"""Scaling images to the range 0 to 1, as in systems that add fixed numbers to variances."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _TINY = 1e-12
 def unit_range(images: Tensor, mask: Tensor) -> Tensor:
     """Images (B, C, H, W) with channels 0 (X-ray), 1 (DRR) and the DRR's derivatives, the first two from 0 to 1.
 
-    mask: (B or 1, H, W), the pixels among which the least and the greatest value are sought. The derivatives become
-    those of the DRR so changed, exactly where its extremes are single pixels.
+    mask: (B or 1, H, W), the pixels whose least and greatest value define the range. The derivatives become those of
+    the scaled DRR, exactly where its extremes are single pixels.
     """
     return torch.cat([one_unit_range(columns, mask) for columns in (images[:, :1], images[:, 1:])], dim=1)
 

@@ -1,6 +1,6 @@
-"""Scores alone, for methods that ask for thousands: what belongs to the X-ray is computed once for all its DRRs.
+"""Scores without derivatives, for methods that need thousands: X-ray terms are computed once for all its DRRs.
 
-The same numbers come from the Gram matrices of `terms`, which gradients and normal matrices need besides.
+The Gram matrices of `terms`, needed for gradients and normal matrices, give the same numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .masks import eroded
 from .ranges import one_unit_range
 
 TINY = 1e-12
-# Share of a window that must be usable for the window to count: half, less what rounding takes off.
+# Share of a window that must be usable for the window to count: half, less a rounding tolerance.
 LEAST_USABLE = 0.5 - 1e-6
 
 
@@ -35,7 +35,7 @@ class Target:
 class _Windows:
     """The X-ray in all N windows of a term: A X-rays, or B where supports differ from DRR to DRR.
 
-    covered (A, N): part of usable pixels. mean (A, N). share (A, N): what a window counts for.
+    covered (A, N): share of usable pixels. mean (A, N). share (A, N): weight of a window.
     """
 
     covered: Tensor
@@ -45,11 +45,11 @@ class _Windows:
 
 @dataclass(frozen=True, eq=False)
 class _Channel:
-    """One channel of a term's filter: how DRRs are filtered, and what the X-ray is.
+    """One channel of a term's filter: the filter for DRRs, and the filtered X-ray.
 
-    matrices: along y and along x, none without a filter. image (A, H, W): of the X-ray, its mean taken off.
+    matrices: along y and along x, none without a filter. image (A, H, W): of the X-ray, its mean subtracted.
     pixels (A, H, W): weights, which add up to 1 where there are no windows. variance (A, N): of the X-ray, with the
-    floor. windows: none where the whole image is one. weight: in the sum of all channels.
+    floor. windows: none for a single window over the whole image. weight: in the sum of all channels.
     """
 
     term: Term
@@ -84,7 +84,7 @@ class _Channel:
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """An X-ray made ready to be compared with DRRs; see `against`."""
+    """An X-ray prepared for comparison with DRRs; see `against`."""
 
     mask: Tensor
     channels: tuple[_Channel, ...]
@@ -161,7 +161,7 @@ def _ranged(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def _without_mean(images: Tensor, pixels: Tensor) -> Tensor:
-    """Taking the global mean off first keeps the differences of sums that follow accurate in float32."""
+    """Subtract the global mean first, which keeps the following differences of sums accurate in float32."""
     return images - _sum(images * pixels) / _sum(pixels).clamp(min=TINY)
 
 
@@ -172,7 +172,7 @@ def _means(stack: Tensor, term: Term) -> Tensor:
 
 
 def _with_floor(variance: Tensor, share: Tensor, term: Term) -> Tensor:
-    """Variances (B, N), none below 0, with what is added so that a flat window scores nothing."""
+    """Variances (B, N), none below 0, with the floor added so that a flat window scores 0."""
     variance = variance.clamp(min=0)
     return variance + ((term.floor * (variance * share).sum(-1, keepdim=True)).detach() + TINY + term.epsilon)
 

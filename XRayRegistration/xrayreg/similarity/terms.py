@@ -5,7 +5,7 @@
     filter gradient, window none:   gradient correlation, the mean of the ZNCC of the two derivatives
     filter gradient, window p:      patch gradient correlation
     filter sobel, window p:         local gradient correlation (DiffDRR); smooth_sobel: of smoothed images (xReg)
-Derivatives are linear, so the Jacobian images go through the same filter and every term is least squares.
+Derivatives are linear, so the Jacobian images pass through the same filter and every term is a least-squares term.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Similarity:
         return self.against(target, moving, support).score(moving)
 
     def against(self, target: Target, like: Tensor, support: Tensor | None = None) -> Scorer:
-        """The X-ray made ready for the scores of many DRRs, which are of the type of `like`; see `score`."""
+        """The X-ray prepared for the scores of many DRRs, which are of the type of `like`; see `score`."""
         return against(self.terms, target, like, support)
 
     def agreement(
@@ -58,7 +58,7 @@ class Similarity:
         return total.scaled(1 / self._total_weight)
 
     def _sloped(self, target: Target, moving: Tensor, jacobian: Tensor, support: Tensor | None) -> Agreement:
-        """The score's slope in the pixels goes backwards once, however many parameters there are."""
+        """Score and gradient by one backward pass to the pixels, for any number of parameters."""
         with torch.enable_grad():
             pixels = moving.detach().requires_grad_()
             score = self.score(target, pixels, support)
@@ -78,7 +78,7 @@ def _channels(term: Term) -> int:
 def _filtered(term: Term, target: Target, images: list[Tensor], support: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     """For each channel of the term's filter: stacked images (B, 2 or 2 + P, H, W) and pixel weights (B, H, W)."""
     mask = batched(target.mask).to(images[0].dtype)
-    # What is zero where nothing can be used is kept out by the eroded mask.
+    # The zeros at unusable pixels are excluded by the eroded mask.
     everything = stacked([usable_image(target).to(images[0].dtype), *images])
     if term.epsilon > 0:
         everything = torch.where(mask[:, None] > 0, unit_range(everything, mask), 0)
@@ -116,7 +116,7 @@ def _local_gram(term: Term, images: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     """Gram matrices (B, N, C, C) of all patches, with shares and floors; patches with too few pixels get no share."""
     batch, channels = images.shape[:2]
     size = min(term.window or 1, *images.shape[-2:])
-    # Taking the global mean off first keeps the differences of sums below accurate in float32.
+    # Subtracting the global mean first keeps the differences of sums below accurate in float32.
     usable = weight.flatten(1).sum(-1).clamp(min=TINY)[:, None, None, None]
     images = images - (images * weight[:, None]).sum((-2, -1), keepdim=True) / usable
 
