@@ -54,8 +54,6 @@ class _Worst:
 def write_report(folder: str | Path, written: date | None = None) -> list[Path]:
     """Write report.html, report.md and figures/ about the evaluation in `folder`; returns their paths.
 
-    Divisible.
-
     The page is made from arm.json, results.jsonl, table.json, paper.json and the cases in the folder alone, and can be
     made again at any time; what is there of an earlier one is replaced once everything is drawn. The same results give
     the same bytes but for the date. written: the date told, today's by default.
