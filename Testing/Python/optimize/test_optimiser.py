@@ -23,7 +23,7 @@ def asks_for(objective: Objective, points: list[float], derivatives: int = 0, at
     return "Done."
 
 
-def told(scores: dict[float, float]):
+def from_table(scores: dict[float, float]):
     """Answers from a table."""
 
     def answer(query: Query) -> Answer:
@@ -44,13 +44,13 @@ ANSWERS = {
 @pytest.mark.parametrize(("points", "scores", "best", "score"), ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_the_optimum_is_the_best_point_seen(points, scores, best, score, at_once):
-    optimum = optimise(asks_for(points, at_once=at_once), told(dict(zip(points, scores, strict=True))))
+    optimum = optimise(asks_for(points, at_once=at_once), from_table(dict(zip(points, scores, strict=True))))
     assert (optimum.point.tolist(), optimum.score) == ([best], score)
     assert optimum.evaluations == 3 and optimum.reason == "Done."
 
 
 def test_where_nothing_could_be_scored_the_first_point_comes_back_with_a_sentence():
-    optimum = optimise(asks_for([1.0, 2.0]), told({1.0: NAN, 2.0: NAN}))
+    optimum = optimise(asks_for([1.0, 2.0]), from_table({1.0: NAN, 2.0: NAN}))
     assert optimum.point.tolist() == [1.0] and math.isnan(optimum.score)
     assert optimum.evaluations == 2 and optimum.reason == NOWHERE
 
@@ -92,11 +92,11 @@ def test_progress_follows_every_answer_and_may_end_the_search(after):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        optimise(asks_for([3.0, 1.0, 2.0]), told({3.0: 0.1, 1.0: NAN, 2.0: 0.3}), on_progress)
+        optimise(asks_for([3.0, 1.0, 2.0]), from_table({3.0: 0.1, 1.0: NAN, 2.0: 0.3}), on_progress)
     assert [progress.evaluations for progress in news] == list(range(1, 1 + after))
     assert all(progress.point.tolist() == [3.0] and progress.score == pytest.approx(0.1) for progress in news)
 
 
 def test_a_method_that_asks_for_nothing_is_a_mistake():
     with pytest.raises(RuntimeError, match="without asking"):
-        optimise(asks_for([]), told({}))
+        optimise(asks_for([]), from_table({}))

@@ -1,4 +1,4 @@
-"""Refinement on predictions: near, for a handful of renders, and told truly."""
+"""Refinement on predicted DRRs: reaches the pose in a handful of renders, and reports what was rendered."""
 
 from __future__ import annotations
 

@@ -34,17 +34,17 @@ def estimateSteps(inputs: Inputs, parameters: Parameters) -> Generator[Registrat
     theRig.requireAll()
     rig.setWorldFromVolume(theRig, np.array(found["world_from_volume"]))
     posing.markPosed(theRig)
-    told = _("The C-arm stands where the network sees it; it was not refined.")
-    yield RegistrationProgress(1.0, " ".join([told, *found["notes"]]), "done")
+    done = _("The C-arm stands where the network sees it; it was not refined.")
+    yield RegistrationProgress(1.0, " ".join([done, *found["notes"]]), "done")
 
 
 def _told(
     steps: Generator[Any, None, Any], fraction: float, message: str
 ) -> Generator[RegistrationProgress, None, Any]:
-    """Yield RegistrationProgress for each step; returns what they return."""
+    """Yield progress for each step; returns what they return."""
     while True:
         try:
-            told = next(steps)
+            news = next(steps)
         except StopIteration as done:
             return done.value
-        yield RegistrationProgress(fraction, told or message, "prepare")
+        yield RegistrationProgress(fraction, news or message, "prepare")

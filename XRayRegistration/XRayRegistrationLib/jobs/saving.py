@@ -27,7 +27,7 @@ _READING = 0.1
 def reportSteps(
     inputs: Inputs, parameters: Parameters, parent: Any
 ) -> Generator[RegistrationProgress | None, None, None]:
-    """Yield RegistrationProgress while pictures and a report of the pose shown are written, all of them or none.
+    """Yield progress while pictures and a report of the pose shown are written, all of them or none.
 
     They get a folder of their own inside the folder `parent`; the last message has a link to it (HTML).
     inputs: mrml.backend.Inputs. Raises MissingPackages, and InputError for a
@@ -57,12 +57,12 @@ def reportSteps(
             {"caption": shot.caption, "stem": shot.stem, "picture": worker.put(shot.pixels)} for shot in screenshots
         ],
     )
-    told = RegistrationProgress(_READING, _("Preparing the pictures"), "write")
+    progress = RegistrationProgress(_READING, _("Preparing the pictures"), "write")
     for news in steps:
         if news is not None:
-            told = RegistrationProgress(_READING + (1 - _READING) * news["fraction"], news["message"], "write")
+            progress = RegistrationProgress(_READING + (1 - _READING) * news["fraction"], news["message"], "write")
         # A pause without news is one too.
-        yield told
+        yield progress
     link = f'<a href="{folder.as_uri()}">{escape(str(folder))}</a>'
     yield RegistrationProgress(1.0, _("Saved in {folder}").format(folder=link), "done")
 
@@ -83,7 +83,7 @@ def copySteps(inputs: Inputs, parameters: Parameters) -> Generator[RegistrationP
 
 
 def _told(steps: Generator[Any, None, Any]) -> Generator[RegistrationProgress, None, SentScene]:
-    """RegistrationProgress for each of the steps that convert nodes; returns what they return."""
+    """Yield progress for each of the steps that convert nodes; returns what they return."""
     while True:
         try:
             message = next(steps)

@@ -62,9 +62,9 @@ def remarks(projection: Projection) -> tuple[str, ...]:
 
 
 def _distances(projection: Projection) -> tuple[GeometryRow, ...]:
-    told, assumed = projection.origins, projection.assumptions
+    origins, assumed = projection.origins, projection.assumptions
     width, height = projection.size
-    pitch, isAssumed = told.get("pixel pitch", ""), "pixel pitch" in assumed
+    pitch, isAssumed = origins.get("pixel pitch", ""), "pixel pitch" in assumed
     field = (width * projection.pixel_mm[0], height * projection.pixel_mm[1])
     return (
         GeometryRow(
@@ -72,7 +72,7 @@ def _distances(projection: Projection) -> tuple[GeometryRow, ...]:
             _("SID"),
             _text(projection.sid_mm),
             "mm",
-            told.get("SID", ""),
+            origins.get("SID", ""),
             _("Distance from the X-ray source to the detector."),
             assumed="SID" in assumed,
         ),
@@ -108,21 +108,21 @@ def _distances(projection: Projection) -> tuple[GeometryRow, ...]:
             _("Central ray"),
             _text(*projection.principal_px),
             "px",
-            told.get("central ray", ""),
+            origins.get("central ray", ""),
             _("The pixel that the ray at right angles to the detector meets: column x row, from 0 at the top left."),
         ),
     )
 
 
 def _carm(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRow]:
-    told = projection.origins
+    origins = projection.origins
     return (
         GeometryRow(
             "primary",
             _("Primary angle"),
             _angleText(projection.primary_deg, _primaryWords()),
             "°",
-            told.get("angles", ""),
+            origins.get("angles", ""),
             _("LAO or RAO angle as the C-arm tells it, such as LAO 30. Empty where it is not known."),
         ),
         GeometryRow(
@@ -130,7 +130,7 @@ def _carm(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRow
             _("Secondary angle"),
             _angleText(projection.secondary_deg, _secondaryWords()),
             "°",
-            told.get("angles", ""),
+            origins.get("angles", ""),
             _("CRAN or CAUD angle as the C-arm tells it, such as CAUD 10. Empty where it is not known."),
         ),
         GeometryRow(
@@ -138,15 +138,15 @@ def _carm(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRow
             _("SOD"),
             "" if projection.sod_mm is None else _text(projection.sod_mm),
             "mm",
-            told.get("SOD", ""),
+            origins.get("SOD", ""),
             _("Distance from the X-ray source to the isocentre. Empty where it is not known."),
         ),
     )
 
 
 def _image(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRow]:
-    told = projection.origins
-    orientation = told.get("orientation", "")
+    origins = projection.origins
+    orientation = origins.get("orientation", "")
     canTurn = not projection.skew_px
     return (
         GeometryRow(
@@ -154,7 +154,7 @@ def _image(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRo
             _("Mirrored"),
             _mirrorings()[int(projection.mirrored)],
             "",
-            told.get("mirrored", orientation),
+            origins.get("mirrored", orientation),
             _("Whether the stored image shows the patient as a mirror does. Check a side marker."),
             choices=_mirrorings(),
         ),
@@ -163,7 +163,7 @@ def _image(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRo
             _("Turned"),
             _turns()[projection.quarter_turns],
             "",
-            told.get("quarter_turns", orientation),
+            origins.get("quarter_turns", orientation),
             _("How far the stored image is turned counter-clockwise to be upright.")
             if canTurn
             else _("The camera is calibrated with skew, so its image cannot be turned."),
@@ -175,7 +175,7 @@ def _image(projection: Projection) -> tuple[GeometryRow, GeometryRow, GeometryRo
             _("Grey values"),
             _intensities()[_INTENSITIES.index(projection.intensity)],
             "",
-            told.get("intensity", ""),
+            origins.get("intensity", ""),
             _("What is bright in the stored image."),
             choices=_intensities(),
         ),

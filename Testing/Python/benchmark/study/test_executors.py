@@ -1,4 +1,4 @@
-"""ProcessPool that share work: answers come through, deaths are told, Ctrl-C and closing end them all."""
+"""Processes that share work: answers arrive, a death is reported, Ctrl-C and closing end them all."""
 
 from __future__ import annotations
 
